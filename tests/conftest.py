@@ -1,0 +1,55 @@
+"""What all tests share: `--bless`, and the reason why `gpu` tests are skipped."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import cache
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bless",
+        action="store_true",
+        help="rewrite the expected half of fixture files with what the code gives now; read the diff before you commit",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("bless") and os.environ.get("CI"):
+        raise pytest.UsageError("--bless is refused where CI is set: what is expected is decided by a person")
+
+
+@pytest.fixture
+def bless(request: pytest.FixtureRequest) -> bool:
+    """Whether this run may rewrite the expected half of fixtures."""
+    return bool(request.config.getoption("bless"))
+
+
+@cache
+def missing_gpu() -> str:
+    """Why no NVIDIA GPU can be used on this machine; empty where one can.
+
+    Asks the driver itself (`cuInit`, `cuDeviceGetCount` of the CUDA driver API), which needs no Python package.
+    """
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return f"no NVIDIA driver: {name} cannot be loaded"
+    status = driver.cuInit(0)
+    if status != 0:
+        return f"the NVIDIA driver does not start: cuInit gives CUDA error {status}"
+    count = ctypes.c_int(0)
+    status = driver.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0:
+        return f"the NVIDIA driver counts no GPUs: cuDeviceGetCount gives CUDA error {status}"
+    return "" if count.value else "the NVIDIA driver finds no GPU"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and (reason := missing_gpu()):
+        pytest.skip(f"needs an NVIDIA GPU: {reason}")
