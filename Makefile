@@ -1,0 +1,65 @@
+# Everything a fresh machine needs is Python 3.11 or newer, GNU make and the network for the first run.
+#
+#     make demo     compile the example model to an engine and show the report
+#     make test     run the tests
+#     make check    lint, types and layering
+#     make format   lay the code out as `make check` wants it
+#     make bench    vggc beside its peers
+#     make clean    remove what these targets made
+#
+# Another interpreter: make demo PYTHON=python3.12
+
+PYTHON = python3
+VENV = .venv
+BIN = $(VENV)/bin
+
+# Editable: fine for running. `make check` looks at an installed copy instead, see below.
+INSTALLED = $(VENV)/installed
+COPY = build/check
+PEERS = build/peers
+PEERS_PYTHON = $(PEERS)/bin/python
+PEERS_INSTALLED = $(PEERS)/installed
+
+.PHONY: demo test check format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(BIN)/vggc recipes/fold.opt examples/digits/digits_vgg.onnx -o build/demo
+
+# More for pytest: make test TESTS="tests/grammar -k spans"
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(TESTS)
+
+# mypy and import-linter do not follow the editable install's mapping of folders to packages (compiler/ is vggc,
+# passes/ is vggc.passes), so they get a plain install of the package alone; all else comes from the environment.
+# build/lib goes first: setuptools would pack modules from it that are long deleted.
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/lib build/bdist.* $(COPY)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(COPY) .
+	MYPYPATH=$(COPY) $(BIN)/mypy
+	PYTHONPATH=$(COPY) $(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) $(PEERS_INSTALLED)
+	$(BIN)/python benchmarks/simplify_fold.py --python $(BIN)/python --peers-python $(PEERS_PYTHON)
+
+clean:
+	rm -rf build $(VENV) vggc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find compiler passes grammar recipes tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo 'vggc needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(PEERS_INSTALLED): Makefile
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS_PYTHON) -m pip install --quiet onnxsim onnxslim onnxscript onnxruntime
+	@touch $@
