@@ -1,0 +1,3 @@
+"""vggc: a declarative graph-rewriting compiler for convolutional networks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,61 @@
+"""What the onnx library says of a graph: types and shapes of its values, and whether it is valid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from vggc.diagnostics import fail
+
+if TYPE_CHECKING:
+    from vggc.graph.graph import Graph
+
+
+def infer_shapes(graph: Graph) -> None:
+    """See Graph.infer_shapes. Raises CompileError when inference fails as a whole."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(graph.skeleton(known=False), data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise fail(f"shape inference failed: {_first_line(error)}") from None
+    infos = {each.name: each for each in (*inferred.value_info, *inferred.output)}
+    declared = {id(value) for value in graph.outputs}
+    for node in graph.nodes:
+        for value in node.outputs:
+            info = infos.get(value.name)
+            if info is not None and info.type.HasField("tensor_type"):
+                _take(value, info.type.tensor_type, declared=id(value) in declared)
+
+
+def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool) -> None:
+    if inferred.elem_type:
+        value.dtype = onnx.helper.tensor_dtype_to_np_dtype(inferred.elem_type)
+    if not inferred.HasField("shape"):
+        # What was known before the last rewrite may no longer hold; what the model declares of its outputs does.
+        value.shape = value.shape if declared else None
+        return
+    shape: list[int | str | None] = []
+    for index, dimension in enumerate(inferred.shape.dim):
+        known = value.shape[index] if declared and value.shape and len(value.shape) > index else None
+        if dimension.HasField("dim_value"):
+            shape.append(dimension.dim_value)
+        else:
+            symbol = dimension.dim_param
+            # Inference invents names for what it does not know; the model's own names say more.
+            shape.append(known if known is not None and (not symbol or symbol.startswith("unk__")) else symbol or None)
+    value.shape = shape
+
+
+def check(graph: Graph) -> None:
+    """See Graph.check."""
+    try:
+        onnx.checker.check_model(graph.skeleton())
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+        context = tuple(("note", line.removeprefix("==> Context: ")) for line in lines[1:3])
+        raise fail(f"the model is not valid ONNX: {lines[0]}", facts=context) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

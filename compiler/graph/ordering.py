@@ -1,0 +1,69 @@
+"""Which nodes a graph still needs, and an order in which they can run. Linear in nodes and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_graphsurgeon as gs
+
+from vggc.diagnostics import fail
+
+
+def subgraphs(node: gs.Node) -> Iterator[gs.Graph]:
+    """The bodies held directly by a node's attributes."""
+    for attribute in node.attrs.values():
+        if isinstance(attribute, gs.Graph):
+            yield attribute
+
+
+def reads(node: gs.Node) -> Iterator[gs.Tensor]:
+    """Every value a node needs: its inputs, and what its bodies take from outside."""
+    yield from node.inputs
+    for graph in subgraphs(node):
+        yield from graph.outputs
+        for inner in graph.nodes:
+            yield from reads(inner)
+
+
+def live_nodes(nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[gs.Node]:
+    """The nodes that `outputs` depend on, each behind the ones it reads; otherwise in the order given.
+
+    Raises CompileError when the nodes form a cycle.
+    """
+    producers = {id(value): node for node in nodes for value in node.outputs if value.name}
+    needed: set[int] = set()
+    stack = [producers[id(value)] for value in outputs if id(value) in producers]
+    while stack:
+        node = stack.pop()
+        if id(node) not in needed:
+            needed.add(id(node))
+            stack.extend(producers[id(value)] for value in reads(node) if id(value) in producers)
+    return _sorted([node for node in nodes if id(node) in needed], producers)
+
+
+def _sorted(nodes: list[gs.Node], producers: dict[int, gs.Node]) -> list[gs.Node]:
+    ordered: list[gs.Node] = []
+    done: set[int] = set()
+    open_: set[int] = set()
+    for root in nodes:
+        if id(root) in done:
+            continue
+        open_.add(id(root))
+        stack = [(root, reads(root))]
+        while stack:
+            node, waiting = stack[-1]
+            for value in waiting:
+                source = producers.get(id(value))
+                if source is None or id(source) in done:
+                    continue
+                if id(source) in open_:
+                    raise fail(f"the graph has a cycle through {source.op} `{source.name or source.outputs[0].name}`")
+                open_.add(id(source))
+                stack.append((source, reads(source)))
+                break
+            else:
+                stack.pop()
+                open_.discard(id(node))
+                done.add(id(node))
+                ordered.append(node)
+    return ordered

@@ -1,0 +1,123 @@
+"""Weights that stay where they are until somebody reads them."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx_graphsurgeon.ir.tensor import LazyValues
+
+from vggc.diagnostics import fail
+from vggc.graph.wire import Extent
+
+Array = NDArray[np.generic]
+
+_CHUNK = 4 << 20
+
+
+@cache
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class StoredWeights(LazyValues):
+    """The values of an initializer nobody has changed: in its TensorProto, or in a file.
+
+    graphsurgeon's own LazyValues cannot read data outside the message and converts the types numpy lacks; this one
+    keeps every ONNX type (through ml_dtypes) and maps files instead of reading them.
+    """
+
+    def __init__(self, tensor: onnx.TensorProto, extent: Extent | None) -> None:
+        self.tensor = tensor
+        self.extent = extent
+        self.shape = list(tensor.dims)
+        self.dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values as ONNX stores them (two INT4 to a byte)."""
+        if self.extent:
+            return self.extent.size
+        return stored_bytes(self.tensor.data_type, self.shape)
+
+    def load(self) -> Array:
+        """The values, read-only; a view of the file where its bytes are aligned."""
+        if self.extent is None:
+            values = np.array(onnx.numpy_helper.to_array(self.tensor))
+        elif onnx.TensorProto.DataType.Name(self.tensor.data_type) in _PACKED:
+            whole = onnx.TensorProto()
+            whole.CopyFrom(self.tensor)
+            whole.raw_data = b"".join(bytes(each) for each in self.chunks())
+            values = np.array(onnx.numpy_helper.to_array(whole))
+        else:
+            count = int(np.prod(self.shape, dtype=np.int64))
+            flat = np.frombuffer(_mapped(self.extent.path), self.dtype, count, self.extent.offset)
+            values = (flat if flat.flags.aligned else flat.copy()).reshape(self.shape)
+        values.flags.writeable = False
+        return values
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """The raw bytes in pieces, little-endian as ONNX stores them; only for weights in a file."""
+        if self.extent is None:
+            raise ValueError("only weights in a file come in chunks")
+        with self.extent.path.open("rb", buffering=0) as file:
+            file.seek(self.extent.offset)
+            left = self.extent.size
+            while left:
+                piece = file.read(min(left, _CHUNK))
+                if not piece:
+                    raise fail(f"the weights in `{self.extent.path}` were cut short while being read")
+                left -= len(piece)
+                yield piece
+
+
+_PACKED = frozenset({"INT4", "UINT4", "FLOAT4E2M1", "INT2", "UINT2"})
+_BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
+
+
+def stored_bytes(data_type: int, shape: list[int]) -> int:
+    """Bytes that a tensor of an ONNX type and a shape takes in a model file (strings: one each)."""
+    count = int(np.prod(shape, dtype=np.int64))
+    name = onnx.TensorProto.DataType.Name(data_type)
+    if name in _BITS:
+        return -(-count * _BITS[name] // 8)
+    if name == "STRING":
+        return count
+    return count * onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
+
+
+def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
+    """Where the data of an initializer with external data stands.
+
+    Raises CompileError when the file is missing, too short, or outside the model's folder (a model must not be able
+    to read any file of the machine that compiles it).
+    """
+    entries = {each.key: each.value for each in tensor.external_data}
+    location = entries.get("location", "")
+    where = f"the external data of initializer `{tensor.name}`"
+    root = folder.resolve()
+    path = (root / location).resolve()
+    if not location or Path(location).is_absolute() or not path.is_relative_to(root):
+        raise fail(
+            f"{where} is outside the model's folder: `{location}`",
+            help="keep the data file beside the model and save the model again",
+        )
+    try:
+        offset, size = int(entries.get("offset", "0")), entries.get("length")
+    except ValueError:
+        raise fail(f"{where} has a malformed offset: `{entries.get('offset')}`") from None
+    need = stored_bytes(tensor.data_type, list(tensor.dims))
+    if not path.is_file():
+        raise fail(f"{where} is missing: there is no file `{path}`", help=f"put `{location}` beside the model")
+    length = int(size) if size and size.isdigit() else need
+    if length != need or offset < 0:
+        raise fail(f"{where} does not fit its shape: {length} bytes at {offset} for {need} needed")
+    if offset + length > path.stat().st_size:
+        raise fail(f"{where} is cut short: `{path}` ends before byte {offset + length}")
+    return Extent(path, offset, length)

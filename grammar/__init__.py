@@ -1,0 +1,1 @@
+"""The recipe language: its grammar, its syntax tree and its syntax errors."""
