@@ -41,6 +41,10 @@ class Graph(gs.Graph):
     meaning (same name, same numbers), and weights are replaced, never written in place.
     """
 
+    nodes: list[gs.Node]
+    inputs: list[gs.Variable]
+    outputs: list[gs.Tensor]
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.model = onnx.ModelProto()

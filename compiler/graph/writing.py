@@ -52,7 +52,7 @@ class FileWriter:
                 self.write(chunk)
         elif values.size:
             # ml_dtypes' types have no buffer format of their own; their bytes do.
-            self.write(memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
+            self.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
     def close(self) -> Written:
         self._file.close()
@@ -157,7 +157,7 @@ def subgraph_proto(graph: gs.Graph) -> onnx.GraphProto:
     proto.output.extend(value_info(value) for value in graph.outputs)
     read = {id(value): value for node in graph.nodes for value in node.inputs}
     read |= {id(value): value for value in graph.outputs}
-    outer = getattr(graph, "outer_constants", frozenset())
+    outer: frozenset[int] = getattr(graph, "outer_constants", frozenset())
     for value in read.values():
         if isinstance(value, gs.Constant) and id(value) not in outer:
             proto.initializer.append(tensor_proto(value))
