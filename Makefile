@@ -26,9 +26,10 @@ PEERS_INSTALLED = $(PEERS)/installed
 demo: $(INSTALLED)
 	$(BIN)/vggc recipes/fold.opt examples/digits/digits_vgg.onnx -o build/demo
 
+# pytest by its own command: `python -m pytest` would put this folder, and with it a second `passes`, on the path.
 # More for pytest: make test TESTS="tests/grammar -k spans"
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/pytest $(TESTS)
 
 # mypy and import-linter do not follow the editable install's mapping of folders to packages (compiler/ is vggc,
 # passes/ is vggc.passes), so they get a plain install of the package alone; all else comes from the environment.
