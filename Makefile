@@ -46,8 +46,9 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+# Less of it: make bench BENCH="--models chain5000 --peers onnxsim"
 bench: $(INSTALLED) $(PEERS_INSTALLED)
-	$(BIN)/python benchmarks/simplify_fold.py --python $(BIN)/python --peers-python $(PEERS_PYTHON)
+	$(BIN)/python benchmarks/simplify_fold.py --peers-python $(PEERS_PYTHON)
 
 clean:
 	rm -rf build $(VENV) vggc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
