@@ -321,13 +321,12 @@ class Graph(gs.Graph):
 
     # --- shapes and files ---------------------------------------------------------------------------------
 
-    def infer_shapes(self) -> None:
-        """Fill in type and shape of every value that ONNX's shape inference can tell."""
-        inference.infer_shapes(self)
+    def infer_shapes(self, *, check: bool = False) -> None:
+        """Fill in type and shape of every value that ONNX's shape inference can tell.
 
-    def check(self) -> None:
-        """Raise CompileError when the onnx checker refuses the model."""
-        inference.check(self)
+        With `check`, raise CompileError when the onnx checker refuses the model.
+        """
+        inference.infer_shapes(self, check=check)
 
     def constants(self) -> list[gs.Constant]:
         """The initializers of the main graph, each once, in the order in which nodes read them."""

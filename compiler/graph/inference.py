@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from vggc.graph.graph import Graph
 
 
-def infer_shapes(graph: Graph) -> None:
+def infer_shapes(graph: Graph, *, check: bool) -> None:
     """See Graph.infer_shapes. Raises CompileError when inference fails as a whole."""
+    model = graph.skeleton(known=False)
+    if check:
+        _check(model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(graph.skeleton(known=False), data_prop=True).graph
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise fail(f"shape inference failed: {_first_line(error)}") from None
     infos = {each.name: each for each in (*inferred.value_info, *inferred.output)}
@@ -47,10 +50,9 @@ def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool
     value.shape = shape
 
 
-def check(graph: Graph) -> None:
-    """See Graph.check."""
+def _check(model: onnx.ModelProto) -> None:
     try:
-        onnx.checker.check_model(graph.skeleton())
+        onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         context = tuple(("note", line.removeprefix("==> Context: ")) for line in lines[1:3])
