@@ -98,6 +98,15 @@ def placed(error: CompileError, span: Span, doing: str = "") -> CompileError:
     return type(error)(*messages)
 
 
+@contextmanager
+def at(span: Span, doing: str = "") -> Iterator[None]:
+    """Errors raised inside that have no place of their own get this one."""
+    try:
+        yield
+    except CompileError as error:
+        raise placed(error, span, doing) from None
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, or None when nothing is close."""
     candidates = sorted(set(known))

@@ -1,0 +1,5 @@
+"""`python -m vggc` is the command `vggc`."""
+
+from vggc.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""What each command does: read, bind, run, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vggc.cli.console import print_diagnostics, progress, stderr, stdout
+
+if TYPE_CHECKING:
+    from vggc.bound import Pipeline
+
+_PATH = click.Path(path_type=Path)
+_RECIPE = click.argument("recipe", type=_PATH)
+_MODEL = click.argument("model", type=_PATH)
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe (repeatable)."
+)
+
+
+def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise click.UsageError(f"--set takes NAME=VALUE, not `{pair}`")
+        if name.strip() in found:
+            raise click.UsageError(f"--set gives `{name.strip()}` twice")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
+    from vggc.binding import bind
+    from vggc.grammar.parser import parse
+    from vggc.grammar.reading import read_recipe
+
+    pipeline = bind(parse(read_recipe(recipe)), overrides=_overrides(pairs))
+    if pipeline.warnings:
+        print_diagnostics(pipeline.warnings)
+    return pipeline
+
+
+@click.command("compile", hidden=True)
+@_RECIPE
+@_MODEL
+@click.option("-o", "--output", type=_PATH, metavar="DIR", help="The output folder. [default: build/<model>-<recipe>]")
+@_SET
+@click.option(
+    "--verify",
+    type=click.Choice(["each", "end", "off"]),
+    default="end",
+    show_default=True,
+    help="When to compare the model before and after exact steps, on the same inputs.",
+)
+def compile_(recipe: Path, model: Path, output: Path | None, overrides: tuple[str, ...], verify: str) -> None:
+    """Compile MODEL (an ONNX file) by RECIPE into an output folder."""
+    from vggc.pipeline import compile_model
+    from vggc.report.table import declines, summary
+
+    pipeline = _bind(recipe, overrides)
+    folder = output or Path("build") / f"{model.stem}-{recipe.stem}"
+    with progress() as tell:
+        report = compile_model(pipeline, model, folder, verify=verify, progress=tell)  # type: ignore[arg-type]
+    console = stdout()
+    console.print(summary(report, folder))
+    notes = [line for step in report.steps for line in declines(step)]
+    for line in notes:
+        stderr().print(f"declined: {line}", style="dim", markup=False)
+    for line in report.warnings:
+        stderr().print(f"warning: {line}", style="yellow", markup=False)
+
+
+@click.command()
+@_RECIPE
+@click.argument("model", type=_PATH, required=False)
+@_SET
+def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
+    """Report every error of RECIPE at once; with MODEL, also what does not fit the model. Runs nothing."""
+    from vggc.graph import Graph
+    from vggc.pipeline.compile import check_fit
+
+    pipeline = _bind(recipe, overrides)
+    if model is not None:
+        graph = Graph.load(model)
+        graph.infer_shapes(check=True)
+        check_fit(pipeline, graph)
+    steps = sum(1 for _ in pipeline.steps())
+    stdout().print(f"{recipe}: no errors ({steps} steps, {len(pipeline.targets)} targets)", markup=False)
+
+
+@click.command()
+@click.argument("name", required=False)
+def passes(name: str | None) -> None:
+    """List the passes, or show one pass with its options."""
+    from vggc.cli.show import pass_list, pass_page
+
+    stdout().print(pass_page(name) if name else pass_list())
+
+
+@click.command()
+@_MODEL
+def inspect(model: Path) -> None:
+    """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""
+    from vggc.cli.show import model_page
+    from vggc.graph import Graph
+
+    graph = Graph.load(model)
+    graph.infer_shapes(check=True)
+    stdout().print(model_page(graph, model))

@@ -1,0 +1,42 @@
+"""Where text goes: results to standard output, messages and progress to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from vggc.diagnostics import Diagnostic, render
+
+WIDE = 140
+"""Columns of output that goes to a file or a pipe, where nothing says how wide the reader's window is."""
+
+
+def stdout() -> Console:
+    """For results."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+
+
+def stderr() -> Console:
+    """For messages and progress."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+
+
+def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
+    """Every message, a blank line between them, coloured on a terminal unless NO_COLOR is set."""
+    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print("\n\n".join(render(each, color=color) for each in diagnostics), file=sys.stderr)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, on a terminal only."""
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting") as status:
+        yield lambda text: status.update(text)

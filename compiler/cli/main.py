@@ -1,0 +1,111 @@
+"""The command `vggc`: its words, and the exit status each ending has."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from vggc import __version__
+from vggc.cli import commands
+from vggc.cli.console import print_diagnostics, stderr
+from vggc.diagnostics import CompileError, nearest
+
+DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+
+EXIT_STATUS = """
+Exit status: 0 done; 1 the recipe, the model or the data is wrong; 2 command-line usage; 3 a `require` was not met;
+70 a bug in vggc; 130 interrupted.
+"""
+
+
+class RecipeGroup(click.Group):
+    """A group whose first word may be a recipe: `vggc recipe.opt model.onnx` is `vggc compile ...`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        first = args[0]
+        if first in self.commands:
+            return super().resolve_command(ctx, args)
+        if not first.endswith(".opt") and not Path(first).exists():
+            close = nearest(first, [each for each in self.commands if each != "compile"])
+            hint = f"Did you mean `vggc {close}`?" if close else "A recipe's name ends in .opt."
+            raise click.UsageError(f"`{first}` is neither a command nor a recipe. {hint}", ctx)
+        return "compile", self.commands["compile"], args
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, each.get_short_help_str(90)) for name, each in self.commands.items() if not each.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl([("RECIPE MODEL", commands.compile_.get_short_help_str(90)), *rows])
+
+
+@click.group(
+    cls=RecipeGroup,
+    epilog=EXIT_STATUS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    subcommand_metavar="RECIPE MODEL | COMMAND ...",
+)
+@click.version_option(__version__, prog_name="vggc")
+def vggc() -> None:
+    """Compile an ONNX model by a recipe: rewrite it, check every rewrite, lower it to an engine."""
+
+
+vggc.add_command(commands.compile_, "compile")
+for each in (commands.check, commands.passes, commands.inspect):
+    vggc.add_command(each)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    # Graphs are many small objects that live to the end: collecting often only walks them again and again.
+    gc.set_threshold(100_000, 50, 100)
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        vggc.main(arguments, prog_name="vggc", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except CompileError as error:
+        print_diagnostics(error.diagnostics)
+        return error.status
+    except (click.Abort, KeyboardInterrupt):
+        stderr().print("interrupted: nothing was written", style="bold")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`vggc passes | head`); Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except MemoryError:
+        stderr().print("error: out of memory; nothing was written", style="bold red", highlight=False)
+        return WRONG_INPUT
+    except Exception:
+        traceback.print_exc()
+        stderr().print(
+            f"\nThis is a bug in vggc {__version__}, not in your recipe. Please report it with the lines above.",
+            style="bold red",
+            highlight=False,
+        )
+        return BUG
+    return DONE
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

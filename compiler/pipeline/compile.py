@@ -1,0 +1,118 @@
+"""The whole flow: a bound recipe and a model file in, an output folder and a report out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vggc import __version__
+from vggc.bound import Pipeline
+from vggc.diagnostics import CompileError, Diagnostics, at
+from vggc.graph import Graph
+from vggc.output import output_folder
+from vggc.pipeline.runner import Runner
+from vggc.pipeline.verify import VerifyMode
+from vggc.report.record import Report
+from vggc.signature import inputs_of
+from vggc.targets.contract import Artifact, Lowering, Provenance
+
+
+def compile_model(
+    pipeline: Pipeline,
+    model: Path,
+    output: Path,
+    *,
+    verify: VerifyMode = "end",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Run a recipe on a model and write every artefact, or nothing.
+
+    `progress` is told what is being done. Raises CompileError (exit status 1) for a wrong model or data and
+    RequirementNotMet (exit status 3) for a gate; then no output folder appears.
+    """
+    started = time.perf_counter()
+    progress("reading the model")
+    with ThreadPoolExecutor(max_workers=1) as background:
+        hashed = background.submit(sha256, model)
+        graph = Graph.load(model)
+        graph.infer_shapes(check=True)
+        check_fit(pipeline, graph)
+        report = Report(_recipe(pipeline), {}, verify, version=__version__)
+        report.warnings += [each.message for each in pipeline.warnings]
+        runner = Runner(pipeline, graph, model, verify, report, progress)
+        graph = runner.run()
+        with output_folder(output) as staging:
+            provenance = _provenance(pipeline, report, runner, hashed)
+            lowering = Lowering(graph, model.stem, staging, provenance)
+            artifacts = _lower(pipeline, lowering, progress)
+            report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
+            report.artifacts = [asdict(each) for each in artifacts]
+            report.seconds = time.perf_counter() - started
+            (staging / "report.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def check_fit(pipeline: Pipeline, graph: Graph) -> None:
+    """Raise CompileError when data or target options do not fit the model's inputs, before any work is done."""
+    found = Diagnostics()
+    inputs = inputs_of(graph)
+    for data in pipeline.data.values():
+        with found.collect(), at(data.span):
+            data.load().fit(inputs)
+    for each in pipeline.targets:
+        with found.collect(), at(each.span):
+            problems = each.target.check(inputs, each.options)
+            if problems:
+                raise CompileError(*problems)
+    found.raise_errors()
+
+
+def _lower(pipeline: Pipeline, lowering: Lowering, progress: Callable[[str], None]) -> list[Artifact]:
+    artifacts: list[Artifact] = []
+    for each in pipeline.targets:
+        progress(f"target {each.target.name}")
+        with at(each.span, "while lowering to this target"):
+            artifacts += each.target(lowering, **each.options)
+    return artifacts
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recipe(pipeline: Pipeline) -> dict[str, Any]:
+    text = pipeline.source.text
+    return {
+        "path": pipeline.source.path,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "text": text,
+        "parameters": {name: _plain(value) for name, value in pipeline.params.items()},
+    }
+
+
+def _provenance(pipeline: Pipeline, report: Report, runner: Runner, hashed: Future[str]) -> Provenance:
+    return {
+        "recipe": pipeline.source.path,
+        "recipe_sha256": report.recipe["sha256"],
+        "parameters": report.recipe["parameters"],
+        "passes": [step.name for step in report.steps if not step.undone],
+        "source_sha256": hashed.result(),
+        "calibration": {each.name: each.load().sha256 for each in runner.used},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON: numbers, texts and lists as they are, anything else as the recipe writes it."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,88 @@
+"""One step: call its pass, and turn whatever goes wrong there into a message at the recipe's line."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.costs import costs
+from vggc.bound import BoundStep
+from vggc.diagnostics import CompileError, Diagnostic, placed
+from vggc.graph import ChangeLog, Graph
+from vggc.report.record import Cost, Decline, StepRecord
+from vggc.rewrite import Declined, Pass
+
+
+def cost_of(graph: Graph) -> Cost:
+    """Nodes, parameters, MACs of one sample and weight bytes."""
+    found = costs(graph)
+    return Cost(len(graph.nodes), found.params, found.macs, found.weight_bytes)
+
+
+def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: Cost, doing: str) -> StepRecord:
+    """Run the step's pass on `graph` and say what it did.
+
+    `options` are the step's own with data sets loaded. Raises CompileError at the step's line when the pass refuses,
+    raises, or leaves a graph that is not valid.
+    """
+    pass_ = step.pass_
+    graph.log = ChangeLog()
+    graph.provenance = {"vggc.line": step.label, "vggc.pass": pass_.name}
+    started = time.perf_counter()
+    try:
+        pass_(graph, **options)
+        _settle(graph, pass_)
+    except Declined as reason:
+        graph.decline(pass_.name, str(reason))
+        _settle(graph, pass_)
+    except CompileError as error:
+        raise placed(error, step.span, doing) from None
+    except Exception as error:
+        if shipped(pass_):
+            raise
+        raise _raised(error, step, doing) from None
+    finally:
+        graph.provenance = {}
+    seconds = time.perf_counter() - started
+    after = cost_of(graph) if graph.log.total or not shipped(pass_) else before
+    declined = [Decline(what, reason, times) for (what, reason), times in graph.log.declined.items()]
+    changes = dict(graph.log.changes)
+    return StepRecord(pass_.name, step.label, pass_.exact, changes, declined, seconds, before, after)
+
+
+def shipped(pass_: Pass) -> bool:
+    """Whether a pass is vggc's own: what goes wrong in it is a bug of vggc, not of the user's file."""
+    return pass_.function.__module__.startswith("vggc.")
+
+
+def _settle(graph: Graph, pass_: Pass) -> None:
+    """Drop what the pass left unused; find new shapes; check what a pass of the user's made."""
+    graph.tidy()
+    if not shipped(pass_):
+        graph.infer_shapes(check=True)
+    elif any(value.shape is None or value.dtype is None for value in _results(graph)):
+        graph.infer_shapes()
+
+
+def _results(graph: Graph) -> list[gs.Variable]:
+    return [value for node in graph.nodes for value in node.outputs if value.name]
+
+
+def _raised(error: Exception, step: BoundStep, doing: str) -> CompileError:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = step.pass_.function.__code__.co_filename
+    frame = next((each for each in reversed(frames) if each.filename == own), frames[-1])
+    facts = [("raised at", f"{frame.filename}:{frame.lineno}" + (f": {frame.line}" if frame.line else ""))]
+    return CompileError(
+        Diagnostic(
+            f"pass `{step.name}` raised {type(error).__name__}: {error}",
+            step.span,
+            doing,
+            tuple(facts),
+            "a pass says `raise Declined(reason)` to leave a graph as it is",
+        )
+    )

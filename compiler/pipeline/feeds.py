@@ -1,0 +1,31 @@
+"""Inputs on which two models are compared: the recipe's own data where it has some, and seeded random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vggc.bound import BoundData
+from vggc.graph import Graph
+from vggc.inputs import random_inputs
+from vggc.signature import inputs_of
+
+DATA_SAMPLES = 8
+"""Samples of the recipe's data that a comparison runs: enough to meet real values, few enough to be quick."""
+
+
+class PairedInputs:
+    """Random inputs at several batch sizes, and the first samples of the recipe's first data set."""
+
+    def __init__(self, data: Sequence[BoundData]) -> None:
+        self._data = data[:1]
+        names = [f"the first {DATA_SAMPLES} samples of `{each.name}`" for each in self._data]
+        self.description = " and ".join(["seeded random numbers", *names])
+
+    def feeds(self, before: Graph, after: Graph) -> Sequence[dict[str, Any]]:
+        """Inputs that `after` accepts; a step may only have narrowed what `before` accepted."""
+        found: list[dict[str, Any]] = list(random_inputs(after))
+        for each in self._data:
+            fitted = each.load().fit(inputs_of(after))
+            found += fitted.batches(DATA_SAMPLES, limit=DATA_SAMPLES)
+        return found

@@ -1,0 +1,113 @@
+"""Checking exact steps: the model before and after them is run on the same inputs and compared.
+
+Exact steps in a row form a stretch. By default a stretch is compared once, at its end; only when that fails are its
+steps run again one by one to find the guilty one. Lossy steps end a stretch: what they change is the recipe's to
+judge, with `require`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from vggc.bound import BoundStep
+from vggc.compare import Difference, compare, first_difference
+from vggc.diagnostics import CompileError, Diagnostic
+from vggc.graph import Graph
+from vggc.report.record import Verification
+
+VerifyMode = Literal["each", "end", "off"]
+
+
+class Inputs(Protocol):
+    """Feeds for a pair of models."""
+
+    description: str
+
+    def feeds(self, before: Graph, after: Graph) -> Sequence[dict[str, Any]]:
+        """Inputs that both graphs accept."""
+        ...
+
+
+class Verifier:
+    """Keeps the model at the start of the current stretch of exact steps, and compares at its end."""
+
+    def __init__(
+        self,
+        mode: VerifyMode,
+        inputs: Inputs,
+        start: Callable[[], Graph],
+        rerun: Callable[[BoundStep, Graph], None],
+    ) -> None:
+        self._mode = mode
+        self._inputs = inputs
+        self._start = start
+        self._rerun = rerun
+        self._steps: list[BoundStep] = []
+        self.records: list[Verification] = []
+
+    def stepped(self, step: BoundStep, graph: Graph) -> None:
+        """An exact step has changed `graph`."""
+        if self._mode == "off":
+            return
+        self._steps.append(step)
+        if self._mode == "each":
+            self.finish(graph)
+            self.restart(graph)
+
+    def restart(self, graph: Graph) -> None:
+        """What follows is compared with `graph` as it is now."""
+        self._steps = []
+        if self._mode != "off":
+            copy = graph.copy()
+            self._start = lambda: copy
+
+    def finish(self, graph: Graph) -> None:
+        """End the stretch. Raises CompileError at the step that changed the model's results."""
+        if not self._steps or self._mode == "off":
+            return
+        before = self._start()
+        feeds = self._inputs.feeds(before, graph)
+        found = compare(before, graph, feeds)
+        names = tuple(dict.fromkeys(step.name for step in self._steps))
+        self.records.append(Verification(names, self._inputs.description, found.error, found.tolerance))
+        if not found.ok:
+            raise self._guilty(before, graph)
+        self._steps = []
+
+    def _guilty(self, before: Graph, after: Graph) -> CompileError:
+        steps = self._steps
+        if len(steps) == 1:
+            return self._failure(steps[0], before, after, "this step")
+        graph = before.copy()
+        for step in steps:
+            held = graph.copy()
+            self._rerun(step, graph)
+            if not compare(held, graph, self._inputs.feeds(held, graph)).ok:
+                return self._failure(step, held, graph, "this step")
+        return self._failure(steps[-1], before, after, f"the {len(steps)} exact steps up to here together")
+
+    def _failure(self, step: BoundStep, before: Graph, after: Graph, who: str) -> CompileError:
+        feeds = self._inputs.feeds(before, after)
+        found = compare(before, after, feeds)
+        first = first_difference(before, after, feeds)
+        facts = [("output", f"`{found.worst.name}`: {found.worst}")]
+        if first is not None:
+            facts.append(("first value that differs", f"`{first.name}`{_producer(after, first)}: {first}"))
+        facts.append(("inputs", self._inputs.description))
+        return CompileError(
+            Diagnostic(
+                f"{who} changed what the model computes, though `{step.name}` is exact",
+                step.span,
+                "",
+                tuple(facts),
+                "nothing was written; a pass that may change results is declared with @whole_graph(exact=False)",
+            )
+        )
+
+
+def _producer(graph: Graph, difference: Difference) -> str:
+    for node in graph.nodes:
+        if any(value.name == difference.name for value in node.outputs):
+            return f" of {graph.label(node)}"
+    return ""
