@@ -48,7 +48,7 @@ format: $(INSTALLED)
 
 # Less of it: make bench BENCH="--models chain5000 --peers onnxsim"
 bench: $(INSTALLED) $(PEERS_INSTALLED)
-	$(BIN)/python benchmarks/simplify_fold.py --peers-python $(PEERS_PYTHON)
+	$(BIN)/python benchmarks/simplify_fold.py --peers-python $(PEERS_PYTHON) $(BENCH)
 
 clean:
 	rm -rf build $(VENV) vggc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
