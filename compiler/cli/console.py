@@ -39,4 +39,4 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     with console.status("starting") as status:
-        yield lambda text: status.update(text)
+        yield status.update

@@ -96,7 +96,7 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         stderr().print("error: out of memory; nothing was written", style="bold red", highlight=False)
         return WRONG_INPUT
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the user learns that it is our fault
         traceback.print_exc()
         stderr().print(
             f"\nThis is a bug in vggc {__version__}, not in your recipe. Please report it with the lines above.",

@@ -45,7 +45,7 @@ def compile_model(
         check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
-        runner = Runner(pipeline, graph, model, verify, report, progress)
+        runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress)
         graph = runner.run()
         with output_folder(output) as staging:
             provenance = _provenance(pipeline, report, runner, hashed)

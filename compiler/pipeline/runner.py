@@ -26,7 +26,14 @@ class Runner:
     """Runs a recipe's body on a graph. Conditions ask it what the graph is like (vggc.conditions.State)."""
 
     def __init__(
-        self, pipeline: Pipeline, graph: Graph, model: Path, verify: VerifyMode, report: Report, progress: Progress
+        self,
+        pipeline: Pipeline,
+        graph: Graph,
+        model: Path,
+        *,
+        verify: VerifyMode,
+        report: Report,
+        progress: Progress,
     ) -> None:
         self.graph = graph
         self._pipeline = pipeline

@@ -1,0 +1,112 @@
+"""What a compilation did, as data: the content of report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The size of a model. `macs` is for one sample, None when a shape it depends on is unknown."""
+
+    nodes: int
+    params: int
+    macs: int | None
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Decline:
+    """Something a step left as it was, why, and how often that reason came up for it."""
+
+    what: str
+    reason: str
+    times: int = 1
+
+
+@dataclass
+class StepRecord:
+    """One step as it ran. `undone` is set when a later gate rolled it back."""
+
+    name: str
+    line: str
+    exact: bool
+    changes: dict[str, int]
+    declined: list[Decline]
+    seconds: float
+    before: Cost
+    after: Cost
+    undone: bool = False
+
+    @property
+    def total(self) -> int:
+        """How many rewrites were applied."""
+        return sum(self.changes.values())
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A gate and what was measured there; `outcome` is held, failed, warned or rolled back."""
+
+    line: str
+    text: str
+    measured: str
+    wanted: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far the compiled model is from the one it was compared with, on the same inputs.
+
+    `steps` names the exact steps between the two; `error` is the largest difference of an output relative to that
+    output's largest magnitude, and `tolerance` what was allowed.
+    """
+
+    steps: tuple[str, ...]
+    inputs: str
+    error: float
+    tolerance: float
+
+
+@dataclass
+class Report:
+    """One compilation."""
+
+    recipe: dict[str, Any]
+    model: dict[str, Any]
+    verify: str
+    steps: list[StepRecord] = field(default_factory=list)
+    verification: list[Verification] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    version: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return asdict(self)
+
+
+def human_count(number: int | None) -> str:
+    """`3.75 M`, `78.7 M`, `312`; `?` when unknown."""
+    if number is None:
+        return "?"
+    return _scaled(number, 1000, ("", " k", " M", " G", " T"))
+
+
+def human_bytes(number: int) -> str:
+    """`553.5 MB` (decimal, as file managers show it)."""
+    return _scaled(number, 1000, (" B", " kB", " MB", " GB", " TB"))
+
+
+def _scaled(number: int, base: int, units: Sequence[str]) -> str:
+    value = float(number)
+    for unit in units[:-1]:
+        if value < base:
+            return f"{number}{unit}" if unit == units[0] else f"{value:.3g}{unit}"
+        value /= base
+    return f"{value:.3g}{units[-1]}"
