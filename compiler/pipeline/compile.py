@@ -15,6 +15,7 @@ from vggc import __version__
 from vggc.bound import Pipeline
 from vggc.diagnostics import CompileError, Diagnostics, at
 from vggc.graph import Graph
+from vggc.graph.health import check_numbers
 from vggc.output import output_folder
 from vggc.pipeline.runner import Runner
 from vggc.pipeline.verify import VerifyMode
@@ -38,15 +39,20 @@ def compile_model(
     """
     started = time.perf_counter()
     progress("reading the model")
-    with ThreadPoolExecutor(max_workers=1) as background:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading") as background:
         hashed = background.submit(sha256, model)
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
         check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
+        healthy = background.submit(check_numbers, graph.constants())
         runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress)
-        graph = runner.run()
+        try:
+            graph = runner.run()
+        finally:
+            # Weights that are no numbers explain whatever else went wrong.
+            healthy.result()
         with output_folder(output) as staging:
             provenance = _provenance(pipeline, report, runner, hashed)
             lowering = Lowering(graph, model.stem, staging, provenance)
