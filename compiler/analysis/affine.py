@@ -1,0 +1,178 @@
+"""Nodes that scale and shift each channel by constants: y = scale * x + shift.
+
+An inference batch norm is one, and so are Mul, Div, Add and Sub by a constant shaped (C, 1, 1), (1, C, 1, 1) or ().
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from vggc.graph import Array, Graph
+
+Vector = NDArray[np.float64]
+
+_CHUNK = 1 << 22
+_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+_DEFAULT_EPSILON = float(np.float32(1e-5))
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Where a value has its channels: `count` of them along `axis`, counted from the end (-1 is the last).
+
+    `rank` is the value's; None, and for `axis` too, where it is not known.
+    """
+
+    count: int
+    rank: int | None
+    axis: int | None
+
+    @property
+    def is_second_axis(self) -> bool:
+        """Whether they are where a batch norm has them."""
+        return self.rank is not None and self.axis == 1 - self.rank
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = scale * x + shift, one float64 number per channel each."""
+
+    scale: Vector
+    shift: Vector
+
+    @classmethod
+    def identity(cls, channels: int) -> Self:
+        return cls(np.ones(channels), np.zeros(channels))
+
+    def then(self, after: Affine) -> Affine:
+        """This one first, `after` applied to its result."""
+        return Affine(self.scale * after.scale, self.shift * after.scale + after.shift)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.scale).all() and np.isfinite(self.shift).all())
+
+    @property
+    def scales(self) -> bool:
+        """Whether it does more than shift."""
+        return bool((self.scale != 1).any())
+
+
+def is_standard(node: gs.Node) -> bool:
+    """Whether a node's operator is one of ONNX's own."""
+    return node.domain in (None, "", "ai.onnx")
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """float16, bfloat16, float32 or float64: the types whose arithmetic may be rearranged up to rounding."""
+    return dtype.name in _FLOATS
+
+
+def batch_norm(graph: Graph, node: gs.Node) -> Affine | str:
+    """What an inference BatchNormalization does to each channel, or why that is not known at compile time."""
+    if _is_training(graph, node):
+        return "it is in training mode"
+    if not node.attrs.get("spatial", 1):
+        return "it normalises each position by itself (spatial=0)"
+    parameters = [graph.array(value) for value in node.inputs[1:5]]
+    if len(parameters) < 4 or any(each is None for each in parameters):
+        return "its parameters are computed at run time"
+    scale, shift, mean, variance = (np.asarray(each, np.float64).reshape(-1) for each in parameters)
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + node.attrs.get("epsilon", _DEFAULT_EPSILON))
+        affine = Affine(factor, shift - mean * factor)
+    return affine if affine.is_finite else "its parameters give no finite scale and shift"
+
+
+def _is_training(graph: Graph, node: gs.Node) -> bool:
+    if graph.opset < 7:
+        return not node.attrs.get("is_test", 0)
+    # Before opset 14 a node said that it trains by computing the running statistics.
+    return bool(node.attrs.get("training_mode", 0)) or any(value.name for value in node.outputs[1:])
+
+
+def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channels) -> Affine | None:
+    """What a Mul, Div, Add, Sub or Sum of `value` and a constant does to each of its channels.
+
+    None where the node does anything else: where the constant varies along another axis, or makes the result larger
+    than `value`.
+    """
+    # Before opset 7 these operators broadcast by an attribute instead of from the right.
+    if len(node.inputs) != 2 or not is_standard(node) or graph.opset < 7:
+        return None
+    first = node.inputs[0] is value
+    array = graph.array(node.inputs[1] if first else node.inputs[0])
+    if array is None or not is_float(array.dtype):
+        return None
+    constant = _per_channel(array, channels)
+    if constant is None:
+        return None
+    one, zero = np.ones(channels.count), np.zeros(channels.count)
+    with np.errstate(all="ignore"):
+        if node.op == "Mul":
+            affine = Affine(constant, zero)
+        elif node.op in ("Add", "Sum"):
+            affine = Affine(one, constant)
+        elif node.op == "Sub":
+            affine = Affine(one, -constant) if first else Affine(-one, constant)
+        elif node.op == "Div" and first:
+            affine = Affine(one / constant, zero)
+        else:
+            return None
+    return affine if affine.is_finite else None
+
+
+def _per_channel(array: Array, channels: Channels) -> Vector | None:
+    if channels.axis is None:
+        return None
+    # Of a value of unknown rank only so much is known: it has the axis.
+    if array.ndim > (-channels.axis if channels.rank is None else channels.rank):
+        return None
+    shape = [1] * max(-channels.axis - array.ndim, 0) + list(array.shape)
+    along = shape.pop(len(shape) + channels.axis)
+    if any(each != 1 for each in shape) or along not in (1, channels.count):
+        return None
+    return np.broadcast_to(np.asarray(array, np.float64).reshape(-1), (channels.count,))
+
+
+def rescaled(weights: Array, scale: Vector, axis: int, group: int = 1) -> Array | None:
+    """Weights multiplied per output channel, computed in float64 and rounded once.
+
+    The output channels are axis `axis`; with `group`, axis 0 holds the groups one behind another and `scale` runs
+    over (group, channel in group), as in a ConvTranspose. None where the weights' own type cannot hold the result.
+    """
+    grouped = weights.reshape(group, weights.shape[0] // group, *weights.shape[1:])
+    factors = scale.reshape(group, *(-1 if at == axis else 1 for at in range(weights.ndim)))
+    out = np.empty(grouped.shape, weights.dtype)
+    error = total = 0.0
+    # Pieces of bounded size: a float64 copy of a large weight would cost twice its size again.
+    step = max(1, _CHUNK * grouped.shape[1] // max(1, weights.size // group))
+    with np.errstate(all="ignore"):
+        for each in range(group):
+            for start in range(0, grouped.shape[1], step):
+                part = slice(start, start + step)
+                factor = factors[each] if axis else factors[each, part]
+                exact = grouped[each, part].astype(np.float64) * factor
+                out[each, part] = exact.astype(weights.dtype)
+                error += float(np.square(out[each, part].astype(np.float64) - exact).sum())
+                total += float(np.square(exact).sum())
+    # NaN and infinity fail the comparison, and so do weights so small that the type keeps few of their digits.
+    return out.reshape(weights.shape) if error <= (2 * unit_roundoff(weights.dtype)) ** 2 * total else None
+
+
+def rounded(values: Vector, dtype: np.dtype[Any]) -> Array | None:
+    """Float64 numbers in another type, or None where they do not fit."""
+    with np.errstate(all="ignore"):
+        out = values.astype(dtype)
+    return out if np.isfinite(out.astype(np.float64)).all() else None
+
+
+def unit_roundoff(dtype: np.dtype[Any]) -> float:
+    """The largest relative error of rounding to a type, subnormal numbers aside."""
+    bits = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}[dtype.name]
+    return float(2.0**-bits)
