@@ -51,12 +51,18 @@ def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool
 
 
 def _check(model: onnx.ModelProto) -> None:
+    unknown = [each.type.tensor_type for each in model.graph.output if each.type.HasField("tensor_type")]
+    # The checker wants outputs to declare a shape, any shape; inference is about to find the true one.
+    for each in unknown:
+        each.shape.SetInParent()
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         context = tuple(("note", line.removeprefix("==> Context: ")) for line in lines[1:3])
         raise fail(f"the model is not valid ONNX: {lines[0]}", facts=context) from None
+    for each in unknown:
+        each.ClearField("shape")
 
 
 def _first_line(error: Exception) -> str:
