@@ -5,9 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 
 import pytest
+
+from vggc.diagnostics import CompileError, render
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +31,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def bless(request: pytest.FixtureRequest) -> bool:
     """Whether this run may rewrite the expected half of fixtures."""
     return bool(request.config.getoption("bless"))
+
+
+Refused = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def refused() -> Refused:
+    """`with refused(text):` expects a CompileError inside, whose messages as the terminal shows them are `text`."""
+
+    @contextmanager
+    def expect(text: str) -> Iterator[None]:
+        with pytest.raises(CompileError) as caught:
+            yield
+        assert "\n".join(render(each) for each in caught.value.diagnostics) == text
+
+    return expect
 
 
 @cache

@@ -1,0 +1,9 @@
+"""Data for calibration and measurement: data sets, the loaders that make them, and fitting them to a model."""
+
+from vggc.data.arrays import ArrayDataset
+from vggc.data.dataset import Batch, Dataset, SampleType, need_samples
+from vggc.data.fitting import fit
+from vggc.data.generated import random_array
+from vggc.data.loader import Loader, loader
+
+__all__ = ["ArrayDataset", "Batch", "Dataset", "Loader", "SampleType", "fit", "loader", "need_samples", "random_array"]

@@ -1,0 +1,72 @@
+"""Data sets made of arrays, in memory or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from vggc.data.dataset import Array, Batch, Dataset, Labels, SampleType, rows_per_chunk
+from vggc.data.stored import StoredArray
+from vggc.diagnostics import fail
+
+
+class StoredDataset(Dataset):
+    """The first `count` samples of arrays in files."""
+
+    def __init__(self, arrays: Mapping[str, StoredArray], count: int, labels: Labels | None, description: str) -> None:
+        self.name = "data"
+        self.description = description
+        self.labels = labels
+        self.arrays = {name: each.sample for name, each in arrays.items()}
+        self._stored = arrays
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def parts(self) -> Iterator[Batch]:
+        rows = rows_per_chunk(self.sample_bytes)
+        chunks = {name: each.chunks(rows, self._count) for name, each in self._stored.items()}
+        for _ in range(0, self._count, rows):
+            yield {name: next(each) for name, each in chunks.items()}
+
+
+class ArrayDataset(Dataset):
+    """Arrays in memory."""
+
+    def __init__(self, arrays: Mapping[str, Array], labels: Labels | None, description: str) -> None:
+        self.name = "data"
+        self.description = description
+        self.labels = labels
+        self._held = {name: np.asarray(array) for name, array in arrays.items()}
+        for name, array in self._held.items():
+            if array.dtype.hasobject or array.ndim == 0:
+                what = "Python objects" if array.dtype.hasobject else "a single number"
+                raise fail(f"array `{name}` of {description} is {what}, not an array of samples")
+        self._count = same_length({name: len(array) for name, array in self._held.items()}, description)
+        self.arrays = {name: SampleType(array.dtype, array.shape[1:]) for name, array in self._held.items()}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def parts(self) -> Iterator[Batch]:
+        yield dict(self._held)
+
+
+def same_length(lengths: Mapping[str, int], where: str, advice: str = "") -> int:
+    """The number of samples. Raises CompileError when arrays disagree, when there are none, or no samples."""
+    if not lengths:
+        raise fail(f"{where} has no arrays of samples")
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
+        raise fail(f"the arrays of {where} have different lengths: {told}", help=advice)
+    count = next(iter(lengths.values()))
+    if count == 0:
+        raise fail(f"{where} has no samples")
+    return count
+
+
+def described(name: str, kind: SampleType) -> str:
+    """An array in messages: "`x` float32 [samples, 3, 32, 32]"."""
+    return f"`{name}` {kind}"

@@ -1,0 +1,231 @@
+"""Folders of images, decoded batch by batch."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vggc.data.dataset import Array, Batch, Dataset, Labels, SampleType
+from vggc.data.stored import readable
+from vggc.diagnostics import fail
+
+Layout = Literal["nchw", "nhwc"]
+Channels = Literal["rgb", "bgr", "gray"]
+Size = tuple[int, int]
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+_REMOVE = "remove it or copy it again"
+_LARGEST = 89_478_485
+"""Pixels of the largest image that is decoded; Pillow's own limit against decompression bombs."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to each image, in this order.
+
+    resize  shorter side to this many pixels, or exactly (height, width); None keeps the size
+    cover   resize, keeping proportions, to the smallest size that covers the crop
+    crop    (height, width) of the middle; None keeps everything
+    scale, mean, std  (pixel * scale - mean) / std, by channel
+    """
+
+    resize: int | Size | None
+    crop: Size | None
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layout: Layout
+    channels: Channels
+    cover: bool = False
+
+    def apply(self, path: Path) -> Array:
+        """The image in `path` as float32. Raises CompileError when it cannot be decoded or is too small."""
+        pixels = self._pixels(path)
+        if self.channels == "bgr":
+            pixels = pixels[:, :, ::-1]
+        prepared: Array = pixels.astype(np.float32) * np.float32(self.scale)
+        prepared = (prepared - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        if self.layout == "nchw":
+            prepared = prepared.transpose(2, 0, 1)
+        return np.ascontiguousarray(prepared)
+
+    def _pixels(self, path: Path) -> Array:
+        from PIL import Image
+
+        with opened(path) as image:
+            try:
+                decoded = image.convert("L" if self.channels == "gray" else "RGB")
+            except (OSError, SyntaxError, ValueError) as error:
+                raise fail(
+                    f"the image `{path}` cannot be decoded: {error}", help="remove it or copy it again"
+                ) from None
+        size = self._resized(decoded.size)
+        if size[0] * size[1] > _LARGEST:
+            raise fail(f"the image `{path}` would have {size[1]} x {size[0]} pixels after resizing")
+        if size != decoded.size:
+            decoded = decoded.resize(size, Image.Resampling.BILINEAR)
+        if self.crop is not None:
+            decoded = decoded.crop(_middle(decoded.size, self.crop, path))
+        pixels = np.asarray(decoded)
+        return pixels[:, :, None] if self.channels == "gray" else pixels
+
+    def _resized(self, size: Size) -> Size:
+        """Width and height after resizing. Pillow's sizes are (width, height); recipes say (height, width)."""
+        width, height = size
+        if self.cover and self.crop is not None:
+            factor = max(self.crop[0] / height, self.crop[1] / width)
+            return max(self.crop[1], round(width * factor)), max(self.crop[0], round(height * factor))
+        if not isinstance(self.resize, int):
+            return size if self.resize is None else (self.resize[1], self.resize[0])
+        # Truncated as torchvision does it, so that a model sees what it saw in training.
+        if width <= height:
+            return self.resize, int(self.resize * height / width)
+        return int(self.resize * width / height), self.resize
+
+
+def opened(path: Path) -> Any:
+    """An image with its header read, its pixels not. Raises CompileError for what is no image of 8 bits a channel."""
+    from PIL import Image, UnidentifiedImageError
+
+    readable(path)
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        image = Image.open(path)
+    except UnidentifiedImageError:
+        raise fail(f"`{path}` is no image that can be read", help="remove it from the folder") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise fail(f"the image `{path}` cannot be read: {error}", help=_REMOVE) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    if image.width * image.height > _LARGEST:
+        image.close()
+        raise fail(f"the image `{path}` is too large: {image.width} x {image.height} pixels")
+    if image.mode not in _EIGHT_BITS:
+        image.close()
+        raise fail(
+            f"the image `{path}` has more than 8 bits a channel (mode {image.mode})",
+            help="write a loader of your own for such images, or convert them to 8 bits",
+        )
+    return image
+
+
+def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
+    width, height = size
+    if height < crop[0] or width < crop[1]:
+        raise fail(
+            f"the image `{path}` is {height} x {width} after resizing: too small for a crop of {crop[0]} x {crop[1]}",
+            help=f"resize first: resize={max(crop)}",
+        )
+    left, top = round((width - crop[1]) / 2), round((height - crop[0]) / 2)
+    return left, top, left + crop[1], top + crop[0]
+
+
+class ImageFolder(Dataset):
+    """Images of one size. Reads headers when made; pixels batch by batch."""
+
+    def __init__(self, files: Sequence[Path], labels: Labels | None, prepare: Preparation, description: str) -> None:
+        self.name = "data"
+        self.description = description
+        self.labels = labels
+        self._files = tuple(files)
+        self._prepare = prepare
+        self._shape = prepare.apply(self._files[0]).shape
+        for path in self._files[1:]:
+            with opened(path):
+                pass
+        self.arrays = {"images": SampleType(np.dtype(np.float32), self._shape)}
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def checked_on_reading(self) -> bool:
+        return True
+
+    def parts(self) -> Iterator[Batch]:
+        for path in self._files:
+            image = self._prepare.apply(path)
+            if image.shape != self._shape:
+                raise fail(
+                    f"the image `{path}` gives {list(image.shape)} and `{self._files[0]}` {list(self._shape)}",
+                    help="bring them to one size: images(..., size=224)",
+                )
+            yield {"images": image[None]}
+
+    @property
+    def sha256(self) -> str:
+        """A hash over the files and what is done to them; the decoder's rounding is not part of it."""
+        digest = hashlib.sha256(repr(self._prepare).encode())
+        for path in self._files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        if self.labels is not None:
+            digest.update(b"labels" + self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All images below a folder, sorted by path. Raises CompileError when there is no folder, or none in it."""
+    if not folder.exists():
+        raise fail(f"there is no folder `{folder}`", help="paths are relative to the recipe")
+    if not folder.is_dir():
+        raise fail(f"`{folder}` is a file, not a folder")
+    found = [
+        each
+        for each in folder.rglob("*")
+        if each.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in each.relative_to(folder).parts)
+    ]
+    if not found:
+        raise fail(f"the folder `{folder}` has no images", help=f"images end in {', '.join(sorted(SUFFIXES))}")
+    return sorted(found, key=lambda each: each.relative_to(folder).as_posix())
+
+
+def by_folder(folder: Path, files: Sequence[Path]) -> Labels:
+    """The class of each image: the place of its top folder among those folders in sorted order."""
+    tops = [each.relative_to(folder).parts for each in files]
+    for path, parts in zip(files, tops, strict=True):
+        if len(parts) < 2:
+            raise fail(f"the image `{path}` is in no class folder", help=f"put it in a folder below `{folder}`")
+    classes = {name: number for number, name in enumerate(sorted({parts[0] for parts in tops}))}
+    return np.array([classes[parts[0]] for parts in tops], np.int64)
+
+
+def by_table(folder: Path, table: Path) -> tuple[list[Path], Labels]:
+    """Files and classes from a CSV table of two columns, file (relative to the folder) and class number."""
+    readable(table)
+    files: list[Path] = []
+    labels: list[int] = []
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as text:
+            rows = [(number, row) for number, row in enumerate(csv.reader(text), 1) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise fail(f"cannot read the labels in `{table}`: {error}", help="save it as UTF-8 text") from None
+    for position, (number, row) in enumerate(rows):
+        if len(row) != 2:
+            raise fail(f"line {number} of `{table}` has {len(row)} columns instead of 2: file, class number")
+        if position == 0 and not row[1].strip().lstrip("-").isdigit():
+            continue
+        labels.append(_class_number(row[1], table, number))
+        files.append(folder / row[0].strip())
+        if not files[-1].is_file():
+            raise fail(f"line {number} of `{table}`: there is no image `{files[-1]}`")
+    if not files:
+        raise fail(f"`{table}` names no images")
+    return files, np.array(labels, np.int64)
+
+
+def _class_number(text: str, table: Path, number: int) -> int:
+    try:
+        found = int(text)
+    except ValueError:
+        found = -1
+    if found < 0:
+        raise fail(f"line {number} of `{table}`: `{text.strip()}` is no class number")
+    return found

@@ -1,0 +1,181 @@
+"""What a loader is: a function that gives data, its signature its schema in recipes."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vggc.data.arrays import ArrayDataset
+from vggc.data.dataset import Batch, Dataset, SampleType, as_labels
+from vggc.diagnostics import CompileError, fail
+
+LABELS = "labels"
+"""The array of a user's loader that holds class numbers."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A named source of data.
+
+    The function's first parameter is the recipe's folder; the others are the options a recipe may give.
+    """
+
+    name: str
+    function: Callable[..., Any]
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.function) or ""
+
+    def load(self, name: str, base: Path, **options: Any) -> Dataset:
+        """The data set that a recipe calls `name`. Raises CompileError when it cannot be had."""
+        described = f"{self.name}()" if not options else f"{self.name}({', '.join(sorted(options))})"
+        result = self._call(base, options)
+        if isinstance(result, Dataset):
+            dataset = result
+        elif isinstance(result, Mapping):
+            dataset = _from_arrays(result, f"loader `{self.name}`")
+            dataset.description = described
+        elif isinstance(result, Iterator):
+            dataset = Streamed(lambda: self._call(base, options), self.name)
+            dataset.description = described
+        else:
+            raise fail(
+                f"loader `{self.name}` returned {type(result).__name__}",
+                help="return a dict of arrays with samples along their first axis, or yield such dicts batch by batch",
+            )
+        dataset.name = name
+        return dataset
+
+    def _call(self, base: Path, options: Mapping[str, Any]) -> Any:
+        try:
+            return self.function(base, **options)
+        except CompileError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            raise raised(self.name, error) from None
+
+
+def loader(function: Callable[..., Any]) -> Loader:
+    """Make a loader of a function `(folder, option=default, ...)`.
+
+    `folder` is the recipe's folder, a Path. The function returns a dict of arrays named like the model's inputs,
+    samples along the first axis, with class numbers under "labels" if there are any; or it yields such dicts batch by
+    batch, in which case it is called again for each pass over the data and must yield the same samples each time.
+    """
+    return Loader(function.__name__, function)
+
+
+def raised(name: str, error: Exception) -> CompileError:
+    """The error that tells of an exception in a user's loader, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    text = str(error) or "no message"
+    return fail(f"loader `{name}` raised {type(error).__name__}: {text}", facts=(("at", where),) if where else ())
+
+
+def _from_arrays(given: Mapping[Any, Any], where: str) -> ArrayDataset:
+    arrays = _checked(given, where)
+    labels = arrays.pop(LABELS, None)
+    found = ArrayDataset(arrays, None, where)
+    if labels is not None:
+        found.labels = as_labels(labels, len(found), f"array `{LABELS}` of {where}")
+    return found
+
+
+def _checked(given: Mapping[Any, Any], where: str) -> Batch:
+    arrays: Batch = {}
+    for name, values in given.items():
+        if not isinstance(name, str):
+            raise fail(f"{where} returned a dict whose keys are no names: {name!r}")
+        try:
+            arrays[name] = np.asarray(values)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise fail(f"array `{name}` of {where} is no array: {error}") from None
+    return arrays
+
+
+class Streamed(Dataset):
+    """What a user's generator yields, batch by batch.
+
+    It is run once when it is loaded, to count and check its samples, and again on every pass.
+    """
+
+    def __init__(self, start: Any, name: str) -> None:
+        self.name = "data"
+        self.description = name
+        self._start = start
+        self._loader = name
+        self._count = 0
+        self.arrays = {}
+        self.labels = None
+        found = [labels for _, labels in self._pieces(first=True)]
+        if not self._count:
+            raise fail(f"loader `{name}` yielded no samples")
+        if found and found[0] is not None:
+            self.labels = np.concatenate([each for each in found if each is not None])
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def checked_on_reading(self) -> bool:
+        return True
+
+    def parts(self) -> Iterator[Batch]:
+        seen = 0
+        for batch, _ in self._pieces(first=False):
+            seen += len(next(iter(batch.values())))
+            yield batch
+        if seen != self._count:
+            raise fail(
+                f"loader `{self._loader}` yielded {self._count} samples at first and {seen} now",
+                help="it is run once for each pass and has to yield the same samples each time",
+            )
+
+    def _pieces(self, *, first: bool) -> Iterator[tuple[Batch, Any]]:
+        where = f"loader `{self._loader}`"
+        labelled: bool | None = None
+        for number, given in enumerate(self._yielded()):
+            if not isinstance(given, Mapping):
+                raise fail(f"{where} yielded {type(given).__name__}", help="yield a dict of arrays")
+            part = _from_arrays(given, f"{where}, batch {number}")
+            labelled = part.labels is not None if labelled is None else labelled
+            if labelled != (part.labels is not None):
+                raise fail(f"{where} gives labels with some batches only")
+            if first and not self.arrays:
+                self.arrays = dict(part.arrays)
+            if dict(self.arrays) != dict(part.arrays):
+                raise fail(f"{where}, batch {number} differs from batch 0: {_difference(self.arrays, part.arrays)}")
+            if first:
+                self._count += len(part)
+            yield next(part.parts()), part.labels
+
+    def _yielded(self) -> Iterator[Any]:
+        source = self._start()
+        while True:
+            try:
+                given = next(source)
+            except StopIteration:
+                return
+            except CompileError:
+                raise
+            except Exception as error:  # noqa: BLE001
+                raise raised(self._loader, error) from None
+            yield given
+
+
+def _difference(first: Mapping[str, SampleType], now: Mapping[str, SampleType]) -> str:
+    for name in (*first, *now):
+        before, after = first.get(name), now.get(name)
+        if before is None or after is None:
+            return f"array `{name}` is in one of them only"
+        if before != after:
+            return f"`{name}` was {before} and is {after}"
+    raise ValueError("the batches do not differ")

@@ -1,0 +1,172 @@
+"""The loaders a recipe may name. Paths are relative to the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from vggc.data.arrays import StoredDataset, same_length
+from vggc.data.dataset import Dataset, as_labels
+from vggc.data.generated import RandomDataset
+from vggc.data.images import Channels, ImageFolder, Layout, Preparation, by_folder, by_table, image_files
+from vggc.data.loader import loader
+from vggc.data.stored import StoredArray, open_npy, open_npz
+from vggc.diagnostics import fail, spelling_help
+from vggc.values import Within
+
+Count = Annotated[int, Within(1, 1 << 40)]
+Pixels = Annotated[int, Within(1, 1 << 16)]
+
+
+@loader
+def npz(
+    base: Path,
+    path: str,
+    *,
+    limit: Count | None = None,
+    label: str | None = None,
+    inputs: dict[str, str] | None = None,
+) -> Dataset:
+    """Arrays of a `.npz` file, as numpy.savez writes it; uncompressed ones are mapped, not read.
+
+    Options:
+        path: the file.
+        limit: take the first samples only, at most so many.
+        label: the array with the class numbers.
+        inputs: which array each of the model's inputs takes, for example {"input": "x"}; without it arrays are
+            named like the inputs.
+    """
+    file = base / path
+    arrays = open_npz(file)
+    where = f"`{file}`"
+    named = {label} if label is not None else set()
+    for name in (*named, *(inputs or {}).values()):
+        if name not in arrays:
+            raise fail(f"{where} has no array `{name}`", help=spelling_help(name, arrays, "its arrays"))
+    chosen = {name: arrays[array] for name, array in inputs.items()} if inputs else _all_but(arrays, label)
+    if not chosen:
+        raise fail(f"{where} has no array beside the labels `{label}`")
+    advice = f'say which to take: inputs={{"input": "{next(iter(chosen))}"}}'
+    for each in chosen.values():
+        each.check()
+    total = same_length({name: each.rows for name, each in chosen.items()}, where, "" if inputs else advice)
+    count = total if limit is None else min(limit, total)
+    labels = None
+    if label is not None:
+        arrays[label].check()
+        labels = as_labels(arrays[label].first(arrays[label].rows), total, f"array `{label}` of {where}")[:count]
+    return StoredDataset(chosen, count, labels, f"{count} of {total} samples of {path}")
+
+
+def _all_but(arrays: Mapping[str, StoredArray], label: str | None) -> dict[str, StoredArray]:
+    return {name: each for name, each in arrays.items() if name != label}
+
+
+@loader
+def npy(base: Path, path: str, *, limit: Count | None = None, labels: str | None = None) -> Dataset:
+    """One array of a `.npy` file, for a model with one input; mapped, not read.
+
+    Options:
+        path: the file.
+        limit: take the first samples only, at most so many.
+        labels: a `.npy` file with the class numbers.
+    """
+    array = open_npy(base / path)
+    total = same_length({"": array.rows}, f"`{base / path}`")
+    count = total if limit is None else min(limit, total)
+    numbers = None
+    if labels is not None:
+        stored = open_npy(base / labels)
+        numbers = as_labels(stored.first(stored.rows), total, stored.where)[:count]
+    return StoredDataset({Path(path).stem: array}, count, numbers, f"{count} of {total} samples of {path}")
+
+
+@loader
+def images(
+    base: Path,
+    folder: str,
+    *,
+    size: Pixels | list[int] | None = None,
+    resize: Pixels | list[int] | None = None,
+    crop: Pixels | list[int] | None = None,
+    scale: float = 1 / 255,
+    mean: float | list[float] = 0.0,
+    std: float | list[float] = 1.0,
+    layout: Layout = "nchw",
+    channels: Channels = "rgb",
+    labels: str | None = None,
+    limit: Count | None = None,
+) -> Dataset:
+    """Images of a folder and the folders in it, in the order of their paths, decoded batch by batch.
+
+    What comes out is float32, (pixel * scale - mean) / std.
+
+    Options:
+        folder: the folder.
+        size: height and width that come out, 224 or [224, 320]: the image is resized until it covers them, keeping
+            its proportions, and the middle is taken. In place of `resize` and `crop`.
+        resize: length of the shorter side, or [height, width] exactly.
+        crop: height and width of the middle to take after resizing.
+        scale: what pixels, 0 to 255, are multiplied by first.
+        mean: subtracted then, one number or one for each channel.
+        std: divided by last, one number or one for each channel.
+        layout: nchw (channels first) or nhwc (channels last).
+        channels: rgb, bgr or gray.
+        labels: "folders" numbers the top folders in sorted order; otherwise a CSV table: file, class number.
+        limit: take the first samples only, at most so many.
+    """
+    root = base / folder
+    count = 1 if channels == "gray" else 3
+    if size is not None and (resize is not None or crop is not None):
+        raise fail("`size` stands in place of `resize` and `crop`", help="give `size`, or `resize` and `crop`")
+    numbers = None
+    if labels is None or labels == "folders":
+        files = image_files(root)
+        numbers = None if labels is None else by_folder(root, files)
+    else:
+        files, numbers = by_table(root, base / labels)
+    total = len(files)
+    taken = total if limit is None else min(limit, total)
+    cover = None if size is None else _pair(size, "size")
+    prepare = Preparation(
+        resize=resize if resize is None or isinstance(resize, int) else _pair(resize, "resize"),
+        crop=cover or (None if crop is None else _pair(crop, "crop")),
+        scale=scale,
+        mean=_by_channel(mean, count, "mean"),
+        std=_by_channel(std, count, "std"),
+        layout=layout,
+        channels=channels,
+        cover=cover is not None,
+    )
+    if 0 in prepare.std:
+        raise fail("`std` is 0 for a channel: nothing can be divided by it")
+    chosen = None if numbers is None else numbers[:taken]
+    return ImageFolder(files[:taken], chosen, prepare, f"{taken} of {total} images of {folder}")
+
+
+def _pair(given: int | Sequence[int], option: str) -> tuple[int, int]:
+    both = (given, given) if isinstance(given, int) else tuple(given)
+    if len(both) != 2 or min(both) < 1:
+        raise fail(f"`{option}` is one number, or [height, width]")
+    return both[0], both[1]
+
+
+def _by_channel(given: float | Sequence[float], count: int, option: str) -> tuple[float, ...]:
+    values = (given,) * count if isinstance(given, int | float) else tuple(given)
+    if len(values) != count:
+        raise fail(f"`{option}` has {len(values)} numbers for {count} channel{'s' if count > 1 else ''}")
+    return values
+
+
+@loader
+def random(base: Path, *, count: Count = 32, seed: int = 0, shapes: dict[str, list[int]] | None = None) -> Dataset:
+    """Random samples of the model's own shapes: normal floats, small integers. They say nothing of accuracy.
+
+    Options:
+        count: how many samples.
+        seed: another seed gives other samples.
+        shapes: for inputs of unknown size the shape of one sample, without the batch: {"input": [3, 224, 224]}.
+    """
+    del base
+    return RandomDataset(count, seed, shapes or {})

@@ -1,0 +1,250 @@
+"""Arrays in `.npy` and `.npz` files, mapped or read piece by piece; pickles are never loaded."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from vggc.data.dataset import Array, SampleType
+from vggc.diagnostics import CompileError, fail
+from vggc.signature import type_text
+
+HELD_BYTES = 256 << 20
+"""A compressed array up to this size is unpacked once and held; a larger one is unpacked anew on each pass."""
+
+_KINDS = "biufcUS"
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+
+
+class Header(NamedTuple):
+    """What stands before the numbers of a `.npy` file, and how many bytes that takes."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    size: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+
+
+class StoredArray(ABC):
+    """An array in a file. `where` names it in messages."""
+
+    def __init__(self, where: str, header: Header) -> None:
+        self.where = where
+        self.header = header
+
+    @property
+    def rows(self) -> int:
+        """Length of the first axis. Raises CompileError for a single number."""
+        if not self.header.shape:
+            raise fail(f"{self.where} is a single number, not an array of samples")
+        return self.header.shape[0]
+
+    @property
+    def sample(self) -> SampleType:
+        return SampleType(self.header.dtype, self.header.shape[1:])
+
+    def check(self) -> None:
+        """Raise CompileError for a type that is no number, truth value or text."""
+        dtype = self.header.dtype
+        if dtype.hasobject:
+            raise fail(
+                f"{self.where} holds Python objects, which are never loaded",
+                help="save an array of numbers: x = numpy.array(x, dtype=numpy.float32)",
+            )
+        if dtype.kind not in _KINDS:
+            raise fail(f"{self.where} has the type {type_text(dtype)}", help="save it as float32 or as integers")
+
+    @abstractmethod
+    def chunks(self, rows: int, limit: int) -> Iterator[Array]:
+        """The first `limit` samples, at most `rows` at a time."""
+
+    def first(self, count: int) -> Array:
+        """The first `count` samples as one array."""
+        pieces = list(self.chunks(max(count, 1), count))
+        return pieces[0] if pieces else np.zeros((0, *self.sample.shape), self.sample.dtype)
+
+
+class Mapped(StoredArray):
+    """An array whose bytes stand in a file as they are."""
+
+    def __init__(self, where: str, header: Header, path: Path, start: int) -> None:
+        super().__init__(where, header)
+        self._path = path
+        self._start = start
+
+    @cached_property
+    def _array(self) -> Array:
+        if self.header.nbytes == 0:
+            return np.zeros(self.header.shape, self.header.dtype)
+        order = "F" if self.header.fortran else "C"
+        try:
+            start = self._start + self.header.size
+            return np.memmap(self._path, self.header.dtype, "r", start, self.header.shape, order)  # type: ignore[call-overload,no-any-return]
+        except (OSError, ValueError) as error:
+            raise fail(f"cannot read {self.where}: {error}") from None
+
+    def chunks(self, rows: int, limit: int) -> Iterator[Array]:
+        for at in range(0, min(limit, self.rows), rows):
+            # A plain view: numpy.memmap's own class makes every small operation slower.
+            yield self._array[at : min(at + rows, limit)].view(np.ndarray)
+
+
+class Packed(StoredArray):
+    """A compressed member of a `.npz` file."""
+
+    def __init__(self, where: str, header: Header, path: Path, member: str) -> None:
+        super().__init__(where, header)
+        self._path = path
+        self._member = member
+        self._held: Array | None = None
+
+    def chunks(self, rows: int, limit: int) -> Iterator[Array]:
+        limit = min(limit, self.rows)
+        wanted = self.sample.nbytes * limit
+        if self._held is None or len(self._held) < limit:
+            whole = self.header.fortran
+            if wanted > HELD_BYTES and whole:
+                raise fail(
+                    f"{self.where} is compressed column by column and too large to be held in memory",
+                    help="save it row by row: numpy.ascontiguousarray(x)",
+                )
+            if wanted > HELD_BYTES:
+                yield from self._stream(rows, limit)
+                return
+            self._held = self._whole() if whole else next(self._stream(max(limit, 1), limit), None)
+        if self._held is not None:
+            for at in range(0, limit, rows):
+                yield self._held[at : min(at + rows, limit)]
+
+    def _stream(self, rows: int, limit: int) -> Iterator[Array]:
+        with _reading(self.where), zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
+            file.read(self.header.size)
+            for at in range(0, limit, rows):
+                count = min(rows, limit - at)
+                yield _numbers(file, self.header.dtype, (count, *self.sample.shape), self.where)
+
+    def _whole(self) -> Array:
+        with _reading(self.where), zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
+            file.read(self.header.size)
+            return _numbers(file, self.header.dtype, self.header.shape[::-1], self.where).T
+
+
+class _reading:
+    """Turns what a broken archive makes zipfile and zlib raise into an error about the array being read."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _BROKEN) and not isinstance(error, CompileError):
+            raise fail(f"cannot read {self._where}: {error}", help="the file is damaged: save it again") from None
+
+
+def _numbers(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> Array:
+    size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    data = file.read(size)
+    if len(data) < size:
+        raise fail(f"{where} is cut short", help="the file is damaged: save it again")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _header(file: IO[bytes], where: str) -> Header:
+    try:
+        version = npy.read_magic(file)
+    except ValueError:
+        raise fail(f"{where} is no numpy array") from None
+    if version not in ((1, 0), (2, 0)):
+        raise fail(f"{where} has fields, or a format that is not known", help="save plain arrays with numpy.save")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(file)
+    except (ValueError, SyntaxError) as error:
+        raise fail(f"{where} has a damaged header: {str(error).splitlines()[0]}") from None
+    if any(each < 0 for each in shape):
+        raise fail(f"{where} has a damaged header: a negative length")
+    return Header(tuple(shape), fortran, dtype, file.tell())
+
+
+def open_npy(path: Path) -> StoredArray:
+    """The array in a `.npy` file. Raises CompileError when it cannot be read."""
+    where = f"the array in `{path}`"
+    size = readable(path)
+    with path.open("rb") as file:
+        header = _header(file, f"`{path}`")
+    found = Mapped(where, header, path, 0)
+    found.check()
+    if header.size + header.nbytes > size:
+        raise fail(f"`{path}` is cut short: {size} bytes where {header.size + header.nbytes} are needed")
+    return found
+
+
+def open_npz(path: Path) -> dict[str, StoredArray]:
+    """The arrays in a `.npz` file by name, unread. Raises CompileError when the file cannot be read."""
+    readable(path)
+    found: dict[str, StoredArray] = {}
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BROKEN:
+        raise fail(
+            f"`{path}` is no .npz file, or is cut short",
+            help="save it with numpy.savez(path, name=array)",
+        ) from None
+    with archive:
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if info.is_dir() or name == info.filename:
+                continue
+            where = f"array `{name}` of `{path}`"
+            if info.flag_bits & 1:
+                raise fail(f"{where} is encrypted")
+            with _reading(where), archive.open(info) as file:
+                header = _header(file, where)
+            if header.size + header.nbytes > info.file_size and not header.dtype.hasobject:
+                raise fail(f"{where} is cut short", help="the file is damaged: save it again")
+            if info.compress_type == zipfile.ZIP_STORED:
+                found[name] = Mapped(where, header, path, _data_start(path, info))
+            else:
+                found[name] = Packed(where, header, path, info.filename)
+    if not found:
+        raise fail(f"`{path}` holds no arrays", help="save it with numpy.savez(path, name=array)")
+    return found
+
+
+def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
+    # A local file header has 30 bytes, then the name and an extra field, whose lengths are its last four bytes.
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        lengths = file.read(4)
+    return info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+
+
+def readable(path: Path) -> int:
+    """The size of a file. Raises CompileError when it is missing, no file, empty or may not be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            size = file.tell()
+    except FileNotFoundError:
+        raise fail(f"there is no file `{path}`", help="paths are relative to the recipe") from None
+    except IsADirectoryError:
+        raise fail(f"`{path}` is a folder, not a file") from None
+    except OSError as error:
+        raise fail(f"cannot read `{path}`: {error.strerror}") from None
+    if size == 0:
+        raise fail(f"`{path}` is empty")
+    return size

@@ -1,0 +1,88 @@
+"""onnxruntime's errors in vggc's words, naming the node as the user knows it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from vggc.diagnostics import CompileError, fail
+
+Labels = dict[str, str]
+"""How messages name each node, by the name onnxruntime knows it under."""
+
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_NODE = (
+    re.compile(r"running (?P<op>\S+) node\. Name:'(?P<name>[^']*)' Status Message: "),
+    re.compile(r"implementation for (?P<op>\w+)\(\d+\) node with name '(?P<name>[^']*)'"),
+    re.compile(r"operator \((?P<op>\w+)\) in node \((?P<name>[^)]*)\)"),
+    re.compile(r"Node \((?P<name>[^)]*)\) Op \((?P<op>\w+)\)"),
+    re.compile(r"Node:(?P<name>\S*) "),
+)
+_NOISE = (
+    re.compile(r"^Exception during (loading|initialization): "),
+    re.compile(r"^This is an invalid model\. "),
+    re.compile(r"^.*Status Message: "),
+    re.compile(r"^Node \([^)]*\) Op \(\w+\) "),
+    re.compile(r"\[\w+Error\] "),
+    # `/path/file.h:91 type name(arguments) condition was false. What a person can read.`
+    re.compile(r"^\S+\.(cc|h|cpp):\d+ .* was false\.? ?(?=\S)"),
+    re.compile(r"^\S+\.(cc|h|cpp):\d+ (?:.*\) )?(?:operator\(\) |\w+ )?"),
+    re.compile(r" ?Please fix either the inputs/outputs or the model\.?"),
+)
+_NAMED = re.compile(r" in node \([^)]*\)")
+_UNKNOWN_OP = re.compile(r"(?P<domain>[\w.]*):(?P<op>\w+)\((?P<version>-?\d+)\) is not a registered function/op")
+_OPSET = re.compile(r"Opset (?P<version>\d+) is under development")
+_LONGEST = 300
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: classes of its own, without a common base, and pybind11's RuntimeError."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)]
+    return (*own, RuntimeError, MemoryError)
+
+
+def translate(error: Exception, labels: Labels, doing: Literal["load", "run"]) -> CompileError:
+    """The error that tells a user what onnxruntime said, and of which node."""
+    text = _CODE.sub("", " ".join(str(error).split()))
+    unknown = _UNKNOWN_OP.search(text)
+    if unknown:
+        domain = unknown["domain"] or "ai.onnx"
+        nodes = [label for label in labels.values() if label.startswith(f"{unknown['op']} ")]
+        return fail(
+            f"onnxruntime has no operator {unknown['op']} of the domain `{domain}`",
+            facts=tuple(("node", each) for each in nodes[:1]),
+            help="vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
+        )
+    newer = _OPSET.search(text)
+    if newer:
+        return fail(
+            f"onnxruntime does not know opset {newer['version']} yet", help="export the model with an older opset"
+        )
+    if "bad_alloc" in text or "Failed to allocate memory" in text or isinstance(error, MemoryError):
+        return fail(f"there is not enough memory to {doing} the model", facts=_node(text, labels))
+    return fail(f"onnxruntime cannot {doing} the model: {_reason(text)}", facts=_node(text, labels))
+
+
+def _node(text: str, labels: Labels) -> tuple[tuple[str, str], ...]:
+    # An error inside the body of an If names the If first and the inner node last.
+    for pattern in _NODE:
+        found = list(pattern.finditer(text))
+        if found:
+            last = found[-1].groupdict()
+            if last["name"] in labels:
+                return (("node", labels[last["name"]]),)
+            if last["name"]:
+                return (("node", f"{last.get('op') or 'node'} `{last['name']}`"),)
+    return ()
+
+
+def _reason(text: str) -> str:
+    if "Could not find an implementation" in text:
+        return "its CPU has no kernel for this operator with these types"
+    for pattern in _NOISE:
+        text = pattern.sub("", text)
+    text = _NAMED.sub("", text)
+    text = text.strip().rstrip(".")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,64 @@
+"""What a model takes and gives: names, types and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+
+Dimensions = tuple[int | str | None, ...]
+
+
+class ValueType(NamedTuple):
+    """A tensor a model takes or gives. A dimension is a number, a symbol, or None where nothing is known of it."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Dimensions | None
+
+    def __str__(self) -> str:
+        return f"`{self.name}` {type_text(self.dtype)} {shape_text(self.shape)}"
+
+
+def inputs_of(graph: Graph) -> tuple[ValueType, ...]:
+    """The inputs of a graph. Raises CompileError for an input that is no tensor."""
+    return tuple(_value_type(graph, value, "input") for value in graph.inputs)
+
+
+def outputs_of(graph: Graph) -> tuple[ValueType, ...]:
+    """The outputs of a graph. Raises CompileError for an output that is no tensor."""
+    return tuple(_value_type(graph, value, "output") for value in graph.outputs)
+
+
+def _value_type(graph: Graph, value: gs.Tensor, what: str) -> ValueType:
+    dtype = graph.dtype(value)
+    if dtype is None or getattr(value, "type", "tensor_type") != "tensor_type":
+        raise fail(
+            f"the model's {what} `{value.name}` is no tensor, or has no type",
+            help=f"vggc runs models whose {what}s are tensors of a declared type; export the model so",
+        )
+    shape = graph.shape(value)
+    return ValueType(value.name, dtype, None if shape is None else tuple(_dimension(each) for each in shape))
+
+
+def _dimension(dimension: int | str | None) -> int | str | None:
+    if dimension is None or dimension == "":
+        return None
+    return dimension if isinstance(dimension, str) else int(dimension)
+
+
+def shape_text(shape: Sequence[int | str | None] | None) -> str:
+    """A shape in messages: `[N, 3, ?, 32]`."""
+    if shape is None:
+        return "of unknown rank"
+    return f"[{', '.join('?' if each is None else str(each) for each in shape)}]"
+
+
+def type_text(dtype: np.dtype[Any]) -> str:
+    """A type in messages: `float32`, `string`."""
+    return "string" if dtype.kind in "OUST" else str(dtype)
