@@ -7,6 +7,7 @@ against the annotation (see `vggc.options`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class Ratio(float):
@@ -23,6 +24,20 @@ class Seconds(float):
 
 class Names(tuple[str, ...]):
     """One quoted name or glob, or a list of them: `"features.7"`, `["classifier.*", "head"]`."""
+
+
+class File(str):
+    """The quoted path of a file, relative to the recipe that names it. That the file is there is checked early."""
+
+
+class Folder(str):
+    """The quoted path of a folder, relative to the recipe that names it. That it is there is checked early."""
+
+
+class Declared:
+    """Base of the types whose values a recipe declares by `statement` and options refer to by name: data sets."""
+
+    statement: ClassVar[str]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,24 @@
+"""Options: the schema a function's signature makes, and recipe values held against it."""
+
+from vggc.options.convert import at_use, convert
+from vggc.options.given import UNITS, Content, Given, Origin, Reference, Word, describe, spell
+from vggc.options.schema import Option, Schema, option_docs, schema
+from vggc.options.wording import wanted
+
+__all__ = [
+    "UNITS",
+    "Content",
+    "Given",
+    "Option",
+    "Origin",
+    "Reference",
+    "Schema",
+    "Word",
+    "at_use",
+    "convert",
+    "describe",
+    "option_docs",
+    "schema",
+    "spell",
+    "wanted",
+]

@@ -1,0 +1,148 @@
+"""The options of a pass, loader, measure or target: what its function's signature says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from vggc.diagnostics import CompileError, fail
+from vggc.values import Bytes, Declared, File, Folder, Interval, Names, Ratio, Seconds
+
+_SCALARS = (bool, int, float, str, File, Folder, Ratio, Bytes, Seconds, Names, Interval)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `name` as recipes spell it, `parameter` as Python does (`except` and `except_`)."""
+
+    name: str
+    parameter: str
+    annotation: Any
+    default: Any
+    required: bool
+    positional: bool
+    doc: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The options of a function, in the order in which they may be given without names."""
+
+    options: tuple[Option, ...]
+    returns: Any
+    """annotation of the result, None when there is none"""
+
+    @cached_property
+    def by_name(self) -> dict[str, Option]:
+        return {each.name: each for each in self.options}
+
+    @property
+    def positional(self) -> tuple[Option, ...]:
+        return tuple(each for each in self.options if each.positional)
+
+
+def schema(function: Callable[..., Any], *, machine: int = 1) -> Schema:
+    """Read the options of a function from its signature, their meaning from its docstring's section "Options:".
+
+    The first `machine` parameters are filled by the machine (the graph of a pass, the lowering of a target) and are
+    no options. Raises CompileError when the signature cannot be a schema: an option without a type, of a type that
+    recipes cannot write, or `*args` and `**kwargs`.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) < machine or any(each.kind is each.KEYWORD_ONLY for each in parameters[:machine]):
+        raise _unfit(function, f"its first {machine} parameter(s) must be there for vggc to fill")
+    hints = _hints(function)
+    docs = option_docs(inspect.getdoc(function) or "")
+    options = []
+    for each in parameters[machine:]:
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
+            raise _unfit(function, f"its parameter `{each}` has no name that a recipe could give")
+        if each.name not in hints:
+            raise _unfit(function, f"its option `{each.name}` has no type", help=f"write `{each.name}: int`, say")
+        if not writable(hints[each.name]):
+            raise _unfit(function, f"recipes cannot write the type of its option `{each.name}`", help=_TYPES)
+        name = each.name.removesuffix("_")
+        required = each.default is each.empty
+        options.append(
+            Option(
+                name=name,
+                parameter=each.name,
+                annotation=hints[each.name],
+                default=None if required else each.default,
+                required=required,
+                positional=each.kind is each.POSITIONAL_OR_KEYWORD,
+                doc=docs.get(name, docs.get(each.name, "")),
+            )
+        )
+    return Schema(tuple(options), hints.get("return"))
+
+
+_TYPES = "int, float, bool, str, Literal words, lists, tuples, dict[str, ...], Dataset, and those of vggc.values"
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise _unfit(
+            function,
+            f"its signature names `{error.name}`, which its file does not define",
+            help="import it at run time, not only for type checkers",
+        ) from error
+    except (TypeError, SyntaxError) as error:
+        raise _unfit(function, f"the types in its signature cannot be read: {error}") from error
+
+
+def _unfit(function: Callable[..., Any], problem: str, help: str = "") -> CompileError:
+    code = inspect.unwrap(function).__code__
+    place = ("defined", f"{code.co_filename}:{code.co_firstlineno}")
+    return fail(f"`{function.__name__}` cannot be used in a recipe: {problem}", facts=(place,), help=help)
+
+
+def writable(annotation: Any) -> bool:
+    """Whether a recipe can write values of this type."""
+    if annotation in _SCALARS or annotation is type(None):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, Declared):
+        return True
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return writable(arguments[0])
+    if origin is Literal:
+        return all(isinstance(each, str | int) for each in arguments)
+    if origin in (Union, types.UnionType, list):
+        return all(writable(each) for each in arguments)
+    if origin is tuple:
+        return all(each is ... or writable(each) for each in arguments)
+    return origin is dict and arguments[0] is str and writable(arguments[1])
+
+
+def option_docs(doc: str) -> dict[str, str]:
+    """What the section "Options:" of a docstring says of each option, each joined to one line."""
+    found: dict[str, str] = {}
+    heading: int | None = None
+    entries: int | None = None
+    name = ""
+    for line in doc.splitlines():
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if heading is None:
+            heading = indent if text == "Options:" else None
+            continue
+        if not text:
+            continue
+        if indent <= heading:
+            break
+        entries = indent if entries is None else entries
+        entry = re.fullmatch(r"`{0,2}(\w+)`{0,2}:\s*(.*)", text) if indent == entries else None
+        if entry:
+            name = entry[1]
+            found[name] = entry[2]
+        elif name:
+            found[name] = f"{found[name]} {text}".strip()
+    return found

@@ -1,0 +1,121 @@
+"""How messages and the pass catalogue name the types of options."""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from vggc.options.given import Content, Word, spell
+from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
+
+
+class Name(str):
+    """One of Names, for messages about it."""
+
+
+_SCALARS: dict[Any, tuple[str, str, str]] = {
+    # type: (one of it, several of it, how it is written)
+    bool: ("`true` or `false`", "`true` or `false`", ""),
+    int: ("a whole number", "whole numbers", "`8`"),
+    float: ("a number", "numbers", "`0.5`"),
+    str: ("a quoted text", "quoted texts", '`"text"`'),
+    Name: ("a quoted name", "quoted names", '`"features.7"`'),
+    File: ("a quoted file name", "quoted file names", '`"data.npz"`'),
+    Folder: ("a quoted folder name", "quoted folder names", '`"images"`'),
+    Ratio: ("a ratio", "ratios", "`50%`"),
+    Bytes: ("a size", "sizes", "`4GiB`"),
+    Seconds: ("a time", "times", "`2.5ms`"),
+    Names: ("a quoted name or a list of them", "lists of quoted names", '`["features.*", "head"]`'),
+    Interval: ("a range", "ranges", "`1..8..32`"),
+    Dimension: ("a dimension", "dimensions", "`3`, or `1..8..32` where it varies"),
+}
+
+
+def wanted(annotation: Any) -> str:
+    """What a value of a type is: "a whole number", "one of `entropy`, `minmax`", "a list of ratios"."""
+    if annotation in _SCALARS:
+        return _SCALARS[annotation][0]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return wanted(arguments[0])
+    if origin is Literal:
+        words = [f"`{each}`" for each in arguments]
+        return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(wanted(each) for each in members(arguments))
+    if origin is list or (origin is tuple and arguments[-1] is ...):
+        return f"a list of {_several(arguments[0])}"
+    if origin is tuple and len(set(arguments)) == 1:
+        return f"a list of {len(arguments)} {_several(arguments[0])}"
+    if origin is tuple:
+        return f"a list of {len(arguments)}: {', '.join(wanted(each) for each in arguments)}"
+    if origin is dict:
+        return f"a mapping from names to {_several(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Declared):
+        return f"the name of a `{annotation.statement}` statement"
+    raise TypeError(f"recipes cannot write the type {annotation!r}")
+
+
+def members(arguments: tuple[Any, ...]) -> list[Any]:
+    """The members of a union that a recipe can write; whole number or range is a dimension."""
+    found = [each for each in arguments if each is not type(None)]
+    if int in found and Interval in found:
+        found = [Dimension, *(each for each in found if each not in (int, Interval))]
+    return found
+
+
+def limits(annotation: Any) -> Within | None:
+    """The limits an annotation sets to its numbers."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    return next((each for each in get_args(annotation)[1:] if isinstance(each, Within)), None)
+
+
+def _several(annotation: Any) -> str:
+    if annotation in _SCALARS:
+        return _SCALARS[annotation][1]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _several(arguments[0])
+    if origin is Literal:
+        return ", ".join(f"`{each}`" for each in arguments)
+    if origin is list or (origin is tuple and arguments[-1] is ...):
+        return f"lists of {_several(arguments[0])}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_several(each) for each in members(arguments))
+    return f"values, each {wanted(annotation)}"
+
+
+def advice(annotation: Any, value: Content) -> str:
+    """What to write where a value of another kind stands."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return advice(arguments[0], value)
+    if origin in (Union, types.UnionType) and annotation != Dimension:
+        return next((found for each in members(arguments) if (found := advice(each, value))), "")
+    if isinstance(value, str) and ((origin is Literal and value in arguments) or _is_truth(annotation, value)):
+        return f"write it without quotes: {value}"
+    if isinstance(value, Word) and annotation in (str, Name, File, Folder, Names):
+        return f'write it in quotes: "{value.name}"'
+    if annotation in (Bytes, Seconds) and type(value) in (int, float):
+        units = "KB, MB, GB, KiB, MiB or GiB" if annotation is Bytes else "s, ms or us"
+        return f"add a unit: {units}"
+    if annotation in (int, float) and isinstance(value, Ratio | Bytes | Seconds):
+        return f"write a number without a unit, such as {_SCALARS[annotation][2]}"
+    if origin is dict:
+        return "write it as {name: value}"
+    how = _SCALARS[annotation][2] if annotation in _SCALARS else ""
+    return f"such as {how}" if how else ""
+
+
+def _is_truth(annotation: Any, value: str) -> bool:
+    """Whether a quoted text stands where `true` or `false` is meant."""
+    return annotation is bool and value in ("true", "false")
+
+
+def bound(limit: float, kind: type) -> str:
+    """A limit as a recipe would write it for numbers of this kind."""
+    if kind in (Ratio, Bytes, Seconds) and math.isfinite(limit):
+        return spell(kind(limit))
+    return spell(int(limit) if float(limit).is_integer() else limit)
