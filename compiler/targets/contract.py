@@ -1,0 +1,192 @@
+"""What a target is: a function that lowers the compiled graph to files in the output folder.
+
+    @target
+    def onnx(lowering: Lowering, *, external: bool = False, name: str = "model.onnx") -> list[Artifact]: ...
+
+The signature is the option schema; the docstring's section "Options:" documents each option.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypedDict, overload
+
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.graph import Graph, Written
+from vggc.signature import ValueType
+
+RESERVED = frozenset({"report.json"})
+"""Files of the output folder that are not a target's to write."""
+
+_CHUNK = 4 << 20
+
+
+class Provenance(TypedDict):
+    """Where a compiled graph comes from. Goes into the sidecar of every engine."""
+
+    recipe: str
+    recipe_sha256: str
+    parameters: dict[str, Any]
+    passes: list[str]
+    source_sha256: str
+    calibration: dict[str, str]
+    """SHA-256 of each data set a pass read, by its name in the recipe"""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file a target wrote. `path` is relative to the output folder, with `/` between its parts."""
+
+    path: str
+    target: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, file: Path, folder: Path, target: str) -> Artifact:
+        """The artifact that `file` is, hashed as it stands on disk, a chunk at a time."""
+        digest = hashlib.sha256()
+        size = 0
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+        return cls(file.relative_to(folder).as_posix(), target, size, digest.hexdigest())
+
+    @classmethod
+    def written(cls, file: Written, folder: Path, target: str) -> Artifact:
+        """The artifact of a file that was hashed while it was written."""
+        return cls(file.path.relative_to(folder).as_posix(), target, file.bytes, file.sha256)
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What the targets of one compile work on. All of them share one, so that a model is written once.
+
+    `directory` is the staging folder they write into; nothing in it is seen before the whole compile succeeded.
+    A target raises CompileError without a span: the pipeline places it at the target's line of the recipe.
+    """
+
+    graph: Graph
+    model_name: str
+    directory: Path
+    provenance: Provenance
+    _models: list[list[Written]] = field(default_factory=list, repr=False)
+
+    def claim(self, name: str) -> Path:
+        """The path to write the file `name` to. Raises CompileError when the name is no file name, or taken."""
+        if problem := file_name_problem(name):
+            raise CompileError(problem)
+        path = self.directory / name
+        if os.path.lexists(path):
+            raise fail(
+                f"two targets write the file `{name}`",
+                help=f'give one of them another name: name="{PurePosixPath(name).stem}_2{PurePosixPath(name).suffix}"',
+            )
+        return path
+
+    def save_model(self, name: str, *, external: bool) -> list[Written]:
+        """Write the graph as the ONNX file `name`; with `external`, or beyond 2 GiB, its weights beside it."""
+        path = self.claim(name)
+        self.claim(f"{name}.data")
+        written = self.graph.save(path, external=external)
+        self._models.append(written)
+        return written
+
+    @contextmanager
+    def model_file(self) -> Iterator[list[Written]]:
+        """The compiled model as an ONNX file, for lowering that reads one; the file itself comes first.
+
+        It is the file an `onnx` target wrote before, or one in a private folder that is gone after the block.
+        """
+        if self._models:
+            yield self._models[0]
+            return
+        with tempfile.TemporaryDirectory(prefix=".model-", dir=self.directory) as folder:
+            yield self.graph.save(Path(folder) / "model.onnx")
+
+
+Check = Callable[[Sequence[ValueType], Mapping[str, Any]], list[Diagnostic]]
+Files = Callable[[Mapping[str, Any]], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target: `name`, the `function` whose signature is its options, its `doc`.
+
+    `check` says what is wrong with options for a model's inputs before any work is done; `files` which files the
+    options would make it write.
+    """
+
+    name: str
+    function: Callable[..., list[Artifact]]
+    doc: str
+    check_options: Check | None = None
+    files_of: Files | None = None
+
+    def __call__(self, lowering: Lowering, **options: Any) -> list[Artifact]:
+        """Lower the graph. Raises CompileError without a span."""
+        return self.function(lowering, **options)
+
+    def check(self, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
+        """What is wrong with these options for a model with these inputs, before anything is compiled."""
+        full = self._with_defaults(options)
+        problems = [each for name in self.files(options) if (each := file_name_problem(name))]
+        if self.check_options and not problems:
+            problems += self.check_options(inputs, full)
+        return problems
+
+    def files(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of the files these options make the target write."""
+        full = self._with_defaults(options)
+        if self.files_of:
+            return tuple(self.files_of(full))
+        return (full["name"],) if "name" in full else ()
+
+    def _with_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        return {**defaults, **options}
+
+
+@overload
+def target(function: Callable[..., list[Artifact]], /) -> Target: ...
+@overload
+def target(
+    *, check: Check | None = None, files: Files | None = None
+) -> Callable[[Callable[..., list[Artifact]]], Target]: ...
+def target(
+    function: Callable[..., list[Artifact]] | None = None, /, *, check: Check | None = None, files: Files | None = None
+) -> Target | Callable[[Callable[..., list[Artifact]]], Target]:
+    """Declare a function as a target of its own name.
+
+    `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
+    `files` takes the options and returns the names of the files that will be written.
+    """
+
+    def declare(function: Callable[..., list[Artifact]]) -> Target:
+        return Target(function.__name__, function, inspect.getdoc(function) or "", check, files)
+
+    return declare(function) if function else declare
+
+
+def file_name_problem(name: str) -> Diagnostic | None:
+    """Why a name cannot be one of a file directly in the output folder; None when it can."""
+    parts = (PurePosixPath(name).parts, PureWindowsPath(name).parts)
+    if name in RESERVED:
+        return Diagnostic(f"`{name}` is the compile report's name", help="choose another name")
+    if not name or "\0" in name or name.startswith(".") or any(len(each) != 1 for each in parts) or ":" in name:
+        return Diagnostic(
+            f"`{name}` is not a file name",
+            help="a name without folders that does not begin with a dot; `-o` says which folder it goes to",
+        )
+    if len(name.encode()) > 200:
+        return Diagnostic(f"the file name `{name[:40]}...` is too long", help="at most 200 bytes")
+    return None

@@ -1,0 +1,151 @@
+"""Messages about an engine build that did not go through: what TensorRT logged, in terms of the user's model."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.targets.node_names import Describe
+
+TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT RTX"}
+
+DANGEROUS_WARNINGS = ("Defaulting to INT8", "Clamping", "was clamped")
+"""Warnings after which TensorRT goes on with other numbers than the model's."""
+
+_LOST_MEMORY = re.compile(r"out of memory|outofmemory|bad_alloc|cannot allocate|MEM_ALLOC_FAILED", re.IGNORECASE)
+# Said after any error on a machine without a GPU, about the reporting and not about the error.
+_ECHO = re.compile(r"catchCudaError.*CUDA driver version is insufficient", re.DOTALL)
+_PLACE = re.compile(r"^\w+\.[ch]pp:\d+: |\s*In \S+ at /\S+\.(?:cpp|h|hpp|cu):\d+")
+_SHOWN = 10
+_KEEP_MODEL = "`target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+
+Facts = tuple[tuple[str, str], ...]
+Entry = dict[str, Any]
+
+
+def crashed(package: str, status: int, said: str) -> CompileError:
+    """The build process ended without a result. `status` is negative for a signal, `said` the end of its stderr."""
+    title = TITLES[package]
+    facts = _last(said)
+    if _LOST_MEMORY.search(said):
+        return _out_of_memory(title, facts)
+    if status >= 0:
+        return fail(f"the {title} build ended without a result (exit status {status})", facts=facts, help=_KEEP_MODEL)
+    known = {each.value: each.name for each in signal.Signals}
+    name = known.get(-status, f"signal {-status}")
+    if name == "SIGKILL":
+        return fail(
+            f"the {title} build was killed (SIGKILL)",
+            facts=facts,
+            help="the system kills a process when memory runs out: close other programs or build a smaller model",
+        )
+    return fail(f"{title} crashed while it built the engine ({name})", facts=facts, help=_KEEP_MODEL)
+
+
+def timed_out(package: str, timeout: float) -> CompileError:
+    """The build took longer than allowed. `timeout` is in seconds."""
+    return fail(
+        f"{TITLES[package]} did not finish the engine within {timeout:g} s",
+        help="allow more time (timeout=...), or build for fewer compute capabilities",
+    )
+
+
+def failed(package: str, result: dict[str, Any], said: str, describe: Describe) -> CompileError | OSError:
+    """The error for an orderly failure; `result` is what `build_engine` printed. An OSError is one of the disk's."""
+    title, kind = TITLES[package], result["failed"]
+    errors = [each for each in result["log"] if each["severity"] in ("ERROR", "INTERNAL_ERROR")]
+    own = [each for each in errors if not _ECHO.search(each["text"])] or errors
+    spoken = tuple((title, short(each["text"])) for each in own[:_SHOWN])
+    if kind == "write":
+        return OSError(result["errno"], os.strerror(result["errno"]), result["path"])
+    if kind == "import":
+        return fail(f"the Python package `{package}` does not load: {result['text']}", help="install it again")
+    if kind == "memory" or any(_LOST_MEMORY.search(each["text"]) for each in own):
+        return _out_of_memory(title, spoken)
+    if kind == "import_model" and result["errors"]:
+        return CompileError(*(_import_message(each, own, title, describe) for each in result["errors"]))
+    if kind == "build" and own:
+        return CompileError(*_by_node(own, f"{title} cannot build {{}}", title, describe))
+    if kind == "no_layers":
+        return fail(f"{title} finds no operator in the model: there is nothing to build", facts=spoken)
+    if kind == "capability":
+        unknown, known = (", ".join(each.lower() for each in result[key]) for key in ("unknown", "known"))
+        return fail(f"{title} {result['version']} does not build for {unknown}", help=f"it builds for {known}")
+    if kind == "shape_input":
+        return CompileError(*(_shape_input(name, title) for name in result["inputs"]))
+    if kind == "exception":
+        text = result["text"].strip().splitlines()[0]
+        advice = "TensorRT builds only where an NVIDIA GPU and its driver are" if package == "tensorrt" else ""
+        return fail(f"{title} could not build the engine: {text}", facts=spoken, help=advice)
+    return fail(f"{title} did not build the engine and did not say why", facts=spoken or _last(said), help=_KEEP_MODEL)
+
+
+def other_numbers(package: str, log: Iterable[Entry], describe: Describe) -> list[Diagnostic]:
+    """Errors for the warnings after which the engine would compute something else than the model."""
+    found = [
+        each
+        for each in log
+        if each["severity"] == "WARNING" and any(text in each["text"] for text in DANGEROUS_WARNINGS)
+    ]
+    title = TITLES[package]
+    return _by_node(found, f"{title} would build {{}} with other numbers than the model's", title, describe)
+
+
+def short(text: str) -> str:
+    """A logged text on one line, without places in TensorRT's own source."""
+    return " ".join(_PLACE.sub("", text).split())[:500]
+
+
+def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Describe) -> list[Diagnostic]:
+    """One message for each node that entries are about; one for the model when none names a node."""
+    texts: dict[str, dict[str, None]] = {}
+    for each in entries:
+        texts.setdefault(each["about"], {})[short(each["text"])] = None
+    if len(texts) > 1:
+        # What names no node repeats, in general words, what was said about one.
+        texts.pop("", None)
+    messages = []
+    for name, said in list(texts.items())[:_SHOWN]:
+        facts: Facts = tuple((title, text) for text in list(said)[:_SHOWN])
+        if name:
+            described = describe(name)
+            messages.append(Diagnostic(message.format(described.label), facts=described.facts + facts))
+        else:
+            messages.append(Diagnostic(message.format("this model"), facts=facts))
+    return messages
+
+
+def _import_message(error: dict[str, Any], log: list[Entry], title: str, describe: Describe) -> Diagnostic:
+    facts: Facts = ((title, short(error["text"])),)
+    if error["inside"]:
+        facts = (("inside", ", ".join(error["inside"])), *facts)
+    # A node without a name has none in the error either; the log says which one was being imported.
+    name = error["node"] or next((each["about"] for each in log if each["about"] and error["of_node"]), "")
+    if name:
+        described = describe(name)
+        return Diagnostic(f"{title} cannot import {described.label}", facts=described.facts + facts)
+    what = f"the input `{error['input']}`" if error["input"] else "this model"
+    return Diagnostic(f"{title} cannot import {what}", facts=facts)
+
+
+def _shape_input(name: str, title: str) -> Diagnostic:
+    return Diagnostic(
+        f"the numbers in the input `{name}` decide shapes inside the model, and {title} has no profile for them",
+        help="make that input a constant before compiling",
+    )
+
+
+def _out_of_memory(title: str, facts: Facts) -> CompileError:
+    return fail(
+        f"{title} ran out of memory while it built the engine",
+        facts=facts,
+        help="limit what the build may use (workspace=1GiB), or build for fewer compute capabilities at a time",
+    )
+
+
+def _last(said: str) -> Facts:
+    return (("it last said", said.splitlines()[-1].strip()),) if said else ()

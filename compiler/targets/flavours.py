@@ -1,0 +1,60 @@
+"""The two TensorRT packages: whether one is installed, in which release, and what to say when it is not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import sys
+from functools import cache
+
+from vggc.diagnostics import Diagnostic
+from vggc.targets.engine_messages import TITLES
+
+OLDEST: dict[str, tuple[int, int]] = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 5)}
+"""The oldest releases the adapter is written for."""
+
+_WHEELS = frozenset({("linux", "x86_64"), ("win32", "amd64")})
+
+
+def missing(package: str) -> Diagnostic | None:
+    """Why engines of a flavour cannot be built here, as far as its package tells; None when they can."""
+    title = TITLES[package]
+    if importlib.util.find_spec(package) is None:
+        return Diagnostic(
+            f"the target `{package}` needs the Python package `{package}`, which is not installed",
+            help=_installation(package),
+        )
+    found, oldest = release(package), OLDEST[package]
+    if found < oldest:
+        return Diagnostic(
+            f"{title} {_text(found)} is installed, and vggc needs {_text(oldest)} or newer",
+            help=_installation(package),
+        )
+    return None
+
+
+@cache
+def release(package: str) -> tuple[int, int]:
+    """Major and minor version of an installed flavour."""
+    try:
+        text = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # Installed without pip, as on Jetson boards.
+        text = importlib.import_module(package).__version__
+    numbers = [int(each) for each in re.findall(r"\d+", text)[:2]]
+    return numbers[0], numbers[1]
+
+
+def _installation(package: str) -> str:
+    if package == "tensorrt":
+        return "pip install 'vggc[tensorrt]', on a machine with an NVIDIA GPU; `target tensorrt_rtx` builds without one"
+    if (sys.platform, platform.machine().lower()) not in _WHEELS:
+        return "tensorrt-rtx exists for Linux and Windows on x86-64; here, `target onnx` writes the compiled model"
+    return "pip install tensorrt-rtx"
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"

@@ -1,0 +1,89 @@
+"""ONNX nodes and weights by the names TensorRT uses for them, described for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+
+LINE = "vggc.line"
+PASS = "vggc.pass"
+FROM = "vggc.from"
+"""Keys of a node's metadata: the recipe line and pass that made it, and the names of the nodes it stands for."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """How a message names a node ("Conv `features.0`") and what else it says about it."""
+
+    label: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+Describe = Callable[[str], Described]
+
+
+def all_nodes(graph: gs.Graph) -> Iterator[gs.Node]:
+    """The nodes of a graph and of the If, Loop and Scan bodies in it."""
+    for node in graph.nodes:
+        yield node
+        for body in node.subgraphs():
+            yield from all_nodes(body)
+
+
+def parser_name(node: gs.Node) -> str:
+    """What TensorRT's ONNX parser calls a node: its name, or one made from its first output."""
+    return node.name or f"node_of_{node.outputs[0].name if node.outputs else ''}"
+
+
+def describer(graph: Graph) -> Describe:
+    """A function that describes a node or weight of `graph`, given the name TensorRT has for it."""
+    nodes: dict[str, gs.Node] = {}
+    for node in all_nodes(graph):
+        nodes.setdefault(parser_name(node), node)
+    weights = {value.name for value in graph.constants()}
+
+    def describe(name: str) -> Described:
+        node = nodes.get(name)
+        if node is not None:
+            return Described(graph.label(node), origin_facts(node))
+        return Described(f"the weights `{name}`" if name in weights else f"`{name}`")
+
+    return describe
+
+
+def origin_facts(node: gs.Node) -> tuple[tuple[str, str], ...]:
+    """What a node's metadata says of where it comes from, as facts of a message."""
+    metadata = _metadata(node)
+    facts = []
+    if made_by := _step(metadata):
+        facts.append(("made by", made_by))
+    if metadata.get(FROM) and metadata[FROM] != node.name:
+        facts.append(("made from", metadata[FROM]))
+    return tuple(facts)
+
+
+def origins(graph: Graph) -> dict[str, str]:
+    """By TensorRT's name of a node, what the metadata of its layers say of the recipe: ` [vggc: pass, line 4]`."""
+    found = {}
+    for node in all_nodes(graph):
+        metadata = _metadata(node)
+        parts = [made_by] if (made_by := _step(metadata)) else []
+        parts += [f"from {metadata[FROM]}"] if metadata.get(FROM) else []
+        if parts:
+            found[parser_name(node)] = f" [vggc: {', '.join(parts)}]"
+    return found
+
+
+def _metadata(node: gs.Node) -> dict[str, str]:
+    return dict(getattr(node, "metadata", {}))
+
+
+def _step(metadata: dict[str, str]) -> str:
+    """`fold_batch_norm, line 4`, as far as it is known."""
+    line = metadata.get(LINE, "")
+    place = f"line {line}" if line.isdigit() else line
+    return ", ".join(each for each in (metadata.get(PASS, ""), place) if each)

@@ -1,0 +1,179 @@
+"""The range of shapes an engine is built for: from the options `shapes` and `batch` to one optimisation profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+from vggc.diagnostics import CompileError, Diagnostic, spelling_help
+from vggc.signature import ValueType, shape_text
+from vggc.targets.engine_process import Profile
+from vggc.values import Dimension, Interval
+
+Shapes = Mapping[str, Sequence[Dimension]]
+
+_BATCH = Interval((1, 8, 32))
+_OTHER = Interval((1, 128, 512))
+"""Ranges that help texts propose; never used unless the user writes them."""
+
+
+def profile(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Dimension | None) -> Profile:
+    """Min, opt and max shape of every input that has a dimension which varies; empty when none has.
+
+    `shapes` gives an input's dimensions; `batch` the first one of each other input whose remaining ones are fixed.
+    Raises CompileError with everything that is wrong or missing.
+    """
+    problems = profile_problems(inputs, shapes, batch)
+    if problems:
+        raise CompileError(*problems)
+    ranges = {each.name: _ranges(each, shapes, batch) for each in inputs if _varies(each)}
+    return {
+        name: ([each[0] for each in limits], [each[1] for each in limits], [each[2] for each in limits])
+        for name, limits in ranges.items()
+    }
+
+
+def profile_problems(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Dimension | None) -> list[Diagnostic]:
+    """What is wrong with the options for these inputs, a missing range included."""
+    names = [each.name for each in inputs]
+    problems = [
+        Diagnostic(f"the model has no input `{name}`", help=spelling_help(name, names, "its inputs"))
+        for name in shapes or {}
+        if name not in names
+    ]
+    if batch is not None and (wrong := _wrong_range(batch)):
+        problems.append(Diagnostic(f"batch={batch}: {wrong}"))
+        return problems
+    for each in inputs:
+        if shapes and each.name in shapes:
+            problems += _mismatches(each, shapes[each.name])
+    missing = [each for each in inputs if _varies(each) and not _given(each, shapes, batch)]
+    if missing:
+        problems.append(_missing(missing, inputs, shapes))
+    return problems or _unequal_names(inputs, shapes, batch)
+
+
+def _fixed(size: int | str | None) -> TypeGuard[int]:
+    # Some exporters write -1 where they mean an unnamed dimension.
+    return isinstance(size, int) and size >= 0
+
+
+def _varies(each: ValueType) -> bool:
+    return each.shape is None or not all(_fixed(size) for size in each.shape)
+
+
+def _takes_batch(each: ValueType) -> bool:
+    """Whether the first dimension is the one that varies."""
+    return bool(each.shape) and _varies(each) and all(_fixed(size) for size in (each.shape or ())[1:])
+
+
+def _given(each: ValueType, shapes: Shapes | None, batch: Dimension | None) -> bool:
+    return bool(shapes and each.name in shapes) or (batch is not None and _takes_batch(each))
+
+
+def _ranges(each: ValueType, shapes: Shapes | None, batch: Dimension | None) -> list[tuple[int, int, int]]:
+    if shapes and each.name in shapes:
+        return [limits(size) for size in shapes[each.name]]
+    assert each.shape is not None and batch is not None, "profile_problems lets no other input pass"
+    return [limits(size if _fixed(size) else batch) for size in each.shape]
+
+
+def limits(size: Dimension) -> tuple[int, int, int]:
+    """Min, opt and max of a dimension: `8`, `1..32` (optimised for the high end) or `1..8..32`."""
+    if isinstance(size, Interval):
+        return int(size.low), int(size.middle), int(size.high)
+    return size, size, size
+
+
+def _wrong_range(size: Dimension) -> str:
+    points = size.points if isinstance(size, Interval) else (size,)
+    if any(int(each) != each for each in points):
+        return "a dimension is a whole number"
+    if any(each < 0 for each in points) or points[-1] == 0:
+        return "a dimension is at least 1, or 0 as the low end of a range"
+    if list(points) != sorted(points):
+        return "a range goes from the smallest over the most frequent to the largest size: min..opt..max"
+    return ""
+
+
+def _mismatches(each: ValueType, shape: Sequence[Dimension]) -> list[Diagnostic]:
+    if each.shape is None:
+        return [_unknown_rank(each)]
+    fact = (("note", f"the model declares `{each.name}` {shape_text(each.shape)}"),)
+    if len(shape) != len(each.shape):
+        message = f"shapes gives `{each.name}` {len(shape)} dimensions, but it has {len(each.shape)}"
+        return [Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}")]
+    found = []
+    for index, (size, declared) in enumerate(zip(shape, each.shape, strict=True)):
+        if wrong := _wrong_range(size):
+            found.append(Diagnostic(f"shapes gives dimension {index} of `{each.name}` as {size}: {wrong}"))
+        elif _fixed(declared) and limits(size) != (declared, declared, declared):
+            message = f"shapes gives dimension {index} of `{each.name}` as {size}, but it is always {declared}"
+            found.append(Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}"))
+    return found
+
+
+def _missing(missing: Sequence[ValueType], inputs: Sequence[ValueType], shapes: Shapes | None) -> Diagnostic:
+    unknown = [each for each in missing if each.shape is None]
+    if unknown:
+        return _unknown_rank(unknown[0])
+    several = len(missing) > 1
+    names = ", ".join(f"`{each.name}`" for each in missing)
+    given = {each: shapes[each.name] for each in inputs if shapes and each.name in shapes}
+    # What is proposed for a name agrees with what the user wrote for it elsewhere.
+    known = {
+        symbol: size
+        for each, shape in given.items()
+        for symbol, size in zip(each.shape or (), shape, strict=False)
+        if isinstance(symbol, str)
+    }
+    entries = [_entry(each, shape) for each, shape in given.items()] + [_entry(each, None, known) for each in missing]
+    text = f"shapes={{{', '.join(entries)}}}"
+    if not given and all(_takes_batch(each) for each in missing):
+        text = f"batch={_BATCH}, or {text}"
+    return Diagnostic(
+        f"the input{'s' * several} {names} {'have' if several else 'has'} no fixed shape: "
+        "an engine is built for a range of sizes",
+        facts=tuple(("input", str(each)) for each in missing),
+        help=f"say which (min..opt..max): {text}",
+    )
+
+
+def _unknown_rank(each: ValueType) -> Diagnostic:
+    return Diagnostic(
+        f"the input `{each.name}` has no declared number of dimensions; TensorRT would take it for a single number",
+        help="export the model with the input's shape",
+    )
+
+
+def _entry(each: ValueType, given: Sequence[Dimension] | None, known: Mapping[str, Dimension] | None = None) -> str:
+    """`"input": [1..8..32, 3, 224, 224]`: as given, or proposed for what the model leaves open."""
+    shape: Sequence[Dimension] = given or [
+        size if _fixed(size) else (known or {}).get(str(size), _OTHER if index else _BATCH)
+        for index, size in enumerate(each.shape or ())
+    ]
+    return f'"{each.name}": [{", ".join(str(size) for size in shape)}]'
+
+
+def _unequal_names(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Dimension | None) -> list[Diagnostic]:
+    """Dimensions of one name are one size at run time, so their ranges have to be the same."""
+    first: dict[str, tuple[str, tuple[int, int, int]]] = {}
+    found = []
+    for each in inputs:
+        if not _varies(each):
+            continue
+        for symbol, size in zip(each.shape or (), _ranges(each, shapes, batch), strict=True):
+            if not isinstance(symbol, str):
+                continue
+            name, other = first.setdefault(symbol, (each.name, size))
+            if other != size:
+                message = (
+                    f"the dimension `{symbol}` is {_text(other)} in the input `{name}` "
+                    f"and {_text(size)} in the input `{each.name}`"
+                )
+                found.append(Diagnostic(message, help="dimensions of one name are one size: give both the same range"))
+    return found
+
+
+def _text(size: tuple[int, int, int]) -> str:
+    return str(size[0]) if len(set(size)) == 1 else "..".join(str(each) for each in size)
