@@ -15,6 +15,9 @@ Severity = Literal["error", "warning"]
 _STYLE = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "help": "\x1b[1;36m", "rule": "\x1b[1;34m"}
 _RESET = "\x1b[0m"
 
+# Columns of source shown under a message; a recipe in one line of a megabyte must not fill the screen.
+_WIDEST_LINE = 160
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -124,6 +127,21 @@ def spelling_help(name: str, known: Iterable[str], what: str = "allowed") -> str
     return f"{what}: {', '.join(f'`{each}`' for each in known)}" if known else ""
 
 
+def _excerpt(line: str, column: int) -> tuple[str, int]:
+    """What a terminal can show of a source line, and where the column (from 0) stands in it.
+
+    Control characters but tabs become U+FFFD, so that no recipe can move the cursor; a long line is cut on both sides.
+    """
+    line = line.rstrip("\r")
+    start, before, after = 0, "", ""
+    if len(line) > _WIDEST_LINE:
+        start = max(0, column - _WIDEST_LINE // 2)
+        before, after = "…" if start else "", "…" if start + _WIDEST_LINE < len(line) else ""
+    cut = line[start : start + _WIDEST_LINE]
+    shown = "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in cut)
+    return before + shown + after, column - start + len(before)
+
+
 def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """The terminal text of one message, without a final newline."""
 
@@ -136,8 +154,7 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     if span is not None:
         number = str(span.line)
         margin = " " * len(number)
-        text = span.source.lines[span.line - 1]
-        first = span.column - 1
+        text, first = _excerpt(span.source.lines[span.line - 1], span.column - 1)
         width = max(1, min(span.end - span.start, len(text) - first))
         # Tabs stay tabs under the source line, so that the carets line up whatever the tab width.
         indent = "".join("\t" if each == "\t" else " " for each in text[:first])

@@ -1,0 +1,96 @@
+"""Characters that no recipe holds outside strings, and what their writer meant."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from vggc.diagnostics import Diagnostic
+from vggc.grammar.situation import Situation
+
+# What word processors, chats and other keyboards put in place of ASCII.
+_MEANT = {
+    **dict.fromkeys("“”„‟«»‘’‚‛＂", '"'),  # noqa: RUF001
+    **dict.fromkeys("‐‑‒–—―−﹣－", "-"),  # noqa: RUF001
+    **dict.fromkeys("×∗＊", "*"),  # noqa: RUF001
+    **dict.fromkeys("÷∕⁄／", "/"),  # noqa: RUF001
+    **dict.fromkeys("≥⩾", ">="),
+    **dict.fromkeys("≤⩽", "<="),
+    **dict.fromkeys("≠", "!="),
+    **dict.fromkeys("→⇒", "=>"),
+    **dict.fromkeys("…‥", ".."),
+    **dict.fromkeys("％", "%"),  # noqa: RUF001
+    **dict.fromkeys("，、", ","),  # noqa: RUF001
+    **dict.fromkeys("：", ":"),  # noqa: RUF001
+    **dict.fromkeys("（", "("),  # noqa: RUF001
+    **dict.fromkeys("）", ")"),  # noqa: RUF001
+    **dict.fromkeys("＝", "="),  # noqa: RUF001
+    **dict.fromkeys("＃", "#"),  # noqa: RUF001
+    **dict.fromkeys("µμ", "u"),
+}
+
+_HELP = {
+    "'": 'strings stand in double quotes: `"`',
+    ";": "end the line instead: one statement a line",
+    "\\": "remove it: a statement goes on by itself while a bracket is open",
+    "&": "write `and`",
+    "|": "write `or`",
+    "!": "write `not`",
+    "^": "there is no power operator: write a product",
+    "~": "write `not`",
+    "$": "a parameter's name stands alone, with no `$`",
+    "`": 'names stand alone, and strings in double quotes: `"`',
+    "@": "remove it",
+    "%": "a percentage is a number and its sign with no space: `50%`",
+    "?": "`?` marks an optional input, in the pattern of a rule only",
+}
+
+
+def diagnose_character(situation: Situation) -> Diagnostic | None:
+    """The message about a character the grammar has no use for anywhere, None for one it has."""
+    character = situation.found
+    if character in _MEANT:
+        what = f"`{character}` (U+{ord(character):04X}) is not `{_MEANT[character]}`"
+        return Diagnostic(what, situation.span, help=f"write `{_MEANT[character]}`, the ASCII sign")
+    if character == ".":
+        return _diagnose_point(situation)
+    if character == "%" and (digits := re.search(r"\d[\d.]*\Z", situation.before)):
+        span = situation.last.to(situation.span)
+        return Diagnostic("a unit follows its number with no space", span, help=f"write `{digits[0]}%`")
+    if character in _HELP:
+        return Diagnostic(f"`{character}` has no meaning here", situation.span, help=_HELP[character])
+    if len(character) != 1 or (character.isascii() and (character.isalnum() or character in '_"#()[]{}+-*/=<>:,')):
+        return None
+    name = unicodedata.name(character, "a control character").lower()
+    shown = (
+        f"`{character}` (U+{ord(character):04X}, {name})"
+        if character.isprintable()
+        else f"U+{ord(character):04X} ({name})"
+    )
+    if character.isalpha():
+        help = "names are made of the letters a to z, digits and `_`; other letters go into strings and comments"
+    else:
+        help = "remove it; outside strings and comments a recipe is plain ASCII"
+    return Diagnostic(f"unknown character {shown}", situation.span, help=help)
+
+
+def _diagnose_point(situation: Situation) -> Diagnostic:
+    before, after = situation.before, situation.after
+    follows_digit = bool(re.search(r"\b\d+\Z", before)) and situation.last.end == situation.offset
+    if before.endswith(".."):
+        message, help = "a range has two dots", "write LOW..HIGH"
+    elif follows_digit:
+        message, help = "a number does not end with a point", "write a digit after it, such as `5.0`, or leave it out"
+    elif re.search(r"[A-Za-z_]\w*\Z", before) and situation.last.end == situation.offset:
+        help = f'a name of the model stands in double quotes: `"{situation.last.text}{_dotted(after)}"`'
+        message = "a name has no dots"
+    elif digits := re.match(r"\.\d+", after):
+        message, help = "a number starts with a digit", f"write `0{digits[0]}`"
+    else:
+        message, help = "`.` has no meaning here", "remove it"
+    return Diagnostic(message, situation.span, help=help)
+
+
+def _dotted(text: str) -> str:
+    found = re.match(r"[\w.]*", text)
+    return found[0] if found else ""

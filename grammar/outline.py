@@ -1,0 +1,117 @@
+"""Where each statement of a recipe begins and ends, and which braces open and close blocks of statements."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vggc.diagnostics import Diagnostic
+from vggc.grammar.brackets import Brackets, match_brackets
+from vggc.source import Source, Span
+
+# More statements than this are nobody's recipe; the rest is not read.
+MAX_STATEMENTS = 10_000
+
+# What a line looks like that starts a statement, for the lines below a bracket that nothing closes.
+_LIKE_A_STATEMENT = re.compile(r"([ \t]*)(?:[A-Za-z_]\w*[ \t\r]*(?:\(|\{|#|$)|[}#]|\r?$)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The text of one statement, or of a block's head, without the white space and comments around it.
+
+    `brace` is the place of the `{` behind a block's head. `crowded` says that the statement does not start its line.
+    """
+
+    span: Span
+    brace: int | None
+    crowded: bool
+
+
+@dataclass(frozen=True)
+class BlockEnd:
+    """The `}` of a block."""
+
+    span: Span
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A recipe as a flat list of statements and block ends, with the lexical and bracket problems met on the way."""
+
+    parts: tuple[Statement | BlockEnd, ...]
+    problems: tuple[Diagnostic, ...]
+
+
+def outline(source: Source) -> Outline:
+    """Cut a recipe into statements. Linear in its length; raises nothing."""
+    brackets = match_brackets(source)
+    parts = _Cutter(source, brackets).run()
+    problems = list(brackets.problems)
+    if len(parts) > MAX_STATEMENTS:
+        message = f"a recipe of more than {MAX_STATEMENTS:,} statements"
+        problems.append(Diagnostic(message, parts[MAX_STATEMENTS].span, help="nothing was read from here on"))
+    return Outline(tuple(parts[:MAX_STATEMENTS]), tuple(problems))
+
+
+class _Cutter:
+    def __init__(self, source: Source, brackets: Brackets) -> None:
+        self.source = source
+        self.brackets = brackets
+        self.parts: list[Statement | BlockEnd] = []
+        self.start = -1
+        self.end = -1
+        self.crowded = False
+        self.unclosed = False  # a bracket of the current statement is never closed: guess where the statement ends
+        self.fresh = True  # nothing read on this line yet
+        self.line_start = 0
+        self.indent = 0  # of the current statement
+
+    def run(self) -> list[Statement | BlockEnd]:
+        pieces = self.brackets.pieces
+        block_ends = {self.brackets.partner[each] for each in self.brackets.blocks}
+        index = 0
+        while index < len(pieces) and len(self.parts) <= MAX_STATEMENTS:
+            piece = pieces[index]
+            if piece.kind == "\n":
+                if not self.unclosed or self._next_line_starts_a_statement(piece.end):
+                    self._finish()
+                self.fresh = True
+                self.line_start = piece.end
+            elif index in self.brackets.blocks:
+                if self.start < 0:
+                    self._extend(piece.start, piece.start)
+                self._finish(brace=piece.start)
+                self.fresh = True
+            elif index in block_ends:
+                self._finish()
+                self.parts.append(BlockEnd(Span(self.source, piece.start, piece.end)))
+                self.fresh = False
+            else:
+                closing = self.brackets.partner.get(index, index)
+                if closing is None:
+                    self.unclosed = True
+                else:
+                    index = closing
+                self._extend(piece.start, pieces[index].end)
+            index += 1
+        self._finish()
+        return self.parts
+
+    def _extend(self, start: int, end: int) -> None:
+        if self.start < 0:
+            self.start = start
+            self.indent = start - self.line_start
+            self.crowded = not self.fresh
+        self.end = end
+        self.fresh = False
+
+    def _finish(self, brace: int | None = None) -> None:
+        if self.start >= 0:
+            self.parts.append(Statement(Span(self.source, self.start, self.end), brace, self.crowded))
+        self.start = -1
+        self.unclosed = False
+
+    def _next_line_starts_a_statement(self, line_start: int) -> bool:
+        found = _LIKE_A_STATEMENT.match(self.source.text, line_start)
+        return found is not None and len(found[1]) <= self.indent

@@ -1,0 +1,191 @@
+"""From recipe text to its syntax tree, with every syntax error found in one run."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from lark import Lark
+from lark.exceptions import UnexpectedInput
+
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.grammar import syntax
+from vggc.grammar.brackets import match_brackets
+from vggc.grammar.outline import BlockEnd, Statement, outline
+from vggc.grammar.syntax_errors import STATEMENT_ROWS, VALUE_ROWS, diagnose
+from vggc.grammar.tree import Else, TreeBuilder
+from vggc.source import Source, Span
+
+# A longer statement would take the parser many seconds, and no reader would follow it.
+MAX_STATEMENT = 64 * 1024
+
+# Errors shown, and errors looked for: beyond these nobody reads on, and a megabyte of garbage must not take minutes.
+SHOWN_ERRORS = 20
+SOUGHT_ERRORS = 500
+
+_OUTSIDE_BLOCKS: dict[type, str] = {
+    syntax.Param: "param",
+    syntax.Data: "data",
+    syntax.Use: "use",
+    syntax.Define: "define",
+}
+
+
+@cache
+def language() -> Lark:
+    """The compiled grammar, made on first use."""
+    return Lark.open(
+        "recipe.lark",
+        rel_to=__file__,
+        parser="lalr",
+        lexer="contextual",
+        start=["statement", "value"],
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+
+
+def parse(source: Source) -> syntax.Recipe:
+    """The syntax tree of a recipe. Raises CompileError with all syntax errors found, at most SHOWN_ERRORS of them."""
+    reader = _Reader(source)
+    statements = reader.read()
+    errors = sorted(reader.errors, key=lambda each: each.span.start if each.span else 0)
+    if len(errors) > SHOWN_ERRORS:
+        more = f"{len(errors) - SHOWN_ERRORS}{' or more' if len(errors) >= SOUGHT_ERRORS else ''}"
+        errors = [*errors[:SHOWN_ERRORS], Diagnostic(f"and {more} further syntax errors in `{source.path}`")]
+    if errors:
+        raise CompileError(*errors)
+    if not statements:
+        help = "write a step, such as `simplify`, and a `target`"
+        raise fail("the recipe has no steps", Span(source, 0, 0), help=help)
+    return syntax.Recipe(source, statements)
+
+
+def parse_value(source: Source) -> syntax.Value:
+    """The syntax tree of one value, such as `50%`: what `--set NAME=VALUE` gives. Raises CompileError."""
+    errors = list(match_brackets(source).problems)
+    whole = Span(source, 0, len(source.text))
+    if not errors and len(source.text) > MAX_STATEMENT:
+        raise fail(f"a value of {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
+    if not errors:
+        try:
+            tree = language().parse(source.text, start="value")
+        except UnexpectedInput as error:
+            raise CompileError(diagnose(error, whole, VALUE_ROWS)) from None
+        builder = TreeBuilder(source, 0)
+        value: syntax.Value = builder.transform(tree)
+        errors = builder.problems
+        if not errors:
+            return value
+    raise CompileError(*errors[:SHOWN_ERRORS])
+
+
+@dataclass
+class _Block:
+    """A block being read: its head (None where the head itself is wrong) and its statements so far."""
+
+    head: syntax.Statement | Else | None
+    body: list[syntax.Statement] = field(default_factory=list)
+
+
+class _Reader:
+    """Reads the parts of an outline in order; a stack holds the blocks still open, so nothing recurses."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.errors: list[Diagnostic] = []
+        self.open: list[_Block] = []
+        self.statements: list[syntax.Statement] = []
+        # Whether an `else` may follow: the last thing read was a whole `when`, or a block whose head is wrong.
+        self.else_may_follow = False
+
+    def read(self) -> tuple[syntax.Statement, ...]:
+        found = outline(self.source)
+        self.errors.extend(found.problems)
+        broken = sorted(each.span.start for each in found.problems if each.span)
+        for part in found.parts:
+            if len(self.errors) >= SOUGHT_ERRORS:
+                break
+            if isinstance(part, BlockEnd):
+                self._end_block(part.span)
+            else:
+                first = bisect_left(broken, part.span.start)
+                whole = first == len(broken) or broken[first] >= part.span.end
+                self._read_statement(part, self._parse(part) if whole else None)
+        return tuple(self.statements)
+
+    def _parse(self, part: Statement) -> syntax.Statement | Else | None:
+        """The statement's node, without its block; None when it is wrong and the error is noted."""
+        text = part.span.text
+        if not text:
+            self._error("a block needs a head", _brace(part), "write `repeat`, `when ...` or `define ...` before it")
+            return None
+        if part.crowded and not text.startswith("else"):
+            self._error("two statements on one line", part.span, "write the second one on a line of its own")
+            return None
+        if len(text) > MAX_STATEMENT:
+            start = Span(self.source, part.span.start, part.span.start + 1)
+            self._error(f"a statement of {len(text):,} characters", start, f"write at most {MAX_STATEMENT:,}")
+            return None
+        try:
+            tree = language().parse(text, start="statement")
+        except UnexpectedInput as error:
+            self.errors.append(diagnose(error, part.span, STATEMENT_ROWS))
+            return None
+        builder = TreeBuilder(self.source, part.span.start)
+        node: syntax.Statement | Else = builder.transform(tree)
+        self.errors.extend(builder.problems)
+        return node
+
+    def _read_statement(self, part: Statement, node: syntax.Statement | Else | None) -> None:
+        else_may_follow, self.else_may_follow = self.else_may_follow, False
+        if isinstance(node, Else) and not else_may_follow:
+            self._error("`else` without a `when`", node.span, "write it after the `}` of a `when`")
+            node = None
+        if self.open and type(node) in _OUTSIDE_BLOCKS:
+            word = _OUTSIDE_BLOCKS[type(node)]
+            self._error(f"`{word}` stands outside all blocks", part.span, "move it before the block")
+        takes_block = isinstance(node, Else | syntax.When | syntax.Repeat | syntax.Define)
+        if part.brace is None:
+            if takes_block:
+                end = Span(self.source, part.span.end, part.span.end)
+                self._error(f"`{_first_word(part)}` needs a block", end, "write `{` here, and `}` where the block ends")
+                self.else_may_follow = True
+            elif node is not None:
+                self._add(node)
+            return
+        if node is not None and not takes_block:
+            help = "blocks follow `define`, `repeat`, `when` and `else`"
+            self._error(f"`{_first_word(part)}` takes no block", _brace(part), help)
+            node = None
+        self.open.append(_Block(node))
+
+    def _end_block(self, closing: Span) -> None:
+        block = self.open.pop()
+        head, body = block.head, tuple(block.body)
+        self.else_may_follow = head is None or isinstance(head, syntax.When)
+        siblings = self.open[-1].body if self.open else self.statements
+        if isinstance(head, Else):
+            when = siblings[-1] if siblings else None
+            if isinstance(when, syntax.When):
+                siblings[-1] = replace(when, otherwise=body, span=when.span.to(closing))
+        elif isinstance(head, syntax.When | syntax.Repeat | syntax.Define):
+            siblings.append(replace(head, body=body, span=head.span.to(closing)))
+
+    def _add(self, node: syntax.Statement | Else) -> None:
+        if not isinstance(node, Else):
+            (self.open[-1].body if self.open else self.statements).append(node)
+
+    def _error(self, message: str, span: Span, help: str) -> None:
+        self.errors.append(Diagnostic(message, span, help=help))
+
+
+def _brace(part: Statement) -> Span:
+    """The `{` behind a block's head."""
+    assert part.brace is not None
+    return Span(part.span.source, part.brace, part.brace + 1)
+
+
+def _first_word(part: Statement) -> str:
+    return part.span.text.split("(")[0].split()[0]

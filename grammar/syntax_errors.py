@@ -1,0 +1,164 @@
+"""What to say about a statement the grammar refuses: a table from malformed situations to messages.
+
+The rows are tried from top to bottom and the first that applies speaks; `situation.Row` says what its columns mean.
+"""
+
+from __future__ import annotations
+
+from lark.exceptions import UnexpectedInput
+
+from vggc.diagnostics import Diagnostic
+from vggc.grammar import suggestions as suggest
+from vggc.grammar.characters import diagnose_character
+from vggc.grammar.situation import Row, Situation
+from vggc.source import Span
+
+NAME = r"[a-z_]\w*"
+WORD = r"[A-Za-z_]\w*"
+COMPARE = r"==|!=|<=|>=|<|>"
+OPERATORS = rf"[-+*/]|\.\.|{COMPARE}|\b(?:of|and|or|not|in)\b"
+KEYWORD = r"param|data|use|rule|define|repeat|when|else|require|target|in|of|and|or|not|true|false|where|let|like"
+STEP = rf"(?!(?:{KEYWORD})\b)\w*"
+# The first character of a value; the token it starts may be anything.
+VALUE = r"[\w\"\[{(].*"
+END = ""
+
+# fmt: off
+_STATEMENT_ROWS: tuple[Row, ...] = (
+    # --- how a statement starts
+    Row("^", rf"(?:{KEYWORD})", "`{found}` is a word of the language, not a pass", "name a pass"),
+    Row("^", r"[A-Z]\w*", "`{found}` is capitalised, as only ONNX operators are", suggest.lower_case),
+    Row("^", r".+", "a statement cannot start with `{found}`", "start it with a pass or a keyword such as `param`"),
+    Row("^.*", r".*",
+        "`{head}` is not a word of the language", suggest.our_word, head="|".join(suggest.FOREIGN), at="head"),
+    # --- param and data
+    Row("^param", END, "`param` needs a name and a value", "write, for example, `param keep = 50%`"),
+    Row("^data", END, "`data` needs a name and a loader", 'write, for example, `data calib = npz("calib.npz")`'),
+    Row(r"^(?:param|data|define)", r"[A-Z]\w*",
+        "`{found}` is capitalised, as only ONNX operators are", suggest.lower_case),
+    Row(r"^(?:param|data|define)", rf"(?:{KEYWORD})", "`{found}` is a word of the language", "take another name"),
+    Row(r"^(?P<kind>param|data)", "=", "`{kind}` needs a name", "write it before the `=`"),
+    Row(r"^(?P<kind>param|data|define)", r".+", "`{found}` is not a name", "names are lower-case words"),
+    Row(r"^(?:param|data) \w+(?: ?: ?\w+)? ?=", "=", "`==` compares; one `=` gives a value", "write `=`", at="both"),
+    Row(rf"^(?P<kind>param|data) (?P<name>{NAME})", END, "`{name}` is given no value", suggest.declaration),
+    Row(rf"^(?P<kind>param|data) (?P<name>{NAME})", r"(?!:|=$).*",
+        "`=` is missing after `{name}`", suggest.declaration),
+    Row(r"^data (?P<name>\w+)", ":", "`data` has no type", "remove it: `data {name} = ...`"),
+    Row(r"^param \w+ ?:", r".*", "a type is missing after `:`", "write a type such as `ratio`, or leave out the `:`"),
+    Row(r"^param \w+ ?: ?\w+", r"(?!=$).*", "the value is missing", "write `= VALUE` after the type"),
+    Row(r"^param \w+(?: ?: ?\w+)? ?=", END, "the value is missing", "write it after the `=`"),
+    Row(r"^data \w+ ?=", r"\".*", "`data` needs a loader around the file name", suggest.loader),
+    Row(r"^data \w+ ?=", r".*", "the loader is missing", 'write, for example, `npz("calib.npz")` after the `=`'),
+    Row(r"\bin", r".*", "bounds are missing after `in`", "write them as LOW..HIGH", head="param", inside="."),
+    Row(r"\bin [^ ]+", r"(?!\.\.).*",
+        "the bounds are not a range", "write them as LOW..HIGH", head="param", inside=".", at="last"),
+    # --- use
+    Row("^use", END, "`use` needs a file", 'write, for example, `use "my_passes.py"`'),
+    Row("^use", r".+", "`use` takes a file name in double quotes", suggest.quoted_path),
+    Row(r"^use \".*\"", r".+", "one file for each `use`", "write another `use` on a line of its own"),
+    # --- define, repeat, when, else
+    Row("^define", END, "`define` needs a name", "write, for example, `define shrink(keep) {{ ... }}`"),
+    Row(r"^define \w+ ?\(.*", "=", "a parameter of a `define` has no default", "write the name alone", inside="("),
+    Row(r"^define \w+ ?\(.*", r"(?!\)$).*",
+        "the parameters of a `define` are names with commas between", "write names", inside="("),
+    Row(r"^define \w+", r".+",
+        "the parameters of a `define` stand in parentheses", "write, for example, `(keep, calib)`"),
+    Row(r"^define \w+ ?\(.*\)", r".+", "`{found}` cannot follow the parameters", "write the `{{` of the block"),
+    Row("^repeat", r".+",
+        "`repeat` takes no count and no condition", "it runs its steps until the graph stops changing"),
+    Row("^when", END, "`when` needs a condition", "write, for example, `when has(BatchNormalization)`"),
+    Row("^when .*", "then|do|:", "`{found}` is not needed", "write the `{{` of the block"),
+    Row("^else", "if|when", "`else` takes no condition", "write `else {{`, and a `when` inside the block"),
+    Row("^else", r".+",
+        "`else` belongs to a `require` or to the `}}` of a `when`", "write it on the same line as those"),
+    # --- require
+    Row("^require", END, "`require` needs a comparison", "write, for example, `require accuracy(test) >= 95%`"),
+    Row("^require", "not", "`require` takes a comparison", "a condition with `not` belongs to a `when`"),
+    Row("^require.*", "and|or|not",
+        "one comparison for each `require`", "write another `require` for the second one", inside="."),
+    Row(r"\belse", r".*",
+        "`else` needs what to do", "write `else fail`, `else rollback` or `else warn`", head="require"),
+    Row(rf"(?:{COMPARE}) .*[^-+*/=<>]", suggest.ACTION,
+        "`else` is missing", suggest.action, head="require", inside="."),
+    Row(rf"^(?!.*(?:{COMPARE})).+[^-+*/=<>]", r"else|",
+        "`require` needs a comparison", "write `>=`, `<=`, `==` and a value", head="require", inside="."),
+    # --- target
+    Row("^target", END, "`target` needs a name", "write, for example, `target onnx`"),
+    Row("^target", r"[A-Z]\w*", "`{found}` is capitalised, as only ONNX operators are", suggest.lower_case),
+    Row("^target", r".+", "`target` takes a bare name", "write, for example, `target onnx`"),
+    Row(r"^target \w+", r",|and|[a-z_]\w*", "one target a line", "write another `target` on a line of its own"),
+    # --- steps
+    Row(rf"^(?P<name>{NAME})", "=", "`{name}` is not declared", suggest.parameter, head=STEP),
+    Row(r"^[\w-]*", "-", "a name has no `-`", suggest.joined, head=STEP, ahead=r"-\w", at="word"),
+    Row(rf"^(?P<name>{NAME})", r"[\"\d\[{].*",
+        "options stand in parentheses", suggest.in_parentheses, head=STEP, inside="."),
+    Row(rf"^(?P<name>{NAME})", WORD,
+        "options stand in parentheses", suggest.in_parentheses, head=STEP, ahead=r"\w+\s*=(?!=)"),
+)
+
+VALUE_ROWS: tuple[Row, ...] = (
+    # --- signs of other languages
+    Row(r".*", "=", "`=>` is spelled `>=`", "write `>=`", ahead="=>"),
+    Row(r".*", "=", "`=<` is spelled `<=`", "write `<=`", ahead="=<"),
+    Row(r"<", ">", "`<>` is spelled `!=`", "write `!=`"),
+    Row(r"==", "=", "`===` is spelled `==`", "write `==`"),
+    Row(r"\*", r"\*", "there is no power operator", "write a product, such as `x * x`", at="both"),
+    Row(r".*", "/", "a comment starts with `#`", "write `#`", ahead=r"/[/*]"),
+    Row(r"/", r"[/*]", "a comment starts with `#`", "write `#`; dividing is one `/`", at="both"),
+    # --- numbers
+    Row(r"(?:^|[^\w.])(?P<number>\d[\d.]*)", r"[A-Za-z]{1,4}",
+        "a unit follows its number with no space", suggest.unit, at="both"),
+    # --- operators
+    Row(r"\bnot", "not", "`not not` says nothing", "leave both out"),
+    Row(r"(?:^|[(\[{,=:<>+*/-]|\b(?:of|and|or|not|in|when|require)) ?-", r"[A-Za-z_(\[{\"].*",
+        "a minus sign stands before numbers only", "write `0 - {found}`"),
+    Row(rf"(?P<sign>{OPERATORS})", rf"|[,)\]}}:=]|else|of|and|or|{COMPARE}|[*/+]|\.\.",
+        "a value is missing after `{sign}`", "write it there"),
+    Row(rf"(?:{COMPARE}).*", COMPARE, "comparisons do not chain", "write two `require` lines", head="require"),
+    Row(rf"(?:{COMPARE}).*", COMPARE, "comparisons do not chain", "write two of them with `and` between"),
+    Row(r".*", "=", "`=` gives a value; comparing is `==`", "write `==`", head="require|when", inside="."),
+    # --- arguments, list items, entries
+    Row(r"(?P<name>[A-Z]\w*)", r"\(", "only a rule builds operators", "write `{name}` alone"),
+    Row(r"\(", ",", "an empty argument", suggest.EMPTY, inside="("),
+    Row(r"\[", ",", "an empty list item", suggest.EMPTY, inside="["),
+    Row(r"\{", ",", "an empty entry", suggest.EMPTY, inside="{"),
+    Row(r",", ",", "two commas in a row", suggest.EMPTY, inside="([{"),
+    Row(rf"(?P<name>{WORD}) ?=", r"[,)]", "`{name}` is given no value", "write it after the `=`", inside="("),
+    Row(rf"(?P<name>{WORD}|\".*\") ?:", r"[,}}]",
+        "the entry of {name} has no value", "write it after the `:`", inside="{"),
+    Row(rf"\"(?P<name>{WORD})\"", "=", "the name of an option is not quoted", "write `{name}=`", inside="("),
+    Row(r"\w+-[\w-]*", "=", "a name has no `-`", suggest.joined, inside="(", at="word"),
+    Row(r"[(,]", "=", "the name of the option is missing", "write it before the `=`", inside="("),
+    Row(r"= ?(?P<name>[\w.%]+|\"[^\"]*\")", "=",
+        "`{name}` is given a value inside another value", "write a `,` between options, or `==`", inside="("),
+    Row(rf"(?P<name>{WORD})", ":", "an option is given with `=`", "write `{name}=`", inside="("),
+    Row(rf"(?P<name>{WORD}|\"[^\"]*\")", "=", "an entry is written with `:`", "write `{name}: ...`", inside="{"),
+    Row(r"[{,]", r"[^\"].*", "the name of an entry is a word or a string", "write `\"{found}\": ...`", inside="{"),
+    Row(rf"[{{,] ?(?P<name>{WORD}|\"[^\"]*\")", r"[^:].*",
+        "an entry is a name, `:` and a value", "write `{name}: ...`", inside="{"),
+    Row(r".*", "=",
+        "a list holds values with no names", "write a mapping, `{{name: value}}`, or leave out the name", inside="["),
+    Row(r".*[\w%\"\])}]", rf"(?!(?:in|else)$){VALUE}",
+        "a comma is missing", "write `,` before `{found}`", inside="([{"),
+)
+
+STATEMENT_ROWS = (*_STATEMENT_ROWS, *VALUE_ROWS)
+
+LAST_ROWS: tuple[Row, ...] = (
+    Row(r".*[\w%\"\])}]", rf"{WORD}",
+        "two statements on one line", "write `{found}` on a line of its own", inside=".", head="(?!when).*"),
+    Row(r".*[\w%\"\])}]", VALUE,
+        "a comparison, `and` or `or` is missing", "write it before `{found}`", inside=".", head="when"),
+    Row(r".*", END, "the statement stops too early", suggest.expected),
+    Row(r".*", r".+", "`{found}` cannot stand here", suggest.expected),
+)
+# fmt: on
+
+
+def diagnose(error: UnexpectedInput, text: Span, rows: tuple[Row, ...]) -> Diagnostic:
+    """The message for the place where the grammar refused a text; `rows` come before those of every text."""
+    situation = Situation.of(error, text)
+    character = diagnose_character(situation)
+    if character is not None:
+        return character
+    return next(found for row in (*rows, *LAST_ROWS) if (found := row.diagnose(situation)) is not None)
