@@ -1,0 +1,245 @@
+"""However a build ends, it ends in an engine or in a message. The builder is a stand-in that ends as asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from vggc.diagnostics import CompileError, render
+from vggc.targets.engine_process import Engine, Job, build
+from vggc.targets.node_names import Described
+
+Behave = Callable[[str], None]
+
+
+def job(folder: Path, **more: object) -> Job:
+    model = folder / "model.onnx"
+    model.touch()
+    values = {
+        "package": "tensorrt",
+        "model": str(model),
+        "engine": str(folder / "model.engine"),
+        "name": "net",
+        "compute": (),
+        "tf32": True,
+        "workspace": None,
+        "profiles": (),
+        "origins": {"relu1": " [vggc: simplify, line 4]"},
+    }
+    return Job(**{**values, **more})  # type: ignore[arg-type]
+
+
+def describe(name: str) -> Described:
+    return Described(f"Relu `{name}`", (("made by", "simplify, line 4"),))
+
+
+def message(folder: Path, *, timeout: float | None = None, **more: object) -> str:
+    """The text of the error a build ends in; no file is left."""
+    with pytest.raises(CompileError) as error:
+        build(job(folder, **more), describe, timeout=timeout)
+    assert not (folder / "model.engine").exists()
+    return "\n".join(render(each) for each in error.value.diagnostics)
+
+
+def test_built(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("built")
+    engine = build(job(tmp_path, tf32=False, workspace=1 << 20), describe)
+    written = (tmp_path / "model.engine").read_bytes()
+    assert written == b"engine of net: [ONNX Layer: relu1] [vggc: simplify, line 4]"
+    assert engine == Engine(
+        version="10.13.3.9",
+        bytes=len(written),
+        sha256=hashlib.sha256(written).hexdigest(),
+        compute=[],
+        flags=[],
+        workspace=1 << 20,
+        inputs=[{"name": "x", "type": "float", "shape": [2, 3]}],
+        outputs=[{"name": "y", "type": "float", "shape": [2, 3]}],
+        layers=1,
+        seconds=engine.seconds,
+        warnings=["Detected a slow path"],
+    )
+
+
+@pytest.mark.parametrize("behaviour", ["error", "error and engine"])
+def test_a_logged_error_fails_the_build_and_names_the_node(
+    tmp_path: Path, fake_tensorrt: Behave, behaviour: str
+) -> None:
+    fake_tensorrt(behaviour)
+    assert message(tmp_path) == (
+        "error: TensorRT cannot build Relu `relu1`\n = made by: simplify, line 4\n = TensorRT: [relu1] cannot be fused."
+    )
+
+
+def test_a_warning_that_numbers_were_changed_fails_the_build(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("other numbers")
+    assert message(tmp_path) == (
+        "error: TensorRT would build Relu `relu1` with other numbers than the model's\n"
+        " = made by: simplify, line 4\n"
+        " = TensorRT: Weight at index 0: 1e+300 is out of range. Clamping to: 3.40282e+38"
+    )
+
+
+def test_no_engine_and_no_error(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("nothing")
+    assert message(tmp_path) == (
+        "error: TensorRT did not build the engine and did not say why\n"
+        " = it last said: noise on standard output\n"
+        "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX only")
+def test_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("crash")
+    assert message(tmp_path) == (
+        "error: TensorRT crashed while it built the engine (SIGSEGV)\n"
+        " = it last said: Loading plugins\n"
+        "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX only")
+def test_killed_from_outside(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("killed")
+    assert message(tmp_path) == (
+        "error: the TensorRT build was killed (SIGKILL)\n"
+        " = it last said: Loading plugins\n"
+        "help: the system kills a process when memory runs out: close other programs or build a smaller model"
+    )
+
+
+def test_an_exit_without_a_result(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("leave")
+    assert message(tmp_path) == (
+        "error: the TensorRT build ended without a result (exit status 7)\n"
+        " = it last said: giving up\n"
+        "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+    )
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "fact"),
+    [
+        ("memory error", ""),
+        ("terminate", " = it last said: terminate called after throwing an instance of 'std::bad_alloc'\n"),
+        ("gpu memory", " = TensorRT: Requested amount of GPU memory could not be allocated: OutOfMemory\n"),
+    ],
+)
+def test_out_of_memory(tmp_path: Path, fake_tensorrt: Behave, behaviour: str, fact: str) -> None:
+    fake_tensorrt(behaviour)
+    assert message(tmp_path) == (
+        f"error: TensorRT ran out of memory while it built the engine\n{fact}"
+        "help: limit what the build may use (workspace=1GiB), or build for fewer compute capabilities at a time"
+    )
+
+
+def test_a_machine_without_a_gpu(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("no gpu")
+    assert message(tmp_path) == (
+        "error: TensorRT could not build the engine: "
+        "TypeError: pybind11::init(): factory function returned nullptr\n"
+        "help: TensorRT builds only where an NVIDIA GPU and its driver are"
+    )
+
+
+def test_a_package_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken" / "tensorrt"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('libnvinfer.so.10: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    assert message(tmp_path) == (
+        "error: the Python package `tensorrt` does not load: libnvinfer.so.10: cannot open shared object file\n"
+        "help: install it again"
+    )
+
+
+def test_a_file_of_the_users_that_is_called_like_a_module(
+    tmp_path: Path, fake_tensorrt: Behave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_tensorrt("built")
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    build(job(tmp_path), describe)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("built")
+    (tmp_path / "model.engine").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as error:
+        build(job(tmp_path), describe)
+    assert error.value.filename == str(tmp_path / "model.engine")
+    assert not (tmp_path / "model.engine").is_symlink()
+    assert Path("/dev/full").exists()
+
+
+# --- builds that do not end by themselves ------------------------------------------------------------------
+
+
+def running(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        # A process nobody has waited for yet is there, but it runs no longer.
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def pid_file(tmp_path: Path, fake_tensorrt: Behave, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a build that hangs says which process it is."""
+    fake_tensorrt("hang")
+    monkeypatch.setenv("FAKE_TENSORRT_PID", str(tmp_path / "pid"))
+    return tmp_path / "pid"
+
+
+def test_a_timeout_ends_the_build(tmp_path: Path, pid_file: Path) -> None:
+    assert message(tmp_path, timeout=1.5) == (
+        "error: TensorRT did not finish the engine within 1.5 s\n"
+        "help: allow more time (timeout=...), or build for fewer compute capabilities"
+    )
+    assert not running(int(pid_file.read_text()))
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_engine_process import build, describe, job
+build(job(Path(sys.argv[2])), describe)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_the_build_ends_with_the_process_that_wants_it(tmp_path: Path, pid_file: Path, name: str) -> None:
+    compiler = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tmp_path)], stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: pid_file.exists() and bool(pid_file.read_text()))
+        build_process = int(pid_file.read_text())
+        assert running(build_process)
+        compiler.send_signal(signal.Signals[name])
+        compiler.wait(20)
+        wait_for(lambda: not running(build_process))
+    finally:
+        compiler.kill()
+        compiler.wait()
