@@ -246,13 +246,13 @@ class Graph(gs.Graph):
         if old is new:
             return
         readers = self.readers(old)
-        inner = self._inner_results()
-        if self.is_output(old) or id(old) in inner:
+        if self.is_output(old) or id(old) in self._inner_results():
+            renames = self.replaceable(old, new)
             self._vacate(old)
-            free = isinstance(new, gs.Variable) and self.producer(new) is not None
-            if free and not self.is_output(new) and not {id(old), id(new)} & inner:
+            if renames:
                 old.name, new.name = new.name, old.name
-                new.info = getattr(old, "info", None)
+                # What the model declares of its output stays declared.
+                new.info, new.dtype, new.shape = getattr(old, "info", None), old.dtype, old.shape
                 self.outputs = [new if each is old else each for each in self.outputs]
             else:
                 self.add("Identity", [new], output=old)
@@ -262,6 +262,14 @@ class Graph(gs.Graph):
                     list.__setitem__(node.inputs, index, new)
                     list.append(new.outputs, node)
         list.clear(old.outputs)
+
+    def replaceable(self, old: gs.Tensor, new: gs.Tensor) -> bool:
+        """Whether `replace` can do without an Identity: `old` is no graph output, or `new` can take its name."""
+        inner = self._inner_results()
+        if not self.is_output(old) and id(old) not in inner:
+            return True
+        free = isinstance(new, gs.Variable) and self.producer(new) is not None
+        return free and not self.is_output(new) and not {id(old), id(new)} & inner
 
     def _vacate(self, value: gs.Tensor) -> None:
         """Leave a value without a producer; the node that had it computes an unread value instead."""

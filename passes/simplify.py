@@ -1,0 +1,214 @@
+"""Remove what a model computes for nothing.
+
+    Conv(x, Identity(w))                                  => Conv(x, w)
+    Expand(CastLike(0.0, x), Shape(w)[0:1])               => a constant
+    Reshape(x, Concat(Shape(x)[0:1], [256]))              => Reshape(x, [-1, 256])
+    Cast(x: float, to=float), Dropout(x), Concat(x)       => x
+    Relu(x), Relu(x)                                      => one Relu(x)
+
+Nodes that constants alone decide are computed (all of them in one onnxruntime session), nodes that hand on their input
+are taken out, equal nodes become one, and nodes that nothing needs are dropped. One sweep over the graph in
+topological order does all of this; another follows only while computed constants may show more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.constants import Foldable, evaluate, is_deterministic
+from vggc.analysis.noops import passed_on
+from vggc.analysis.shape_values import ShapeValues, reshape_target
+from vggc.graph import Graph, StoredWeights
+from vggc.graph.writing import onnx_type
+from vggc.rewrite import whole_graph
+from vggc.values import Bytes
+
+_SMALL = 4096
+"""Constants of at most this many bytes are compared with each other."""
+
+_LARGEST = Bytes(16 << 20)
+
+_BY_SHAPE = frozenset(
+    {"Cast", "CastLike", "Expand", "Flatten", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Tile", "Transpose"}
+)
+"""Operators that shapes and types decide: without one of them a graph needs no shape inference here."""
+
+
+@whole_graph
+def simplify(graph: Graph, largest: Bytes = _LARGEST) -> None:
+    """Fold constants, and remove nodes that change nothing, equal another node, or are not needed.
+
+    Options:
+        largest: a computed constant beyond this size stays computed at run time, unless it is no larger than the
+            constants it is made from
+    """
+    sweep = _sweep(graph, int(largest))
+    while sweep.again:
+        graph.tidy()
+        sweep = _sweep(graph, int(largest))
+    for node, size in sweep.foldable.too_large:
+        graph.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
+
+
+def _sweep(graph: Graph, largest: int) -> _Sweep:
+    """Visit every node once."""
+    if any(_is_decided_by_shape(node) for node in graph.nodes):
+        graph.infer_shapes()
+    sweep = _Sweep(graph, largest)
+    for node in list(graph.nodes):
+        sweep.visit(node)
+    sweep.fold()
+    return sweep
+
+
+def _is_decided_by_shape(node: gs.Node) -> bool:
+    return node.op in _BY_SHAPE or (
+        node.op != "Identity" and bool(node.inputs) and all(isinstance(value, gs.Constant) for value in node.inputs)
+    )
+
+
+class _Sweep:
+    """What one visit to every node, in topological order, knows so far.
+
+    `again` says that another may find more, now that more is constant or less is read.
+    """
+
+    def __init__(self, graph: Graph, largest: int) -> None:
+        self.graph = graph
+        self.again = False
+        self._values = ShapeValues(graph)
+        self.foldable = Foldable(graph, largest)
+        self._nodes: dict[Hashable, gs.Node] = {}
+        self._constants: dict[Hashable, gs.Constant] = {}
+        # By id, with the constant itself: while it is held here, no other object gets its id.
+        self._shared: dict[int, tuple[gs.Constant, gs.Constant]] = {}
+
+    def visit(self, node: gs.Node) -> None:
+        self._share_constants(node)
+        if self._remove(node):
+            return
+        if node.op == "CastLike":
+            node = self._to_cast(node)
+        self._values.visit(node)
+        known = self._values.known(node.outputs[0]) if node.outputs else None
+        if known is not None and not self.graph.is_output(node.outputs[0]):
+            self._make_constant(node.outputs[0], np.array(known, self.graph.dtype(node.outputs[0])))
+            self.graph.remove(node)
+            self.graph.record("fold constants")
+        elif not self.foldable.offer(node) and not self._merge(node):
+            self._fix_reshape(node)
+
+    def fold(self) -> None:
+        """Put constants in the place of the nodes that constants decide."""
+        results = self.foldable.results()
+        arrays = evaluate(self.graph, self.foldable.nodes, results)
+        for value in results:
+            if id(value) in arrays:
+                self._make_constant(value, arrays[id(value)])
+        if arrays:
+            self.graph.record("fold constants", len(self.foldable.nodes))
+
+    def _make_constant(self, value: gs.Variable, array: Any) -> None:
+        constant = self.graph.constant(array, hint=value.name)
+        is_output = self.graph.is_output(value)
+        self.graph.replace(value, constant)
+        if not is_output:
+            # The name stays with the numbers.
+            constant.name, value.name = value.name, constant.name
+        self.again = True
+
+    def _share_constants(self, node: gs.Node) -> None:
+        """Let a node read the first of several equal small constants."""
+        for index, value in enumerate(node.inputs):
+            if not isinstance(value, gs.Constant):
+                continue
+            if id(value) not in self._shared:
+                key = _constant_key(value)
+                first = value if key is None else self._constants.setdefault(key, value)
+                self._shared[id(value)] = (value, first)
+                if first is not value:
+                    self.graph.record("merge equal constants")
+            first = self._shared[id(value)][1]
+            if first is not value:
+                list.__setitem__(node.inputs, index, first)
+                list.append(first.outputs, node)
+
+    def _remove(self, node: gs.Node) -> bool:
+        """Take a node out that hands on its input. An Identity stays that gives a value its second name."""
+        source = passed_on(self.graph, node, self._values)
+        if source is None or (node.op == "Identity" and not self.graph.replaceable(node.outputs[0], source)):
+            return False
+        self.graph.replace(node.outputs[0], source)
+        self.graph.remove(node)
+        self.graph.record(f"remove {node.op}")
+        # What computed its shape or its type may now be unread.
+        self.again |= len(node.inputs) > 1
+        return True
+
+    def _to_cast(self, node: gs.Node) -> gs.Node:
+        dtype = self.graph.dtype(node.inputs[1])
+        if dtype is None:
+            return node
+        self.graph.remove(node)
+        self.graph.record("CastLike to Cast")
+        cast = {"to": onnx_type(dtype)}
+        return self.graph.add("Cast", node.inputs[:1], cast, like=node, replaces=[node], output=node.outputs[0])
+
+    def _merge(self, node: gs.Node) -> bool:
+        """Let the readers of a node read an equal one that came before."""
+        key = _node_key(node) if is_deterministic(node) else None
+        first = node if key is None else self._nodes.setdefault(key, node)
+        pairs = [(old, new) for old, new in zip(node.outputs, first.outputs, strict=True) if old.name]
+        if first is node or not all(self.graph.replaceable(old, new) for old, new in pairs):
+            return False
+        for old, new in pairs:
+            self.graph.replace(old, new)
+        self.graph.remove(node)
+        self.graph.record("merge equal nodes")
+        return True
+
+    def _fix_reshape(self, node: gs.Node) -> None:
+        """Give a Reshape whose target is computed, but known up to one dimension, a constant target."""
+        target = reshape_target(self.graph, node, self._values)
+        if target is not None:
+            # Zeros in it mean "as in the input".
+            node.attrs = {name: value for name, value in node.attrs.items() if name != "allowzero"}
+            self.graph.set_input(node, 1, self.graph.constant(np.array(target, np.int64), hint=node.inputs[1].name))
+            self.graph.record("fold constants")
+            self.again = True
+
+
+def _constant_key(value: gs.Constant) -> Hashable:
+    """Type, shape and bytes of a small constant; None for any other."""
+    held = value._values
+    if isinstance(held, StoredWeights):
+        if held.nbytes > _SMALL or held.dtype == object:
+            return None
+        if held.extent is None and held.tensor.HasField("raw_data"):
+            return held.tensor.data_type, tuple(held.shape), held.tensor.raw_data
+        held = value.values
+    if not isinstance(held, np.ndarray) or held.nbytes > _SMALL or held.dtype == object:
+        return None
+    return onnx_type(held.dtype), held.shape, held.tobytes()
+
+
+def _node_key(node: gs.Node) -> Hashable:
+    """What two nodes that compute the same have in common; None where it cannot be told."""
+    if not node.inputs or getattr(node, "kept", None):
+        return None
+    attributes = []
+    for name, value in sorted(node.attrs.items()):
+        key = tuple(value) if isinstance(value, list) else value
+        if isinstance(value, gs.Constant):
+            key = _constant_key(value)
+            if key is None:
+                return None
+        attributes.append((name, key))
+    present = tuple(bool(value.name) for value in node.outputs)
+    # An omitted input is a value of its own each time.
+    inputs = tuple(id(value) if value.name else 0 for value in node.inputs)
+    return node.op, tuple(attributes), inputs, present
