@@ -68,9 +68,9 @@ def compile_(recipe: Path, model: Path, output: Path | None, overrides: tuple[st
     console.print(summary(report, folder))
     notes = [line for step in report.steps for line in declines(step)]
     for line in notes:
-        stderr().print(f"declined: {line}", style="dim", markup=False)
+        stderr().print(f"declined: {line}", style="dim")
     for line in report.warnings:
-        stderr().print(f"warning: {line}", style="yellow", markup=False)
+        stderr().print(f"warning: {line}", style="yellow")
 
 
 @click.command()
@@ -88,7 +88,7 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
         graph.infer_shapes(check=True)
         check_fit(pipeline, graph)
     steps = sum(1 for _ in pipeline.steps())
-    stdout().print(f"{recipe}: no errors ({steps} steps, {len(pipeline.targets)} targets)", markup=False)
+    stdout().print(f"{recipe}: no errors ({steps} steps, {len(pipeline.targets)} targets)")
 
 
 @click.command()

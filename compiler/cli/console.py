@@ -17,12 +17,12 @@ WIDE = 140
 
 def stdout() -> Console:
     """For results."""
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False)
 
 
 def stderr() -> Console:
     """For messages and progress."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False, markup=False)
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:

@@ -94,14 +94,13 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except MemoryError:
-        stderr().print("error: out of memory; nothing was written", style="bold red", highlight=False)
+        stderr().print("error: out of memory; nothing was written", style="bold red")
         return WRONG_INPUT
     except Exception:  # noqa: BLE001 - whatever it is, the user learns that it is our fault
         traceback.print_exc()
         stderr().print(
             f"\nThis is a bug in vggc {__version__}, not in your recipe. Please report it with the lines above.",
             style="bold red",
-            highlight=False,
         )
         return BUG
     return DONE

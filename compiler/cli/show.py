@@ -1,0 +1,163 @@
+"""Pages the command line shows: the passes with their options, and what is in a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vggc.analysis.costs import NodeCost, costs
+from vggc.diagnostics import fail, spelling_help
+from vggc.graph import Graph
+from vggc.options.schema import Option, schema
+from vggc.registry import shipped
+from vggc.report.record import human_bytes, human_count
+from vggc.rewrite import Pass
+from vggc.signature import inputs_of, outputs_of
+from vggc.values import Bytes, Dimension, Ratio, Within
+
+
+def pass_list() -> RenderableType:
+    """Every pass on a line: name, whether it is exact, what it does."""
+    table = _table("pass", "", "what it does")
+    for each in shipped().passes.values():
+        table.add_row(each.name, "exact" if each.exact else "lossy", _first_sentence(each.doc))
+    return table
+
+
+def pass_page(name: str) -> RenderableType:
+    """One pass: how it is called, what it does, its options. Raises CompileError for an unknown name."""
+    passes = shipped().passes
+    if name not in passes:
+        raise fail(f"unknown pass `{name}`", help=spelling_help(name, passes, "passes"))
+    found = passes[name]
+    options = schema(found.function).options
+    kind = "exact: the model computes the same" if found.exact else "lossy: results change"
+    parts: list[RenderableType] = [
+        Text(call_of(found), style="bold"),
+        Text(kind),
+        Text(),
+        Text(found.doc.split("\n\nOptions:")[0]),
+    ]
+    if options:
+        table = _table("\noption", "\ntype", "\ndefault", "\nmeaning")
+        for each in options:
+            table.add_row(each.name, type_text(each.annotation), default_text(each), each.doc)
+        parts.append(table)
+    return Group(*parts)
+
+
+def call_of(found: Pass) -> str:
+    """How a recipe calls a pass, its options with their defaults: `prune(align=8)`."""
+    options = schema(found.function).options
+    words = [f"{each.name}={'...' if each.required else default_text(each)}" for each in options]
+    return f"{found.name}({', '.join(words)})" if words else found.name
+
+
+def type_text(annotation: Any) -> str:
+    """A type as a user of recipes knows it."""
+    if annotation == Dimension:
+        return "dimension"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        limits = [each for each in arguments[1:] if isinstance(each, Within)]
+        return type_text(arguments[0]) + "".join(f" in {each.low:g}..{each.high:g}" for each in limits)
+    if origin is Literal:
+        return " | ".join(str(each) for each in arguments)
+    if origin is list or origin is tuple:
+        return f"[{type_text(arguments[0])}, ...]"
+    if origin is dict:
+        return f'{{"name": {type_text(arguments[1])}}}'
+    if origin is not None and (origin is Union or arguments):
+        return " | ".join(type_text(each) for each in arguments if each is not type(None))
+    return {"str": "string", "bool": "true | false", "Interval": "range"}.get(
+        getattr(annotation, "__name__", str(annotation)), getattr(annotation, "__name__", str(annotation)).lower()
+    )
+
+
+def default_text(option: Option) -> str:
+    """An option's default as a recipe would write it."""
+    if option.required:
+        return "required"
+    return _recipe_text(option.default)
+
+
+def _recipe_text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Ratio):
+        return f"{value:%}".rstrip("0%").rstrip(".") + "%"
+    if isinstance(value, Bytes):
+        power = next(each for each in (30, 20, 10, 0) if value % (1 << each) == 0)
+        return f"{value >> power}{ {30: 'GiB', 20: 'MiB', 10: 'KiB', 0: ''}[power] }"
+    if isinstance(value, str) and not value.isidentifier():
+        return f'"{value}"'
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(_recipe_text(each) for each in value)}]"
+    return str(value)
+
+
+def model_page(graph: Graph, path: Path) -> RenderableType:
+    """A model: what goes in and out, its operators with their cost, and the totals."""
+    found = costs(graph)
+    head = _table("", "")
+    producer = f"{graph.producer_name} {graph.producer_version or ''}".strip() or "unknown"
+    head.add_row("model", str(path))
+    head.add_row("made by", f"{producer}, opset {graph.opset}, IR {graph.ir_version}")
+    for what, values in (("input", inputs_of(graph)), ("output", outputs_of(graph))):
+        for value in values:
+            head.add_row(what, str(value))
+    head.add_row("nodes", str(len(graph.nodes)))
+    head.add_row("params", human_count(found.params))
+    head.add_row(
+        "MACs", f"{human_count(found.macs)} for one sample" if found.macs is not None else _unknown(found.unknown)
+    )
+    head.add_row("weights", f"{human_bytes(found.weight_bytes)} ({_types(graph)})")
+    return Group(head, _operators(found.nodes))
+
+
+def _operators(nodes: Sequence[NodeCost]) -> Table:
+    table = _table("\noperator", "\nnodes", "\nparams", "\nMACs", right=1)
+    counts = Counter(each.op for each in nodes)
+    for op, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        own = [each for each in nodes if each.op == op]
+        macs = [each.macs for each in own]
+        total = None if None in macs else sum(each for each in macs if each is not None)
+        params = sum(each.params for each in own)
+        table.add_row(op, str(count), human_count(params) if params else "", human_count(total) if total else "")
+    return table
+
+
+def _unknown(nodes: Sequence[NodeCost]) -> str:
+    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    return f"unknown: the shapes around {nodes[0].label}{more} are not known"
+
+
+def _types(graph: Graph) -> str:
+    """The types of the weights, the one with the most bytes first."""
+    sizes: Counter[str] = Counter()
+    for constant in graph.constants():
+        dtype = graph.dtype(constant) if isinstance(constant, gs.Constant) else None
+        count = int(np.prod(constant.shape, dtype=np.int64)) if constant.shape else 1
+        sizes[str(dtype)] += count
+    return ", ".join(name for name, _ in sizes.most_common(3)) or "none"
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _table(*columns: str, right: int = 99) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index >= right else "left", overflow="fold")
+    return table
