@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, overload
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
@@ -179,10 +179,9 @@ def target(
 
 def file_name_problem(name: str) -> Diagnostic | None:
     """Why a name cannot be one of a file directly in the output folder; None when it can."""
-    parts = (PurePosixPath(name).parts, PureWindowsPath(name).parts)
     if name in RESERVED:
         return Diagnostic(f"`{name}` is the compile report's name", help="choose another name")
-    if not name or "\0" in name or name.startswith(".") or any(len(each) != 1 for each in parts) or ":" in name:
+    if not name or name.startswith(".") or any(each in name for each in "/\\:\0"):
         return Diagnostic(
             f"`{name}` is not a file name",
             help="a name without folders that does not begin with a dot; `-o` says which folder it goes to",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,7 @@ def _run(job: Path, package: str, timeout: float | None) -> tuple[int, bytes, st
     """Exit status, standard output and the end of standard error of the build."""
     # -P: a file `json.py` in the folder the user happens to be in is none of ours.
     command = [sys.executable, "-P", "-m", "vggc.targets.build_engine", str(job)]
-    started = time.monotonic()
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         # A session of its own: Ctrl-C in the terminal is for this process, which then ends the other one.
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True)
@@ -101,10 +102,10 @@ def _run(job: Path, package: str, timeout: float | None) -> tuple[int, bytes, st
             while True:
                 try:
                     # Short turns, because on some platforms Ctrl-C does not interrupt a wait.
-                    status = process.wait(_POLL)
+                    status = process.wait(min(_POLL, max(0.0, deadline - time.monotonic())))
                     break
                 except subprocess.TimeoutExpired:
-                    if timeout is not None and time.monotonic() - started > timeout:
+                    if timeout is not None and time.monotonic() >= deadline:
                         raise timed_out(package, timeout) from None
         finally:
             if process.poll() is None:

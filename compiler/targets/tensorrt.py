@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,10 +65,9 @@ def tensorrt_rtx(
         timeout: give up after this time.
         name: the engine's file name.
     """
-    options = {"compute": compute, "shapes": shapes, "batch": batch, "workspace": workspace, "timeout": timeout}
     _refuse(_check_compute(compute))
-    chosen = _capabilities(lowering.graph, compute)
-    return _lower(lowering, "tensorrt_rtx", {**options, "tf32": tf32, "name": name}, chosen)
+    options = {"shapes": shapes, "batch": batch, "tf32": tf32, "workspace": workspace, "timeout": timeout, "name": name}
+    return _lower(lowering, "tensorrt_rtx", options, lambda: _capabilities(lowering.graph, compute))
 
 
 @target(check=_check_tensorrt, files=_files)
@@ -93,18 +92,19 @@ def tensorrt(
         timeout: give up after this time.
         name: the engine's file name.
     """
-    options = {"shapes": shapes, "batch": batch, "workspace": workspace, "timeout": timeout}
-    return _lower(lowering, "tensorrt", {**options, "tf32": tf32, "name": name}, ())
+    options = {"shapes": shapes, "batch": batch, "tf32": tf32, "workspace": workspace, "timeout": timeout, "name": name}
+    return _lower(lowering, "tensorrt", options, tuple)
 
 
 def _lower(
-    lowering: Lowering, package: str, options: Mapping[str, Any], compute: Sequence[Capability]
+    lowering: Lowering, package: str, options: Mapping[str, Any], capabilities: Callable[[], Sequence[Capability]]
 ) -> list[Artifact]:
     graph = lowering.graph
     _refuse(_check_package(package, options))
     graph.infer_shapes()
     subject = tensorrt_rules.Subject(graph, package, flavours.release(package))
     _refuse(tensorrt_rules.problems(subject))
+    compute = capabilities()
     shapes = profile(inputs_of(graph), options["shapes"], options["batch"])
     engine_file = lowering.claim(options["name"])
     sidecar_file = lowering.claim(f"{options['name']}.json")

@@ -1,0 +1,201 @@
+"""What is refused before a build, because TensorRT would take it in silence or fail on it late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from vggc.diagnostics import render
+from vggc.graph import Graph
+from vggc.targets.tensorrt_rules import Subject, newest_opset, oldest_capability, problems
+
+GraphMaker = Callable[..., Graph]
+QDQ = (
+    "g (float[3,4] x) => (float[3,4] y) "
+    "{ [quantize] q = QuantizeLinear(x, s, z) [dequantize] y = DequantizeLinear(q, s, z) }"
+)
+SYMMETRIC = "help: quantize symmetrically to int8: zero point 0 and a positive scale"
+
+
+def text(graph: Graph, flavour: str = "tensorrt_rtx", release: tuple[int, int] = (1, 7)) -> str:
+    graph.infer_shapes()
+    return "\n".join(render(each) for each in problems(Subject(graph, flavour, release)))
+
+
+def test_a_plain_model_passes(make_graph: GraphMaker) -> None:
+    assert text(make_graph("g (float[N,4] x, bool[3] c, uint8[2] u) => (float[N,4] y) { y = Relu(x) }")) == ""
+
+
+# --- opset -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opset", [7, 17, 25])
+def test_opsets_it_knows(make_graph: GraphMaker, opset: int) -> None:
+    assert text(make_graph("g (float[3] x) => (float[3] y) { y = Relu(x) }", opset=opset)) == ""
+
+
+@pytest.mark.parametrize(("opset", "advice"), [(26, "opset 25 or older"), (6, "opset 17")])
+def test_an_opset_it_does_not_know(make_graph: GraphMaker, opset: int, advice: str) -> None:
+    assert text(make_graph("g (float[3] x) => (float[3] y) { y = Relu(x) }", opset=opset)) == (
+        f"error: the model is written in opset {opset}, and TensorRT RTX 1.7 knows 7 to 25\n"
+        f"help: export it again with {advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("release", "opset"), [((10, 12), 22), ((10, 14), 22), ((10, 15), 24), ((11, 4), 24), ((11, 5), 25), ((13, 0), 25)]
+)
+def test_the_newest_opset_of_a_release(release: tuple[int, int], opset: int) -> None:
+    assert newest_opset("tensorrt", release) == opset
+
+
+# --- types and ranks ---------------------------------------------------------------------------------------
+
+
+def test_float64_is_listed_with_its_places(make_graph: GraphMaker) -> None:
+    graph = make_graph(
+        "g (float[3] x) => (float[3] y) { [up] a = Cast<to=11>(x) [add] b = Add(a, c) [down] y = Cast<to=1>(b) }",
+        c=np.array([1.0, 2.0, 3.0]),
+    )
+    assert text(graph) == (
+        "error: the model computes with float64: TensorRT would compute it in float32 without saying so\n"
+        " = value: `a`, computed by Cast `up`\n"
+        " = value: `b`, computed by Add `add`\n"
+        " = value: the constant `c`, read by Add `add`\n"
+        "help: cast it to float32 in the model"
+    )
+
+
+def test_types_it_does_not_have(make_graph: GraphMaker) -> None:
+    values = "; ".join(f"[n{index}] v{index} = Identity(x)" for index in range(6)).replace(";", "")
+    graph = make_graph(f"g (int16[3] x) => (int16[3] v0, int16[3] v5) {{ {values} }}")
+    assert text(graph).startswith(
+        "error: the model computes with int16: TensorRT has no such type\n = value: the input `x`\n"
+    )
+
+
+def test_long_lists_are_cut(make_graph: GraphMaker) -> None:
+    chain = " ".join(f"[n{index}] v{index + 1} = Neg(v{index})" for index in range(8))
+    graph = make_graph(f"g (double[3] v0) => (double[3] v8) {{ {chain} }}")
+    assert text(graph) == (
+        "error: the model computes with float64: TensorRT would compute it in float32 without saying so\n"
+        " = value: the input `v0`\n"
+        " = value: `v1`, computed by Neg `n0`\n"
+        " = value: `v2`, computed by Neg `n1`\n"
+        " = value: `v3`, computed by Neg `n2`\n"
+        " = value: `v4`, computed by Neg `n3`\n"
+        " = note: and 4 more\n"
+        "help: cast it to float32 in the model"
+    )
+
+
+def test_an_input_of_unknown_rank(make_graph: GraphMaker) -> None:
+    graph = make_graph("g (float[3] x) => (float[3] y) { y = Relu(x) }")
+    graph.inputs[0].shape = None
+    assert text(graph) == (
+        "error: the input `x` has no declared number of dimensions; TensorRT RTX would take it for a single number\n"
+        "help: export the model with the input's shape"
+    )
+
+
+def test_the_first_capability_with_all_types(make_graph: GraphMaker) -> None:
+    scale = np.float32(0.5)
+    plain = make_graph(QDQ, s=scale, z=np.int8(0))
+    eight = make_graph(QDQ, opset=19, s=scale, z=np.array(0, ml_dtypes.float8_e4m3fn))
+    for graph in (plain, eight):
+        graph.infer_shapes()
+    assert oldest_capability(plain) == (0, "")
+    assert oldest_capability(eight) == (89, "float8e4m3fn")
+
+
+# --- operators ---------------------------------------------------------------------------------------------
+
+
+def test_operators_without_an_implementation(make_graph: GraphMaker) -> None:
+    graph = make_graph(
+        "g (float[1,6,4] b, float[1,1,6] s) => (int64[n,3] y) { [nms] y = NonMaxSuppression(b, s, m, i, t) }",
+        m=np.array([3]),
+        i=np.array([0.5], np.float32),
+        t=np.array([0.0], np.float32),
+    )
+    assert text(graph) == (
+        "error: TensorRT RTX cannot build NonMaxSuppression `nms`\n"
+        " = note: it is imported, but has no implementation to build"
+    )
+    assert text(graph, "tensorrt", (10, 13)) == ""
+
+
+def test_operators_inside_bodies_and_where_they_come_from(make_graph: GraphMaker) -> None:
+    graph = make_graph(
+        "g (float[3] x, bool c) => (int64[1,n] y) "
+        "{ [choose] y = If(c) <then_branch = t () => (int64[1,n] a) { [inner] a = NonZero(x) }, "
+        "else_branch = e () => (int64[1,n] b) { [other] b = NonZero(x) }> }"
+    )
+    then = graph.nodes[0].attrs["then_branch"]
+    then.nodes[0].metadata = {"vggc.line": "4", "vggc.pass": "my_pass", "vggc.from": "old_node"}
+    assert text(graph) == (
+        "error: TensorRT RTX cannot build NonZero `inner`\n"
+        " = made by: my_pass, line 4\n"
+        " = made from: old_node\n"
+        " = note: its plugin is not part of TensorRT RTX\n"
+        "error: TensorRT RTX cannot build NonZero `other`\n"
+        " = note: its plugin is not part of TensorRT RTX"
+    )
+
+
+def test_operators_of_other_domains_are_the_importers_business(make_graph: GraphMaker) -> None:
+    graph = make_graph("g (float[3] x) => (float[3] y) { y = my.NonZero(x) }", domains=', "my": 1')
+    assert text(graph) == ""
+
+
+# --- quantization ------------------------------------------------------------------------------------------
+
+
+def test_symmetric_int8_passes(make_graph: GraphMaker) -> None:
+    assert text(make_graph(QDQ, s=np.float32(0.1), z=np.int8(0))) == ""
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero_point", "reason"),
+    [
+        (np.float32(0.1), np.uint8(0), "it is uint8, which becomes int8 and saturates above 127"),
+        (np.float32(0.1), np.int8(3), "its zero point is not 0"),
+        (np.float32(np.inf), np.int8(0), "its scale is infinite or not a number"),
+        (np.float32(np.nan), np.int8(0), "its scale is infinite or not a number"),
+        (np.float32(0), np.int8(0), "its scale is not positive"),
+        (np.float32(-1), np.int8(0), "its scale is not positive"),
+        (np.float32(1e-40), np.int8(0), "its scale is below the smallest normal float32, 1.18e-38"),
+    ],
+)
+def test_quantization_it_cannot_take(make_graph: GraphMaker, scale: object, zero_point: object, reason: str) -> None:
+    assert text(make_graph(QDQ, s=scale, z=zero_point)) == (
+        f"error: TensorRT RTX cannot take QuantizeLinear `quantize`: {reason}\n{SYMMETRIC}\n"
+        f"error: TensorRT RTX cannot take DequantizeLinear `dequantize`: {reason}\n{SYMMETRIC}"
+    )
+
+
+def test_a_scale_below_normal_in_its_own_type(make_graph: GraphMaker) -> None:
+    half = QDQ.replace("float[", "float16[")
+    assert "below the smallest normal float16, 6.1e-05" in text(
+        make_graph(half, opset=19, s=np.float16(1e-6), z=np.int8(0))
+    )
+    assert text(make_graph(half, opset=19, s=np.float16(1e-3), z=np.int8(0))) == ""
+
+
+def test_no_zero_point_means_uint8(make_graph: GraphMaker) -> None:
+    graph = make_graph(QDQ.replace(", z)", ")"), s=np.float32(0.1))
+    assert text(graph).startswith("error: TensorRT RTX cannot take QuantizeLinear `quantize`: it is uint8")
+
+
+def test_an_int32_bias(make_graph: GraphMaker) -> None:
+    graph = make_graph(
+        "g (float[3] x) => (float[3] y) { [bias] b = DequantizeLinear(q, s) y = Add(x, b) }",
+        q=np.array([1, 2, 3], np.int32),
+        s=np.float32(0.1),
+    )
+    assert text(graph) == (
+        f"error: TensorRT RTX cannot take DequantizeLinear `bias`: it is int32; leave biases in float\n{SYMMETRIC}"
+    )
