@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph, StoredWeights
+from vggc.graph.ordering import live_nodes, reads
 from vggc.runtime_errors import Labels, failures, translate
 from vggc.signature import ValueType, shape_text, type_text
 
@@ -94,15 +95,12 @@ class Session:
         proto = exported.model
         # Shapes that passes noted are for passes; onnxruntime finds its own.
         del proto.graph.value_info[:]
-        if self._asked is not None:
-            declared = {each.name: each for each in proto.graph.output}
-            wanted = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in self._asked]
-            del proto.graph.output[:]
-            proto.graph.output.extend(wanted)
         for index, (node, message) in enumerate(zip(graph.nodes, proto.graph.node, strict=True)):
             # onnxruntime names a failing node by its name only, so every node needs one of its own.
             message.name = f"vggc:{index}"
             self._labels[message.name] = graph.label(node)
+        if self._asked is not None:
+            _reduce(proto.graph, graph, self._asked)
         separate = {}
         for tensor in proto.graph.initializer:
             if tensor.data_location != onnx.TensorProto.EXTERNAL:
@@ -138,7 +136,6 @@ class Session:
         self._check(feeds)
         options = RunOptions()
         options.log_severity_level = _FATAL_ONLY
-        options.only_execute_path_to_fetches = self._asked is not None
         names = list(self.outputs)
         try:
             if self._plain:
@@ -166,6 +163,22 @@ class Session:
             if each.shape is not None and not _fits(array.shape, each.shape):
                 want, got = shape_text(each.shape), shape_text(array.shape)
                 raise fail(f"the model's input `{each.name}` has shape {want}, and {got} is given")
+
+
+def _reduce(proto: onnx.GraphProto, graph: Graph, outputs: Sequence[str]) -> None:
+    """Leave what computes `outputs`; onnxruntime would run the rest too."""
+    values = {value.name: value for node in graph.nodes for value in node.outputs}
+    live = live_nodes(graph.nodes, [values[name] for name in outputs if name in values])
+    kept = {id(node) for node in live}
+    needed = {value.name for node in live for value in reads(node)} | set(outputs)
+    declared = {each.name: each for each in proto.output}
+    nodes = [message for node, message in zip(graph.nodes, proto.node, strict=True) if id(node) in kept]
+    weights = [tensor for tensor in proto.initializer if tensor.name in needed]
+    results = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in outputs]
+    del proto.node[:], proto.initializer[:], proto.output[:]
+    proto.node.extend(nodes)
+    proto.initializer.extend(weights)
+    proto.output.extend(results)
 
 
 def _fits(given: tuple[int, ...], declared: Sequence[int | str | None]) -> bool:

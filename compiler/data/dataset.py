@@ -6,13 +6,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggc.diagnostics import fail
 from vggc.signature import ValueType, shape_text, type_text
+from vggc.values import Declared
 
 Array = NDArray[Any]
 Batch = dict[str, Array]
@@ -36,7 +37,7 @@ class SampleType(NamedTuple):
         return f"{type_text(self.dtype)} {shape_text(('samples', *self.shape))}"
 
 
-class Dataset(ABC):
+class Dataset(Declared, ABC):
     """Named arrays of samples along their first axis, and perhaps the class number of each sample.
 
     name         what the recipe calls it
@@ -44,6 +45,8 @@ class Dataset(ABC):
     arrays       type and shape of a sample, by array name
     labels       class numbers (int64, one a sample), or None
     """
+
+    statement: ClassVar[str] = "data"
 
     name: str
     description: str
@@ -80,10 +83,16 @@ class Dataset(ABC):
         return rebatch(self.parts(), size, len(self) if limit is None else min(limit, len(self)))
 
     def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
-        """This data as the inputs of a model; see `vggc.data.fit`."""
+        """This data as the inputs of a model; see `vggc.data.fit`. Checked once for each signature."""
         from vggc.data.fitting import Fitted
 
-        return Fitted(self, inputs)
+        if inputs not in self._fitted:
+            self._fitted[inputs] = Fitted(self, inputs)
+        return self._fitted[inputs]
+
+    @cached_property
+    def _fitted(self) -> dict[tuple[ValueType, ...], Dataset]:
+        return {}
 
     @cached_property
     def sha256(self) -> str:

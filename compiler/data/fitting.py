@@ -32,7 +32,7 @@ class Fitted(Dataset):
         self.name = source.name
         self.description = source.description
         self.labels = source.labels
-        self._source = source.source if isinstance(source, Fitted) else source
+        self._source = source
         self._taken = pair(self._source, inputs)
         self._wanted = inputs
         self.arrays = {}
@@ -46,9 +46,9 @@ class Fitted(Dataset):
             for _ in self.parts():
                 pass
 
-    @property
-    def source(self) -> Dataset:
-        return self._source
+    def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
+        # From the data itself, which has more arrays and wider types than what was made of it.
+        return self._source.fit(inputs)
 
     def __len__(self) -> int:
         return len(self._source)

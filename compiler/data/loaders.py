@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from vggc.data.arrays import StoredDataset, same_length
 from vggc.data.dataset import Dataset, as_labels
@@ -13,7 +13,7 @@ from vggc.data.images import Channels, ImageFolder, Layout, Preparation, by_fold
 from vggc.data.loader import loader
 from vggc.data.stored import StoredArray, open_npy, open_npz
 from vggc.diagnostics import fail, spelling_help
-from vggc.values import Within
+from vggc.values import File, Folder, Within
 
 Count = Annotated[int, Within(1, 1 << 40)]
 Pixels = Annotated[int, Within(1, 1 << 16)]
@@ -22,7 +22,7 @@ Pixels = Annotated[int, Within(1, 1 << 16)]
 @loader
 def npz(
     base: Path,
-    path: str,
+    path: File,
     *,
     limit: Count | None = None,
     label: str | None = None,
@@ -64,7 +64,7 @@ def _all_but(arrays: Mapping[str, StoredArray], label: str | None) -> dict[str, 
 
 
 @loader
-def npy(base: Path, path: str, *, limit: Count | None = None, labels: str | None = None) -> Dataset:
+def npy(base: Path, path: File, *, limit: Count | None = None, labels: File | None = None) -> Dataset:
     """One array of a `.npy` file, for a model with one input; mapped, not read.
 
     Options:
@@ -85,7 +85,7 @@ def npy(base: Path, path: str, *, limit: Count | None = None, labels: str | None
 @loader
 def images(
     base: Path,
-    folder: str,
+    folder: Folder,
     *,
     size: Pixels | list[int] | None = None,
     resize: Pixels | list[int] | None = None,
@@ -95,7 +95,7 @@ def images(
     std: float | list[float] = 1.0,
     layout: Layout = "nchw",
     channels: Channels = "rgb",
-    labels: str | None = None,
+    labels: Literal["folders"] | File | None = None,
     limit: Count | None = None,
 ) -> Dataset:
     """Images of a folder and the folders in it, in the order of their paths, decoded batch by batch.
@@ -113,7 +113,7 @@ def images(
         std: divided by last, one number or one for each channel.
         layout: nchw (channels first) or nhwc (channels last).
         channels: rgb, bgr or gray.
-        labels: "folders" numbers the top folders in sorted order; otherwise a CSV table: file, class number.
+        labels: folders (the top folders, numbered in sorted order), or a CSV table: file, class number.
         limit: take the first samples only, at most so many.
     """
     root = base / folder

@@ -1,0 +1,263 @@
+"""How far two models are apart on the same inputs, and where they part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vggc.distance import Distance, distance
+from vggc.graph import Graph
+from vggc.runtime import Feeds, Session
+from vggc.signature import type_text
+
+TOLERANCE = {
+    "float64": 1e-9,
+    "float32": 1e-5,
+    "float16": 5e-3,
+    "bfloat16": 4e-2,
+    "float8_e4m3fn": 2e-1,
+    "float8_e5m2": 4e-1,
+}
+"""Largest relative error between two ways to compute the same, by the coarsest float type on the way.
+
+Four to a dozen roundings of the type: errors of a reordered sum grow with the length of the sum.
+"""
+
+NOISE_FACTOR = 10
+NOISE_LIMIT = 1e-2
+"""No noise excuses more than this share (or the type's own tolerance, where that is larger)."""
+
+_CHUNK_BYTES = 256 << 20
+_UNKNOWN_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a value is from what it was: `error` relative to its largest magnitude, `tolerance` what is allowed."""
+
+    name: str
+    distance: Distance
+    tolerance: float
+
+    @property
+    def error(self) -> float:
+        return self.distance.error
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.tolerance
+
+    def __str__(self) -> str:
+        allowed = "" if math.isinf(self.error) else f" ({self.tolerance:.1g} allowed)"
+        return f"{self.distance}{allowed}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every output of a model beside that of another, over all inputs. `warnings` say what was not proved."""
+
+    outputs: tuple[Difference, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> Difference:
+        """The output furthest beyond what is allowed, or nearest to it."""
+        return max(self.outputs, key=lambda each: _beyond(each.error, each.tolerance))
+
+    @property
+    def error(self) -> float:
+        return self.worst.error
+
+    @property
+    def tolerance(self) -> float:
+        return self.worst.tolerance
+
+    @property
+    def ok(self) -> bool:
+        return all(each.ok for each in self.outputs)
+
+
+def _beyond(error: float, tolerance: float) -> float:
+    return error / tolerance if tolerance else (math.inf if error else 0.0)
+
+
+def compare(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Comparison:
+    """Run both on the same inputs and compare each output.
+
+    Floats may differ by TOLERANCE, integers, truth values and texts not at all. Where that is exceeded, the noise of
+    `before` itself is measured: how far onnxruntime's own rewriting moves its results. Ten times that is allowed.
+
+    Raises CompileError when one of them does not run.
+    """
+    return compare_sessions(Session(before), Session(after), feeds, coarsest(before, after), _Noise(before))
+
+
+def compare_sessions(
+    before: Session,
+    after: Session,
+    feeds: Sequence[Feeds],
+    floats: float,
+    noise: _Noise | None = None,
+) -> Comparison:
+    """The same for models that are loaded already; `floats` is the tolerance of their coarsest float type."""
+    found: dict[str, Difference] = {}
+    finite: dict[str, bool] = {}
+    for feed in feeds:
+        expected, got = before.run(_taken(feed, before)), after.run(_taken(feed, after))
+        for name, numbers in expected.items():
+            finite[name] = finite.get(name, False) or _any_finite(numbers)
+            each = _difference(name, numbers, got.get(name), floats)
+            if not each.ok and math.isfinite(each.error) and noise is not None:
+                each = replace(each, tolerance=noise.allowed(feed, name, numbers, each.tolerance))
+            if name not in found or _beyond(each.error, each.tolerance) > _beyond(
+                found[name].error, found[name].tolerance
+            ):
+                found[name] = each
+        for name in got.keys() - expected.keys():
+            found[name] = Difference(name, Distance(math.inf, note="is an output of one model only"), 0.0)
+    warnings = [
+        f"output `{name}` was NaN or infinite throughout, so that its numbers could not be compared"
+        for name, any_finite in finite.items()
+        if not any_finite
+    ]
+    return Comparison(tuple(found.values()), tuple(warnings))
+
+
+def _taken(feed: Feeds, session: Session) -> Feeds:
+    """What a model takes of a feed: a pass may have freed it of an input nobody reads."""
+    names = {each.name for each in session.inputs}
+    return {name: array for name, array in feed.items() if name in names}
+
+
+def _any_finite(numbers: Any) -> bool:
+    return not isinstance(numbers, np.ndarray) or numbers.dtype.kind not in "fcV" or bool(np.isfinite(numbers).any())
+
+
+class _Noise:
+    """How much a model's outputs move when onnxruntime rewrites it, measured when it is first asked for."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._session: Session | None = None
+        self._feed: Feeds | None = None
+        self._outputs: dict[str, Any] = {}
+
+    def allowed(self, feed: Feeds, name: str, expected: Any, tolerance: float) -> float:
+        """The tolerance of an output for this feed: the one given, or ten times the noise when that is more."""
+        if self._session is None:
+            self._session = Session(self._graph, optimise="extended")
+        if self._feed is not feed:
+            self._outputs = self._session.run(_taken(feed, self._session))
+            self._feed = feed
+        noise = _difference(name, expected, self._outputs[name], tolerance).error
+        return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
+
+
+def coarsest(*graphs: Graph) -> float:
+    """The tolerance of the coarsest float type that any value of the graphs has."""
+    names = set()
+    for graph in graphs:
+        values = [value for node in graph.nodes for value in node.outputs]
+        for value in (*graph.inputs, *graph.outputs, *values, *graph.constants()):
+            dtype = graph.dtype(value)
+            if dtype is not None:
+                names.add(type_text(dtype))
+    return max((TOLERANCE[name] for name in names if name in TOLERANCE), default=TOLERANCE["float64"])
+
+
+def _difference(name: str, expected: Any, got: Any, floats: float) -> Difference:
+    if got is None:
+        return Difference(name, Distance(math.inf, note="is no output any more"), 0.0)
+    if isinstance(expected, list) or isinstance(got, list):
+        return _sequences(name, expected, got, floats)
+    exact = expected.dtype.kind not in "fcV" or "int" in expected.dtype.name
+    return Difference(name, distance(expected, got), 0.0 if exact else floats)
+
+
+def _sequences(name: str, expected: Any, got: Any, floats: float) -> Difference:
+    """The worst of two lists of tensors, item by item."""
+    if type(expected) is not type(got) or len(expected) != len(got):
+        return Difference(name, Distance(math.inf, note="is a sequence of another length"), 0.0)
+    items = [_difference(name, old, new, floats) for old, new in zip(expected, got, strict=True)]
+    nothing = Difference(name, Distance(0.0), 0.0)
+    return max(items, key=lambda each: _beyond(each.error, each.tolerance), default=nothing)
+
+
+def first_difference(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Difference | None:
+    """The first value, in the order in which `after` computes, that has not the numbers it has in `before`.
+
+    Values are compared that both graphs have by name: a name keeps its meaning in vggc. What `after` holds as a
+    constant is compared with what `before` computes, too. Intermediate values are fetched some 256 MB at a time.
+    None when all of them agree.
+    """
+    floats = coarsest(before, after)
+    before.infer_shapes()
+    for feed in feeds:
+        for names in _chunks(before, after, feed):
+            expected, got = _values(before, names, feed), _values(after, names, feed)
+            for name in names:
+                if name not in expected or name not in got:
+                    continue
+                found = _difference(name, expected[name], got[name], floats)
+                if not found.ok:
+                    return found
+    return None
+
+
+def _variables(graph: Graph) -> dict[str, Any]:
+    return {value.name: value for node in graph.nodes for value in node.outputs if value.name}
+
+
+def _chunks(before: Graph, after: Graph, feed: Feeds) -> Iterator[list[str]]:
+    """The names both graphs have, in the order of `after`, so that the values of a chunk fit in memory."""
+    old, new = _variables(before), _variables(after)
+    constants = {value.name: value for value in before.constants()}
+    shared = [value.name for value in after.constants() if value.name in old or value.name in constants]
+    shared += [name for name in new if name in old or name in constants]
+    sizes = _symbols(before, feed)
+    chunk: list[str] = []
+    held = 0
+    for name in shared:
+        size = _bytes(before, old[name], sizes) if name in old else 0
+        if chunk and held + size > _CHUNK_BYTES:
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(name)
+        held += size
+    if chunk:
+        yield chunk
+
+
+def _symbols(graph: Graph, feed: Feeds) -> dict[str, int]:
+    """What the symbols of the input shapes are for a feed."""
+    found: dict[str, int] = {}
+    for value in graph.inputs:
+        if value.name in feed:
+            pairs = zip(graph.shape(value) or (), feed[value.name].shape, strict=False)
+            found.update({symbol: size for symbol, size in pairs if isinstance(symbol, str)})
+    return found
+
+
+def _bytes(graph: Graph, value: Any, sizes: dict[str, int]) -> int:
+    shape, dtype = graph.shape(value), graph.dtype(value)
+    if shape is None or dtype is None:
+        return _UNKNOWN_BYTES
+    known = [sizes.get(each) if isinstance(each, str) else each for each in shape]
+    if any(each is None for each in known):
+        return _UNKNOWN_BYTES
+    return int(np.prod([each for each in known if each is not None], dtype=object)) * dtype.itemsize
+
+
+def _values(graph: Graph, names: Sequence[str], feed: Feeds) -> dict[str, Any]:
+    """The named values of a graph: constants as they stand, the others from a run."""
+    computed = _variables(graph)
+    wanted = [name for name in names if name in computed]
+    found = {value.name: graph.array(value) for value in graph.constants() if value.name in set(names)}
+    if wanted:
+        session = Session(graph, wanted)
+        found.update(session.run(_taken(feed, session)))
+    return {name: array for name, array in found.items() if array is not None}
