@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vggc.conditions import Comparison, Condition
+from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostic
 from vggc.rewrite import Pass
 from vggc.source import Source, Span
@@ -28,18 +29,18 @@ class BoundData:
     """A `data` statement. One statement is one BoundData, however many options name it."""
 
     name: str
-    loader: Any
+    loader: Loader
     options: Mapping[str, Any]
     span: Span
-    open: Callable[[], Any] = field(repr=False)
+    open: Callable[[], Dataset] = field(repr=False)
     """opens the samples anew; `load` is what one wants"""
 
-    def load(self) -> Any:
+    def load(self) -> Dataset:
         """The samples, opened at the first call. Raises CompileError placed at the statement."""
         return self._loaded
 
     @cached_property
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Dataset:
         return self.open()
 
 
@@ -120,15 +121,18 @@ class Pipeline:
 
     def steps(self) -> Iterator[BoundStep]:
         """Every step in the order of the recipe, those of all branches included."""
-        return _steps(self.body)
+        return (each for each in _flat(self.body) if isinstance(each, BoundStep))
+
+    def gates(self) -> Iterator[BoundGate]:
+        """Every requirement in the order of the recipe, those of all branches included."""
+        return (each for each in _flat(self.body) if isinstance(each, BoundGate))
 
 
-def _steps(body: tuple[Bound, ...]) -> Iterator[BoundStep]:
+def _flat(body: tuple[Bound, ...]) -> Iterator[Bound]:
     for each in body:
-        if isinstance(each, BoundStep):
-            yield each
-        elif isinstance(each, BoundRepeat):
-            yield from _steps(each.body)
+        yield each
+        if isinstance(each, BoundRepeat):
+            yield from _flat(each.body)
         elif isinstance(each, BoundWhen):
-            yield from _steps(each.body)
-            yield from _steps(each.otherwise)
+            yield from _flat(each.body)
+            yield from _flat(each.otherwise)

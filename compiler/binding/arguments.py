@@ -1,0 +1,88 @@
+"""The arguments of a call, held against the options of the function they go to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vggc.binding.evaluate import evaluate
+from vggc.binding.scope import Scope, Undetermined
+from vggc.diagnostics import Diagnostics, spelling_help
+from vggc.grammar import syntax
+from vggc.options import Schema, convert, wanted
+from vggc.source import Span
+
+
+def bind_arguments(call: syntax.Call, schema: Schema, scope: Scope) -> dict[str, Any]:
+    """The options that a call gives, typed, keyed by the function's parameters.
+
+    Raises CompileError with everything wrong in the call: unknown, repeated, missing and ill-typed options; and
+    Undetermined when nothing is wrong but a value is not known.
+    """
+    found = Diagnostics()
+    unknown = False
+    options: dict[str, Any] = {}
+    matched = match_arguments(call, [each.name for each in schema.positional], list(schema.by_name), found)
+    if not found.errors:
+        for option in schema.options:
+            if option.required and option.name not in matched:
+                help = f"{option.name}: {option.doc or wanted(option.annotation)}"
+                found.error(f"`{call.name}` needs `{option.name}`", call.name_span, help=help)
+    for name, argument in matched.items():
+        option = schema.by_name[name]
+        with found.collect():
+            try:
+                given = evaluate(argument.value, scope)
+                what = f"`{name}` of `{call.name}`"
+                options[option.parameter] = convert(given, option.annotation, what, scope.value_names())
+            except Undetermined:
+                unknown = True
+    found.raise_errors()
+    if unknown:
+        raise Undetermined
+    return options
+
+
+def match_arguments(
+    call: syntax.Call, positional: Sequence[str], names: Sequence[str], found: Diagnostics
+) -> dict[str, syntax.Argument]:
+    """The argument for each name; `positional` may be given without it. What cannot be matched goes to `found`."""
+    matched: dict[str, syntax.Argument] = {}
+    named: Span | None = None
+    for number, argument in enumerate(call.arguments):
+        if argument.name is not None:
+            named = named or argument.span
+            name = argument.name.name
+            if name not in names:
+                help = spelling_help(name, names, "its options")
+                found.error(f"`{call.name}` has no option `{name}`", argument.name.span, help=help)
+                continue
+        elif named:
+            found.error(
+                "a value without a name after one with a name", argument.span, help="values without a name come first"
+            )
+            continue
+        elif number >= len(positional):
+            found.error(_too_many(call.name, len(positional)), argument.span, help=_names_help(positional, names))
+            continue
+        else:
+            name = positional[number]
+        if name in matched:
+            note = ("note", f"it is given first at {matched[name].span.place}")
+            found.error(f"`{name}` is given twice", argument.span, facts=(note,))
+            continue
+        matched[name] = argument
+    return matched
+
+
+def _too_many(name: str, allowed: int) -> str:
+    if not allowed:
+        return f"`{name}` takes no value without a name"
+    return f"`{name}` takes {allowed} value{'s' if allowed > 1 else ''} without a name, and this is one more"
+
+
+def _names_help(positional: Sequence[str], names: Sequence[str]) -> str:
+    if not names:
+        return "it has no options"
+    free = [each for each in names if each not in positional] or names
+    return f"name the option: {', '.join(f'`{each}=`' for each in free)}"

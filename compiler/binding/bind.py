@@ -1,0 +1,114 @@
+"""From the syntax tree of a recipe to a pipeline: every name resolved, every option typed, every error reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vggc.binding.data import bind_data
+from vggc.binding.params import Overrides, bind_param, plain
+from vggc.binding.scope import Scope, Undetermined
+from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define
+from vggc.binding.targets import bind_target
+from vggc.binding.uses import Uses, declared_names
+from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
+from vggc.diagnostics import Diagnostics
+from vggc.grammar import syntax
+from vggc.options import Given
+from vggc.registry import Registry, shipped
+from vggc.source import Span
+
+
+def bind(
+    recipe: syntax.Recipe, *, overrides: Mapping[str, str] | None = None, registry: Registry | None = None
+) -> Pipeline:
+    """Bind a recipe. `overrides` are the texts that `--set` gives to parameters; `registry` is vggc's own by default.
+
+    Raises CompileError with all errors of the recipe and of the files it uses, its warnings among them.
+    """
+    return _Binder(recipe, Overrides(overrides or {}), registry or shipped()).bind()
+
+
+class _Binder:
+    def __init__(self, recipe: syntax.Recipe, overrides: Overrides, registry: Registry) -> None:
+        self.recipe = recipe
+        self.overrides = overrides
+        self.found = Diagnostics()
+        path = Path(recipe.source.path)
+        self.scope = Scope(registry, path.parent, later=declared_names(recipe))
+        self.uses = Uses(self.found, [path.resolve()])
+        self.steps = Steps(self.found)
+        self.body: list[Bound] = []
+        self.data: dict[str, BoundData] = {}
+        self.targets: list[BoundTarget] = []
+        self.files: dict[str, Span] = {}
+        self.last_target: Span | None = None
+
+    def bind(self) -> Pipeline:
+        try:
+            for statement in self.recipe.statements:
+                self._statement(statement)
+        except TooManySteps as error:
+            help = "a `define` that calls another one twice doubles its steps"
+            self.found.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
+        params = [each for each in self.scope.names.values() if each.kind == "param"]
+        self.found.extend(self.overrides.unclaimed([each.name for each in params]))
+        self._must_do_something()
+        self.found.raise_errors()
+        self._warn_unused()
+        return Pipeline(
+            source=self.recipe.source,
+            params={each.name: plain(each.meaning) for each in params if isinstance(each.meaning, Given)},
+            data=self.data,
+            body=tuple(self.body),
+            targets=tuple(self.targets),
+            warnings=tuple(self.found.messages),
+        )
+
+    def _statement(self, statement: syntax.Statement) -> None:
+        try:
+            with self.found.collect():
+                match statement:
+                    case syntax.Param():
+                        bind_param(statement, self.scope, self.overrides)
+                    case syntax.Data():
+                        bound = bind_data(statement, self.scope)
+                        if bound:
+                            self.data[bound.name] = bound
+                    case syntax.Use():
+                        self.uses.bind_use(statement, self.scope)
+                    case syntax.Define():
+                        define(statement, self.scope, self.found)
+                    case syntax.Target():
+                        self.last_target = statement.call.span
+                        self.targets.append(bind_target(statement, self.scope, self.files))
+                    case _:
+                        self._step(statement)
+        except Undetermined:
+            # What it depends on is wrong, and reported there.
+            return
+
+    def _step(self, statement: syntax.Statement) -> None:
+        if self.last_target:
+            note = ("note", f"the target stands at {self.last_target.place}")
+            help = "targets are made of the finished model: move them to the end"
+            self.found.error("a step after a target", statement.span, facts=(note,), help=help)
+            self.last_target = None
+        self.body += self.steps.bind((statement,), self.scope, ())
+
+    def _must_do_something(self) -> None:
+        kinds = (syntax.Step, syntax.Repeat, syntax.When, syntax.Require, syntax.Target)
+        if not any(isinstance(each, kinds) for each in self.recipe.statements):
+            first = self.recipe.statements[0].span
+            help = "write a step, such as `simplify`, and a `target`; defines alone are brought in with `use`"
+            raise_at = Span(first.source, first.start, first.start + len(first.text.split("\n")[0]))
+            self.found.error("the recipe does nothing: it has no step and no target", raise_at, help=help)
+
+    def _warn_unused(self) -> None:
+        # The first data set is never idle: the model before and after is compared on its samples.
+        compared = next(iter(self.data), None)
+        for each in self.scope.names.values():
+            if each.used or each.kind not in ("param", "data") or each.name == compared:
+                continue
+            what = "parameter" if each.kind == "param" else "data set"
+            self.found.warning(f"{what} `{each.name}` is never used", each.span)

@@ -1,0 +1,235 @@
+"""One comparison of a condition: measures, `original`, parameters and numbers, with arithmetic between them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from vggc.binding.arguments import bind_arguments
+from vggc.binding.evaluate import calculate, evaluate, is_number
+from vggc.binding.scope import Scope, Undetermined
+from vggc.conditions import (
+    Arithmetic,
+    Comparison,
+    Expression,
+    Fixed,
+    Kind,
+    Measured,
+    Opset,
+    Original,
+    Truth,
+    combined,
+    comparable,
+    kind_of,
+)
+from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
+from vggc.grammar import syntax
+from vggc.measures import Measure
+from vggc.options import Given, Word, describe, schema, spell
+from vggc.values import Ratio
+
+_KINDS: dict[Kind, str] = {
+    "number": "a plain number",
+    "ratio": "a ratio",
+    "bytes": "a size",
+    "seconds": "a time",
+    "quantity": "a plain number",
+}
+
+_OF_LANGUAGE = ("has", "dynamic", "opset", "original")
+
+
+def bind_comparison(comparison: syntax.Comparison, scope: Scope) -> Comparison | Truth:
+    """A comparison of numbers, or the truth of one of words, texts and truth values.
+
+    Raises CompileError with everything wrong on both sides, or Undetermined.
+    """
+    given = [_not_a_number(side, scope) for side in (comparison.left, comparison.right)]
+    if any(each is not None for each in given):
+        return _compare_words(comparison, given, scope)
+    measured = _measures_of(comparison, scope)
+    left, right = _both(comparison.left, comparison.right, scope, measured)
+    if not comparable(left.kind, right.kind):
+        raise _incomparable(comparison, left, right)
+    return Comparison(comparison.operator, left, right, comparison.span)
+
+
+def find_measure(name: str, scope: Scope) -> Measure | None:
+    """The measure of a name, None when there is none."""
+    declared = scope.find(name)
+    if declared is not None:
+        return declared.meaning if isinstance(declared.meaning, Measure) else None
+    return scope.registry.measures.get(name)
+
+
+def measure_names(scope: Scope) -> list[str]:
+    """The names of all measures a condition can ask for."""
+    return sorted({*scope.registry.measures, *scope.named("measure")})
+
+
+def unknown_name(value: syntax.Word | syntax.Call, scope: Scope) -> CompileError:
+    """The error for a word or call that a condition does not know."""
+    if isinstance(value, syntax.Word) and (early := scope.too_early(value.name, value.span)):
+        return early
+    if isinstance(value, syntax.Call):
+        message, span = f"unknown measure `{value.name}`", value.name_span
+        known = [*measure_names(scope), "has", "dynamic"]
+    else:
+        message, span = f"unknown name `{value.name}`", value.span
+        known = [*measure_names(scope), *_OF_LANGUAGE, *scope.value_names()]
+    close = nearest(value.name, known)
+    measures = ", ".join(f"`{each}`" for each in measure_names(scope))
+    return fail(message, span, help=f"a similar name exists: `{close}`" if close else f"measures: {measures}")
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def _not_a_number(side: syntax.Value, scope: Scope) -> Given | None:
+    """The value of a side that is a text, a truth, or a parameter that holds no number."""
+    if isinstance(side, syntax.String | syntax.Bool):
+        return evaluate(side, scope)
+    given = scope.value(side) if isinstance(side, syntax.Word) else None
+    return None if given is None or is_number(given.value) else evaluate(side, scope)
+
+
+def _compare_words(comparison: syntax.Comparison, given: list[Given | None], scope: Scope) -> Truth:
+    sides = (comparison.left, comparison.right)
+    values = [each or _literal(side, scope) for each, side in zip(given, sides, strict=True)]
+    left, right = (each.value for each in values)
+    for each in values:
+        if not isinstance(each.value, str | bool | Word):
+            raise fail(f"{describe(each.value)} cannot be compared", each.span)
+    if type(left) is not type(right):
+        raise fail(f"{describe(left)} cannot be compared with {describe(right)}", comparison.span)
+    if comparison.operator not in ("==", "!="):
+        help = "words, texts and truth values are equal (`==`) or not (`!=`)"
+        raise fail(f"{describe(left)} has no order", comparison.span, help=help)
+    return Truth((left == right) == (comparison.operator == "=="))
+
+
+def _literal(side: syntax.Value, scope: Scope) -> Given:
+    """A side of a comparison of words that is no parameter: a bare word stands for itself."""
+    if isinstance(side, syntax.Word) and not find_measure(side.name, scope) and side.name not in _OF_LANGUAGE:
+        return evaluate(side, scope)
+    if isinstance(side, syntax.Number | syntax.Interval | syntax.Sequence | syntax.Mapping):
+        return evaluate(side, scope)
+    raise fail(f"`{side.span.text}` is a number, and the other side is none", side.span)
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+def _measures_of(comparison: syntax.Comparison, scope: Scope) -> dict[syntax.Value, Measured]:
+    """The measures of a comparison, bound. Raises what is wrong with their options."""
+    found = Diagnostics()
+    measured: dict[syntax.Value, Measured] = {}
+    unknown = False
+    for leaf in _leaves(comparison):
+        with found.collect():
+            try:
+                if (bound := _measured(leaf, scope)) is not None:
+                    measured[leaf] = bound
+            except Undetermined:
+                unknown = True
+    found.raise_errors()
+    if unknown:
+        raise Undetermined
+    return measured
+
+
+def _leaves(value: syntax.Value) -> list[syntax.Value]:
+    if isinstance(value, syntax.Binary | syntax.Comparison):
+        return [*_leaves(value.left), *_leaves(value.right)]
+    return [value]
+
+
+def _measured(value: syntax.Value, scope: Scope) -> Measured | None:
+    if not isinstance(value, syntax.Word | syntax.Call) or value.name in _OF_LANGUAGE:
+        return None
+    measure = find_measure(value.name, scope)
+    if measure is None:
+        if isinstance(value, syntax.Word) and scope.value(value) is not None:
+            return None
+        raise unknown_name(value, scope)
+    call = value if isinstance(value, syntax.Call) else syntax.Call(value.span, value.name, value.span, ())
+    return Measured(measure, bind_arguments(call, schema(measure.function), scope), measure.kind)
+
+
+Measures = dict[syntax.Value, Measured]
+
+
+def _both(left: syntax.Value, right: syntax.Value, scope: Scope, measured: Measures) -> tuple[Expression, Expression]:
+    found = Diagnostics()
+    sides: list[Expression] = []
+    for each in (left, right):
+        with found.collect():
+            sides.append(_expression(each, scope, measured))
+    found.raise_errors()
+    return sides[0], sides[1]
+
+
+def _expression(value: syntax.Value, scope: Scope, measured: Measures) -> Expression:
+    if value in measured:
+        return measured[value]
+    if isinstance(value, syntax.Binary):
+        return _arithmetic(value, scope, measured)
+    if isinstance(value, syntax.Word) and value.name == "original":
+        return _original(value, measured)
+    if isinstance(value, syntax.Word) and value.name == "opset":
+        return Opset()
+    if isinstance(value, syntax.Call | syntax.Comparison | syntax.Logical) or value.span.text == "dynamic":
+        raise fail("this is a condition, and a number is compared here", value.span)
+    given = evaluate(value, scope)
+    if not is_number(given.value):
+        raise fail(f"a number is compared here, not {describe(given.value)}", value.span)
+    number = cast(float, given.value)
+    return Fixed(number, kind_of(number))
+
+
+def _original(word: syntax.Word, measured: Measures) -> Original:
+    of = list(measured.values())
+    if not of:
+        help = "such as `size <= 30% of original`: the measure it stands beside, of the model as read"
+        raise fail("`original` needs a measure beside it", word.span, help=help)
+    if any(each != of[0] for each in of):
+        names = " or ".join(f"`{each.span.text}`" for each in measured)
+        help = "compare one measure with the original at a time"
+        raise fail(f"`original` could mean {names} of the model as read", word.span, help=help)
+    return Original(of[0].measure, of[0].options, of[0].kind)
+
+
+def _arithmetic(value: syntax.Binary, scope: Scope, measured: Measures) -> Expression:
+    left, right = _both(value.left, value.right, scope, measured)
+    if isinstance(left, Fixed) and isinstance(right, Fixed):
+        number = calculate(value, cast(Any, left.value), cast(Any, right.value))
+        return Fixed(number, kind_of(number))
+    kind = combined(value.operator, left.kind, right.kind)
+    if kind is None:
+        text = f"`{value.left.span.text}` is {_KINDS[left.kind]}, and `{value.right.span.text}` is {_KINDS[right.kind]}"
+        raise fail(f"the units do not fit: {text}", value.span, help=_share(value, left, right))
+    return Arithmetic(value.operator, left, right, kind, value.span)
+
+
+def _share(value: syntax.Binary, left: Expression, right: Expression) -> str:
+    """The right way to write `original - 30%` where the original is no ratio."""
+    if value.operator not in "+-" or not isinstance(right, Fixed) or right.kind != "ratio":
+        return ""
+    share = 1 + right.value if value.operator == "+" else 1 - right.value
+    return f"write `{spell(Ratio(round(share, 12)))} of {value.left.span.text}`"
+
+
+def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expression) -> CompileError:
+    texts = [
+        f"`{side.span.text}` is {_KINDS[bound.kind]}"
+        for side, bound in ((comparison.left, left), (comparison.right, right))
+    ]
+    kinds = {left.kind, right.kind}
+    help = ""
+    if kinds == {"bytes", "number"}:
+        help = "add a unit: KB, MB, GB, KiB, MiB or GiB"
+    elif kinds == {"seconds", "number"}:
+        help = "add a unit: s, ms or us"
+    elif "ratio" in kinds:
+        ratio = comparison.left if left.kind == "ratio" else comparison.right
+        help = f"a share is written `{ratio.span.text} of original`"
+    return fail(f"the units do not fit: {' and '.join(texts)}", comparison.span, help=help)

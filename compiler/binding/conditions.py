@@ -1,0 +1,113 @@
+"""The conditions of `when` and `require`: from syntax to objects that ask the running model."""
+
+from __future__ import annotations
+
+import onnx
+
+from vggc.binding.comparisons import bind_comparison, find_measure, measure_names, unknown_name
+from vggc.binding.scope import CONDITION_WORDS, Scope, Undetermined
+from vggc.conditions import (
+    Arithmetic,
+    Comparison,
+    Condition,
+    Expression,
+    HasOperator,
+    IsDynamic,
+    Logical,
+    Measured,
+    Opset,
+    Truth,
+)
+from vggc.diagnostics import Diagnostics, fail, nearest
+from vggc.grammar import syntax
+from vggc.options import describe
+
+
+def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
+    """The condition of a `when`. Raises CompileError with everything wrong in it, or Undetermined."""
+    match value:
+        case syntax.Logical():
+            found = Diagnostics()
+            operands = []
+            unknown = False
+            for each in value.operands:
+                with found.collect():
+                    try:
+                        operands.append(bind_condition(each, scope))
+                    except Undetermined:
+                        unknown = True
+            found.raise_errors()
+            if unknown:
+                raise Undetermined
+            return Logical(value.operator, tuple(operands))
+        case syntax.Comparison():
+            return bind_comparison(value, scope)
+        case syntax.Call() if value.name == "has":
+            return _has(value)
+        case syntax.Call() if value.name == "dynamic":
+            return _dynamic(value)
+        case syntax.Word() if value.name == "dynamic":
+            return IsDynamic(None, value.span)
+        case syntax.Bool():
+            return Truth(value.value)
+        case syntax.Word():
+            return _truth(value, scope)
+    raise fail(
+        "this is no condition",
+        value.span,
+        help="a condition compares (`nodes > 100`) or asks (`has(Softmax)`, `dynamic`)",
+    )
+
+
+def bind_requirement(value: syntax.Comparison, scope: Scope) -> Comparison:
+    """The condition of a `require`, which measures something. Raises CompileError, or Undetermined."""
+    bound = bind_comparison(value, scope)
+    if not isinstance(bound, Comparison) or not any(_measures(side) for side in (bound.left, bound.right)):
+        measures = ", ".join(f"`{each}`" for each in measure_names(scope))
+        raise fail(
+            "this requirement measures nothing",
+            value.span,
+            help=f"compare a measure, such as `size <= 30% of original`; measures: {measures}",
+        )
+    return bound
+
+
+def _measures(expression: Expression) -> bool:
+    if isinstance(expression, Arithmetic):
+        return _measures(expression.left) or _measures(expression.right)
+    return isinstance(expression, Measured | Opset)
+
+
+def _has(call: syntax.Call) -> HasOperator:
+    if len(call.arguments) != 1 or call.arguments[0].name is not None:
+        raise fail("`has` takes one operator", call.span, help="such as `has(BatchNormalization)`")
+    word = call.arguments[0].value
+    if not isinstance(word, syntax.Word):
+        raise fail("`has` takes the name of an operator", word.span, help="such as `has(BatchNormalization)`")
+    domain, _, operator = word.name.rpartition(".")
+    if not domain and not onnx.defs.has(operator):
+        known = {each.name for each in onnx.defs.get_all_schemas() if each.domain == ""}
+        close = nearest(operator, known)
+        help = (
+            f"a similar name exists: `{close}`" if close else "another domain's stands before it: `com.microsoft.Gelu`"
+        )
+        raise fail(f"ONNX has no operator `{operator}`", word.span, help=help)
+    return HasOperator(operator, domain)
+
+
+def _dynamic(call: syntax.Call) -> IsDynamic:
+    if len(call.arguments) != 1 or not isinstance(call.arguments[0].value, syntax.String) or call.arguments[0].name:
+        raise fail("`dynamic` takes the quoted name of an input", call.span, help='such as `dynamic("input")`')
+    return IsDynamic(call.arguments[0].value.value, call.span)
+
+
+def _truth(word: syntax.Word, scope: Scope) -> Truth:
+    given = scope.value(word)
+    if given is None:
+        if find_measure(word.name, scope) or word.name in CONDITION_WORDS:
+            raise fail(f"`{word.name}` is no condition by itself", word.span, help=f"compare it: `{word.name} > ...`")
+        raise unknown_name(word, scope)
+    if not isinstance(given.value, bool):
+        message = f"`{word.name}` is no condition by itself: it is {describe(given.value)}"
+        raise fail(message, word.span, help="compare it, or make it `true` or `false`")
+    return Truth(given.value)

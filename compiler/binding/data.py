@@ -1,0 +1,88 @@
+"""`data` statements: the loader and its options; samples are read when a step first needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vggc.binding.arguments import bind_arguments
+from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
+from vggc.bound import BoundData
+from vggc.data import Dataset, Loader
+from vggc.diagnostics import Diagnostics, at, fail, nearest, spelling_help
+from vggc.grammar import syntax
+from vggc.options import Given, Reference, schema
+from vggc.values import File, Folder
+
+
+def bind_data(statement: syntax.Data, scope: Scope) -> BoundData | None:
+    """Declare a data set. The files its options name must be there; what is in them is read later.
+
+    Raises CompileError with everything wrong in the statement; the name is declared then too, its value unknown.
+    None when an option's value is not known.
+    """
+    name = statement.name
+    declaration = Declaration(name.name, "data", Unknown(), name.span, name.span.source.path)
+    found = Diagnostics()
+    with found.collect():
+        scope.add(declaration, name.span)
+    bound = None
+    with found.collect():
+        bound = _bound(statement, scope)
+    found.raise_errors()
+    if bound:
+        declaration.meaning = Given(Reference("data", name.name, bound), name.span)
+    return bound
+
+
+def _bound(statement: syntax.Data, scope: Scope) -> BoundData | None:
+    call = statement.loader
+    loader = _loader(call, scope)
+    try:
+        options = bind_arguments(call, schema(loader.function), scope)
+    except Undetermined:
+        return None
+    found = Diagnostics()
+    for option in options.values():
+        with found.collect():
+            _must_be_there(option, call, scope.folder)
+    found.raise_errors()
+
+    def load() -> Dataset:
+        with at(statement.span):
+            return loader.load(statement.name.name, scope.folder, **options)
+
+    return BoundData(statement.name.name, loader, options, statement.span, load)
+
+
+def _loader(call: syntax.Call, scope: Scope) -> Loader:
+    declared = scope.find(call.name)
+    if declared is not None and isinstance(declared.meaning, Loader):
+        return declared.meaning
+    loader = scope.registry.loaders.get(call.name)
+    if loader is not None:
+        return loader
+    if scope.incomplete and not nearest(call.name, scope.registry.loaders):
+        raise Undetermined
+    names = [*scope.registry.loaders, *scope.named("loader")]
+    help = spelling_help(call.name, names, "loaders")
+    raise fail(f"unknown loader `{call.name}`", call.name_span, help=help)
+
+
+def _must_be_there(option: object, call: syntax.Call, folder: Path) -> None:
+    """Raise CompileError when an option is the path of a file or folder that is not there."""
+    if not isinstance(option, File | Folder):
+        return
+    path = folder / option
+    wanted = "folder" if isinstance(option, Folder) else "file"
+    span = next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)
+    if not path.exists():
+        siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = nearest(path.name, siblings)
+        help = f"a similar {wanted} exists: `{path.with_name(close)}`" if close else "paths are relative to the recipe"
+        raise fail(f"there is no {wanted} `{path}`", span, help=help)
+    if path.is_dir() != isinstance(option, Folder):
+        raise fail(f"`{path}` is a {'file' if wanted == 'folder' else 'folder'}, not a {wanted}", span)
+
+
+def _says(value: syntax.Value, text: str) -> bool:
+    return isinstance(value, syntax.String) and value.value == text

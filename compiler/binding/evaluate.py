@@ -1,0 +1,156 @@
+"""Values of a recipe that are known when it is bound: literals, parameters, and arithmetic on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from vggc.binding.scope import Scope, Undetermined
+from vggc.conditions import combined, compute, kind_of
+from vggc.diagnostics import CompileError, Diagnostics, fail
+from vggc.grammar import syntax
+from vggc.options import UNITS, Content, Given, Word, describe, spell
+from vggc.source import Span
+from vggc.values import Bytes, Interval, Ratio, Seconds
+
+_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}
+
+
+def evaluate(value: syntax.Value, scope: Scope) -> Given:
+    """The value as the recipe gives it. A word that names nothing stays a word.
+
+    Raises CompileError with everything wrong in it, and Undetermined when it depends on an unknown value.
+    """
+    match value:
+        case syntax.Number():
+            return Given(number(value), value.span)
+        case syntax.String() | syntax.Bool():
+            return Given(value.value, value.span)
+        case syntax.Word():
+            return _word(value, scope)
+        case syntax.Interval():
+            return _interval(value, scope)
+        case syntax.Sequence():
+            return Given(tuple(_all(value.items, scope)), value.span)
+        case syntax.Mapping():
+            return _mapping(value, scope)
+        case syntax.Binary():
+            return _binary(value, scope)
+        case syntax.Comparison() | syntax.Logical():
+            raise fail("a condition is no value", value.span, help="conditions stand in `when` and `require`")
+        case syntax.Call():
+            raise fail(
+                f"`{value.name}(...)` is no value",
+                value.name_span,
+                help="calls with parentheses are steps, loaders, targets and, in conditions, measures",
+            )
+
+
+def number(value: syntax.Number) -> int | float:
+    """A number with its unit: Ratio, Bytes or Seconds. Raises CompileError for a fraction of a byte."""
+    exact = Decimal(repr(value.value))
+    if value.unit == "":
+        return value.value
+    if value.unit == "%":
+        return Ratio(exact / 100)
+    if value.unit in _PER_SECOND:
+        return Seconds(exact / _PER_SECOND[value.unit])
+    size = exact * UNITS[value.unit]
+    if size != size.to_integral_value():
+        raise fail(f"`{value.span.text}` is no whole number of bytes", value.span)
+    return Bytes(size)
+
+
+def _word(word: syntax.Word, scope: Scope) -> Given:
+    known = scope.value(word)
+    if known is not None:
+        return replace(known, span=word.span)
+    if word.name == "original":
+        help = "it is the model as read, which `when` and `require` compare with"
+        raise fail("`original` has no value here", word.span, help=help)
+    if early := scope.too_early(word.name, word.span):
+        raise early
+    return Given(Word(word.name), word.span)
+
+
+def _all(values: tuple[syntax.Value, ...], scope: Scope) -> list[Given]:
+    """Each value evaluated, the errors of all of them collected."""
+    found = Diagnostics()
+    results = []
+    unknown = False
+    for each in values:
+        with found.collect():
+            try:
+                results.append(evaluate(each, scope))
+            except Undetermined:
+                unknown = True
+    found.raise_errors()
+    if unknown:
+        raise Undetermined
+    return results
+
+
+def _interval(value: syntax.Interval, scope: Scope) -> Given:
+    points = _all(value.points, scope)
+    for each in points:
+        if not is_number(each.value):
+            raise fail(f"a range is between numbers, not {describe(each.value)}", each.span)
+    if len({kind_of(each.value) for each in points}) > 1:
+        raise fail("the ends of a range must have the same unit", value.span)
+    numbers = tuple(each.value for each in points)
+    if list(numbers) != sorted(numbers):  # type: ignore[type-var]
+        rising = "..".join(spell(each) for each in sorted(numbers))  # type: ignore[type-var]
+        raise fail("a range runs from low to high", value.span, help=f"write {rising}")
+    return Given(Interval(numbers), value.span)  # type: ignore[arg-type]
+
+
+def _mapping(value: syntax.Mapping, scope: Scope) -> Given:
+    found = Diagnostics()
+    first: dict[str, Span] = {}
+    for key, _ in value.entries:
+        name = key.name if isinstance(key, syntax.Word) else key.value
+        if name in first:
+            found.error(f"`{name}` stands twice in one mapping", key.span)
+        first.setdefault(name, key.span)
+    with found.collect():
+        items = _all(tuple(each for _, each in value.entries), scope)
+    found.raise_errors()
+    return Given(dict(zip(first, items, strict=True)), value.span)
+
+
+def _binary(value: syntax.Binary, scope: Scope) -> Given:
+    left, right = _all((value.left, value.right), scope)
+    for each in (left, right):
+        if not is_number(each.value):
+            raise fail(f"arithmetic is for numbers, not {describe(each.value)}", each.span)
+    return Given(calculate(value, left.value, right.value), value.span)
+
+
+def calculate(value: syntax.Binary, left: Content, right: Content) -> int | float:
+    """Arithmetic between two numbers the recipe gives. Raises CompileError where their units do not fit."""
+    assert isinstance(left, int | float) and isinstance(right, int | float)
+    kind = combined(value.operator, kind_of(left), kind_of(right))
+    if kind is None:
+        raise units_differ(value, describe(left), describe(right))
+    result = compute(value.operator, left, right, value.span)
+    if kind == "ratio":
+        return Ratio(result)
+    if kind == "seconds":
+        return Seconds(result)
+    if kind == "bytes":
+        return Bytes(round(result))
+    whole = type(left) is int and type(right) is int and float(result).is_integer()
+    return int(result) if whole else result
+
+
+def units_differ(value: syntax.Binary, left: str, right: str) -> CompileError:
+    """The error for arithmetic whose units make no sense together."""
+    meaning = {"+": f"add {right} to {left}", "-": f"take {right} from {left}", "*": f"multiply {left} by {right}"}
+    meaning |= {"/": f"divide {left} by {right}", "of": f"take {left} of {right}"}
+    help = f"a share of it is written `{value.right.span.text} of ...`" if value.operator in "+-" else ""
+    return fail(f"cannot {meaning[value.operator]}", value.span, help=help)
+
+
+def is_number(value: Content) -> bool:
+    """Whether a value is a number, with a unit or without."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,202 @@
+"""`param` statements: their types, their limits, and the overrides that `--set` gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any
+
+from vggc.binding.evaluate import evaluate
+from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, spelling_help
+from vggc.grammar import syntax
+from vggc.grammar.parser import parse_value
+from vggc.options import Content, Given, Origin, Reference, Word, convert, describe, spell
+from vggc.source import Source, Span
+from vggc.values import Bytes, Interval, Names, Ratio, Seconds, Within
+
+TYPES: dict[str, Any] = {
+    "int": int,
+    "float": float,
+    "ratio": Annotated[Ratio, Within(-math.inf, math.inf)],
+    "bytes": Bytes,
+    "seconds": Seconds,
+    "string": str,
+    "bool": bool,
+    "range": Interval,
+    "names": Names,
+    "word": Word,
+    "list": tuple,
+    "mapping": dict,
+}
+"""The words for types behind `param NAME:`. A word, list or mapping is checked where it is used."""
+
+_ARTICLES = {"word": "a word", "list": "a list", "mapping": "a mapping"}
+_LIMITED = ("int", "float", "ratio", "bytes", "seconds", "range")
+
+COMMAND_LINE = "command line"
+"""Where diagnostics place a `--set`."""
+
+
+@dataclass(frozen=True)
+class Override(Source):
+    """The value of a `--set NAME=VALUE`, shown in messages with what stands before it."""
+
+    name: str
+
+    @property
+    def before(self) -> str:
+        return f"--set {self.name}="
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return (self.before + self.text).split("\n")
+
+    def position(self, offset: int) -> tuple[int, int]:
+        return super().position(len(self.before) + offset)
+
+
+class Overrides:
+    """The `--set` options of a command; each must be claimed by a `param`."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = dict(texts)
+        self._claimed: set[str] = set()
+
+    def claim(self, name: str) -> str | None:
+        """The override of a parameter, if there is one."""
+        self._claimed.add(name)
+        return self._texts.get(name)
+
+    def unclaimed(self, params: list[str]) -> list[Diagnostic]:
+        """Errors for overrides of parameters that the recipe, which has `params`, does not declare."""
+        found = []
+        for name, text in self._texts.items():
+            if name not in self._claimed:
+                source = Source(COMMAND_LINE, f"--set {name}={text}")
+                help = spelling_help(name, params, "its parameters") or "it has no `param`"
+                span = Span(source, len("--set "), len("--set ") + len(name))
+                found.append(Diagnostic(f"the recipe has no parameter `{name}`", span, help=help))
+        return found
+
+
+def bind_param(statement: syntax.Param, scope: Scope, overrides: Overrides) -> None:
+    """Declare a parameter with its value, or with the value `--set` gives it.
+
+    Raises CompileError with everything wrong in the statement and in the override. The name is declared then too.
+    """
+    name = statement.name
+    declaration = Declaration(name.name, "param", Unknown(), name.span, name.span.source.path)
+    text = overrides.claim(name.name)
+    found = Diagnostics()
+    with found.collect():
+        scope.add(declaration, name.span)
+    try:
+        with found.collect():
+            written = evaluate(statement.value, scope)
+            type_ = _type(statement, written)
+            limits = _limits(statement, type_, scope)
+            what = f"`{name.name}`"
+            value = _checked(written, type_, limits, what)
+            if text is not None:
+                value = _override(name, text, type_, limits, scope)
+            declaration.meaning = replace(value, origin=Origin(name.name, value.span))
+    except Undetermined:
+        pass
+    found.raise_errors()
+
+
+def plain(value: Content | Given) -> Any:
+    """A parameter's value for reports: lists and mappings with their contents, words as texts."""
+    match value:
+        case Given():
+            return plain(value.value)
+        case tuple():
+            return [plain(each) for each in value]
+        case dict():
+            return {name: plain(each) for name, each in value.items()}
+        case Word() | Reference():
+            return value.name
+        case _:
+            return value
+
+
+def _type(statement: syntax.Param, value: Given) -> str:
+    """The word for the parameter's type: the one written, else that of its value."""
+    if statement.type is not None:
+        word = statement.type.name
+        if word not in TYPES:
+            help = spelling_help(word, TYPES, "the types")
+            raise fail(f"there is no type `{word}`", statement.type.span, help=help)
+        return word
+    match value.value:
+        case bool():
+            return "bool"
+        case Ratio():
+            return "ratio"
+        case Bytes():
+            return "bytes"
+        case Seconds():
+            return "seconds"
+        case int():
+            return "int"
+        case float():
+            return "float"
+        case str():
+            return "string"
+        case Interval():
+            return "range"
+        case Word():
+            return "word"
+        case tuple():
+            return "list"
+        case dict():
+            return "mapping"
+        case Reference():
+            raise fail(
+                "a parameter cannot be a data set", value.span, help=f"write `{value.value.name}` where it is used"
+            )
+
+
+def _limits(statement: syntax.Param, type_: str, scope: Scope) -> Within | None:
+    if statement.bounds is None:
+        return None
+    if type_ not in _LIMITED:
+        help = "limits are for numbers and ranges"
+        raise fail(f"a {type_} has no limits", statement.bounds.span, help=help)
+    given = evaluate(statement.bounds, scope)
+    assert isinstance(given.value, Interval)
+    if len(given.value.points) != 2:
+        low, _, high = (spell(each) for each in given.value.points)
+        raise fail("limits are two numbers", given.span, help=f"write `in {low}..{high}`")
+    unlimited: Any = float if type_ == "range" else TYPES[type_]
+    low, high = (
+        convert(Given(each, given.span), unlimited, f"a limit of `{statement.name.name}`")
+        for each in given.value.points
+    )
+    return Within(low, high)
+
+
+def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Given:
+    annotation = TYPES[type_]
+    if type_ in _ARTICLES:
+        if not isinstance(given.value, annotation):
+            raise fail(f"{what} must be {_ARTICLES[type_]}, not {describe(given.value)}", given.span)
+        return given
+    value = convert(given, Annotated[annotation, limits] if limits else annotation, what)
+    return given if type_ == "names" else replace(given, value=value)
+
+
+def _override(name: syntax.Word, text: str, type_: str, limits: Within | None, scope: Scope) -> Given:
+    source = Override(COMMAND_LINE, text, name.name)
+    if type_ in ("string", "names") and not text.startswith(('"', "[")):
+        given = Given(text, Span(source, 0, len(text)))
+    else:
+        given = evaluate(parse_value(source), scope)
+    try:
+        return _checked(given, type_, limits, f"`{name.name}`")
+    except CompileError as error:
+        note = ("note", f"`{name.name}` is declared at {name.span.place}")
+        raise CompileError(*(replace(each, facts=(*each.facts, note)) for each in error.diagnostics)) from None

@@ -1,0 +1,161 @@
+"""The names of one recipe file: what each stands for, and where it was declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vggc.data import Loader
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.grammar import syntax
+from vggc.measures import Measure
+from vggc.options import Given
+from vggc.registry import Registry
+from vggc.rewrite import Pass
+from vggc.source import Span
+
+CONDITION_WORDS = {
+    "original": "the model as read",
+    "has": "a condition of the language",
+    "dynamic": "a condition of the language",
+    "opset": "a condition of the language",
+}
+"""Names that conditions know beside the measures."""
+
+
+class Undetermined(Exception):
+    """A value that is not known: its declaration is wrong and reported, or it is the parameter of a `define`.
+
+    Whoever checks a value goes on with the next one.
+    """
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Stands for a value that is not known; asking for it raises Undetermined."""
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A `define`: its steps are bound at each call, in the scope where they are written."""
+
+    name: str
+    parameters: tuple[syntax.Word, ...]
+    body: tuple[syntax.Statement, ...]
+    scope: Scope
+    sound: bool
+    """whether its body was found right when it was declared"""
+
+
+Meaning = Given | Definition | Pass | Loader | Measure | Unknown
+"""What a name stands for. A data set is a value: a Reference."""
+
+KINDS = {
+    "param": "a parameter",
+    "data": "a data set",
+    "define": "a define",
+    "pass": "a pass",
+    "loader": "a loader",
+    "measure": "a measure",
+    "argument": "a parameter of this define",
+}
+
+
+@dataclass
+class Declaration:
+    """A name, what kind of thing it stands for, and where that was said (None: in a Python file)."""
+
+    name: str
+    kind: str
+    meaning: Meaning
+    span: Span | None
+    file: str
+    """the Python file or recipe that declares it, for messages"""
+    used: bool = False
+
+    @property
+    def place(self) -> str:
+        return self.span.place if self.span else self.file
+
+
+@dataclass
+class Scope:
+    """The names a statement can see: those declared above it in its file, those brought in, and vggc's own."""
+
+    registry: Registry
+    folder: Path
+    """what relative paths are relative to"""
+    outer: Scope | None = None
+    names: dict[str, Declaration] = field(default_factory=dict)
+    later: dict[str, Span] = field(default_factory=dict)
+    """names that statements further down declare"""
+    incomplete: bool = False
+    """a `use` failed, so that names may be missing that the recipe has a right to"""
+    used: set[Path] = field(default_factory=set)
+    """the files that were brought in"""
+
+    def find(self, name: str) -> Declaration | None:
+        """The declaration of a name, which counts as used from now on."""
+        found = self.names.get(name) or (self.outer.find(name) if self.outer else None)
+        if found:
+            found.used = True
+        return found
+
+    def too_early(self, name: str, span: Span) -> CompileError | None:
+        """The error for a name that is used at `span` and declared further down, if it is."""
+        if name in self.later:
+            note = ("note", f"it is declared at {self.later[name].place}")
+            return fail(f"`{name}` is used before it is declared", span, facts=(note,), help="move its declaration up")
+        return self.outer.too_early(name, span) if self.outer else None
+
+    def visible(self) -> Iterator[Declaration]:
+        """Every declaration, the nearest first."""
+        yield from self.names.values()
+        if self.outer:
+            yield from self.outer.visible()
+
+    def named(self, *kinds: str) -> list[str]:
+        """The declared names of some kinds."""
+        return [each.name for each in self.visible() if each.kind in kinds]
+
+    def add(self, declaration: Declaration, at: Span) -> None:
+        """Make a name known. Raises CompileError at `at` when it has a meaning already."""
+        name = declaration.name
+        known = next((each for each in self.visible() if each.name == name), None)
+        if known and known.meaning is declaration.meaning and not isinstance(known.meaning, Unknown):
+            return
+        if known:
+            note = ("note", f"it is {KINDS[known.kind]} already, declared at {known.place}")
+            raise CompileError(Diagnostic(f"`{name}` is declared twice", at, facts=(note,), help="choose another name"))
+        if taken := self._taken(name, declaration.kind):
+            raise fail(f"`{name}` is the name of {taken}", at, help=f"choose another name, such as `my_{name}`")
+        self.names[name] = declaration
+
+    def _taken(self, name: str, kind: str) -> str:
+        """What of vggc's own has the name where a declaration of this kind would hide it."""
+        if name in CONDITION_WORDS:
+            return CONDITION_WORDS[name]
+        if name in self.registry.passes:
+            return "a pass"
+        if name in self.registry.measures:
+            return "a measure"
+        if kind == "loader" and name in self.registry.loaders:
+            return "a loader"
+        return ""
+
+    def value(self, word: syntax.Word) -> Given | None:
+        """What a word stands for as a value: a parameter's value or a data set; None when it is neither.
+
+        Raises Undetermined when it is one whose value is not known.
+        """
+        found = self.find(word.name)
+        if found is None or found.kind not in ("param", "argument", "data"):
+            return None
+        if isinstance(found.meaning, Unknown):
+            raise Undetermined
+        assert isinstance(found.meaning, Given)
+        return found.meaning
+
+    def value_names(self) -> Iterable[str]:
+        return self.named("param", "argument", "data")

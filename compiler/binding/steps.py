@@ -1,0 +1,173 @@
+"""Statements that run: steps, calls of defines, `repeat`, `when` and `require`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vggc.binding.arguments import bind_arguments, match_arguments
+from vggc.binding.conditions import bind_condition, bind_requirement
+from vggc.binding.evaluate import evaluate
+from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, Unknown
+from vggc.bound import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
+from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
+from vggc.grammar import syntax
+from vggc.options import Origin, schema
+from vggc.rewrite import Pass
+from vggc.source import Span
+
+MAX_STEPS = 10_000
+"""Steps a recipe may have when all its defines are expanded: defines that call defines double easily."""
+
+MAX_DEPTH = 64
+"""How deep defines may call defines."""
+
+
+@dataclass
+class Steps:
+    """Binds the statements of a body. Errors are collected in `found`; what is wrong is left out of the result."""
+
+    found: Diagnostics
+    count: int = 0
+
+    def bind(self, statements: tuple[syntax.Statement, ...], scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
+        """The bound steps of a block; `via` are the calls of defines that led to it."""
+        body: list[Bound] = []
+        for each in statements:
+            try:
+                with self.found.collect():
+                    body += self._statement(each, scope, via)
+            except Undetermined:
+                continue
+        return tuple(body)
+
+    def _statement(self, statement: syntax.Statement, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
+        match statement:
+            case syntax.Step():
+                return self._step(statement.call, scope, via)
+            case syntax.Repeat():
+                return (BoundRepeat(self.bind(statement.body, scope, via), statement.span),)
+            case syntax.When():
+                return self._when(statement, scope, via)
+            case syntax.Require():
+                condition = bind_requirement(statement.condition, scope)
+                span = statement.condition.span
+                return (BoundGate(condition, statement.otherwise, span, _one_line(span.text)),)
+            case syntax.Target():
+                help = "targets stand at the end of the recipe, outside all blocks"
+                raise fail("a `target` inside a block", statement.call.name_span, help=help)
+            case syntax.Param() | syntax.Data() | syntax.Use() | syntax.Define():
+                raise fail("a declaration inside a block", statement.span, help="move it before the block")
+
+    def _when(self, statement: syntax.When, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
+        condition = None
+        try:
+            with self.found.collect():
+                condition = bind_condition(statement.condition, scope)
+        except Undetermined:
+            pass
+        body = self.bind(statement.body, scope, via)
+        otherwise = self.bind(statement.otherwise, scope, via)
+        span = statement.condition.span
+        return (BoundWhen(condition, body, otherwise, span, _one_line(span.text)),) if condition else ()
+
+    def _step(self, call: syntax.Call, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
+        meaning = self._meaning(call, scope)
+        if isinstance(meaning, Definition):
+            return self._expand(call, meaning, scope, via)
+        options = bind_arguments(call, schema(meaning.function), scope)
+        self.count += 1
+        if self.count > MAX_STEPS:
+            raise TooManySteps(via[0] if via else call.span)
+        return (BoundStep(meaning, options, call.span, via),)
+
+    def _meaning(self, call: syntax.Call, scope: Scope) -> Pass | Definition:
+        """What a step's name stands for."""
+        declared = scope.find(call.name)
+        if declared is not None:
+            if isinstance(declared.meaning, Pass | Definition):
+                return declared.meaning
+            if isinstance(declared.meaning, Unknown) and declared.kind == "define":
+                help = "a define cannot call itself; `repeat` runs steps again"
+                raise fail(f"`{call.name}` calls itself", call.name_span, help=help)
+            raise fail(f"`{call.name}` is {KINDS[declared.kind]}, not a step", call.name_span)
+        if call.name in scope.registry.passes:
+            return scope.registry.passes[call.name]
+        if early := scope.too_early(call.name, call.name_span):
+            raise early
+        known = [*scope.registry.passes, *scope.named("pass", "define")]
+        if scope.incomplete and not nearest(call.name, known):
+            # It may come from the file whose `use` failed, and that is reported.
+            raise Undetermined
+        raise fail(f"unknown pass `{call.name}`", call.name_span, help=self._help(call, known, scope))
+
+    def _help(self, call: syntax.Call, known: list[str], scope: Scope) -> str:
+        for kind, names in (("target", scope.registry.targets), ("data", scope.registry.loaders)):
+            if call.name in names:
+                return f"write `target {call.name}`" if kind == "target" else f"write `data NAME = {call.name}(...)`"
+        if call.name in scope.registry.measures:
+            return f"`{call.name}` is a measure: `require {call.name} ...`"
+        return spelling_help(call.name, known, "passes")
+
+    def _expand(
+        self, call: syntax.Call, definition: Definition, scope: Scope, via: tuple[Span, ...]
+    ) -> tuple[Bound, ...]:
+        """The steps of a define, with the values of this call."""
+        if len(via) >= MAX_DEPTH:
+            raise fail(f"defines call defines more than {MAX_DEPTH} deep", call.name_span)
+        found = Diagnostics()
+        names = [each.name for each in definition.parameters]
+        matched = match_arguments(call, names, names, found)
+        missing = [] if found.errors else [each for each in names if each not in matched]
+        if missing:
+            help = f"write {call.name}({', '.join(f'{each}=...' for each in names)})"
+            listed = ", ".join(f"`{each}`" for each in missing)
+            found.error(f"`{call.name}` needs {listed}", call.name_span, help=help)
+        inner = Scope(scope.registry, definition.scope.folder, definition.scope)
+        unknown = bool(missing or found.errors)
+        for name, argument in matched.items():
+            declaration = Declaration(name, "argument", Unknown(), argument.span, call.span.source.path)
+            inner.names[name] = declaration
+            try:
+                with found.collect():
+                    given = evaluate(argument.value, scope)
+                    declaration.meaning = replace(given, origin=Origin(name, argument.value.span, by_call=True))
+            except Undetermined:
+                unknown = True
+        self.found.extend(found.messages)
+        if found.errors or unknown or not definition.sound:
+            raise Undetermined
+        return self.bind(definition.body, inner, (*via, call.span))
+
+
+class TooManySteps(Exception):
+    """The recipe has more than MAX_STEPS steps; `span` is the one too many, or the outermost call that leads to it."""
+
+    def __init__(self, span: Span) -> None:
+        super().__init__(span)
+        self.span = span
+
+
+def define(statement: syntax.Define, scope: Scope, found: Diagnostics) -> None:
+    """Declare a `define`, and check its body as far as that is possible without a call."""
+    name = statement.name
+    declaration = Declaration(name.name, "define", Unknown(), name.span, name.span.source.path)
+    with found.collect():
+        scope.add(declaration, name.span)
+    inner = Scope(scope.registry, scope.folder, scope)
+    inside = Diagnostics()
+    for each in statement.parameters:
+        with inside.collect():
+            inner.add(Declaration(each.name, "argument", Unknown(), each.span, each.span.source.path), each.span)
+    Steps(inside).bind(statement.body, inner, ())
+    if not statement.body:
+        inside.error(f"`{name.name}` has no steps", name.span)
+    for each in statement.parameters:
+        declared = inner.names.get(each.name)
+        if declared and not declared.used and not inside.errors:
+            inside.warning(f"parameter `{each.name}` of `{name.name}` is never used", each.span)
+    found.extend(inside.messages)
+    declaration.meaning = Definition(name.name, statement.parameters, statement.body, scope, not inside.errors)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

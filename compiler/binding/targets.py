@@ -1,0 +1,37 @@
+"""`target` statements: the target, its options, and the files it will write."""
+
+from __future__ import annotations
+
+from vggc.binding.arguments import bind_arguments
+from vggc.binding.scope import Scope
+from vggc.bound import BoundTarget
+from vggc.diagnostics import Diagnostics, fail, spelling_help
+from vggc.grammar import syntax
+from vggc.options import schema
+from vggc.source import Span
+from vggc.targets.contract import file_name_problem
+
+
+def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) -> BoundTarget:
+    """The target with its options. `taken` holds the files that targets before it write, and gets its own.
+
+    Raises CompileError with everything wrong in the statement, and Undetermined.
+    """
+    call = statement.call
+    targets = scope.registry.targets
+    if call.name not in targets:
+        help = spelling_help(call.name, targets, "targets")
+        raise fail(f"unknown target `{call.name}`", call.name_span, help=help)
+    target = targets[call.name]
+    options = bind_arguments(call, schema(target.function), scope)
+    found = Diagnostics()
+    for name in target.files(options):
+        if problem := file_name_problem(name):
+            found.error(problem.message, call.span, help=problem.help)
+        elif name in taken:
+            note = ("note", f"the first one stands at {taken[name].place}")
+            help = 'give one of them another name, such as name="model_2..."'
+            found.error(f"two targets write the file `{name}`", call.span, facts=(note,), help=help)
+        taken.setdefault(name, call.span)
+    found.raise_errors()
+    return BoundTarget(target, options, call.span)

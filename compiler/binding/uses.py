@@ -1,0 +1,136 @@
+"""`use` statements: what other recipes and Python files declare, made known to a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vggc.binding.modules import definitions, import_file
+from vggc.binding.scope import Declaration, Scope
+from vggc.binding.steps import define
+from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest
+from vggc.grammar import syntax
+from vggc.grammar.parser import parse
+from vggc.grammar.reading import read_recipe
+from vggc.source import Span
+
+_NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
+    syntax.Param: "a `param`",
+    syntax.Data: "a `data` statement",
+    syntax.Step: "a step",
+    syntax.Repeat: "a step",
+    syntax.When: "a step",
+    syntax.Require: "a `require`",
+    syntax.Target: "a `target`",
+}
+
+
+@dataclass
+class Library:
+    """A used file: what it declares for its users."""
+
+    exports: list[Declaration] = field(default_factory=list)
+    incomplete: bool = False
+
+
+@dataclass
+class Uses:
+    """The files used so far, each read once however many recipes use it. Messages of theirs go to `found`."""
+
+    found: Diagnostics
+    open: list[Path]
+    """the recipes being read, from the main one inwards"""
+    libraries: dict[Path, Library] = field(default_factory=dict)
+
+    def bind_use(self, statement: syntax.Use, scope: Scope) -> None:
+        """Make known what a file declares.
+
+        Raises CompileError for a file that is missing or wrong, for a circle of uses, and for a name that has a
+        meaning already.
+        """
+        path = scope.folder / statement.path.value
+        span = statement.path.span
+        try:
+            with at(span):
+                library = self._library(path, scope)
+        except CompileError:
+            scope.incomplete = True
+            raise
+        if path.resolve() in scope.used:
+            self.found.warning(f"`{path.name}` is used twice", span)
+        scope.used.add(path.resolve())
+        scope.incomplete = scope.incomplete or library.incomplete
+        found = Diagnostics()
+        for each in library.exports:
+            with found.collect():
+                scope.add(replace(each, used=False), span)
+        found.raise_errors()
+
+    def _library(self, path: Path, scope: Scope) -> Library:
+        _check_path(path)
+        key = path.resolve()
+        if key in self.open:
+            circle = " -> ".join(each.name for each in [*self.open[self.open.index(key) :], key])
+            raise fail("recipes use each other in a circle", facts=(("circle", circle),))
+        if key not in self.libraries:
+            self.libraries[key] = Library(incomplete=True)
+            self.libraries[key] = _python(path) if path.suffix == ".py" else self._recipe(path, scope)
+        return self.libraries[key]
+
+    def _recipe(self, path: Path, scope: Scope) -> Library:
+        """What a used recipe declares. Its errors are noted in `found`, except those that keep it from being read."""
+        recipe = parse(read_recipe(path))
+        inner = Scope(scope.registry, path.parent)
+        inner.later = declared_names(recipe)
+        found = Diagnostics()
+        self.open.append(path.resolve())
+        for statement in recipe.statements:
+            with found.collect():
+                match statement:
+                    case syntax.Use():
+                        self.bind_use(statement, inner)
+                    case syntax.Define():
+                        define(statement, inner, found)
+                    case _:
+                        what = _NOT_IN_LIBRARY[type(statement)]
+                        help = "a used recipe holds rules, defines and uses; a `define` takes values as parameters"
+                        raise fail(f"{what} in a recipe that is brought in with `use`", _head(statement), help=help)
+        self.open.pop()
+        self.found.extend(found.messages)
+        return Library(list(inner.names.values()), inner.incomplete or bool(found.errors))
+
+
+def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
+    """The names that the statements of a recipe declare, with the place of the first declaration."""
+    found: dict[str, Span] = {}
+    for statement in recipe.statements:
+        if isinstance(statement, syntax.Param | syntax.Data | syntax.Define):
+            found.setdefault(statement.name.name, statement.name.span)
+    return found
+
+
+def _python(path: Path) -> Library:
+    module = import_file(path)
+    exports = [Declaration(name, kind, value, None, str(path)) for kind, name, value in definitions(module, path)]
+    if not exports:
+        help = "a pass is a function under `@whole_graph`, a loader one under `@loader`, a measure one under `@measure`"
+        raise fail(f"`{path}` defines no pass, loader or measure", help=help)
+    return Library(exports)
+
+
+def _check_path(path: Path) -> None:
+    if path.suffix not in (".opt", ".py"):
+        raise fail(f"`use` takes a recipe (`.opt`) or a Python file (`.py`), not `{path.name}`")
+    if path.is_dir():
+        raise fail(f"`{path}` is a folder")
+    if not path.exists():
+        siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = nearest(path.name, siblings)
+        help = f"a similar file exists: `{path.with_name(close)}`" if close else "paths are relative to the recipe"
+        raise fail(f"there is no file `{path}`", help=help)
+
+
+def _head(statement: syntax.Statement) -> Span:
+    """The first line of a statement."""
+    span = statement.span
+    return Span(span.source, span.start, span.start + len(span.text.split("\n")[0].rstrip(" {")))

@@ -1,0 +1,103 @@
+"""What recipes can name: the passes, loaders, measures and targets that come with vggc, imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from vggc.data import Loader
+from vggc.measures import Measure
+from vggc.rewrite import Pass
+from vggc.targets.contract import Target
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything that has a name without a `use`, by kind and name."""
+
+    passes: Mapping[str, Pass]
+    loaders: Mapping[str, Loader]
+    measures: Mapping[str, Measure]
+    targets: Mapping[str, Target]
+
+
+class PassFolder(Mapping[str, Pass]):
+    """The passes of a package, one a module that has its name; names that begin with `_` are no passes.
+
+    Names come from the files, so that a misspelling is told apart without importing all passes.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    @cached_property
+    def _names(self) -> list[str]:
+        folder = importlib.import_module(self._package).__path__
+        return sorted(each.name for each in pkgutil.iter_modules(folder) if not each.name.startswith("_"))
+
+    def __getitem__(self, name: str) -> Pass:
+        if name not in self._names:
+            raise KeyError(name)
+        found = getattr(importlib.import_module(f"{self._package}.{name}"), name, None)
+        if not isinstance(found, Pass):
+            raise TypeError(f"the module {self._package}.{name} does not define the pass it is named after")
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Later(Mapping[str, T]):
+    """A mapping that is made when it is first asked."""
+
+    def __init__(self, make: Callable[[], Mapping[str, T]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, T]:
+        return self._make()
+
+    def __getitem__(self, name: str) -> T:
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def shipped() -> Registry:
+    """What comes with vggc."""
+    return Registry(PassFolder("vggc.passes"), Later(_loaders), Later(_measures), Later(_targets))
+
+
+def _loaders() -> dict[str, Loader]:
+    from vggc.data import loaders
+
+    return {each.name: each for each in vars(loaders).values() if isinstance(each, Loader)}
+
+
+def _measures() -> dict[str, Measure]:
+    from vggc import measures
+
+    return {each.name: each for each in vars(measures).values() if isinstance(each, Measure)}
+
+
+def _targets() -> dict[str, Target]:
+    from vggc.targets import onnx, tensorrt
+
+    modules = (onnx, tensorrt)
+    return {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Target)}
