@@ -1,0 +1,217 @@
+"""What a model costs: parameters, bytes of weights, and multiply-accumulate operations (MACs)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.graph.writing import weight_bytes
+
+Shape = tuple[int | None, ...] | None
+Shapes = Callable[[gs.Tensor], Shape]
+
+
+@dataclass(frozen=True)
+class NodeCost:
+    """One node. `macs` is None when a shape it depends on is unknown; shared weights count at each of their nodes."""
+
+    label: str
+    op: str
+    output: Shape
+    params: int
+    weight_bytes: int
+    macs: int | None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A model. Shared weights count once; `macs` is None when those of some node are, which `unknown` names."""
+
+    params: int
+    weight_bytes: int
+    macs: int | None
+    nodes: tuple[NodeCost, ...]
+
+    @property
+    def unknown(self) -> tuple[NodeCost, ...]:
+        return tuple(each for each in self.nodes if each.macs is None)
+
+
+def costs(graph: Graph) -> Costs:
+    """Count a graph whose shapes have been inferred.
+
+    A dynamic batch counts as one sample; a static one as it is. Parameters are the numbers of float constants and of
+    quantized weights; single numbers, shapes, axes, indices, and scales and zero points of Q/DQ are none. MACs are
+    those of convolutions and matrix products: a multiplication and an addition count as one, biases as nothing.
+    """
+    shapes = _shapes(graph)
+    nodes = []
+    held: dict[int, tuple[int, int]] = {}
+    for node in graph.nodes:
+        own = weights(node)
+        for value, found in own.items():
+            held[value] = max(held.get(value, found), found)
+        output = shapes(node.outputs[0]) if node.outputs else None
+        params, size = sum(each[0] for each in own.values()), sum(each[1] for each in own.values())
+        nodes.append(NodeCost(graph.label(node), node.op, output, params, size, _macs(node, shapes)))
+    for value in graph.outputs:
+        if isinstance(value, gs.Constant):
+            held.setdefault(id(value), (0, weight_bytes(value)))
+    macs = [each.macs for each in nodes]
+    total = sum(each for each in macs if each is not None) if None not in macs else None
+    counted = held.values()
+    return Costs(sum(each[0] for each in counted), sum(each[1] for each in counted), total, tuple(nodes))
+
+
+# --- shapes ------------------------------------------------------------------------------------------------
+
+
+def _shapes(graph: Graph) -> Shapes:
+    """Shapes in numbers, with one sample in a dynamic batch; None for what is not known."""
+    firsts = [value.shape[0] for value in graph.inputs if value.shape]
+    batch = {each for each in firsts if isinstance(each, str) and each}
+    nameless = any(each is None or each == "" for each in firsts)
+
+    symbols: dict[str, int] = dict.fromkeys(batch, 1)
+
+    def size(axis: int, dimension: int | str | None) -> int | None:
+        if dimension is None or dimension == "":
+            return 1 if nameless and axis == 0 else None
+        if isinstance(dimension, str):
+            return symbols.get(dimension)
+        return int(dimension) if dimension >= 0 else None
+
+    def shape(value: gs.Tensor) -> Shape:
+        known = value.shape
+        return None if known is None else tuple(size(axis, each) for axis, each in enumerate(known))
+
+    for node in graph.nodes:
+        if node.op == "Reshape":
+            # What goes in comes out: that tells the one dimension inference had to invent a name for.
+            target = node.outputs[0].shape or ()
+            left = [each for each in target if isinstance(each, str) and each not in symbols]
+            total = _size(shape(node.inputs[0]))
+            rest = _size([size(axis, each) for axis, each in enumerate(target) if each not in left])
+            if len(left) == 1 and total is not None and rest:
+                symbols[left[0]] = total // rest
+    return shape
+
+
+def _size(dimensions: Sequence[int | None] | None) -> int | None:
+    if dimensions is None:
+        return None
+    total = 1
+    for each in dimensions:
+        if each is None:
+            return None
+        total *= each
+    return total
+
+
+# --- weights -----------------------------------------------------------------------------------------------
+
+
+def weights(node: gs.Node) -> dict[int, tuple[int, int]]:
+    """Parameters and bytes of each constant a node reads, those of its bodies included, by identity."""
+    found = {}
+    for each in _with_bodies(node):
+        for index, value in enumerate(each.inputs):
+            if isinstance(value, gs.Constant):
+                found[id(value)] = (_params(each.op, index, value), weight_bytes(value))
+    return found
+
+
+def _with_bodies(node: gs.Node) -> Iterator[gs.Node]:
+    yield node
+    for body in node.subgraphs(recursive=True):
+        yield from body.nodes
+
+
+def _params(op: str, index: int, value: gs.Constant) -> int:
+    if not value.shape or (op in ("QuantizeLinear", "DequantizeLinear") and index > 0):
+        return 0
+    dtype = value.dtype
+    name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype))
+    if "int" in name:
+        narrow = name in ("int8", "uint8", "int4", "uint4", "int2", "uint2")
+        # A quantized bias is int32; any other constant of that type is an index, an axis or a size.
+        if not narrow and op not in ("DequantizeLinear", "QLinearConv"):
+            return 0
+    elif "float" not in name:
+        return 0
+    return math.prod(int(each) for each in value.shape)
+
+
+# --- MACs --------------------------------------------------------------------------------------------------
+
+
+def _product(*sizes: int | None) -> int | None:
+    return _size(sizes)
+
+
+def _convolution(data: int, weight: int, *, transposed: bool = False) -> Callable[[gs.Node, Shapes], int | None]:
+    """MACs of a convolution whose data and weight are these inputs.
+
+    Each output element of a Conv, and each input element of a ConvTranspose, meets one slice W[0] of the weight.
+    """
+
+    def count(node: gs.Node, shapes: Shapes) -> int | None:
+        meeting = shapes(node.inputs[data] if transposed else node.outputs[0])
+        weights = shapes(node.inputs[weight])
+        return None if weights is None else _product(_size(meeting), _size(weights[1:]))
+
+    return count
+
+
+def _gemm(node: gs.Node, shapes: Shapes) -> int | None:
+    left, right = shapes(node.inputs[0]), shapes(node.inputs[1])
+    inner = None if left is None or len(left) != 2 else left[0 if node.attrs.get("transA") else 1]
+    if inner is None and right is not None and len(right) == 2:
+        inner = right[1 if node.attrs.get("transB") else 0]
+    return _product(_size(shapes(node.outputs[0])), inner)
+
+
+def _matmul(left: int, right: int) -> Callable[[gs.Node, Shapes], int | None]:
+    def count(node: gs.Node, shapes: Shapes) -> int | None:
+        first, second, result = shapes(node.inputs[left]), shapes(node.inputs[right]), shapes(node.outputs[0])
+        if not first or not second:
+            return None
+        inner = first[-1] if first[-1] is not None else second[-2 if len(second) > 1 else -1]
+        if len(second) <= 2 and _size(first) is not None:
+            # One weight for all: what the data has, times the columns.
+            return _product(_size(first), second[-1] if len(second) == 2 else 1)
+        return _product(_size(result), inner)
+
+    return count
+
+
+def _unknown(node: gs.Node, shapes: Shapes) -> int | None:
+    return None
+
+
+_COUNTERS: dict[str, Callable[[gs.Node, Shapes], int | None]] = {
+    "Conv": _convolution(0, 1),
+    "ConvInteger": _convolution(0, 1),
+    "QLinearConv": _convolution(0, 3),
+    "ConvTranspose": _convolution(0, 1, transposed=True),
+    "Gemm": _gemm,
+    "MatMul": _matmul(0, 1),
+    "MatMulInteger": _matmul(0, 1),
+    "QLinearMatMul": _matmul(0, 3),
+    # These multiply too, and nobody has counted how often.
+    **dict.fromkeys(("Attention", "DeformConv", "Einsum", "GRU", "LSTM", "RNN"), _unknown),
+}
+
+
+def _macs(node: gs.Node, shapes: Shapes) -> int | None:
+    if node.domain not in (None, "", "ai.onnx"):
+        return None
+    if any(inner.op in _COUNTERS for inner in _with_bodies(node) if inner is not node):
+        # How often a body runs, or which of two, is known when it runs.
+        return None
+    counter = _COUNTERS.get(node.op)
+    return counter(node, shapes) if counter else 0

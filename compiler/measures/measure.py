@@ -1,0 +1,66 @@
+"""What a measure is: a function of the compiled model, its signature its schema in recipes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_type_hints
+
+from vggc.measures.subject import Subject
+from vggc.values import Bytes, Ratio, Seconds
+
+Better = Literal["higher", "lower"]
+Kind = Literal["number", "ratio", "bytes", "seconds", "quantity"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named measure of a model. Calling it measures: `accuracy(subject, data=test)`.
+
+    better  which way is an improvement
+    unit    what is counted, for reports: "nodes", "dB"; "" where the value speaks for itself
+    """
+
+    name: str
+    function: Callable[..., Any]
+    better: Better
+    unit: str
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def kind(self) -> Kind:
+        """What the values are, so that a limit in another unit can be refused before anything runs."""
+        result = get_type_hints(self.function)["return"]
+        kinds: dict[Any, Kind] = {Ratio: "ratio", Bytes: "bytes", Seconds: "seconds"}
+        return kinds.get(result, "quantity" if self.unit else "number")
+
+    def __call__(self, subject: Subject, **options: Any) -> Any:
+        return self.function(subject, **options)
+
+
+def measure(*, better: Better, unit: str = "") -> Callable[[Callable[..., Any]], Measure]:
+    """Make a measure of a function `(subject, option=default, ...) -> Ratio | Bytes | Seconds | int | float`."""
+    return lambda function: Measure(function.__name__, function, better, unit)
+
+
+def format_value(value: float, kind: Kind) -> str:
+    """A value as messages and tables show it: `93.27%`, `3.75 MB`, `2.31 ms`, `48`."""
+    if kind == "ratio":
+        return f"{100 * value:.2f}%"
+    if kind == "bytes":
+        return _scaled(value, ("B", "kB", "MB", "GB", "TB"), 1000)
+    if kind == "seconds":
+        return _scaled(value * 1e9, ("ns", "us", "ms", "s"), 1000)
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.5g}"
+
+
+def _scaled(value: float, units: tuple[str, ...], base: int) -> str:
+    for unit in units[:-1]:
+        if abs(value) < base:
+            return f"{value:.3g} {unit}"
+        value /= base
+    return f"{value:.4g} {units[-1]}"

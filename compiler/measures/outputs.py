@@ -1,0 +1,216 @@
+"""Measures of what a model says: on its own, and beside the model as read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from vggc.data import Dataset
+from vggc.diagnostics import fail
+from vggc.measures.measure import measure
+from vggc.measures.subject import Subject
+from vggc.runtime import Array
+from vggc.signature import shape_text
+from vggc.values import Ratio
+
+
+@measure(better="higher")
+def accuracy(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
+    """The share of samples whose largest logit is that of their class (top-1).
+
+    A sample with NaN among its logits counts as wrong. An output of one integer a sample is taken as the class itself.
+
+    Options:
+        data: samples with class numbers.
+        output: the output with the logits; the first by default.
+    """
+    return _share_right(subject, data, output, 1)
+
+
+@measure(better="higher")
+def top5(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
+    """The share of samples whose class is among their five largest logits.
+
+    Options:
+        data: samples with class numbers.
+        output: the output with the logits; the first by default.
+    """
+    return _share_right(subject, data, output, 5)
+
+
+def _share_right(subject: Subject, data: Dataset, output: str | None, places: int) -> Ratio:
+    if data.labels is None:
+        raise fail(
+            f"data `{data.name}` has no labels to measure accuracy with",
+            help='name the array with the class numbers: npz("test.npz", label="y")',
+        )
+    name = subject.output_name(output)
+    right = at = 0
+    for logits in subject.outputs(data, name):
+        labels = data.labels[at : at + len(logits)]
+        scores = _scores(logits, name)
+        if scores.ndim == 1:
+            if places > 1:
+                raise fail(f"output `{name}` gives one class a sample: there are no five to look at")
+            right += int(np.count_nonzero(scores == labels))
+        else:
+            _check_classes(data, labels, at, scores.shape[1], name)
+            right += int(np.count_nonzero(_rank(scores, labels) < places))
+        at += len(logits)
+    return Ratio(right / len(data))
+
+
+def _scores(logits: Array, name: str) -> Array:
+    """One row of logits for each sample, or one class for each."""
+    logits = _plain(logits)
+    flat = logits.reshape(logits.shape[:2]) if logits.ndim > 2 and math.prod(logits.shape[2:]) == 1 else logits
+    integer = flat.dtype.kind in "iu"
+    if integer and math.prod(flat.shape[1:]) == 1:
+        return flat.reshape(-1)
+    if flat.ndim != 2 or flat.dtype.kind not in "fiu":
+        raise fail(
+            f"output `{name}` has shape {shape_text(logits.shape)}: accuracy needs one row of logits for each sample",
+            help="name the output with the logits: output=...",
+        )
+    if flat.shape[1] == 1:
+        raise fail(f"output `{name}` has a single logit for each sample: accuracy needs one for each class")
+    return flat
+
+
+def _plain(array: Array) -> Array:
+    """bfloat16 and float8 as float32, which numpy can search."""
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def _check_classes(data: Dataset, labels: Array, first: int, classes: int, name: str) -> None:
+    if len(labels) and labels.max() >= classes:
+        bad = int(np.argmax(labels >= classes))
+        raise fail(
+            f"label {labels[bad]} of sample {first + bad} of data `{data.name}` is no class of the model: "
+            f"output `{name}` has {classes}, numbered from 0"
+        )
+
+
+def _rank(scores: Array, labels: Array) -> Array:
+    """How many classes stand before the right one: those with a larger score, and equal ones of a smaller number."""
+    own = scores[np.arange(len(scores)), labels][:, None]
+    earlier = np.arange(scores.shape[1])[None] < labels[:, None]
+    ahead: Array = np.count_nonzero((scores > own) | ((scores == own) & earlier), axis=1)
+    # Nothing is larger than NaN, which would put the class of such a row first.
+    ahead[np.isnan(scores).any(axis=1)] = np.iinfo(ahead.dtype).max
+    return ahead
+
+
+@measure(better="higher")
+def agreement(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
+    """The share of samples for which the model and the model as read choose the same class (top-1 agreement).
+
+    For an output with more than two dimensions the share of places; classes stand along its second axis. NaN agrees
+    with nothing.
+
+    Options:
+        data: samples; labels are not needed.
+        output: the output with the logits; the first by default.
+    """
+    same = total = 0
+    for now, then in _pairs(subject, data, output):
+        chosen, wanted = _chosen(now), _chosen(then)
+        same += int(np.count_nonzero((chosen == wanted) & (chosen >= 0)))
+        total += chosen.size
+    return Ratio(same / total)
+
+
+def _chosen(logits: Array) -> Array:
+    """The class of each sample (or place); -1 where there is a NaN."""
+    logits = _plain(logits)
+    if logits.ndim < 2 or logits.dtype.kind in "iub":
+        return logits
+    best: Array = np.argmax(logits, axis=1)
+    best[np.isnan(logits).any(axis=1)] = -1
+    return best
+
+
+@measure(better="higher")
+def cosine(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
+    """The mean over samples of the cosine between the model's output and that of the model as read.
+
+    1 where both are zero, 0 where one is.
+
+    Options:
+        data: samples; labels are not needed.
+        output: the output to compare; the first by default.
+    """
+    total = 0.0
+    for now, then in _pairs(subject, data, output):
+        new, old = _rows(now), _rows(then)
+        lengths = np.linalg.norm(new, axis=1) * np.linalg.norm(old, axis=1)
+        both_zero = ~new.any(axis=1) & ~old.any(axis=1)
+        products = np.einsum("ij,ij->i", new, old)
+        total += float(np.where(both_zero, 1.0, products / np.where(lengths == 0, 1.0, lengths)).sum())
+    return total / len(data)
+
+
+@measure(better="lower")
+def max_abs_error(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
+    """The largest difference between an output of the model and the same output of the model as read.
+
+    Infinite where NaN or infinity has come or gone.
+
+    Options:
+        data: samples; labels are not needed.
+        output: the output to compare; the first by default.
+    """
+    largest = 0.0
+    for now, then in _pairs(subject, data, output):
+        new, old = _rows(now), _rows(then)
+        same = (new == old) | (np.isnan(new) & np.isnan(old))
+        if not (np.isfinite(new) & np.isfinite(old) | same).all():
+            return math.inf
+        largest = max(largest, float(np.abs(np.where(same, 0, new) - np.where(same, 0, old)).max(initial=0.0)))
+    return largest
+
+
+@measure(better="higher", unit="dB")
+def sqnr(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
+    """The signal-to-noise ratio of an output in dB, the model as read being the signal: 10 log10(sum a² / sum (a-b)²).
+
+    Infinite where nothing differs.
+
+    Options:
+        data: samples; labels are not needed.
+        output: the output to compare; the first by default.
+    """
+    signal = noise = 0.0
+    for now, then in _pairs(subject, data, output):
+        new, old = _rows(now), _rows(then)
+        signal += float(np.square(old).sum())
+        noise += float(np.square(new - old).sum())
+    if noise == 0:
+        return math.inf
+    return -math.inf if signal == 0 else 10 * math.log10(signal / noise)
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(len(array), -1).astype(np.float64)
+
+
+def _pairs(subject: Subject, data: Dataset, output: str | None) -> Iterator[tuple[Array, Array]]:
+    """The output of the model and of the model as read, in pieces of the same samples."""
+    name = subject.output_name(output)
+    now, then = subject.outputs(data, name), subject.original.outputs(data, name)
+    new = old = np.zeros(0)
+    while True:
+        new = new if len(new) else next(now, new)
+        old = old if len(old) else next(then, old)
+        if not len(new) or not len(old):
+            return
+        if new.shape[1:] != old.shape[1:]:
+            raise fail(
+                f"output `{name}` has shape {shape_text(new.shape)}, and {shape_text(old.shape)} in the model as read"
+            )
+        # The two may insist on different batch sizes.
+        count = min(len(new), len(old))
+        yield new[:count], old[:count]
+        new, old = new[count:], old[count:]

@@ -1,0 +1,97 @@
+"""Measures of how large and how fast a model is."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import numpy as np
+
+from vggc.analysis.costs import Costs, costs
+from vggc.data import Dataset, fit
+from vggc.diagnostics import fail
+from vggc.inputs import Feeds, random_inputs
+from vggc.measures.measure import measure
+from vggc.measures.subject import Subject, filled
+from vggc.runtime import Session
+from vggc.signature import inputs_of
+from vggc.values import Bytes, Seconds, Within
+
+WARM_UP = 3
+FEWEST_RUNS = 10
+MOST_RUNS = 200
+LEAST_SECONDS = 0.5
+
+
+def _costs(subject: Subject) -> Costs:
+    if "costs" not in subject.measured:
+        subject.measured["costs"] = costs(subject.graph)
+    return subject.measured["costs"]  # type: ignore[no-any-return]
+
+
+@measure(better="lower")
+def size(subject: Subject) -> Bytes:
+    """Bytes of the model as an ONNX file, its weights included."""
+    exported = subject.graph.export()
+    return Bytes(exported.model.ByteSize() + sum(each.nbytes for each in exported.weights.values()))
+
+
+@measure(better="lower", unit="parameters")
+def params(subject: Subject) -> int:
+    """Numbers in the weights: float constants and quantized ones."""
+    return _costs(subject).params
+
+
+@measure(better="lower", unit="MACs")
+def macs(subject: Subject) -> int:
+    """Multiply-accumulate operations of convolutions and matrix products, for one sample where the batch is dynamic."""
+    found = _costs(subject)
+    if found.macs is None:
+        first = found.unknown[0]
+        raise fail(
+            f"the MACs of {len(found.unknown)} nodes are unknown",
+            facts=(("node", first.label),),
+            help="fix the shapes first: set_batch(1) before this line, or `simplify`",
+        )
+    return found.macs
+
+
+@measure(better="lower", unit="nodes")
+def nodes(subject: Subject) -> int:
+    """Nodes of the graph."""
+    return len(subject.graph.nodes)
+
+
+@measure(better="lower")
+def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, data: Dataset | None = None) -> Seconds:
+    """Median time of one run on this machine's CPU: onnxruntime, fully optimised, all cores.
+
+    Options:
+        batch: samples in a run, where the batch is dynamic.
+        data: samples to run, in place of random ones; the time of most models does not depend on them.
+    """
+    key = ("latency", batch, data)
+    if key not in subject.measured:
+        feeds = _feeds(subject, batch, data)
+        subject.measured[key] = Seconds(median_seconds(Session(subject.graph, optimise="all"), feeds))
+    return subject.measured[key]  # type: ignore[no-any-return]
+
+
+def _feeds(subject: Subject, batch: int, data: Dataset | None) -> Feeds:
+    inputs = inputs_of(subject.graph)
+    if data is not None:
+        rows = subject.fixed_batch or batch
+        return filled(next(fit(data, inputs).batches(rows)), rows)
+    return random_inputs(subject.graph, inputs, batches=(batch,))[0]
+
+
+def median_seconds(session: Session, feeds: Feeds) -> float:
+    """The median of at least FEWEST_RUNS runs and LEAST_SECONDS, after a warm-up."""
+    for _ in range(WARM_UP):
+        session.run(feeds)
+    taken: list[float] = []
+    while len(taken) < FEWEST_RUNS or (sum(taken) < LEAST_SECONDS and len(taken) < MOST_RUNS):
+        started = time.perf_counter()
+        session.run(feeds)
+        taken.append(time.perf_counter() - started)
+    return float(np.median(taken))

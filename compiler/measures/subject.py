@@ -1,0 +1,107 @@
+"""A model that is measured: loaded once, its outputs on each data set remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from vggc.data import Batch, Dataset, fit
+from vggc.diagnostics import fail, spelling_help
+from vggc.graph import Graph
+from vggc.runtime import Array, Session
+from vggc.signature import inputs_of, shape_text
+
+BATCH = 32
+"""Samples run at once where the batch is dynamic."""
+
+_BATCH_BYTES = 64 << 20
+_REMEMBERED_BYTES = 256 << 20
+
+
+class Subject:
+    """A graph as it is at one moment of a compilation, beside the model as read.
+
+    The graph must not change while it is a subject: make a new Subject after a step. `original` is the subject of
+    the model as read, itself for that one.
+    """
+
+    def __init__(self, graph: Graph, original: Subject | None = None) -> None:
+        self.graph = graph
+        self.original = original or self
+        self._outputs: dict[tuple[Dataset, str], list[Array]] = {}
+        self.measured: dict[Any, Any] = {}
+
+    @cached_property
+    def session(self) -> Session:
+        """The graph as it stands, nothing optimised."""
+        return Session(self.graph)
+
+    def output_name(self, output: str | None) -> str:
+        """The output that is asked for, or the first. Raises CompileError when there is no such output."""
+        names = [str(value.name) for value in self.graph.outputs]
+        if output is None:
+            return names[0]
+        if output not in names:
+            raise fail(f"the model has no output `{output}`", help=spelling_help(output, names, "its outputs"))
+        return output
+
+    def outputs(self, data: Dataset, output: str | None = None) -> Iterator[Array]:
+        """One output for all samples of a data set, a batch at a time, samples along the first axis.
+
+        Remembered while it fits in 256 MB. Raises CompileError when the data does not fit the model, or the output
+        has not one row for each sample.
+        """
+        key = (data, self.output_name(output))
+        if key in self._outputs:
+            yield from self._outputs[key]
+            return
+        held: list[Array] | None = []
+        size = 0
+        for batch in self._run(data, key[1]):
+            size += batch.nbytes
+            if size > _REMEMBERED_BYTES:
+                held = None
+            if held is not None:
+                held.append(batch)
+            yield batch
+        if held is not None:
+            self._outputs[key] = held
+
+    def _run(self, data: Dataset, output: str) -> Iterator[Array]:
+        fitted = fit(data, inputs_of(self.graph))
+        fixed = self.fixed_batch
+        size = fixed or max(1, min(BATCH, _BATCH_BYTES // max(1, fitted.sample_bytes)))
+        for batch in fitted.batches(size):
+            count = len(next(iter(batch.values())))
+            found = self.session.run(filled(batch, fixed))[output]
+            rows = fixed or count
+            if not isinstance(found, np.ndarray) or found.ndim == 0 or len(found) != rows:
+                shape = shape_text(found.shape) if isinstance(found, np.ndarray) else "of a sequence"
+                raise fail(
+                    f"output `{output}` has shape {shape} for {rows} samples: it has not one row for each",
+                    help="name another output: output=...",
+                )
+            yield found[:count]
+
+    @cached_property
+    def fixed_batch(self) -> int | None:
+        """The batch size the model insists on. Raises CompileError when its inputs have different ones."""
+        sizes = {each.shape[0] for each in inputs_of(self.graph) if each.shape and isinstance(each.shape[0], int)}
+        if len(sizes) > 1:
+            told = ", ".join(str(each) for each in inputs_of(self.graph))
+            raise fail(f"the model's inputs differ in their first dimension, so data has no batch: {told}")
+        found = next(iter(sizes), None)
+        return None if found is None else int(found)
+
+
+def filled(batch: Mapping[str, Array], rows: int | None) -> Batch:
+    """A batch of exactly `rows` samples, the last one repeated where some are missing."""
+    if rows is None:
+        return dict(batch)
+    return {
+        name: array if len(array) == rows else np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
+        for name, array in batch.items()
+    }

@@ -1,0 +1,327 @@
+"""Measures: their arithmetic against numbers worked out by hand, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from onnx import numpy_helper, parser
+
+from vggc import measures
+from vggc.data import ArrayDataset, Dataset
+from vggc.graph import Graph
+from vggc.measures import Measure, Subject, format_value, subject
+from vggc.runtime import Session
+from vggc.values import Bytes, Ratio, Seconds
+
+Refused = Callable[[str], AbstractContextManager[None]]
+HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
+IDENTITY = "g (float[N,4] x) => (float[N,4] y) { y = Mul(x, w) }"
+LOGITS = np.array([[9, 1, 2, 3], [1, 9, 2, 3], [1, 2, 9, 3], [5, 5, 1, 0], [0, 1, 2, 3]], np.float32)
+ONES = np.ones(4, np.float32)
+
+
+def graph(text: str, **weights: Any) -> Graph:
+    model = parser.parse_model(HEAD + text)
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+    found = Graph.from_model(model)
+    found.infer_shapes()
+    return found
+
+
+def data(samples: Any = LOGITS, labels: Any = None) -> Dataset:
+    numbers = None if labels is None else np.array(labels, np.int64)
+    dataset = ArrayDataset({"x": np.asarray(samples)}, numbers, "arrays")
+    dataset.name = "test"
+    return dataset
+
+
+def scaled(weights: Any, text: str = IDENTITY) -> Subject:
+    """A model that multiplies its input by `weights`, beside the one that leaves it alone."""
+    return Subject(graph(text, w=np.asarray(weights, np.float32)), Subject(graph(text, w=ONES)))
+
+
+# --- labels ------------------------------------------------------------------------------------------------
+
+
+def test_accuracy() -> None:
+    model = scaled(ONES)
+    assert measures.accuracy(model, data=data(labels=[0, 1, 2, 0, 3])) == 1.0
+    assert measures.accuracy(model, data=data(labels=[0, 1, 2, 1, 3])) == 0.8
+    assert measures.accuracy(model, data=data(labels=[1, 0, 0, 3, 0])) == 0.0
+    assert isinstance(measures.accuracy(model, data=data(labels=[0, 0, 0, 0, 0])), Ratio)
+
+
+def test_top5() -> None:
+    wide = graph("g (float[N,8] x) => (float[N,8] y) { y = Relu(x) }")
+    logits = np.tile(np.arange(8, dtype=np.float32), (8, 1))
+    found = measures.top5(Subject(wide), data=data(logits, labels=range(8)))
+    assert found == 5 / 8
+    assert measures.top5(scaled(ONES), data=data(labels=[3, 3, 3, 3, 0])) == 1.0
+
+
+def test_a_single_choice_among_equals_is_the_first() -> None:
+    tie = np.zeros((2, 4), np.float32)
+    assert measures.accuracy(scaled(ONES), data=data(tie, labels=[0, 1])) == 0.5
+
+
+def test_nan_is_wrong_and_agrees_with_nothing() -> None:
+    model = Subject(graph("g (float[N,4] x) => (float[N,4] y) { y = Sqrt(x) }"))
+    samples = np.array([[1, 2, 3, 4], [-1, 2, 3, 4]], np.float32)
+    assert measures.accuracy(model, data=data(samples, labels=[3, 0])) == 0.5
+    assert measures.accuracy(model, data=data(samples, labels=[3, 3])) == 0.5
+    assert measures.top5(model, data=data(samples, labels=[3, 3])) == 0.5
+    assert measures.agreement(model, data=data(samples)) == 0.5
+    assert math.isnan(measures.cosine(model, data=data(samples)))
+    assert measures.max_abs_error(model, data=data(samples)) == 0
+
+
+def test_logits_of_other_shapes() -> None:
+    pooled = Subject(graph("g (float[N,4] x) => (float[N,4,1,1] y) { a = Constant<value_ints = [2, 3]>() "
+                           "y = Unsqueeze(x, a) }"))  # fmt: skip
+    assert measures.accuracy(pooled, data=data(labels=[0, 1, 2, 0, 3])) == 1.0
+    chosen = Subject(graph("g (float[N,4] x) => (int64[N] y) { y = ArgMax<axis = 1, keepdims = 0>(x) }"))
+    assert measures.accuracy(chosen, data=data(labels=[0, 1, 2, 0, 0])) == 0.8
+    halves = Subject(graph("g (float[N,4] x) => (bfloat16[N,4] y) { y = Cast<to = 16>(x) }"))
+    assert measures.accuracy(halves, data=data(labels=[0, 1, 2, 0, 3])) == 1.0
+
+
+def test_accuracy_of_another_output() -> None:
+    two = graph("g (float[N,4] x) => (float[N,4] worse, float[N,4] better) { worse = Neg(x) better = Relu(x) }")
+    labelled = data(labels=[0, 1, 2, 0, 3])
+    assert measures.accuracy(Subject(two), data=labelled) == 0.0
+    assert measures.accuracy(Subject(two), data=labelled, output="better") == 1.0
+
+
+def test_what_accuracy_refuses(refused: Refused) -> None:
+    with refused(
+        "error: data `test` has no labels to measure accuracy with\n"
+        'help: name the array with the class numbers: npz("test.npz", label="y")'
+    ):
+        measures.accuracy(scaled(ONES), data=data())
+    with refused(
+        "error: label 4 of sample 3 of data `test` is no class of the model: output `y` has 4, numbered from 0"
+    ):
+        measures.accuracy(scaled(ONES), data=data(labels=[0, 1, 2, 4, 5]))
+    with refused("error: the model has no output `logits`\nhelp: its outputs: `y`"):
+        measures.accuracy(scaled(ONES), data=data(labels=[0] * 5), output="logits")
+    maps = Subject(graph("g (float[N,4] x) => (float[N,2,2] y) { s = Constant<value_ints = [-1, 2, 2]>() "
+                         "y = Reshape(x, s) }"))  # fmt: skip
+    with refused(
+        "error: output `y` has shape [5, 2, 2]: accuracy needs one row of logits for each sample\n"
+        "help: name the output with the logits: output=..."
+    ):
+        measures.accuracy(maps, data=data(labels=[0] * 5))
+    single = Subject(graph("g (float[N,4] x) => (float[N,1] y) { a = Constant<value_ints = [1]>() "
+                           "y = ReduceMax(x, a) }"))  # fmt: skip
+    with refused("error: output `y` has a single logit for each sample: accuracy needs one for each class"):
+        measures.accuracy(single, data=data(labels=[0] * 5))
+    total = Subject(graph("g (float[N,4] x) => (float y) { y = ReduceMax<keepdims = 0>(x) }"))
+    with refused(
+        "error: output `y` has shape [] for 5 samples: it has not one row for each\n"
+        "help: name another output: output=..."
+    ):
+        measures.accuracy(total, data=data(labels=[0] * 5))
+    chosen = Subject(graph("g (float[N,4] x) => (int64[N] y) { y = ArgMax<axis = 1, keepdims = 0>(x) }"))
+    with refused("error: output `y` gives one class a sample: there are no five to look at"):
+        measures.top5(chosen, data=data(labels=[0] * 5))
+
+
+# --- beside the model as read ------------------------------------------------------------------------------
+
+
+def test_agreement() -> None:
+    assert measures.agreement(scaled([1, 1, 1, 1]), data=data()) == 1.0
+    assert measures.agreement(scaled([0.1, 1, 1, 1]), data=data()) == 0.6
+    assert measures.agreement(scaled([1, 1, 1, 1]).original, data=data()) == 1.0
+
+
+def test_agreement_of_maps_is_of_places() -> None:
+    text = "g (float[N,4] x) => (float[N,2,2] y) { s = Constant<value_ints = [-1, 2, 2]>() m = Mul(x, w) "
+    text += "y = Reshape(m, s) }"
+    samples = np.array([[1, 2, 3, 1], [4, 1, 1, 2]], np.float32)
+    found = measures.agreement(scaled([1, 0.1, 1, 1], text), data=data(samples))
+    assert found == 3 / 4
+
+
+def test_cosine() -> None:
+    samples = np.array([[3, 0, 0, 4], [0, 0, 0, 0], [0, 0, 0, 7]], np.float32)
+    assert measures.cosine(scaled([2, 2, 2, 2]), data=data(samples)) == pytest.approx(1.0)
+    # 16 / (5 * 4) for the first sample; zero beside zero is 1.
+    assert measures.cosine(scaled([0, 1, 1, 1]), data=data(samples)) == pytest.approx((0.8 + 1 + 1) / 3)
+    assert measures.cosine(scaled([1, 1, 1, -1]), data=data(samples[2:])) == pytest.approx(-1.0)
+    assert measures.cosine(scaled([1, 1, 1, 0]), data=data(samples[2:])) == 0.0
+
+
+def test_max_abs_error() -> None:
+    assert measures.max_abs_error(scaled([1, 1, 1, 2]), data=data()) == 3.0
+    assert measures.max_abs_error(scaled(ONES), data=data()) == 0.0
+    assert measures.max_abs_error(scaled([np.inf, 1, 1, 1]), data=data()) == math.inf
+
+
+def test_sqnr() -> None:
+    samples = np.array([[3, 0, 0, 4], [0, 0, 0, 5]], np.float32)
+    # signal 9 + 16 + 25, noise (0.1 * 4)² + (0.1 * 5)²
+    expected = 10 * math.log10(50 / 0.41)
+    assert measures.sqnr(scaled([1, 1, 1, 1.1]), data=data(samples)) == pytest.approx(expected, rel=1e-4)
+    assert measures.sqnr(scaled(ONES), data=data(samples)) == math.inf
+    nothing = Subject(scaled([1, 1, 1, 1]).graph, scaled([0, 0, 0, 0]))
+    assert measures.sqnr(nothing, data=data(samples)) == -math.inf
+
+
+def test_outputs_that_changed_their_shape(refused: Refused) -> None:
+    wide = graph("g (float[N,4] x) => (float[N,8] y) { y = Concat<axis = 1>(x, x) }")
+    with refused("error: output `y` has shape [5, 8], and [5, 4] in the model as read"):
+        measures.sqnr(Subject(wide, scaled(ONES)), data=data())
+
+
+# --- batches -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", ["N", "1", "2", "5", "8"])
+def test_a_static_batch_is_filled_and_cut(rows: str) -> None:
+    text = IDENTITY.replace("N", rows)
+    model = Subject(graph(text, w=ONES), Subject(graph(IDENTITY, w=ONES)))
+    assert measures.accuracy(model, data=data(labels=[0, 1, 2, 0, 3])) == 1.0
+    assert measures.max_abs_error(model, data=data()) == 0.0
+    assert [len(each) for each in model.outputs(data())] != [] and sum(map(len, model.outputs(data()))) == 5
+
+
+def test_inputs_that_differ_in_their_batch(refused: Refused) -> None:
+    model = Subject(graph("g (float[2,4] x, float[1,4] z) => (float[2,4] y) { y = Add(x, z) }"))
+    both = ArrayDataset({"x": LOGITS, "z": LOGITS}, None, "arrays")
+    with refused(
+        "error: the model's inputs differ in their first dimension, so data has no batch: "
+        "`x` float32 [2, 4], `z` float32 [1, 4]"
+    ):
+        measures.sqnr(model, data=both)
+
+
+def test_outputs_are_remembered_while_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    run = Session.run
+
+    def counting(self: Session, feeds: Any) -> Any:
+        runs.append(1)
+        return run(self, feeds)
+
+    monkeypatch.setattr(Session, "run", counting)
+    model, samples = scaled([1, 1, 1, 2]), data(labels=[0] * 5)
+    for _ in range(3):
+        measures.agreement(model, data=samples)
+        measures.accuracy(model, data=samples)
+    assert len(runs) == 2
+    monkeypatch.setattr(subject, "_REMEMBERED_BYTES", 10)
+    fresh = scaled([1, 1, 1, 2])
+    for _ in range(3):
+        measures.accuracy(fresh, data=samples)
+    assert len(runs) == 5
+
+
+# --- size and time -----------------------------------------------------------------------------------------
+
+
+def test_size_params_macs_nodes() -> None:
+    text = "g (float[N,64] x) => (float[N,100] y) { a = MatMul(x, w) y = Relu(a) }"
+    model = Subject(graph(text, w=np.zeros((64, 100), np.float32)))
+    assert measures.params(model) == 6400 and measures.macs(model) == 6400 and measures.nodes(model) == 2
+    found = measures.size(model)
+    assert isinstance(found, Bytes) and 25600 < found < 25600 + 1000
+
+
+def test_size_is_that_of_the_file(tmp_path: Any) -> None:
+    text = "g (float[N,64] x) => (float[N,100] y) { a = MatMul(x, w) y = Relu(a) }"
+    model = graph(text, w=np.zeros((64, 100), np.float32))
+    model.save(tmp_path / "a.onnx")
+    assert abs(measures.size(Subject(model)) - (tmp_path / "a.onnx").stat().st_size) < 100
+
+
+def test_macs_that_are_unknown(refused: Refused) -> None:
+    model = graph("g (float[N,4,H,W] x) => (float[N,4,A,B] y) { [c] y = Conv(x, w) }", w=np.zeros((4, 4, 1, 1), "f4"))
+    with refused(
+        "error: the MACs of 1 nodes are unknown\n = node: Conv `c`\n"
+        "help: fix the shapes first: set_batch(1) before this line, or `simplify`"
+    ):
+        measures.macs(Subject(model))
+
+
+def test_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggc.measures.resources.LEAST_SECONDS", 0.0)
+    batches: list[int] = []
+    run = Session.run
+
+    def noting(self: Session, feeds: Any) -> Any:
+        batches.append(len(feeds["x"]))
+        return run(self, feeds)
+
+    monkeypatch.setattr(Session, "run", noting)
+    model = scaled(ONES)
+    found = measures.latency(model, batch=8)
+    assert isinstance(found, Seconds) and 0 < found < 1
+    assert set(batches) == {8} and len(batches) >= 13
+    assert measures.latency(model, batch=8) == found
+    batches.clear()
+    measures.latency(model, batch=2, data=data())
+    assert set(batches) == {2}
+
+
+def test_the_median_is_of_the_runs_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(np.cumsum([0, 0.1, 0, 0.3, 0, 0.2] + [0, 0.2] * 20))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    assert measures.size.function.__globals__["median_seconds"](scaled(ONES).session, {"x": LOGITS}) == pytest.approx(
+        0.2
+    )
+
+
+# --- the contract ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "better"),
+    [
+        ("accuracy", "ratio", "higher"),
+        ("top5", "ratio", "higher"),
+        ("agreement", "ratio", "higher"),
+        ("cosine", "number", "higher"),
+        ("max_abs_error", "number", "lower"),
+        ("sqnr", "quantity", "higher"),
+        ("size", "bytes", "lower"),
+        ("params", "quantity", "lower"),
+        ("macs", "quantity", "lower"),
+        ("nodes", "quantity", "lower"),
+        ("latency", "seconds", "lower"),
+    ],
+)
+def test_kinds(name: str, kind: str, better: str) -> None:
+    found = getattr(measures, name)
+    assert isinstance(found, Measure)
+    assert (found.name, found.kind, found.better) == (name, kind, better)
+    assert found.doc
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (0.94123, "ratio", "94.12%"),
+        (3_754_282, "bytes", "3.75 MB"),
+        (12, "bytes", "12 B"),
+        (0.00231, "seconds", "2.31 ms"),
+        (75, "seconds", "75 s"),
+        (48, "quantity", "48"),
+        (31.23456, "quantity", "31.235"),
+        (math.inf, "quantity", "inf"),
+    ],
+)
+def test_values_as_text(value: float, kind: Any, text: str) -> None:
+    assert format_value(value, kind) == text
+
+
+def test_halves_as_inputs() -> None:
+    half = Subject(graph("g (bfloat16[N,4] x) => (bfloat16[N,4] y) { y = Identity(x) }"))
+    assert next(half.outputs(data())).dtype == ml_dtypes.bfloat16
+    assert measures.accuracy(half, data=data(labels=[0, 1, 2, 0, 3])) == 1.0
