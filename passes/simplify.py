@@ -93,14 +93,20 @@ class _Sweep:
             return
         if node.op == "CastLike":
             node = self._to_cast(node)
+        key = _node_key(node) if is_deterministic(node) else None
+        if key is not None and self._merge(node, key):
+            return
         self._values.visit(node)
         known = self._values.known(node.outputs[0]) if node.outputs else None
         if known is not None and not self.graph.is_output(node.outputs[0]):
             self._make_constant(node.outputs[0], np.array(known, self.graph.dtype(node.outputs[0])))
             self.graph.remove(node)
             self.graph.record("fold constants")
-        elif not self.foldable.offer(node) and not self._merge(node):
-            self._fix_reshape(node)
+        elif not self._reuse_shape(node):
+            if key is not None:
+                self._nodes.setdefault(key, node)
+            if not self.foldable.offer(node):
+                self._fix_reshape(node)
 
     def fold(self) -> None:
         """Put constants in the place of the nodes that constants decide."""
@@ -158,17 +164,29 @@ class _Sweep:
         cast = {"to": onnx_type(dtype)}
         return self.graph.add("Cast", node.inputs[:1], cast, like=node, replaces=[node], output=node.outputs[0])
 
-    def _merge(self, node: gs.Node) -> bool:
+    def _merge(self, node: gs.Node, key: Hashable) -> bool:
         """Let the readers of a node read an equal one that came before."""
-        key = _node_key(node) if is_deterministic(node) else None
-        first = node if key is None else self._nodes.setdefault(key, node)
+        first = self._nodes.get(key)
+        if first is None:
+            return False
         pairs = [(old, new) for old, new in zip(node.outputs, first.outputs, strict=True) if old.name]
-        if first is node or not all(self.graph.replaceable(old, new) for old, new in pairs):
+        if not all(self.graph.replaceable(old, new) for old, new in pairs):
             return False
         for old, new in pairs:
             self.graph.replace(old, new)
         self.graph.remove(node)
         self.graph.record("merge equal nodes")
+        return True
+
+    def _reuse_shape(self, node: gs.Node) -> bool:
+        """Let the readers of a computed shape read one with the same entries that came before."""
+        first = self._values.equal(node.outputs[0]) if node.outputs else None
+        if first is None or not self.graph.replaceable(node.outputs[0], first):
+            return False
+        self.graph.replace(node.outputs[0], first)
+        self.graph.remove(node)
+        self.graph.record("merge equal shapes")
+        self.again = True
         return True
 
     def _fix_reshape(self, node: gs.Node) -> None:

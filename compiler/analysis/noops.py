@@ -14,12 +14,16 @@ _END = (1 << 31) - 1
 
 
 def passed_on(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | None:
-    """The input that the only output of a node always equals, or None.
+    """The input that the first output of a node always equals, or None, also where another output is read.
 
     `values` must have visited the nodes that compute the node's inputs.
     """
+    if node.domain not in (None, "", "ai.onnx"):
+        return None
+    if node.op in _NEUTRAL:
+        return _operand(graph, node, values) if graph.opset >= 7 else None
     rule = _RULES.get(node.op)
-    if rule is None or node.domain not in (None, "", "ai.onnx") or not rule(graph, node, values):
+    if rule is None or not rule(graph, node, values):
         return None
     others = [value for value in node.outputs[1:] if value.name]
     if any(graph.readers(value) or graph.is_output(value) for value in others):
@@ -66,7 +70,7 @@ def _flatten(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
 
 
 def _reshape(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
-    shape = graph.shape(node.inputs[0])
+    shape = values.shape(node.inputs[0])
     if graph.opset < 5:
         return False
     target = values.entries(node.inputs[1])
@@ -82,7 +86,7 @@ def _reshape(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
 
 
 def _expand(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
-    shape, target = graph.shape(node.inputs[0]), values.entries(node.inputs[1])
+    shape, target = values.shape(node.inputs[0]), values.entries(node.inputs[1])
     if shape is None or target is None or target.size > len(shape):
         return False
     behind = shape[len(shape) - target.size :]
@@ -122,13 +126,31 @@ def _slice(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
             return False
     if starts is None or ends is None or any(step != 1 for step in steps or ()):
         return False
-    shape = graph.shape(node.inputs[0])
+    shape = values.shape(node.inputs[0])
     for axis, start, end in zip(axes or range(len(starts)), starts, ends, strict=True):
         size = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
         if start != 0 or not (end >= _END or (isinstance(size, int) and end >= size)):
             return False
     return True
 
+
+def _operand(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | None:
+    """The operand that arithmetic with a constant full of ones (in a product) or zeros (in a sum) hands on."""
+    neutral, commutes = _NEUTRAL[node.op]
+    for value, other in (node.inputs, node.inputs[::-1])[: 1 + commutes]:
+        constant, shape = graph.array(other), values.shape(value)
+        if constant is None or shape is None or constant.size > _FEW or constant.ndim > len(shape):
+            continue
+        behind = shape[len(shape) - constant.ndim :]
+        fits = all(size in (1, have) for size, have in zip(constant.shape, behind, strict=True))
+        if fits and constant.dtype.kind != "O" and (constant == neutral).all():
+            return value
+    return None
+
+
+_NEUTRAL = {"Add": (0, True), "Div": (1, False), "Mul": (1, True), "Sub": (0, False)}
+_FEW = 1 << 16
+"""Constants with more numbers are not looked at."""
 
 _RULES: dict[str, Callable[[Graph, gs.Node, ShapeValues], bool]] = {
     "Identity": _always,

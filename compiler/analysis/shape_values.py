@@ -7,7 +7,7 @@ PyTorch and TensorFlow write `x.view(x.shape[0], 256)` as Shape, Gather, Unsquee
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class ShapeValues:
         self.graph = graph
         # By id, with the value itself: while it is held here, no other object gets its id.
         self._known: dict[int, tuple[gs.Tensor, Entries]] = {}
+        self._first: dict[Hashable, gs.Tensor] = {}
 
     def entries(self, value: gs.Tensor) -> Entries | None:
         """What is known of a value; None when it is no scalar or vector of integers, or nothing is known."""
@@ -59,6 +60,28 @@ class ShapeValues:
         if entries is not None and entries.ndim <= 1 and entries.size <= _LONGEST:
             self._known[id(node.outputs[0])] = (node.outputs[0], entries)
 
+    def equal(self, value: gs.Tensor) -> gs.Tensor | None:
+        """The first value visited that holds the same numbers as this one, whatever they are; None for itself."""
+        dtype = self.graph.dtype(value)
+        if id(value) not in self._known or dtype is None:
+            return None
+        entries = self._known[id(value)][1]
+        held = tuple(entries.reshape(-1).tolist())
+        if None in held:
+            return None
+        first = self._first.setdefault((dtype.name, entries.shape, held), value)
+        return None if first is value else first
+
+    def shape(self, value: gs.Tensor) -> list[int | str | None] | None:
+        """Dimensions of a value, by name only where the name is true.
+
+        Two dimensions of one name are equal. Of a graph's outputs that is no more than what its author declared.
+        """
+        shape = self.graph.shape(value)
+        if shape is None or not self.graph.is_output(value):
+            return shape
+        return [each if isinstance(each, int) else None for each in shape]
+
     def padded(self, value: gs.Tensor) -> Entries | None:
         """The entries of a vector, all None when only its length is known."""
         entries = self.entries(value)
@@ -85,7 +108,7 @@ def reshape_target(graph: Graph, node: gs.Node, values: ShapeValues) -> list[int
     """
     if node.op != "Reshape" or graph.opset < 5 or isinstance(node.inputs[1], gs.Constant):
         return None
-    known, shape = values.entries(node.inputs[1]), graph.shape(node.inputs[0])
+    known, shape = values.entries(node.inputs[1]), values.shape(node.inputs[0])
     entries: list[Any] = [] if known is None else known.tolist()
     if known is None or any(isinstance(each, int) and each <= 0 for each in entries):
         return None
@@ -99,7 +122,7 @@ def reshape_target(graph: Graph, node: gs.Node, values: ShapeValues) -> list[int
 
 
 def _shape(values: ShapeValues, node: gs.Node) -> Entries | None:
-    shape = values.graph.shape(node.inputs[0])
+    shape = values.shape(node.inputs[0])
     if shape is None:
         return None
     return np.array(shape, object)[node.attrs.get("start", 0) : node.attrs.get("end")]
@@ -118,8 +141,8 @@ def _cast(values: ShapeValues, node: gs.Node) -> Entries | None:
     entries = values.entries(node.inputs[0])
     if entries is None or node.attrs.get("to") not in _INTEGERS:
         return None
-    fits = all(abs(each) < 1 << 31 for each in entries.flat if isinstance(each, int))
-    return entries if fits else None
+    numbers = [each for each in entries.reshape(-1).tolist() if isinstance(each, int)]
+    return entries if all(abs(each) < 1 << 31 for each in numbers) else None
 
 
 def _gather(values: ShapeValues, node: gs.Node) -> Entries | None:

@@ -96,7 +96,7 @@ def message(graph: Graph, inline_below: int, *, known: bool = True) -> tuple[onn
     for node in graph.nodes:
         if known or node.domain not in (None, "", "ai.onnx"):
             proto.value_info.extend(
-                writing.value_info(value)
+                writing.inner_value_info(value)
                 for value in node.outputs
                 if value.name and id(value) not in outputs and value.dtype is not None
             )

@@ -8,6 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.writing import INVENTED
 
 if TYPE_CHECKING:
     from vggc.graph.graph import Graph
@@ -23,12 +24,37 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise fail(f"shape inference failed: {_first_line(error)}") from None
     infos = {each.name: each for each in (*inferred.value_info, *inferred.output)}
+    _forget_sizes_of_sequences(graph, infos)
     declared = {id(value) for value in graph.outputs}
     for node in graph.nodes:
         for value in node.outputs:
             info = infos.get(value.name)
             if info is not None and info.type.HasField("tensor_type"):
                 _take(value, info.type.tensor_type, declared=id(value) in declared)
+
+
+def _forget_sizes_of_sequences(graph: Graph, infos: dict[str, onnx.ValueInfoProto]) -> None:
+    """Drop the names that inference invents for the dimensions of a sequence's elements.
+
+    Each element may have its own size there, and all of them get one name: it is no dimension's name.
+    """
+    met: set[str] = set()
+    wrong: set[str] = set()
+    for node in graph.nodes:
+        for value in node.outputs:
+            info = infos.get(value.name)
+            if info is not None and info.type.HasField("sequence_type"):
+                wrong |= {name for name in _invented(info.type.sequence_type.elem_type.tensor_type) if name not in met}
+            elif info is not None:
+                met |= _invented(info.type.tensor_type)
+    for info in infos.values() if wrong else ():
+        for dimension in info.type.tensor_type.shape.dim:
+            if dimension.dim_param in wrong:
+                dimension.ClearField("dim_param")
+
+
+def _invented(inferred: onnx.TypeProto.Tensor) -> set[str]:
+    return {each.dim_param for each in inferred.shape.dim if each.dim_param.startswith(INVENTED)}
 
 
 def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool) -> None:
@@ -46,7 +72,9 @@ def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool
         else:
             symbol = dimension.dim_param
             # Inference invents names for what it does not know; the model's own names say more.
-            shape.append(known if known is not None and (not symbol or symbol.startswith("unk__")) else symbol or None)
+            if declared and symbol.startswith(INVENTED):
+                symbol = ""
+            shape.append(symbol or known)
     value.shape = shape
 
 

@@ -20,6 +20,9 @@ from vggc.graph.wire import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, hea
 PROTOBUF_LIMIT = (1 << 31) - 1
 """Bytes beyond which a protobuf message cannot be read: larger models need external data."""
 
+INVENTED = "unk__"
+"""How the names begin that ONNX's shape inference gives to dimensions it does not know."""
+
 _PAGE = 4096
 
 
@@ -121,6 +124,15 @@ def value_info(value: gs.Variable, *, shape: bool = True) -> onnx.ValueInfoProto
     if value.dtype is None:
         return onnx.ValueInfoProto(name=value.name)
     return onnx.helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape if shape else None)
+
+
+def inner_value_info(value: gs.Variable) -> onnx.ValueInfoProto:
+    """The same for a value that is neither input nor output: without the names that inference invented."""
+    info = value_info(value)
+    for dimension in info.type.tensor_type.shape.dim:
+        if dimension.dim_param.startswith(INVENTED):
+            dimension.ClearField("dim_param")
+    return info
 
 
 def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
