@@ -1,0 +1,21 @@
+"""Channel groups of a graph: which axes must shrink together, what that saves, and removing channels.
+
+    groups = channel_groups(graph)
+    for group in groups:
+        group.id, group.size, group.name
+        group.frozen                     # why nothing of it can go, or None
+        group.producers, group.consumers # Weighted nodes: whose outputs, and whose inputs, these channels are
+    keep = {3: group.best(scores, count)}
+    groups.cost({3: 16})                 # params, macs, bytes of the whole model with 16 atoms of group 3 left
+    masked = groups.masked(keep)         # a copy with the removed channels zero: what the sliced graph must equal
+    groups.slice(keep)                   # in place; returns which old channels the new ones are
+
+A group of `size` atoms, numbered from 0, is one set of channels in the simple case: the outputs of one convolution. A
+residual stream makes one group of all convolutions that write to it.
+"""
+
+from vggc.analysis.channels.cost import Cost, CostModel
+from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
+from vggc.analysis.channels.groups import Groups, channel_groups
+
+__all__ = ["Channels", "Cost", "CostModel", "Group", "Groups", "Keep", "Member", "Weighted", "channel_groups"]

@@ -1,0 +1,139 @@
+"""Operators that take their operands element by element: activations, arithmetic, normalisation by constants, Q/DQ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vggc.analysis.channels.axes import Axis
+from vggc.analysis.channels.sweep import Site, operator
+
+_WITH_AXIS_ATTRIBUTE = 7
+"""Before this opset, arithmetic broadcast by attributes instead of from the right."""
+
+
+@operator(
+    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu", "Cos", "Cosh"),
+    *("Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu"),
+    *("Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh"),
+    *("Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"),
+)
+def unary(site: Site) -> None:
+    """Each element by itself. An Identity leaves even split axes as they are."""
+    layout = site.layout(0)
+    if layout is not None:
+        site.set(layout if site.node.op in ("Identity", "Cast") else site.axes(0) or [])
+
+
+@operator("Clip", "CastLike")
+def by_scalars(site: Site) -> None:
+    """Each element by itself; the other inputs are single numbers or only types."""
+    axes = site.axes(0)
+    for index in range(1, len(site.node.inputs)):
+        if site.node.op == "Clip":
+            site.freeze_input(index)
+    if axes is not None:
+        site.set(axes)
+
+
+@operator("Dropout")
+def dropout(site: Site) -> None:
+    """Nothing at inference; in training the random numbers depend on the shape."""
+    training = site.numbers(2)
+    if site.has(2) and (training is None or bool(training)):
+        site.freeze_all("reaches {}, which may be training")
+        return
+    for output in range(len(site.node.outputs)):
+        site.set(site.axes(0) or [], output)
+
+
+@operator(
+    *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual"),
+    *("Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"),
+)
+def elementwise(site: Site) -> None:
+    """Operands of one shape, or broadcast to one: axes that meet shrink together, constants are cut."""
+    shapes = [site.shape(index) for index in range(len(site.node.inputs))]
+    if any(shape is None for shape in shapes):
+        site.freeze_all("reaches {}, whose operands have no known rank")
+        return
+    if site.opset < _WITH_AXIS_ATTRIBUTE and any(shape != shapes[0] for shape in shapes):
+        site.freeze_all("reaches {}, which broadcasts as operators did before opset 7")
+        return
+    site.set(broadcast(site, dict.fromkeys(range(len(shapes)), slice(None))))
+
+
+def broadcast(site: Site, operands: Mapping[int, slice]) -> list[Axis | None]:
+    """Unify the axes of operands as numpy would broadcast them, or of the part of their axes that a slice names.
+
+    An axis of size 1 meets nothing. Where an axis that can shrink meets one that cannot, it is frozen.
+    """
+    shapes = {index: (site.shape(index) or [])[part] for index, part in operands.items()}
+    axes = {index: (site.axes(index) or [])[part] for index, part in operands.items() if not site.is_static(index)}
+    starts = {index: part.start or 0 for index, part in operands.items()}
+    rank = max(len(shape) for shape in shapes.values())
+    result: list[Axis | None] = []
+    for back in range(rank, 0, -1):
+        here = [index for index, shape in shapes.items() if len(shape) >= back and shape[-back] != 1]
+        lying = [axis for index in here if index in axes and (axis := axes[index][-back]) is not None]
+        first = lying[0] if lying else None
+        for axis in lying[1:]:
+            site.unite(lying[0], axis)
+        for index in here:
+            if index not in axes:
+                site.cut(index, starts[index] + len(shapes[index]) - back, first)
+            elif first is not None and axes[index][-back] is None:
+                site.freeze(first, f"meets `{site.node.inputs[index].name}` at {{}}, which cannot shrink")
+        result.append(first)
+    return result
+
+
+@operator("BatchNormalization")
+def batch_norm(site: Site) -> None:
+    """Scale, shift, mean and variance of each channel."""
+    training = bool(site.node.attrs.get("training_mode", 0)) or any(value.name for value in site.node.outputs[1:])
+    if training or not site.node.attrs.get("spatial", 1):
+        site.freeze_all("reaches {}, which is in training mode")
+        return
+    _per_channel(site, range(1, 5))
+
+
+@operator("InstanceNormalization")
+def instance_norm(site: Site) -> None:
+    """Statistics of each channel of each sample over its other axes; scale and shift of each channel."""
+    axes = site.axes(0) or []
+    for axis in axes[2:]:
+        site.freeze(axis, "lies along an axis that {} normalises over")
+    _per_channel(site, range(1, 3))
+
+
+def _per_channel(site: Site, parameters: range) -> None:
+    axes = site.axes(0)
+    if axes is None or len(axes) < 2:
+        return
+    if not all(site.is_static(index) for index in parameters):
+        site.freeze_all("reaches {}, whose parameters are computed at run time")
+        return
+    for index in parameters:
+        site.cut(index, 0, axes[1])
+    site.set(axes)
+
+
+@operator("QuantizeLinear", "DequantizeLinear")
+def quantize(site: Site) -> None:
+    """One scale, or one for each position along `axis`."""
+    axes = site.axes(0)
+    scale = site.shape(1)
+    if axes is None or not any(axes):
+        return
+    if scale is None or not all(site.is_static(index) for index in (1, 2) if site.has(index)):
+        site.freeze_all("reaches {}, whose scale is computed at run time")
+        return
+    if site.node.attrs.get("block_size", 0):
+        site.freeze_all("reaches {}, which quantizes in blocks")
+        return
+    if scale not in ([], [1]):
+        at = int(site.node.attrs.get("axis", 1)) % len(axes)
+        for index in (1, 2):
+            if site.has(index):
+                site.cut(index, 0, axes[at])
+    site.set(axes)

@@ -1,0 +1,124 @@
+"""From what the operators said to channel groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
+# Importing the families registers their operators.
+from vggc.analysis.channels import broadcasting, reshaping, selecting, sliding, weighted  # noqa: F401
+from vggc.analysis.channels.axes import Axis
+from vggc.analysis.channels.cost import CostModel
+from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
+from vggc.analysis.channels.resolving import resolve
+from vggc.analysis.channels.sweep import OPERATORS, Weighing, sweep
+from vggc.graph import Graph
+
+
+class Groups:
+    """The channel groups of a graph, in the order in which its nodes make them; `groups[i].id == i`.
+
+    They belong to this graph object as it is now: after `slice`, or any other change, find them anew.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.swept = sweep(graph, OPERATORS)
+        self._resolved = resolve(self.swept)
+        self._channels: dict[int, tuple[Axis, Channels]] = {}
+        self.groups: tuple[Group, ...] = self._resolved.groups
+        self.weighted: tuple[Weighted, ...] = tuple(self._weighted(each) for each in self.swept.weighings)
+        self._attach()
+        self.cost = CostModel(self)
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> Group:
+        return self.groups[index]
+
+    @property
+    def prunable(self) -> list[Group]:
+        return [group for group in self.groups if group.frozen is None]
+
+    def channels(self, value: gs.Tensor, axis: int) -> Channels | None:
+        """What lies along an axis of a computed value; None where nothing can shrink."""
+        axes = self.swept.axes(value) or []
+        along = axes[axis] if axes else None
+        return None if along is None else self.of(along)
+
+    def of(self, axis: Axis) -> Channels:
+        """Groups and atoms of an axis that the sweep has found."""
+        found = self._channels.get(id(axis))
+        if found is None:
+            atoms = axis.atoms
+            # The axis is kept beside the result so that its id stays its own.
+            found = axis, Channels(self._resolved.group_of[atoms], self._resolved.atom_of[atoms])
+            self._channels[id(axis)] = found
+        return found[1]
+
+    def check(self, keep: Keep) -> None:
+        """Raise ValueError when some group cannot keep what it is asked to."""
+        for index, atoms in keep.items():
+            fault = self.groups[index].fault(atoms)
+            if fault:
+                raise ValueError(f"group {index} ({self.groups[index].name}): {fault}")
+
+    def masked(self, keep: Keep) -> Graph:
+        """A copy of the graph in which the removed channels are zero wherever a node sums over them."""
+        from vggc.analysis.channels.masking import masked
+
+        self.check(keep)
+        return masked(self, keep)
+
+    def slice(self, keep: Keep) -> dict[str, list[int]]:
+        """Remove, in place, all atoms that do not stay.
+
+        Returns for each weighted node that lost output channels, by name, the old numbers of those it still has.
+        Raises ValueError when a group cannot keep what it is asked to.
+        """
+        from vggc.analysis.channels.slicing import cut_channels
+
+        self.check(keep)
+        return cut_channels(self, keep)
+
+    def _weighted(self, found: Weighing) -> Weighted:
+        inputs = None if found.inputs is None else self.of(found.inputs)
+        outputs = None if found.outputs is None else self.of(found.outputs)
+        return Weighted(
+            found.node, found.data, found.axis, found.out_axis, found.weight, found.bias, found.weight_in,
+            found.weight_out, found.blocks, found.depthwise, inputs, outputs,
+        )  # fmt: skip
+
+    def _attach(self) -> None:
+        """Tell each group who makes it, who reads it, and what shrinks with it."""
+        for each in self.weighted:
+            for index in each.outputs.groups if each.outputs else ():
+                (self.groups[index].carriers if each.depthwise else self.groups[index].producers).append(each)
+            for index in each.inputs.groups if each.inputs and not each.depthwise else ():
+                self.groups[index].consumers.append(each)
+        for node in self.graph.nodes:
+            for value in node.outputs:
+                for axis, along in enumerate(self.swept.axes(value) or () if id(value) in self.swept.layouts else ()):
+                    if along is not None:
+                        self._member(Member(value, axis, self.of(along)))
+        for cut in self.swept.cuts.values():
+            for axis, along in cut.axes.items():
+                self._member(Member(cut.node.inputs[cut.input], axis, self.of(along), cut.node, cut.input))
+
+        for group in self.groups:
+            makers = group.producers or group.carriers
+            group.name = self.graph.label(makers[0].node) if makers else f"`{group.members[0].value.name}`"
+
+    def _member(self, member: Member) -> None:
+        for index in member.channels.groups:
+            self.groups[index].members.append(member)
+
+
+def channel_groups(graph: Graph) -> Groups:
+    """Find the channel groups of a graph whose nodes are in order (as after `load` and `tidy`)."""
+    return Groups(graph)

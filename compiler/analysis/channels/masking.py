@@ -1,0 +1,42 @@
+"""What a sliced graph must equal: the graph it came from with the removed channels masked.
+
+Masked means: wherever a node sums over channels (a convolution over its input channels, a matrix product over its inner
+axis, a sum), the removed ones enter it as zeros. Everything between two such nodes treats channels one by one, so what
+it makes of a removed channel does not matter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vggc.analysis.channels.group import Keep
+
+if TYPE_CHECKING:
+    from vggc.analysis.channels.groups import Groups
+    from vggc.graph import Graph
+
+
+def masked(groups: Groups, keep: Keep) -> Graph:
+    """See Groups.masked."""
+    graph = groups.graph.copy()
+    twins = {id(node): twin for node, twin in zip(groups.graph.nodes, graph.nodes, strict=True)}
+    for node, index, axis, along in groups.swept.contractions:
+        channels = groups.of(along)
+        kept = channels.kept(keep)
+        if len(kept) == len(channels):
+            continue
+        twin = twins[id(node)]
+        value = node.inputs[index]
+        rank = len(groups.swept.statics.shape(value) or ())
+        dtype = groups.graph.dtype(value)
+        if dtype is None:
+            raise ValueError(f"the type of `{value.name}` is not known: infer the graph's shapes first")
+        mask = np.zeros(len(channels), dtype)
+        mask[kept] = 1
+        shape = [len(channels) if each == axis else 1 for each in range(rank)]
+        product = graph.add("Mul", [twin.inputs[index], graph.constant(mask.reshape(shape), hint="mask")])
+        graph.set_input(twin, index, product.outputs[0])
+    graph.tidy()
+    return graph

@@ -1,0 +1,123 @@
+"""Atoms into groups: what is unified becomes one atom, what shares atoms or a constraint becomes one group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vggc.analysis.channels.axes import STAYS, Atoms, Axis, IntArray, components
+from vggc.analysis.channels.group import Group
+from vggc.analysis.channels.sweep import Sweep
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """The groups, and for each atom the sweep made its group and its number there; one more entry, -1, for STAYS."""
+
+    groups: tuple[Group, ...]
+    group_of: IntArray
+    atom_of: IntArray
+
+
+def resolve(swept: Sweep) -> Resolution:
+    """Number groups and atoms in the order in which the sweep met them."""
+    atoms = swept.atoms
+    label = atoms.representatives()
+    dimension_of = np.repeat(np.arange(len(atoms.sizes)), atoms.sizes)
+    constraints = [
+        (np.unique(axis.atoms[axis.atoms != STAYS]), axis, blocks, who) for axis, blocks, who in atoms.blocks
+    ]
+    # Dimensions belong to one group when they share an atom, or when one grouped convolution reads both.
+    one, other = [dimension_of], [dimension_of[label[:-1]]]
+    for met, *_ in constraints:
+        one.append(dimension_of[met[:1]].repeat(len(met)))
+        other.append(dimension_of[met])
+    family = components(len(atoms.sizes), np.concatenate(one), np.concatenate(other))
+    roots = np.unique(label[:-1])
+    group_of_root = np.unique(family[dimension_of[roots]], return_inverse=True)[1]
+    group_of = np.full(len(label), -1)
+    group_of[roots] = group_of_root
+    order = np.argsort(group_of_root, kind="stable")
+    counts = np.bincount(group_of_root) if len(roots) else np.zeros(0, np.int64)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    atom_of = np.full(len(label), -1)
+    atom_of[roots[order]] = np.arange(len(roots)) - np.repeat(starts[:-1], counts)
+    label[-1] = len(label) - 1
+    group_of, atom_of = group_of[label], atom_of[label]
+    builder = _Builder(atoms, group_of, atom_of, [int(each) for each in counts])
+    for _, axis, blocks, who in constraints:
+        builder.constrain(axis, blocks, who)
+    return Resolution(builder.groups(), group_of, atom_of)
+
+
+class _Builder:
+    def __init__(self, atoms: Atoms, group_of: IntArray, atom_of: IntArray, sizes: list[int]) -> None:
+        self.atoms = atoms
+        self.group_of = group_of
+        self.atom_of = atom_of
+        self.sizes = sizes
+        self.reasons: list[str | None] = [None] * len(sizes)
+        self.pinned = [np.zeros(size, bool) for size in sizes]
+        self.cells = [np.zeros(size, np.int64) for size in sizes]
+        self.covers: list[dict[bytes, IntArray]] = [{} for _ in sizes]
+        for axis, reason in atoms.frozen:
+            self.pin(axis, reason)
+        for axis in atoms.covers:
+            self.cover(axis)
+
+    def by_group(self, axis: Axis) -> list[tuple[int, IntArray]]:
+        """The atoms of an axis in each of its groups, in the order of their positions."""
+        if axis.dimension is not None:
+            group = int(self.group_of[axis.atoms[0]])
+            return [(group, self.atom_of[axis.atoms])]
+        groups, atoms = self.group_of[axis.atoms], self.atom_of[axis.atoms]
+        return [(int(each), atoms[groups == each]) for each in np.unique(groups[groups >= 0])]
+
+    def pin(self, axis: Axis, reason: str) -> None:
+        for group, atoms in self.by_group(axis):
+            self.pinned[group][atoms] = True
+            self.reasons[group] = self.reasons[group] or reason
+
+    def cover(self, axis: Axis) -> None:
+        if (axis.atoms == STAYS).any():
+            return
+        found = self.by_group(axis)
+        if len(found) == 1:
+            group, atoms = found[0]
+            distinct = np.unique(atoms)
+            if len(distinct) < self.sizes[group]:
+                self.covers[group].setdefault(distinct.tobytes(), distinct)
+
+    def constrain(self, axis: Axis, blocks: int, who: str) -> None:
+        """Split the cells of a group so that equal fractions of all cells are equal counts in all blocks."""
+        reason = f"reaches {who}, whose blocks of channels do not line up with others"
+        rows = self.atom_of[axis.atoms].reshape(blocks, -1)
+        if (rows == STAYS).any():
+            self.pin(axis, reason)
+            return
+        ((group, _),) = self.by_group(axis)
+        if (np.sort(rows, axis=1) == np.sort(rows[:1], axis=1)).all():
+            return
+        block = np.zeros(self.sizes[group], np.int64)
+        block[rows] = np.arange(1, blocks + 1)[:, None]
+        if not (block[rows] == np.arange(1, blocks + 1)[:, None]).all() or len(np.unique(rows)) != rows.size:
+            self.pin(axis, reason)
+            return
+        self.cells[group] = self.cells[group] * (blocks + 1) + block
+        self.cells[group] = np.unique(self.cells[group], return_inverse=True)[1]
+
+    def groups(self) -> tuple[Group, ...]:
+        """All groups, without their members."""
+        result = []
+        for index, size in enumerate(self.sizes):
+            cells = self.cells[index]
+            order = np.argsort(cells, kind="stable")
+            blocks = tuple(np.split(order, np.cumsum(np.bincount(cells))[:-1]))
+            pinned = np.flatnonzero(self.pinned[index])
+            frozen = self.reasons[index] if len(pinned) == size else None
+            group = Group(index, size, "", frozen, pinned, blocks, tuple(self.covers[index].values()))
+            if frozen is None and group.unit == size:
+                group.frozen = "has blocks of channels that cannot shrink in proportion"
+            result.append(group)
+        return tuple(result)
