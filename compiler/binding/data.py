@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vggc.binding.arguments import bind_arguments
+from vggc.binding.files import must_be_file, must_be_folder
 from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
 from vggc.bound import BoundData
 from vggc.data import Dataset, Loader
@@ -72,16 +73,8 @@ def _must_be_there(option: object, call: syntax.Call, folder: Path) -> None:
     """Raise CompileError when an option is the path of a file or folder that is not there."""
     if not isinstance(option, File | Folder):
         return
-    path = folder / option
-    wanted = "folder" if isinstance(option, Folder) else "file"
-    span = next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)
-    if not path.exists():
-        siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        close = nearest(path.name, siblings)
-        help = f"a similar {wanted} exists: `{path.with_name(close)}`" if close else "paths are relative to the recipe"
-        raise fail(f"there is no {wanted} `{path}`", span, help=help)
-    if path.is_dir() != isinstance(option, Folder):
-        raise fail(f"`{path}` is a {'file' if wanted == 'folder' else 'folder'}, not a {wanted}", span)
+    with at(next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)):
+        (must_be_folder if isinstance(option, Folder) else must_be_file)(folder / option)
 
 
 def _says(value: syntax.Value, text: str) -> bool:

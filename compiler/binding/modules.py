@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
@@ -14,32 +13,26 @@ from vggc.data import Loader
 from vggc.diagnostics import CompileError, fail
 from vggc.grammar.tree import KEYWORDS
 from vggc.measures import Measure
-from vggc.options import schema
+from vggc.options import defined_at, schema
 from vggc.rewrite import Pass
-
-_PREFIX = "_vggc_used_"
 
 
 def import_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own.
+    """Run a Python file as a module of its own. No byte code is left beside it.
 
-    Raises CompileError, which names the file and line, for whatever the file raises. No byte code is left beside it.
+    Raises CompileError, which names the file and line, for whatever the file raises.
     """
-    name = f"{_PREFIX}{path.stem}_{abs(hash(path.resolve())):x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise fail(f"`{path}` is no Python file", help="a Python file is named `NAME.py`")
-    module = importlib.util.module_from_spec(spec)
+    name = f"_vggc_used_{path.stem}_{abs(hash(path.resolve())):x}"
+    module = ModuleType(name)
+    module.__file__ = str(path.absolute())
     # Dataclasses and pickle look a class's module up by name while the file runs.
     sys.modules[name] = module
-    keep_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
+        # The path as the recipe gives it is the one that messages show.
+        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _raised(path, error) from error
-    finally:
-        sys.dont_write_bytecode = keep_bytecode
     return module
 
 
@@ -53,7 +46,7 @@ def definitions(module: ModuleType, path: Path) -> Iterator[tuple[str, str, Any]
         kind = next((word for type_, word in kinds if isinstance(value, type_)), None)
         if kind is None or value.function.__module__ != module.__name__:
             continue
-        place = (("defined", f"{path}:{value.function.__code__.co_firstlineno}"),)
+        place = defined_at(value.function)
         if not (value.name.isidentifier() and value.name[0].islower() and value.name.isascii()):
             message = f"no recipe can name the {kind} `{value.name}`"
             raise fail(message, facts=place, help="names begin with a small letter, and go on in letters, digits and _")
@@ -67,15 +60,14 @@ def definitions(module: ModuleType, path: Path) -> Iterator[tuple[str, str, Any]
 
 def _raised(path: Path, error: BaseException) -> CompileError:
     if isinstance(error, SyntaxError) and error.filename == str(path):
-        return fail(f"`{path}` is not valid Python: {error.msg}", facts=(("at", f"{path}:{error.lineno}"),))
+        help = "this is Python's own message"
+        return fail(f"`{path}` is not valid Python: {error.msg}", facts=(("at", f"{path}:{error.lineno}"),), help=help)
     if isinstance(error, OSError) and error.filename == str(path):
         return fail(f"`{path}` cannot be read: {error.strerror}")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if each.filename == str(path)]
+    own = [each for each in traceback.extract_tb(error.__traceback__) if each.filename == str(path)]
     facts = (("at", f"{path}:{own[-1].lineno}: {own[-1].line}"),) if own else ()
-    text = str(error)
-    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     help = ""
     if isinstance(error, ModuleNotFoundError):
-        help = f"install `{error.name}` in this environment; files beside the recipe are brought in with `use`"
+        help = f"install `{error.name}` for this Python; a file beside the recipe is brought in by its own `use`"
     return fail(f"importing `{path}` failed with {what}", facts=facts, help=help)

@@ -20,7 +20,7 @@ from vggc.values import Bytes, Interval, Names, Ratio, Seconds, Within
 TYPES: dict[str, Any] = {
     "int": int,
     "float": float,
-    "ratio": Annotated[Ratio, Within(-math.inf, math.inf)],
+    "ratio": Ratio,
     "bytes": Bytes,
     "seconds": Seconds,
     "string": str,
@@ -34,6 +34,7 @@ TYPES: dict[str, Any] = {
 """The words for types behind `param NAME:`. A word, list or mapping is checked where it is used."""
 
 _ARTICLES = {"word": "a word", "list": "a list", "mapping": "a mapping"}
+_NO_LIMITS = Within(-math.inf, math.inf)
 _LIMITED = ("int", "float", "ratio", "bytes", "seconds", "range")
 
 COMMAND_LINE = "command line"
@@ -171,7 +172,7 @@ def _limits(statement: syntax.Param, type_: str, scope: Scope) -> Within | None:
     if len(given.value.points) != 2:
         low, _, high = (spell(each) for each in given.value.points)
         raise fail("limits are two numbers", given.span, help=f"write `in {low}..{high}`")
-    unlimited: Any = float if type_ == "range" else TYPES[type_]
+    unlimited: Any = float if type_ == "range" else Annotated[TYPES[type_], _NO_LIMITS]
     low, high = (
         convert(Given(each, given.span), unlimited, f"a limit of `{statement.name.name}`")
         for each in given.value.points
@@ -185,7 +186,10 @@ def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Give
         if not isinstance(given.value, annotation):
             raise fail(f"{what} must be {_ARTICLES[type_]}, not {describe(given.value)}", given.span)
         return given
-    value = convert(given, Annotated[annotation, limits] if limits else annotation, what)
+    if limits or type_ == "ratio":
+        # A parameter may be any ratio; the option it is used for has limits of its own.
+        annotation = Annotated[annotation, limits or _NO_LIMITS]
+    value = convert(given, annotation, what)
     return given if type_ == "names" else replace(given, value=value)
 
 

@@ -122,6 +122,7 @@ class Scope:
     def add(self, declaration: Declaration, at: Span) -> None:
         """Make a name known. Raises CompileError at `at` when it has a meaning already."""
         name = declaration.name
+        self.later.pop(name, None)
         known = next((each for each in self.visible() if each.name == name), None)
         if known and known.meaning is declaration.meaning and not isinstance(known.meaning, Unknown):
             return

@@ -94,19 +94,24 @@ class Steps:
             return scope.registry.passes[call.name]
         if early := scope.too_early(call.name, call.name_span):
             raise early
-        known = [*scope.registry.passes, *scope.named("pass", "define")]
-        if scope.incomplete and not nearest(call.name, known):
-            # It may come from the file whose `use` failed, and that is reported.
-            raise Undetermined
-        raise fail(f"unknown pass `{call.name}`", call.name_span, help=self._help(call, known, scope))
+        raise self._unknown(call, scope)
 
-    def _help(self, call: syntax.Call, known: list[str], scope: Scope) -> str:
-        for kind, names in (("target", scope.registry.targets), ("data", scope.registry.loaders)):
-            if call.name in names:
-                return f"write `target {call.name}`" if kind == "target" else f"write `data NAME = {call.name}(...)`"
-        if call.name in scope.registry.measures:
-            return f"`{call.name}` is a measure: `require {call.name} ...`"
-        return spelling_help(call.name, known, "passes")
+    def _unknown(self, call: syntax.Call, scope: Scope) -> Exception:
+        """The error for a step that is neither a pass nor a define."""
+        registry = scope.registry
+        known = [*registry.passes, *scope.named("pass", "define")]
+        if call.name in registry.targets:
+            help = f"it is a target: write `target {call.name}`"
+        elif call.name in registry.loaders:
+            help = f"it is a loader: write `data NAME = {call.name}(...)`"
+        elif call.name in registry.measures:
+            help = f"it is a measure: write `require {call.name} ...`"
+        elif scope.incomplete and not nearest(call.name, known):
+            # It may come from the file whose `use` failed, and that is reported.
+            return Undetermined()
+        else:
+            help = spelling_help(call.name, known, "passes")
+        return fail(f"unknown pass `{call.name}`", call.name_span, help=help)
 
     def _expand(
         self, call: syntax.Call, definition: Definition, scope: Scope, via: tuple[Span, ...]

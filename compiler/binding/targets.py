@@ -30,8 +30,10 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) 
             found.error(problem.message, call.span, help=problem.help)
         elif name in taken:
             note = ("note", f"the first one stands at {taken[name].place}")
-            help = 'give one of them another name, such as name="model_2..."'
+            stem, dot, suffix = name.partition(".")
+            help = f'give one of them another name: name="{stem}_2{dot}{suffix}"'
             found.error(f"two targets write the file `{name}`", call.span, facts=(note,), help=help)
-        taken.setdefault(name, call.span)
+            break
     found.raise_errors()
+    taken |= dict.fromkeys(target.files(options), call.span)
     return BoundTarget(target, options, call.span)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vggc.binding.files import must_be_file
 from vggc.binding.modules import definitions, import_file
 from vggc.binding.scope import Declaration, Scope
 from vggc.binding.steps import define
-from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest
+from vggc.diagnostics import CompileError, Diagnostics, at, fail
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.grammar.reading import read_recipe
@@ -71,7 +72,8 @@ class Uses:
         key = path.resolve()
         if key in self.open:
             circle = " -> ".join(each.name for each in [*self.open[self.open.index(key) :], key])
-            raise fail("recipes use each other in a circle", facts=(("circle", circle),))
+            help = "move what both need into a third recipe"
+            raise fail("recipes use each other in a circle", facts=(("circle", circle),), help=help)
         if key not in self.libraries:
             self.libraries[key] = Library(incomplete=True)
             self.libraries[key] = _python(path) if path.suffix == ".py" else self._recipe(path, scope)
@@ -120,14 +122,9 @@ def _python(path: Path) -> Library:
 
 def _check_path(path: Path) -> None:
     if path.suffix not in (".opt", ".py"):
-        raise fail(f"`use` takes a recipe (`.opt`) or a Python file (`.py`), not `{path.name}`")
-    if path.is_dir():
-        raise fail(f"`{path}` is a folder")
-    if not path.exists():
-        siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        close = nearest(path.name, siblings)
-        help = f"a similar file exists: `{path.with_name(close)}`" if close else "paths are relative to the recipe"
-        raise fail(f"there is no file `{path}`", help=help)
+        help = "name a recipe, `NAME.opt`, or a Python file, `NAME.py`"
+        raise fail(f"`use` cannot bring in `{path.name}`", help=help)
+    must_be_file(path)
 
 
 def _head(statement: syntax.Statement) -> Span:

@@ -2,7 +2,7 @@
 
 from vggc.options.convert import at_use, convert
 from vggc.options.given import UNITS, Content, Given, Origin, Reference, Word, describe, spell
-from vggc.options.schema import Option, Schema, option_docs, schema
+from vggc.options.schema import Option, Schema, defined_at, option_docs, schema
 from vggc.options.wording import wanted
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Word",
     "at_use",
     "convert",
+    "defined_at",
     "describe",
     "option_docs",
     "schema",

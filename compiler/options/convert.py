@@ -73,7 +73,10 @@ class _Conversion:
             except (_Mismatch, CompileError):
                 return ""
             return f"write it in brackets: [{spell(given)}]"
-        return advice(annotation, given.value)
+        help = advice(annotation, given.value)
+        if isinstance(given.value, Word) and "quotes" not in help:
+            return f"no parameter is called `{given.value.name}`{help and '; write a value, '}{help}"
+        return help
 
     def _as(self, given: Given, annotation: Any, what: str, limits: Within | None) -> Any:
         origin, arguments = get_origin(annotation), get_args(annotation)

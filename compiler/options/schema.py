@@ -55,13 +55,14 @@ def schema(function: Callable[..., Any], *, machine: int = 1) -> Schema:
     """
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) < machine or any(each.kind is each.KEYWORD_ONLY for each in parameters[:machine]):
-        raise _unfit(function, f"its first {machine} parameter(s) must be there for vggc to fill")
+        help = "it is the graph of a pass, the folder of a loader, the subject of a measure, the lowering of a target"
+        raise _unfit(function, "its first parameter, which vggc fills, is missing", help)
     hints = _hints(function)
     docs = option_docs(inspect.getdoc(function) or "")
     options = []
     for each in parameters[machine:]:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
-            raise _unfit(function, f"its parameter `{each}` has no name that a recipe could give")
+            raise _unfit(function, f"a recipe cannot name its parameter `{each}`", "give it a name and a type")
         if each.name not in hints:
             raise _unfit(function, f"its option `{each.name}` has no type", help=f"write `{each.name}: int`, say")
         if not writable(hints[each.name]):
@@ -99,9 +100,14 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _unfit(function: Callable[..., Any], problem: str, help: str = "") -> CompileError:
-    code = inspect.unwrap(function).__code__
-    place = ("defined", f"{code.co_filename}:{code.co_firstlineno}")
-    return fail(f"`{function.__name__}` cannot be used in a recipe: {problem}", facts=(place,), help=help)
+    message = f"`{function.__name__}` cannot be used in a recipe: {problem}"
+    return fail(message, facts=defined_at(function), help=help)
+
+
+def defined_at(function: Callable[..., Any]) -> tuple[tuple[str, str], ...]:
+    """The fact, for a diagnostic, where a function is defined; none when Python does not know."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return () if code is None else (("defined", f"{code.co_filename}:{code.co_firstlineno}"),)
 
 
 def writable(annotation: Any) -> bool:

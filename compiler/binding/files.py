@@ -1,0 +1,40 @@
+"""The files and folders that a recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vggc.diagnostics import fail, nearest
+
+
+def must_be_file(path: Path) -> None:
+    """Raise CompileError unless there is a file at `path`."""
+    _must_be(path, "file")
+
+
+def must_be_folder(path: Path) -> None:
+    """Raise CompileError unless there is a folder at `path`."""
+    _must_be(path, "folder")
+
+
+def _must_be(path: Path, wanted: str) -> None:
+    try:
+        there, folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise fail(
+            f"`{path}` cannot be looked up: {error.strerror}", help="give a shorter path, or one you may read"
+        ) from None
+    if not there:
+        raise fail(f"there is no {wanted} `{path}`", help=_help(path))
+    if folder and wanted == "file":
+        raise fail(f"`{path}` is a folder, not a file", help="name a file in it")
+    if not folder and wanted == "folder":
+        raise fail(f"`{path}` is a file, not a folder", help=f"name the folder: `{path.parent}`")
+
+
+def _help(path: Path) -> str:
+    try:
+        close = nearest(path.name, (each.name for each in path.parent.iterdir()))
+    except OSError:
+        return f"there is no folder `{path.parent}`; paths are relative to the recipe"
+    return f"a similar name exists: `{path.with_name(close)}`" if close else "paths are relative to the recipe"
