@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vggc.report.record import Report, StepRecord, human_bytes, human_count
+from vggc.report.record import Decline, Report, StepRecord, human_bytes, human_count
+
+_NAME = re.compile("`[^`]*`")
+"""Reasons that differ only in the names they mention are one reason."""
 
 
 def summary(report: Report, folder: Path) -> RenderableType:
@@ -88,14 +92,14 @@ def _artifacts(report: Report, folder: Path) -> Table:
 
 def declines(step: StepRecord, limit: int = 8) -> list[str]:
     """The reasons why a step left things alone, the most frequent first, one line each."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Decline]] = {}
     for each in step.declined:
-        reasons.setdefault(each.reason, []).append(each.what)
-    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
+        reasons.setdefault(_NAME.sub("`...`", each.reason), []).append(each)
+    ordered = sorted(reasons.values(), key=lambda found: -len(found))
     lines = []
-    for reason, names in ordered[:limit]:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        lines.append(f"{step.name}: {names[0]}{more}: {reason}")
+    for found in ordered[:limit]:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        lines.append(f"{step.name}: {found[0].what}{more}: {found[0].reason}")
     if len(ordered) > limit:
         lines.append(f"{step.name}: {len(ordered) - limit} more reasons in report.json")
     return lines
