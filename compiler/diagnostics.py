@@ -127,10 +127,17 @@ def spelling_help(name: str, known: Iterable[str], what: str = "allowed") -> str
     return f"{what}: {', '.join(f'`{each}`' for each in known)}" if known else ""
 
 
+def _printable(text: str) -> str:
+    """The text with U+FFFD for control characters, so that no recipe or model can move the cursor."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\t\n" else "\ufffd" for each in text)
+
+
 def _excerpt(line: str, column: int) -> tuple[str, int]:
     """What a terminal can show of a source line, and where the column (from 0) stands in it.
 
-    Control characters but tabs become U+FFFD, so that no recipe can move the cursor; a long line is cut on both sides.
+    A long line is cut on both sides.
     """
     line = line.rstrip("\r")
     start, before, after = 0, "", ""
@@ -138,8 +145,7 @@ def _excerpt(line: str, column: int) -> tuple[str, int]:
         start = max(0, column - _WIDEST_LINE // 2)
         before, after = "…" if start else "", "…" if start + _WIDEST_LINE < len(line) else ""
     cut = line[start : start + _WIDEST_LINE]
-    shown = "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in cut)
-    return before + shown + after, column - start + len(before)
+    return before + _printable(cut) + after, column - start + len(before)
 
 
 def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
@@ -148,7 +154,7 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     def paint(style: str, text: str) -> str:
         return f"{_STYLE[style]}{text}{_RESET}" if color else text
 
-    lines = [f"{paint(diagnostic.severity, diagnostic.severity)}: {diagnostic.message}"]
+    lines = [f"{paint(diagnostic.severity, diagnostic.severity)}: {_printable(diagnostic.message)}"]
     margin = ""
     span = diagnostic.span
     if span is not None:
@@ -167,7 +173,7 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
             f"{margin} {bar} {indent}{paint(diagnostic.severity, '^' * width)}{doing}",
         ]
     for label, text in diagnostic.facts:
-        lines.append(f"{margin} {paint('rule', '=')} {label}: {text}")
+        lines.append(f"{margin} {paint('rule', '=')} {label}: {_printable(text)}")
     if diagnostic.help:
-        lines.append(f"{paint('help', 'help')}: {diagnostic.help}")
+        lines.append(f"{paint('help', 'help')}: {_printable(diagnostic.help)}")
     return "\n".join(lines)

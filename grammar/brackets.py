@@ -24,6 +24,9 @@ MOST_PROBLEMS = 1000
 
 # Strings and comments hide brackets; a string ends with its line whether it is closed or not.
 _PIECE = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"?|#[^\n]*|\n|[()\[\]{}]|[^"#\n()\[\]{}]+')
+# White space of the language; any other is an unknown character.
+_BLANK = " \t\r"
+
 # No value holds two words in a row, so such a line opens a statement even where a bracket is still open.
 _SURELY_A_STATEMENT = re.compile(
     r"[ \t]*(?:(?:param|data|use|rule|define|when|require|target)[ \t]+(?!(?:and|or|of|in)\b)[A-Za-z\"]"
@@ -185,8 +188,8 @@ def _pieces(text: str) -> list[Piece]:
         written = match[0]
         if written[0] in '"\n()[]{}':
             pieces.append(Piece(written[0], match.start(), match.end()))
-        elif written[0] != "#" and (trimmed := written.strip()):
-            start = match.end() - len(written.lstrip())
+        elif written[0] != "#" and (trimmed := written.strip(_BLANK)):
+            start = match.end() - len(written.lstrip(_BLANK))
             pieces.append(Piece("t", start, start + len(trimmed)))
     return pieces
 

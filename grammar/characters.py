@@ -82,7 +82,10 @@ def _diagnose_point(situation: Situation) -> Diagnostic:
     elif follows_digit:
         message, help = "a number does not end with a point", "write a digit after it, such as `5.0`, or leave it out"
     elif re.search(r"[A-Za-z_]\w*\Z", before) and situation.last.end == situation.offset:
-        help = f'a name of the model stands in double quotes: `"{situation.last.text}{_dotted(after)}"`'
+        name = situation.last.text + _dotted(after)
+        help = f"write `{name.replace('.', '_')}`"
+        if situation.inside and situation.head != "define":
+            help = f'a name of the model stands in double quotes: `"{name}"`'
         message = "a name has no dots"
     elif digits := re.match(r"\.\d+", after):
         message, help = "a number starts with a digit", f"write `0{digits[0]}`"

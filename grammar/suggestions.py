@@ -70,6 +70,10 @@ def quoted_path(situation: Situation, words: dict[str, str]) -> str:
     return f'write `use "{path}"`'
 
 
+def unquoted(situation: Situation, words: dict[str, str]) -> str:
+    return "write `{}`".format(situation.found.strip('"'))
+
+
 def action(situation: Situation, words: dict[str, str]) -> str:
     return f"write `else {situation.found}`"
 
@@ -84,6 +88,8 @@ def in_parentheses(situation: Situation, words: dict[str, str]) -> str:
 
 def unit(situation: Situation, words: dict[str, str]) -> str | None:
     close = situation.found if situation.found in UNITS else nearest(situation.found, UNITS)
+    if close and len(situation.found) < len(close):
+        return None
     return f"write `{words['number']}{close}`" if close else None
 
 

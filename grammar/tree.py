@@ -247,11 +247,16 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
 
 
 def unknown_unit(unit: str, digits: str, span: Span) -> tuple[str, Span, str]:
-    """Message, place and help for a unit the language does not have."""
-    if re.fullmatch(r"x[0-9x]+", unit):
-        help = f"a shape is a list: [{', '.join(f'{digits}{unit}'.split('x'))}]"
+    """Message, place and help for what stands behind a number and is no unit of the language."""
+    message = f"unknown unit `{unit}`"
+    if re.fullmatch(r"_[0-9_]*", unit):
+        message, help = "a number has no `_`", f"write `{digits}{unit.replace('_', '')}`"
+    elif digits == "0" and re.fullmatch(r"[xX][0-9a-fA-F]+", unit):
+        message, help = "numbers are decimal", f"write `{int(unit[1:], 16)}`"
+    elif re.fullmatch(r"x[0-9x]+", unit):
+        help = f"a shape is a list: `[{', '.join(f'{digits}{unit}'.split('x'))}]`"
     elif close := nearest(unit, UNITS):
         help = f"a similar unit exists: `{digits}{close}`"
     else:
         help = f"units: {', '.join(f'`{each}`' for each in UNITS)}"
-    return f"unknown unit `{unit}`", span, help
+    return message, span, help
