@@ -8,7 +8,8 @@
 
 Nodes that constants alone decide are computed (all of them in one onnxruntime session), nodes that hand on their input
 are taken out, equal nodes become one, and nodes that nothing needs are dropped. One sweep over the graph in
-topological order does all of this; another follows only while computed constants may show more.
+topological order does all of this; another follows only while computed constants may show more. Of what is left of
+shape computations and data movement, onnxsim fuses consecutive Slices, Concats and Reshapes.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.analysis.constants import Foldable, evaluate, is_deterministic
 from vggc.analysis.noops import passed_on
+from vggc.analysis.remnants import simplify_remnants
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.graph import Graph, StoredWeights
 from vggc.graph.writing import onnx_type
@@ -46,12 +49,26 @@ def simplify(graph: Graph, largest: Bytes = _LARGEST) -> None:
         largest: a computed constant beyond this size stays computed at run time, unless it is no larger than the
             constants it is made from
     """
-    sweep = _sweep(graph, int(largest))
+    too_large = _sweep_all(graph, int(largest))
+    while saved := simplify_remnants(graph, lambda part: _improve(part, int(largest))):
+        graph.record("simplify with onnxsim", saved)
+        too_large = _sweep_all(graph, int(largest))
+    for node, size in too_large:
+        graph.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
+
+
+def _improve(part: Graph, largest: int) -> None:
+    _sweep_all(part, largest)
+    part.tidy()
+
+
+def _sweep_all(graph: Graph, largest: int) -> list[tuple[gs.Node, int]]:
+    """Sweep until nothing changes. Returns what was too large to fold, and the bytes it would take."""
+    sweep = _sweep(graph, largest)
     while sweep.again:
         graph.tidy()
-        sweep = _sweep(graph, int(largest))
-    for node, size in sweep.foldable.too_large:
-        graph.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
+        sweep = _sweep(graph, largest)
+    return sweep.foldable.too_large
 
 
 def _sweep(graph: Graph, largest: int) -> _Sweep:
@@ -89,7 +106,7 @@ class _Sweep:
 
     def visit(self, node: gs.Node) -> None:
         self._share_constants(node)
-        if self._remove(node):
+        if self._remove(node) or self._choose_branch(node):
             return
         if node.op == "CastLike":
             node = self._to_cast(node)
@@ -153,6 +170,16 @@ class _Sweep:
         self.graph.record(f"remove {node.op}")
         # What computed its shape or its type may now be unread.
         self.again |= len(node.inputs) > 1
+        return True
+
+    def _choose_branch(self, node: gs.Node) -> bool:
+        """Replace an If whose condition is constant by the branch it takes."""
+        condition = self.graph.array(node.inputs[0]) if node.op == "If" and is_standard(node) else None
+        if condition is None or condition.size != 1:
+            return False
+        self.graph.inline(node, node.attrs["then_branch" if condition.reshape(-1)[0] else "else_branch"])
+        self.graph.record("choose branch of If")
+        self.again = True
         return True
 
     def _to_cast(self, node: gs.Node) -> gs.Node:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.parts import part
 from vggc.diagnostics import CompileError
 from vggc.graph import Array, Graph
 from vggc.graph.weights import stored_bytes
@@ -104,42 +105,16 @@ def evaluate(graph: Graph, nodes: Sequence[gs.Node], wanted: Iterable[gs.Tensor]
     if not wanted:
         return {}
     try:
-        return _run(graph, nodes, wanted)
+        return _run(graph, nodes, wanted, {})
     except CompileError:
         return _run_each(graph, nodes, wanted)
 
 
 def _run(
-    graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor], known: dict[int, Array] | None = None
+    graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor], known: dict[int, Array]
 ) -> dict[int, Array]:
-    found = Session(_part(graph, nodes, wanted, known or {}), threads=1).run({})
+    found = Session(part(graph, nodes, wanted, known), threads=1).run({})
     return {id(value): found[value.name] for value in wanted}
-
-
-def _part(graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor], known: dict[int, Array]) -> Graph:
-    """A graph of copies of some nodes, so that the links of the nodes themselves stay as they are."""
-    twins: dict[int, gs.Tensor] = {}
-
-    def twin(value: gs.Tensor) -> gs.Tensor:
-        if id(value) not in twins:
-            if isinstance(value, gs.Constant):
-                twins[id(value)] = gs.Constant(value.name, value._values)
-            elif id(value) in known:
-                twins[id(value)] = gs.Constant(value.name, known[id(value)])
-            else:
-                twins[id(value)] = gs.Variable(value.name, value.dtype, value.shape)
-        return twins[id(value)]
-
-    copies = []
-    for node in nodes:
-        inputs, outputs = [twin(value) for value in node.inputs], [twin(value) for value in node.outputs]
-        copies.append(gs.Node(node.op, node.name, node.attrs, inputs, outputs, node.domain))
-        copies[-1].kept = getattr(node, "kept", {})
-    part = Graph(
-        nodes=copies, outputs=[twin(value) for value in wanted], opset=graph.opset, ir_version=graph.ir_version
-    )
-    part.model.opset_import.extend(graph.model.opset_import)
-    return part
 
 
 def _run_each(graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor]) -> dict[int, Array]:

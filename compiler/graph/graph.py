@@ -153,7 +153,7 @@ class Graph(gs.Graph):
             nodes: set[int] = set()
             results: set[int] = set()
             for node in self.nodes:
-                for body in node.subgraphs(recursive=True):
+                for body in node.subgraphs(recursive=True) if id(node) not in self._removed else ():
                     nodes |= {id(each) for each in body.nodes}
                     results |= {id(each) for each in body.outputs}
             self._inside = (nodes, results)
@@ -279,6 +279,23 @@ class Graph(gs.Graph):
             list.__setitem__(producer.outputs, index, gs.Variable(self.fresh_name(value.name)))
             list.append(producer.outputs[index].inputs, producer)
             list.clear(value.inputs)
+
+    def inline(self, node: gs.Node, body: gs.Graph) -> None:
+        """Put the nodes of one of a node's bodies in its place: an If whose condition is known needs only one."""
+        inside = {id(each) for each in body.nodes}
+        for deeper in body.subgraphs(recursive=True):
+            inside |= {id(each) for each in deeper.nodes}
+        self.remove(node)
+        self._inside = None
+        for each in body.nodes:
+            each.name = self.fresh_name(each.name) if each.name else ""
+            own = [value for value in each.inputs if isinstance(value, gs.Constant)]
+            for value in (*each.outputs, *(value for value in own if inside >= {id(user) for user in value.outputs})):
+                # Other bodies may use the same names for values of their own.
+                value.name = self.fresh_name(value.name) if value.name else ""
+            self.nodes.append(each)
+        for old, new in zip(node.outputs, body.outputs, strict=True):
+            self.replace(old, new)
 
     def record(self, what: str, times: int = 1) -> None:
         """Count a change for the report."""
