@@ -1,7 +1,8 @@
 """The graph being rewritten: onnx-graphsurgeon's, with what it loses kept and weights left on disk."""
 
+from vggc.graph.editing import ChangeLog
 from vggc.graph.exporting import Exported
-from vggc.graph.graph import ChangeLog, Graph
+from vggc.graph.graph import Graph
 from vggc.graph.weights import Array, StoredWeights
 from vggc.graph.writing import Written
 
