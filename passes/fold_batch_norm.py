@@ -16,17 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import (
-    Affine,
-    Channels,
-    Vector,
-    batch_norm,
-    elementwise,
-    is_float,
-    is_standard,
-    rescaled,
-    rounded,
-)
+from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise, is_standard
+from vggc.analysis.linear import output_channels, rescaled, rounded, weight_of
 from vggc.graph import Array, Graph
 from vggc.rewrite import Declined, whole_graph
 
@@ -96,35 +87,8 @@ def _start(graph: Graph, head: gs.Node) -> _Chain:
         rank = graph.rank(head.inputs[0]) or graph.rank(head.outputs[0])
         channels = Channels(len(affine.scale), rank, 1 - rank if rank is not None else None)
     else:
-        shape = _weight(graph, head).shape
-        if head.op == "Conv":
-            channels = Channels(shape[0], len(shape), 1 - len(shape))
-        elif head.op == "ConvTranspose":
-            channels = Channels(shape[1] * head.attrs.get("group", 1), len(shape), 1 - len(shape))
-        elif head.op == "Gemm":
-            channels = Channels(shape[0 if head.attrs.get("transB", 0) else 1], 2, -1)
-        else:
-            channels = Channels(shape[1], graph.rank(head.inputs[0]), -1)
+        channels = output_channels(graph, head)
     return _Chain(head, channels, Affine.identity(channels.count))
-
-
-def _weight(graph: Graph, head: gs.Node) -> gs.Constant:
-    """The constant weight of a linear operator. Raises Declined when it has none that can be rescaled."""
-    label = graph.label(head)
-    for value, what in zip(head.inputs[1:3], ("weight", "bias"), strict=False):
-        if not isinstance(value, gs.Constant) and value.name:
-            maker = graph.producer(value)
-            by = f"by {graph.label(maker)}" if maker else "only at run time"
-            raise Declined(f"the {what} of {label} is computed {by}")
-    weight = head.inputs[1]
-    dtype = graph.dtype(weight)
-    if dtype is None or not is_float(dtype) or 0 in weight.shape:
-        raise Declined(f"the weight of {label} is not a floating-point constant")
-    if head.op == "MatMul" and len(weight.shape) != 2:
-        raise Declined(f"the weight of {label} is no matrix")
-    if head.op == "Gemm" and graph.opset < 7:
-        raise Declined(f"{label} is older than opset 7, where the bias of a Gemm broadcasts by an attribute")
-    return weight
 
 
 def _affine(graph: Graph, node: gs.Node, value: gs.Tensor, chain: _Chain) -> Affine | None:
@@ -208,7 +172,7 @@ _FOLDS: dict[str, Callable[[Graph, _Chain], None]] = {
 
 def _scaled(graph: Graph, chain: _Chain, axis: int, group: int = 1) -> gs.Constant:
     """The weight times the chain's scale: a new constant, since others may read the old one."""
-    weight = _weight(graph, chain.head)
+    weight = weight_of(graph, chain.head)
     if not chain.affine.scales:
         return weight
     array = rescaled(_numbers(graph, weight), chain.affine.scale, axis, group)

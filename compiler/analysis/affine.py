@@ -16,7 +16,6 @@ from vggc.graph import Array, Graph
 
 Vector = NDArray[np.float64]
 
-_CHUNK = 1 << 22
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 _DEFAULT_EPSILON = float(np.float32(1e-5))
 
@@ -138,41 +137,3 @@ def _per_channel(array: Array, channels: Channels) -> Vector | None:
     if any(each != 1 for each in shape) or along not in (1, channels.count):
         return None
     return np.broadcast_to(np.asarray(array, np.float64).reshape(-1), (channels.count,))
-
-
-def rescaled(weights: Array, scale: Vector, axis: int, group: int = 1) -> Array | None:
-    """Weights multiplied per output channel, computed in float64 and rounded once.
-
-    The output channels are axis `axis`; with `group`, axis 0 holds the groups one behind another and `scale` runs
-    over (group, channel in group), as in a ConvTranspose. None where the weights' own type cannot hold the result.
-    """
-    grouped = weights.reshape(group, weights.shape[0] // group, *weights.shape[1:])
-    factors = scale.reshape(group, *(-1 if at == axis else 1 for at in range(weights.ndim)))
-    out = np.empty(grouped.shape, weights.dtype)
-    error = total = 0.0
-    # Pieces of bounded size: a float64 copy of a large weight would cost twice its size again.
-    step = max(1, _CHUNK * grouped.shape[1] // max(1, weights.size // group))
-    with np.errstate(all="ignore"):
-        for each in range(group):
-            for start in range(0, grouped.shape[1], step):
-                part = slice(start, start + step)
-                factor = factors[each] if axis else factors[each, part]
-                exact = grouped[each, part].astype(np.float64) * factor
-                out[each, part] = exact.astype(weights.dtype)
-                error += float(np.square(out[each, part].astype(np.float64) - exact).sum())
-                total += float(np.square(exact).sum())
-    # NaN and infinity fail the comparison, and so do weights so small that the type keeps few of their digits.
-    return out.reshape(weights.shape) if error <= (2 * unit_roundoff(weights.dtype)) ** 2 * total else None
-
-
-def rounded(values: Vector, dtype: np.dtype[Any]) -> Array | None:
-    """Float64 numbers in another type, or None where they do not fit."""
-    with np.errstate(all="ignore"):
-        out = values.astype(dtype)
-    return out if np.isfinite(out.astype(np.float64)).all() else None
-
-
-def unit_roundoff(dtype: np.dtype[Any]) -> float:
-    """The largest relative error of rounding to a type, subnormal numbers aside."""
-    bits = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}[dtype.name]
-    return float(2.0**-bits)
