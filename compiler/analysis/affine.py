@@ -5,6 +5,7 @@ An inference batch norm is one, and so are Mul, Div, Add and Sub by a constant s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -95,6 +96,9 @@ def _is_training(graph: Graph, node: gs.Node) -> bool:
     return bool(node.attrs.get("training_mode", 0)) or any(value.name for value in node.outputs[1:])
 
 
+_ELEMENTWISE = frozenset({"Mul", "Div", "Add", "Sub", "Sum"})
+
+
 def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channels) -> Affine | None:
     """What a Mul, Div, Add, Sub or Sum of `value` and a constant does to each of its channels.
 
@@ -102,10 +106,14 @@ def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channel
     than `value`.
     """
     # Before opset 7 these operators broadcast by an attribute instead of from the right.
-    if len(node.inputs) != 2 or not is_standard(node) or graph.opset < 7:
+    if node.op not in _ELEMENTWISE or len(node.inputs) != 2 or not is_standard(node) or graph.opset < 7:
         return None
     first = node.inputs[0] is value
-    array = graph.array(node.inputs[1] if first else node.inputs[0])
+    other = node.inputs[1] if first else node.inputs[0]
+    # A constant as large as an image is no scale: it stays on disk.
+    if other.shape is None or math.prod(each for each in other.shape if isinstance(each, int)) > channels.count:
+        return None
+    array = graph.array(other)
     if array is None or not is_float(array.dtype):
         return None
     constant = _per_channel(array, channels)
