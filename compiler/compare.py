@@ -256,7 +256,8 @@ def _values(graph: Graph, names: Sequence[str], feed: Feeds) -> dict[str, Any]:
     """The named values of a graph: constants as they stand, the others from a run."""
     computed = _variables(graph)
     wanted = [name for name in names if name in computed]
-    found = {value.name: graph.array(value) for value in graph.constants() if value.name in set(names)}
+    asked = set(names)
+    found = {value.name: graph.array(value) for value in graph.constants() if value.name in asked}
     if wanted:
         session = Session(graph, wanted)
         found.update(session.run(_taken(feed, session)))

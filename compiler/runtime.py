@@ -118,6 +118,8 @@ class Session:
             # onnxruntime wants the file it is told of to be there, but reads what is given here instead. Should it
             # ever read the file, that fails, for the file is empty.
             (folder / "none").touch()
+            # Packing weights for speed is a copy, too.
+            options.add_session_config_entry("session.disable_prepacking", "1")
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
             for name, value in separate.items():
                 options.add_initializer(name, value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
@@ -15,8 +17,7 @@ Shape = tuple[int | None, ...] | None
 Shapes = Callable[[gs.Tensor], Shape]
 
 
-@dataclass(frozen=True)
-class NodeCost:
+class NodeCost(NamedTuple):
     """One node. `macs` is None when a shape it depends on is unknown; shared weights count at each of their nodes."""
 
     label: str
@@ -53,10 +54,11 @@ def costs(graph: Graph) -> Costs:
     held: dict[int, tuple[int, int]] = {}
     for node in graph.nodes:
         own = weights(node)
+        params = size = 0
         for value, found in own.items():
             held[value] = max(held.get(value, found), found)
+            params, size = params + found[0], size + found[1]
         output = shapes(node.outputs[0]) if node.outputs else None
-        params, size = sum(each[0] for each in own.values()), sum(each[1] for each in own.values())
         nodes.append(NodeCost(graph.label(node), node.op, output, params, size, _macs(node, shapes)))
     for value in graph.outputs:
         if isinstance(value, gs.Constant):
@@ -79,6 +81,8 @@ def _shapes(graph: Graph) -> Shapes:
     symbols: dict[str, int] = dict.fromkeys(batch, 1)
 
     def size(axis: int, dimension: int | str | None) -> int | None:
+        if type(dimension) is int:
+            return dimension if dimension >= 0 else None
         if dimension is None or dimension == "":
             return 1 if nameless and axis == 0 else None
         if isinstance(dimension, str):
@@ -127,15 +131,17 @@ def weights(node: gs.Node) -> dict[int, tuple[int, int]]:
 
 def _with_bodies(node: gs.Node) -> Iterator[gs.Node]:
     yield node
-    for body in node.subgraphs(recursive=True):
-        yield from body.nodes
+    # Most nodes have no body, and asking graphsurgeon takes its time.
+    if any(isinstance(each, gs.Graph) for each in node.attrs.values()):
+        for body in node.subgraphs(recursive=True):
+            yield from body.nodes
 
 
 def _params(op: str, index: int, value: gs.Constant) -> int:
-    if not value.shape or (op in ("QuantizeLinear", "DequantizeLinear") and index > 0):
+    shape = value.shape
+    if not shape or (op in ("QuantizeLinear", "DequantizeLinear") and index > 0):
         return 0
-    dtype = value.dtype
-    name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype))
+    name = _type_name(value.dtype)
     if "int" in name:
         narrow = name in ("int8", "uint8", "int4", "uint4", "int2", "uint2")
         # A quantized bias is int32; any other constant of that type is an index, an axis or a size.
@@ -143,7 +149,12 @@ def _params(op: str, index: int, value: gs.Constant) -> int:
             return 0
     elif "float" not in name:
         return 0
-    return math.prod(int(each) for each in value.shape)
+    return math.prod(int(each) for each in shape)
+
+
+@cache
+def _type_name(dtype: Any) -> str:
+    return str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype))
 
 
 # --- MACs --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from functools import cache
@@ -87,13 +88,15 @@ _BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 
 def stored_bytes(data_type: int, shape: list[int]) -> int:
     """Bytes that a tensor of an ONNX type and a shape takes in a model file (strings: one each)."""
-    count = int(np.prod(shape, dtype=np.int64))
+    return -(-math.prod(shape) * _bits(data_type) // 8)
+
+
+@cache
+def _bits(data_type: int) -> int:
     name = onnx.TensorProto.DataType.Name(data_type)
-    if name in _BITS:
-        return -(-count * _BITS[name] // 8)
     if name == "STRING":
-        return count
-    return count * onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
+        return 8
+    return _BITS.get(name) or 8 * onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
 
 
 def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
