@@ -16,7 +16,9 @@ TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT RTX"}
 DANGEROUS_WARNINGS = ("Defaulting to INT8", "Clamping", "was clamped")
 """Warnings after which TensorRT goes on with other numbers than the model's."""
 
-_LOST_MEMORY = re.compile(r"out of memory|outofmemory|bad_alloc|cannot allocate|MEM_ALLOC_FAILED", re.IGNORECASE)
+_LOST_MEMORY = re.compile(
+    r"out of memory|outofmemory|bad_alloc|cannot allocate|MEM_ALLOC_FAILED|failed to map segment", re.IGNORECASE
+)
 # Said after any error on a machine without a GPU, about the reporting and not about the error.
 _ECHO = re.compile(r"catchCudaError.*CUDA driver version is insufficient", re.DOTALL)
 _PLACE = re.compile(r"^\w+\.[ch]pp:\d+: |\s*In \S+ at /\S+\.(?:cpp|h|hpp|cu):\d+")
@@ -50,7 +52,7 @@ def timed_out(package: str, timeout: float) -> CompileError:
     """The build took longer than allowed. `timeout` is in seconds."""
     return fail(
         f"{TITLES[package]} did not finish the engine within {timeout:g} s",
-        help="allow more time (timeout=...), or build for fewer compute capabilities",
+        help="allow it more time with timeout=",
     )
 
 
@@ -63,6 +65,8 @@ def failed(package: str, result: dict[str, Any], said: str, describe: Describe) 
     if kind == "write":
         return OSError(result["errno"], os.strerror(result["errno"]), result["path"])
     if kind == "import":
+        if _LOST_MEMORY.search(result["text"]):
+            return _out_of_memory(title, (("loader", result["text"]),))
         return fail(f"the Python package `{package}` does not load: {result['text']}", help="install it again")
     if kind == "memory" or any(_LOST_MEMORY.search(each["text"]) for each in own):
         return _out_of_memory(title, spoken)
@@ -143,7 +147,7 @@ def _out_of_memory(title: str, facts: Facts) -> CompileError:
     return fail(
         f"{title} ran out of memory while it built the engine",
         facts=facts,
-        help="limit what the build may use (workspace=1GiB), or build for fewer compute capabilities at a time",
+        help="close other programs, or build where there is more memory",
     )
 
 

@@ -56,7 +56,8 @@ def tensorrt_rtx(
 
     Options:
         compute: the GPUs to build for, by compute capability. By default sm80, sm86, sm89 and sm120 (GeForce RTX 30,
-            40 and 50), less those that lack a type the model uses. Each costs build time and space.
+            40 and 50), less those that lack a type the model uses. One more costs a few bytes: kernels are made on
+            the GPU, when the engine is loaded.
         shapes: min..opt..max of every dimension of an input that varies, {"input": [1..8..32, 3, 224, 224]}.
         batch: min..opt..max of the first dimension of every other input whose remaining ones are fixed. Models whose
             inputs are all fixed ignore it.

@@ -285,6 +285,5 @@ def test_an_output_declared_otherwise_than_it_is(make_graph: GraphMaker, lower: 
 def test_a_timeout(conv: Graph, lower: LoweringMaker) -> None:
     # Below the interpreter's own start, so that no machine is fast enough.
     assert message(lower(conv), batch=1, timeout=0.0001) == (
-        "error: TensorRT RTX did not finish the engine within 0.0001 s\n"
-        "help: allow more time (timeout=...), or build for fewer compute capabilities"
+        "error: TensorRT RTX did not finish the engine within 0.0001 s\nhelp: allow it more time with timeout="
     )

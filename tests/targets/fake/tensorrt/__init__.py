@@ -152,6 +152,10 @@ def say_nothing(logger: ILogger) -> None:
     say("noise on standard output", sys.stdout)
 
 
+def log_lost_memory(logger: ILogger) -> None:
+    logger.log(Severity.ERROR, "Unexpected exception std::bad_alloc")
+
+
 def lose_memory(logger: ILogger) -> None:
     logger.log(Severity.ERROR, "Requested amount of GPU memory could not be allocated: OutOfMemory")
 
@@ -166,6 +170,7 @@ ENDINGS = {
     "error": log_an_error,
     "error and engine": log_an_error,
     "nothing": say_nothing,
+    "memory logged": log_lost_memory,
     "gpu memory": lose_memory,
 }
 
@@ -189,6 +194,6 @@ class Builder:
         self.logger.log(Severity.WARNING, "Detected a slow path")
         if BEHAVIOUR in ENDINGS:
             ENDINGS[BEHAVIOUR](self.logger)
-        if BEHAVIOUR in ("error", "nothing", "gpu memory"):
+        if BEHAVIOUR in ("error", "nothing", "memory logged", "gpu memory"):
             return None
         return f"engine of {network.name}: {network.layer.metadata}".encode()
