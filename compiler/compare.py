@@ -11,6 +11,7 @@ import numpy as np
 
 from vggc.distance import Distance, distance
 from vggc.graph import Graph
+from vggc.pieces import run
 from vggc.runtime import Feeds, Session
 from vggc.signature import type_text
 
@@ -107,7 +108,7 @@ def compare_sessions(
     found: dict[str, Difference] = {}
     finite: dict[str, bool] = {}
     for feed in feeds:
-        expected, got = before.run(_taken(feed, before)), after.run(_taken(feed, after))
+        expected, got = run(before, feed), run(after, feed)
         for name, numbers in expected.items():
             finite[name] = finite.get(name, False) or _any_finite(numbers)
             each = _difference(name, numbers, got.get(name), floats)
@@ -125,12 +126,6 @@ def compare_sessions(
         if not any_finite
     ]
     return Comparison(tuple(found.values()), tuple(warnings))
-
-
-def _taken(feed: Feeds, session: Session) -> Feeds:
-    """What a model takes of a feed: a pass may have freed it of an input nobody reads."""
-    names = {each.name for each in session.inputs}
-    return {name: array for name, array in feed.items() if name in names}
 
 
 def _any_finite(numbers: Any) -> bool:
@@ -151,7 +146,7 @@ class _Noise:
         if self._session is None:
             self._session = Session(self._graph, optimise="extended")
         if self._feed is not feed:
-            self._outputs = self._session.run(_taken(feed, self._session))
+            self._outputs = run(self._session, feed)
             self._feed = feed
         noise = _difference(name, expected, self._outputs[name], tolerance).error
         return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
@@ -260,5 +255,5 @@ def _values(graph: Graph, names: Sequence[str], feed: Feeds) -> dict[str, Any]:
     found = {value.name: graph.array(value) for value in graph.constants() if value.name in asked}
     if wanted:
         session = Session(graph, wanted)
-        found.update(session.run(_taken(feed, session)))
+        found.update(run(session, feed))
     return {name: array for name, array in found.items() if array is not None}

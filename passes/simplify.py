@@ -22,7 +22,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
 from vggc.analysis.constants import Foldable, evaluate, is_deterministic
-from vggc.analysis.noops import passed_on
+from vggc.analysis.noops import passed_on, zero_states
 from vggc.analysis.remnants import simplify_remnants
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.graph import Graph, StoredWeights
@@ -108,6 +108,10 @@ class _Sweep:
         self._share_constants(node)
         if self._remove(node) or self._choose_branch(node):
             return
+        for index in zero_states(self.graph, node):
+            self.graph.set_input(node, index, gs.Variable.empty())
+            self.graph.record("omit initial state of zeros")
+            self.again = True
         if node.op == "CastLike":
             node = self._to_cast(node)
         key = _node_key(node) if is_deterministic(node) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.shape_values import ShapeValues
@@ -29,6 +30,27 @@ def passed_on(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | N
     if any(graph.readers(value) or graph.is_output(value) for value in others):
         return None
     return node.inputs[0]
+
+
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
+
+def zero_states(graph: Graph, node: gs.Node) -> list[int]:
+    """The inputs of a recurrent node that hold an initial state of zeros, which is what an omitted one means."""
+    if node.op not in RECURRENT or node.domain not in (None, "", "ai.onnx"):
+        return []
+    return [index for index, value in enumerate(node.inputs[5:7], 5) if value.name and _is_zero(graph, value)]
+
+
+def _is_zero(graph: Graph, value: gs.Tensor) -> bool:
+    array = graph.array(value)
+    source = graph.producer(value) if array is None else None
+    if source is not None and source.op == "ConstantOfShape":
+        filling = source.attrs.get("value")
+        return filling is None or bool((np.asarray(filling.values) == 0).all())
+    if source is not None and source.op == "Expand":
+        array = graph.array(source.inputs[0])
+    return array is not None and array.size <= _FEW and bool((array == 0).all())
 
 
 def _always(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:

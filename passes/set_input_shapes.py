@@ -1,0 +1,70 @@
+"""Fix dynamic dimensions of a model's inputs.
+
+    image: float[batch, 3, height, width]
+    set_input_shapes(shapes={"image": ["batch", 3, 640, 640]})
+    => image: float[batch, 3, 640, 640]
+
+Only what is dynamic can be fixed or named; the model computes what it did, on inputs of these shapes. For the batch
+size of a static model there is `set_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vggc.analysis.interface import Size, redeclare
+from vggc.diagnostics import fail, spelling_help
+from vggc.graph import Graph
+from vggc.rewrite import Declined, whole_graph
+
+
+@whole_graph
+def set_input_shapes(graph: Graph, shapes: dict[str, list[int | str]]) -> None:
+    """Fix dynamic dimensions of the inputs, or name them.
+
+    Options:
+        shapes: for each input its dimensions: a number where it is fixed, a quoted name where it stays dynamic
+    """
+    inputs = {value.name: value for value in graph.inputs}
+    for name in shapes:
+        if name not in inputs:
+            raise fail(f"the model has no input `{name}`", help=spelling_help(name, inputs, "its inputs"))
+    chosen: dict[str, Size] = {}
+    for name, wanted in shapes.items():
+        _choose(name, graph.shape(inputs[name]), wanted, chosen)
+    found: dict[str, list[Size]] = {}
+    for name, value in inputs.items():
+        old = graph.shape(value)
+        if old is None:
+            found |= {name: list(shapes[name])} if name in shapes else {}
+            continue
+        # An unnamed dimension is fixed only where it stands; a named one wherever its name does.
+        wants: Sequence[Size] = shapes.get(name, old)  # type: ignore[arg-type]
+        found[name] = [
+            chosen.get(have, have) if isinstance(have, str) else want for have, want in zip(old, wants, strict=True)
+        ]
+    changed = {name: shape for name, shape in found.items() if shape != graph.shape(inputs[name])}
+    if not changed:
+        raise Declined("the inputs have these shapes already")
+    redeclare(graph, changed)
+    graph.record("set input shape", len(changed))
+
+
+def _choose(name: str, old: Sequence[Size] | None, wanted: Sequence[int | str], chosen: dict[str, Size]) -> None:
+    """Note what each named dimension becomes. Raises CompileError where a static dimension would change."""
+    for each in wanted:
+        if isinstance(each, int) and each < 1:
+            raise fail(f"a dimension of `{name}` must be at least 1, not {each}")
+    if old is None:
+        return
+    if len(old) != len(wanted):
+        raise fail(f"the input `{name}` has {len(old)} dimensions {list(old)}, and {len(wanted)} are given")
+    for axis, (have, want) in enumerate(zip(old, wanted, strict=True)):
+        if isinstance(have, int) and have != want:
+            raise fail(
+                f"dimension {axis} of the input `{name}` is {have} in the model, and cannot become {want}",
+                help="export the model with a dynamic dimension"
+                + (", or use set_batch for its batch size" if axis == 0 else ""),
+            )
+        if isinstance(have, str) and chosen.setdefault(have, want) != want:
+            raise fail(f"the dimension `{have}` cannot be both {chosen[have]} and {want}")
