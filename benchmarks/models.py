@@ -1,7 +1,12 @@
-"""Models for the benchmarks, made here: sizes that matter, weights at random from a fixed seed."""
+"""Models for the benchmarks, made here: sizes that matter, weights at random from a fixed seed.
+
+python benchmarks/models.py vgg16 vgg16.onnx
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +85,13 @@ def chain(path: Path, nodes: int, channels: int = 8) -> Path:
         copy = build.add("Identity", [relu], f"i{index}")
         value = build.add("Add", [copy, value], f"a{index}")
     return build.save(path, value, ["N", channels, 8, 8], ["N", channels, 8, 8])
+
+
+MODELS: dict[str, Callable[[Path], Path]] = {
+    "vgg16": vgg16,
+    "chain5000": lambda path: chain(path, 5_000),
+    "chain20000": lambda path: chain(path, 20_000),
+}
+
+if __name__ == "__main__":
+    MODELS[sys.argv[1]](Path(sys.argv[2]))
