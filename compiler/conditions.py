@@ -269,6 +269,6 @@ def compute(operator: Operator, left: float, right: float, span: Span) -> float:
             case "/":
                 return left / right
     except ZeroDivisionError:
-        raise fail("division by zero", span) from None
+        raise fail("division by zero", span, help="nothing can be divided by it") from None
     except OverflowError:
-        raise fail("this number is too large", span) from None
+        raise fail("this number is too large", span, help="numbers stay below 2 to the power of 63") from None

@@ -8,10 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from vggc.binding.modules import import_file
+from vggc.data import Loader
 from vggc.diagnostics import CompileError, render
+from vggc.measures import Measure
+from vggc.registry import Registry
+from vggc.rewrite import Pass
+from vggc.targets.contract import Target
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +54,19 @@ def refused() -> Refused:
         assert "\n".join(render(each) for each in caught.value.diagnostics) == text
 
     return expect
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Registry:
+    """Passes, loaders, measures and targets to bind recipes with; what vggc ships may change, these stay."""
+    module = import_file(Path(__file__).parent / "binding" / "vocabulary.py")
+    things = vars(module).values()
+    return Registry(
+        passes={each.name: each for each in things if isinstance(each, Pass)},
+        loaders={each.name: each for each in things if isinstance(each, Loader)},
+        measures={each.name: each for each in things if isinstance(each, Measure)},
+        targets={each.name: each for each in things if isinstance(each, Target)},
+    )
 
 
 @cache

@@ -54,7 +54,7 @@ def match_arguments(
             named = named or argument.span
             name = argument.name.name
             if name not in names:
-                help = spelling_help(name, names, "its options")
+                help = spelling_help(name, names, "its options") or "it takes none"
                 found.error(f"`{call.name}` has no option `{name}`", argument.name.span, help=help)
                 continue
         elif named:
@@ -69,7 +69,7 @@ def match_arguments(
             name = positional[number]
         if name in matched:
             note = ("note", f"it is given first at {matched[name].span.place}")
-            found.error(f"`{name}` is given twice", argument.span, facts=(note,))
+            found.error(f"`{name}` is given twice", argument.span, facts=(note,), help="give it once")
             continue
         matched[name] = argument
     return matched
@@ -83,6 +83,6 @@ def _too_many(name: str, allowed: int) -> str:
 
 def _names_help(positional: Sequence[str], names: Sequence[str]) -> str:
     if not names:
-        return "it has no options"
+        return "it takes no values at all"
     free = [each for each in names if each not in positional] or names
     return f"name the option: {', '.join(f'`{each}=`' for each in free)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from vggc.binding.data import bind_data
 from vggc.binding.params import Overrides, bind_param, plain
 from vggc.binding.scope import Scope, Undetermined
-from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define
+from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line, not_bound
 from vggc.binding.targets import bind_target
 from vggc.binding.uses import Uses, declared_names
 from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
@@ -82,8 +82,10 @@ class _Binder:
                     case syntax.Target():
                         self.last_target = statement.call.span
                         self.targets.append(bind_target(statement, self.scope, self.files))
-                    case _:
+                    case syntax.Step() | syntax.Repeat() | syntax.When() | syntax.Require():
                         self._step(statement)
+                    case _:
+                        raise not_bound(statement)
         except Undetermined:
             # What it depends on is wrong, and reported there.
             return
@@ -99,10 +101,9 @@ class _Binder:
     def _must_do_something(self) -> None:
         kinds = (syntax.Step, syntax.Repeat, syntax.When, syntax.Require, syntax.Target)
         if not any(isinstance(each, kinds) for each in self.recipe.statements):
-            first = self.recipe.statements[0].span
             help = "write a step, such as `simplify`, and a `target`; defines alone are brought in with `use`"
-            raise_at = Span(first.source, first.start, first.start + len(first.text.split("\n")[0]))
-            self.found.error("the recipe does nothing: it has no step and no target", raise_at, help=help)
+            place = first_line(self.recipe.statements[0])
+            self.found.error("the recipe does nothing: it has no step and no target", place, help=help)
 
     def _warn_unused(self) -> None:
         # The first data set is never idle: the model before and after is compared on its samples.

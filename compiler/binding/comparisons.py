@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from vggc.binding.arguments import bind_arguments
-from vggc.binding.evaluate import calculate, evaluate, is_number
+from vggc.binding.evaluate import calculate, evaluate, is_number, share_of
 from vggc.binding.scope import Scope, Undetermined
 from vggc.conditions import (
     Arithmetic,
@@ -24,8 +24,8 @@ from vggc.conditions import (
 from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
 from vggc.grammar import syntax
 from vggc.measures import Measure
-from vggc.options import Given, Word, describe, schema, spell
-from vggc.values import Ratio
+from vggc.options import Content, Given, Reference, describe, schema
+from vggc.values import Interval
 
 _KINDS: dict[Kind, str] = {
     "number": "a plain number",
@@ -66,8 +66,11 @@ def measure_names(scope: Scope) -> list[str]:
     return sorted({*scope.registry.measures, *scope.named("measure")})
 
 
-def unknown_name(value: syntax.Word | syntax.Call, scope: Scope) -> CompileError:
-    """The error for a word or call that a condition does not know."""
+def unknown_name(value: syntax.Word | syntax.Call, scope: Scope) -> Exception:
+    """The error for a word or call that a condition does not know.
+
+    It is Undetermined where the name may come from a file whose `use` failed, which is reported.
+    """
     if isinstance(value, syntax.Word) and (early := scope.too_early(value.name, value.span)):
         return early
     if isinstance(value, syntax.Call):
@@ -77,6 +80,8 @@ def unknown_name(value: syntax.Word | syntax.Call, scope: Scope) -> CompileError
         message, span = f"unknown name `{value.name}`", value.span
         known = [*measure_names(scope), *_OF_LANGUAGE, *scope.value_names()]
     close = nearest(value.name, known)
+    if not close and scope.incomplete:
+        return Undetermined()
     measures = ", ".join(f"`{each}`" for each in measure_names(scope))
     return fail(message, span, help=f"a similar name exists: `{close}`" if close else f"measures: {measures}")
 
@@ -94,26 +99,30 @@ def _not_a_number(side: syntax.Value, scope: Scope) -> Given | None:
 
 def _compare_words(comparison: syntax.Comparison, given: list[Given | None], scope: Scope) -> Truth:
     sides = (comparison.left, comparison.right)
-    values = [each or _literal(side, scope) for each, side in zip(given, sides, strict=True)]
-    left, right = (each.value for each in values)
-    for each in values:
-        if not isinstance(each.value, str | bool | Word):
-            raise fail(f"{describe(each.value)} cannot be compared", each.span)
-    if type(left) is not type(right):
-        raise fail(f"{describe(left)} cannot be compared with {describe(right)}", comparison.span)
+    left, right = (
+        _literal(side, scope) if each is None else each.value for side, each in zip(sides, given, strict=True)
+    )
+    for each, side in zip((left, right), sides, strict=True):
+        if isinstance(each, tuple | dict | Interval | Reference):
+            raise fail(f"{describe(each)} cannot be compared", side.span, help="compare numbers, words or texts")
+    if left is None or right is None or type(left) is not type(right):
+        texts = [
+            f"`{side.span.text}`" if each is None else describe(each)
+            for each, side in zip((left, right), sides, strict=True)
+        ]
+        help = "both sides must be words, texts, truth values or numbers"
+        raise fail(f"{texts[0]} cannot be compared with {texts[1]}", comparison.span, help=help)
     if comparison.operator not in ("==", "!="):
         help = "words, texts and truth values are equal (`==`) or not (`!=`)"
         raise fail(f"{describe(left)} has no order", comparison.span, help=help)
     return Truth((left == right) == (comparison.operator == "=="))
 
 
-def _literal(side: syntax.Value, scope: Scope) -> Given:
-    """A side of a comparison of words that is no parameter: a bare word stands for itself."""
-    if isinstance(side, syntax.Word) and not find_measure(side.name, scope) and side.name not in _OF_LANGUAGE:
-        return evaluate(side, scope)
-    if isinstance(side, syntax.Number | syntax.Interval | syntax.Sequence | syntax.Mapping):
-        return evaluate(side, scope)
-    raise fail(f"`{side.span.text}` is a number, and the other side is none", side.span)
+def _literal(side: syntax.Value, scope: Scope) -> Content | None:
+    """What stands beside a word that is no number: a bare word stands for itself. None for a measure."""
+    if isinstance(side, syntax.Word) and (find_measure(side.name, scope) or side.name in _OF_LANGUAGE):
+        return None
+    return None if isinstance(side, syntax.Call) else evaluate(side, scope).value
 
 
 # --- numbers -----------------------------------------------------------------------------------------------
@@ -178,7 +187,8 @@ def _expression(value: syntax.Value, scope: Scope, measured: Measures) -> Expres
     if isinstance(value, syntax.Word) and value.name == "opset":
         return Opset()
     if isinstance(value, syntax.Call | syntax.Comparison | syntax.Logical) or value.span.text == "dynamic":
-        raise fail("this is a condition, and a number is compared here", value.span)
+        help = "conditions are joined with `and`, `or` and `not`"
+        raise fail("this is a condition, and a number is compared here", value.span, help=help)
     given = evaluate(value, scope)
     if not is_number(given.value):
         raise fail(f"a number is compared here, not {describe(given.value)}", value.span)
@@ -203,19 +213,14 @@ def _arithmetic(value: syntax.Binary, scope: Scope, measured: Measures) -> Expre
     if isinstance(left, Fixed) and isinstance(right, Fixed):
         number = calculate(value, cast(Any, left.value), cast(Any, right.value))
         return Fixed(number, kind_of(number))
+    if value.operator == "/" and isinstance(right, Fixed) and right.value == 0:
+        raise fail("division by zero", value.span, help="nothing can be divided by it")
     kind = combined(value.operator, left.kind, right.kind)
     if kind is None:
-        text = f"`{value.left.span.text}` is {_KINDS[left.kind]}, and `{value.right.span.text}` is {_KINDS[right.kind]}"
-        raise fail(f"the units do not fit: {text}", value.span, help=_share(value, left, right))
+        text = f"`{value.left.span.text}` is {_KINDS[left.kind]} and `{value.right.span.text}` is {_KINDS[right.kind]}"
+        help = share_of(value, right.value) if isinstance(right, Fixed) and right.kind == "ratio" else ""
+        raise fail(f"the units do not fit: {text}", value.span, help=help)
     return Arithmetic(value.operator, left, right, kind, value.span)
-
-
-def _share(value: syntax.Binary, left: Expression, right: Expression) -> str:
-    """The right way to write `original - 30%` where the original is no ratio."""
-    if value.operator not in "+-" or not isinstance(right, Fixed) or right.kind != "ratio":
-        return ""
-    share = 1 + right.value if value.operator == "+" else 1 - right.value
-    return f"write `{spell(Ratio(round(share, 12)))} of {value.left.span.text}`"
 
 
 def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expression) -> CompileError:
@@ -229,7 +234,7 @@ def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expres
         help = "add a unit: KB, MB, GB, KiB, MiB or GiB"
     elif kinds == {"seconds", "number"}:
         help = "add a unit: s, ms or us"
-    elif "ratio" in kinds:
+    elif "ratio" in kinds and not isinstance(left, Opset) and not isinstance(right, Opset):
         ratio = comparison.left if left.kind == "ratio" else comparison.right
         help = f"a share is written `{ratio.span.text} of original`"
     return fail(f"the units do not fit: {' and '.join(texts)}", comparison.span, help=help)

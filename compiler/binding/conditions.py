@@ -50,7 +50,7 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
             return IsDynamic(None, value.span)
         case syntax.Bool():
             return Truth(value.value)
-        case syntax.Word():
+        case syntax.Word() | syntax.Call():
             return _truth(value, scope)
     raise fail(
         "this is no condition",
@@ -101,13 +101,15 @@ def _dynamic(call: syntax.Call) -> IsDynamic:
     return IsDynamic(call.arguments[0].value.value, call.span)
 
 
-def _truth(word: syntax.Word, scope: Scope) -> Truth:
-    given = scope.value(word)
-    if given is None:
-        if find_measure(word.name, scope) or word.name in CONDITION_WORDS:
-            raise fail(f"`{word.name}` is no condition by itself", word.span, help=f"compare it: `{word.name} > ...`")
-        raise unknown_name(word, scope)
-    if not isinstance(given.value, bool):
-        message = f"`{word.name}` is no condition by itself: it is {describe(given.value)}"
-        raise fail(message, word.span, help="compare it, or make it `true` or `false`")
-    return Truth(given.value)
+def _truth(value: syntax.Word | syntax.Call, scope: Scope) -> Truth:
+    """A parameter that is true or false."""
+    given = scope.value(value) if isinstance(value, syntax.Word) else None
+    if given is not None and isinstance(given.value, bool):
+        return Truth(given.value)
+    text = value.span.text
+    if given is not None:
+        message = f"`{text}` is no condition by itself: it is {describe(given.value)}"
+        raise fail(message, value.span, help="compare it, or make it `true` or `false`")
+    if find_measure(value.name, scope) or value.name in CONDITION_WORDS:
+        raise fail(f"`{text}` is no condition by itself", value.span, help=f"compare it: `{text} > ...`")
+    raise unknown_name(value, scope)

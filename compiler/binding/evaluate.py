@@ -9,7 +9,7 @@ from vggc.binding.scope import Scope, Undetermined
 from vggc.conditions import combined, compute, kind_of
 from vggc.diagnostics import CompileError, Diagnostics, fail
 from vggc.grammar import syntax
-from vggc.options import UNITS, Content, Given, Word, describe, spell
+from vggc.options import LARGEST, UNITS, Content, Given, Word, describe, spell
 from vggc.source import Span
 from vggc.values import Bytes, Interval, Ratio, Seconds
 
@@ -131,24 +131,41 @@ def calculate(value: syntax.Binary, left: Content, right: Content) -> int | floa
     assert isinstance(left, int | float) and isinstance(right, int | float)
     kind = combined(value.operator, kind_of(left), kind_of(right))
     if kind is None:
-        raise units_differ(value, describe(left), describe(right))
+        raise _units_differ(value, left, right)
     result = compute(value.operator, left, right, value.span)
+    if not abs(result) < LARGEST:
+        raise fail("this number is too large", value.span, help="numbers stay below 2 to the power of 63")
     if kind == "ratio":
         return Ratio(result)
     if kind == "seconds":
         return Seconds(result)
     if kind == "bytes":
         return Bytes(round(result))
-    whole = type(left) is int and type(right) is int and float(result).is_integer()
+    # 8 / 2 is the whole number 4, where an option wants one.
+    whole = type(left) is int and type(right) is int and isinstance(result, float) and result.is_integer()
     return int(result) if whole else result
 
 
-def units_differ(value: syntax.Binary, left: str, right: str) -> CompileError:
+def _units_differ(value: syntax.Binary, left: int | float, right: int | float) -> CompileError:
     """The error for arithmetic whose units make no sense together."""
-    meaning = {"+": f"add {right} to {left}", "-": f"take {right} from {left}", "*": f"multiply {left} by {right}"}
-    meaning |= {"/": f"divide {left} by {right}", "of": f"take {left} of {right}"}
-    help = f"a share of it is written `{value.right.span.text} of ...`" if value.operator in "+-" else ""
-    return fail(f"cannot {meaning[value.operator]}", value.span, help=help)
+    first, second = describe(left), describe(right)
+    what = {
+        "+": f"add {second} to {first}",
+        "-": f"take {second} from {first}",
+        "*": f"multiply {first} by {second}",
+        "/": f"divide {first} by {second}",
+        "of": f"take {first} of {second}",
+    }
+    help = share_of(value, right) if isinstance(right, Ratio) else "numbers of one unit, or one of them without a unit"
+    return fail(f"cannot {what[value.operator]}", value.span, help=help)
+
+
+def share_of(value: syntax.Binary, share: float) -> str:
+    """The right way to write `4MiB - 10%`: `90% of 4MiB`."""
+    if value.operator not in "+-":
+        return ""
+    rest = 1 + share if value.operator == "+" else 1 - share
+    return f"write `{spell(Ratio(round(rest, 12)))} of {value.left.span.text}`"
 
 
 def is_number(value: Content) -> bool:

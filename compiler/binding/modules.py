@@ -36,7 +36,7 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def definitions(module: ModuleType, path: Path) -> Iterator[tuple[str, str, Any]]:
+def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
     """The passes, loaders and measures that a used file defines itself, each as (kind, name, object).
 
     Raises CompileError for one that no recipe can call: its name or a type in its signature is not of the language.

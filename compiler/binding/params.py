@@ -92,21 +92,24 @@ def bind_param(statement: syntax.Param, scope: Scope, overrides: Overrides) -> N
     declaration = Declaration(name.name, "param", Unknown(), name.span, name.span.source.path)
     text = overrides.claim(name.name)
     found = Diagnostics()
-    with found.collect():
-        scope.add(declaration, name.span)
+    value: Given | None = None
     try:
         with found.collect():
+            # Before the name is declared: a parameter cannot be made of itself.
             written = evaluate(statement.value, scope)
             type_ = _type(statement, written)
             limits = _limits(statement, type_, scope)
-            what = f"`{name.name}`"
-            value = _checked(written, type_, limits, what)
+            with found.collect():
+                value = _checked(written, type_, limits, f"`{name.name}`")
             if text is not None:
                 value = _override(name, text, type_, limits, scope)
-            declaration.meaning = replace(value, origin=Origin(name.name, value.span))
     except Undetermined:
-        pass
+        value = None
+    with found.collect():
+        scope.add(declaration, name.span)
     found.raise_errors()
+    if value:
+        declaration.meaning = replace(value, origin=Origin(name.name, value.span))
 
 
 def plain(value: Content | Given) -> Any:
@@ -184,7 +187,9 @@ def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Give
     annotation = TYPES[type_]
     if type_ in _ARTICLES:
         if not isinstance(given.value, annotation):
-            raise fail(f"{what} must be {_ARTICLES[type_]}, not {describe(given.value)}", given.span)
+            quoted = type_ == "word" and isinstance(given.value, str)
+            help = f"write it without quotes: {given.value}" if quoted else ""
+            raise fail(f"{what} must be {_ARTICLES[type_]}, not {describe(given.value)}", given.span, help=help)
         return given
     if limits or type_ == "ratio":
         # A parameter may be any ratio; the option it is used for has limits of its own.

@@ -71,7 +71,7 @@ class Declaration:
     meaning: Meaning
     span: Span | None
     file: str
-    """the Python file or recipe that declares it, for messages"""
+    """the recipe that declares it, or file and line of the Python function, for messages"""
     used: bool = False
 
     @property
@@ -130,7 +130,9 @@ class Scope:
             note = ("note", f"it is {KINDS[known.kind]} already, declared at {known.place}")
             raise CompileError(Diagnostic(f"`{name}` is declared twice", at, facts=(note,), help="choose another name"))
         if taken := self._taken(name, declaration.kind):
-            raise fail(f"`{name}` is the name of {taken}", at, help=f"choose another name, such as `my_{name}`")
+            where = () if declaration.span else (("defined", declaration.file),)
+            help = f"choose another name, such as `my_{name}`"
+            raise fail(f"`{name}` is the name of {taken}", at, facts=where, help=help)
         self.names[name] = declaration
 
     def _taken(self, name: str, kind: str) -> str:

@@ -9,7 +9,7 @@ from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
 from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, Unknown
 from vggc.bound import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
-from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
+from vggc.diagnostics import CompileError, Diagnostics, fail, nearest, spelling_help
 from vggc.grammar import syntax
 from vggc.options import Origin, schema
 from vggc.rewrite import Pass
@@ -55,8 +55,8 @@ class Steps:
             case syntax.Target():
                 help = "targets stand at the end of the recipe, outside all blocks"
                 raise fail("a `target` inside a block", statement.call.name_span, help=help)
-            case syntax.Param() | syntax.Data() | syntax.Use() | syntax.Define():
-                raise fail("a declaration inside a block", statement.span, help="move it before the block")
+            case _:
+                raise fail("a declaration inside a block", first_line(statement), help="move it before the block")
 
     def _when(self, statement: syntax.When, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
         condition = None
@@ -118,7 +118,10 @@ class Steps:
     ) -> tuple[Bound, ...]:
         """The steps of a define, with the values of this call."""
         if len(via) >= MAX_DEPTH:
-            raise fail(f"defines call defines more than {MAX_DEPTH} deep", call.name_span)
+            help = "write the steps of the innermost ones where they are called"
+            raise fail(f"defines call defines more than {MAX_DEPTH} deep", call.name_span, help=help)
+        if not definition.sound:
+            raise Undetermined
         found = Diagnostics()
         names = [each.name for each in definition.parameters]
         matched = match_arguments(call, names, names, found)
@@ -139,7 +142,7 @@ class Steps:
             except Undetermined:
                 unknown = True
         self.found.extend(found.messages)
-        if found.errors or unknown or not definition.sound:
+        if found.errors or unknown:
             raise Undetermined
         return self.bind(definition.body, inner, (*via, call.span))
 
@@ -165,13 +168,26 @@ def define(statement: syntax.Define, scope: Scope, found: Diagnostics) -> None:
             inner.add(Declaration(each.name, "argument", Unknown(), each.span, each.span.source.path), each.span)
     Steps(inside).bind(statement.body, inner, ())
     if not statement.body:
-        inside.error(f"`{name.name}` has no steps", name.span)
+        inside.error(f"`{name.name}` has no steps", name.span, help="write a step between `{` and `}`")
     for each in statement.parameters:
         declared = inner.names.get(each.name)
         if declared and not declared.used and not inside.errors:
             inside.warning(f"parameter `{each.name}` of `{name.name}` is never used", each.span)
     found.extend(inside.messages)
     declaration.meaning = Definition(name.name, statement.parameters, statement.body, scope, not inside.errors)
+
+
+def first_line(statement: syntax.Statement) -> Span:
+    """The first line of a statement, without the brace that opens its block."""
+    span = statement.span
+    return Span(span.source, span.start, span.start + len(span.text.split("\n")[0].rstrip(" {")))
+
+
+def not_bound(statement: syntax.Statement) -> CompileError:
+    """The error for a statement that the grammar knows and binding does not: a `rule`."""
+    word = statement.span.text.split(maxsplit=1)[0]
+    help = "write it as a pass in a Python file, and bring that in with `use`"
+    return fail(f"this version of vggc does not run a `{word}`", first_line(statement), help=help)
 
 
 def _one_line(text: str) -> str:

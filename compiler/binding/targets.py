@@ -28,7 +28,8 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) 
     for name in target.files(options):
         if problem := file_name_problem(name):
             found.error(problem.message, call.span, help=problem.help)
-        elif name in taken:
+            break
+        if name in taken:
             note = ("note", f"the first one stands at {taken[name].place}")
             stem, dot, suffix = name.partition(".")
             help = f'give one of them another name: name="{stem}_2{dot}{suffix}"'

@@ -8,11 +8,12 @@ from pathlib import Path
 from vggc.binding.files import must_be_file
 from vggc.binding.modules import definitions, import_file
 from vggc.binding.scope import Declaration, Scope
-from vggc.binding.steps import define
+from vggc.binding.steps import define, first_line, not_bound
 from vggc.diagnostics import CompileError, Diagnostics, at, fail
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.grammar.reading import read_recipe
+from vggc.options import defined_at
 from vggc.source import Span
 
 _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
@@ -94,9 +95,13 @@ class Uses:
                     case syntax.Define():
                         define(statement, inner, found)
                     case _:
-                        what = _NOT_IN_LIBRARY[type(statement)]
+                        what = _NOT_IN_LIBRARY.get(type(statement))
+                        if what is None:
+                            raise not_bound(statement)
                         help = "a used recipe holds rules, defines and uses; a `define` takes values as parameters"
-                        raise fail(f"{what} in a recipe that is brought in with `use`", _head(statement), help=help)
+                        raise fail(
+                            f"{what} in a recipe that is brought in with `use`", first_line(statement), help=help
+                        )
         self.open.pop()
         self.found.extend(found.messages)
         return Library(list(inner.names.values()), inner.incomplete or bool(found.errors))
@@ -113,7 +118,10 @@ def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
 
 def _python(path: Path) -> Library:
     module = import_file(path)
-    exports = [Declaration(name, kind, value, None, str(path)) for kind, name, value in definitions(module, path)]
+    exports = [
+        Declaration(name, kind, value, None, defined_at(value.function)[0][1])
+        for kind, name, value in definitions(module)
+    ]
     if not exports:
         help = "a pass is a function under `@whole_graph`, a loader one under `@loader`, a measure one under `@measure`"
         raise fail(f"`{path}` defines no pass, loader or measure", help=help)
@@ -125,9 +133,3 @@ def _check_path(path: Path) -> None:
         help = "name a recipe, `NAME.opt`, or a Python file, `NAME.py`"
         raise fail(f"`use` cannot bring in `{path.name}`", help=help)
     must_be_file(path)
-
-
-def _head(statement: syntax.Statement) -> Span:
-    """The first line of a statement."""
-    span = statement.span
-    return Span(span.source, span.start, span.start + len(span.text.split("\n")[0].rstrip(" {")))

@@ -1,11 +1,12 @@
 """Options: the schema a function's signature makes, and recipe values held against it."""
 
-from vggc.options.convert import at_use, convert
+from vggc.options.convert import LARGEST, at_use, convert
 from vggc.options.given import UNITS, Content, Given, Origin, Reference, Word, describe, spell
 from vggc.options.schema import Option, Schema, defined_at, option_docs, schema
 from vggc.options.wording import wanted
 
 __all__ = [
+    "LARGEST",
     "UNITS",
     "Content",
     "Given",

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
 from vggc.options.given import Given, Reference, Word, describe, spell
-from vggc.options.wording import Name, advice, bound, members, wanted
+from vggc.options.wording import Name, advice, bound, items, members, wanted
 from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
-_LARGEST = 2**63
+LARGEST = 2**63
 """Numbers stay below it: ONNX has no whole number beyond 64 bits."""
 
 _OWN_LIMITS: dict[Any, Within] = {
@@ -27,14 +27,14 @@ class _Mismatch(Exception):
     """The value is of another kind than the annotation; another member of a union may still take it."""
 
 
-def convert(value: Given, annotation: Any, what: str = "the value", declared: Iterable[str] = ()) -> Any:
-    """The Python value of an option. `what` names the option in messages, `declared` the names it might misspell.
+def convert(value: Given, annotation: Any, what: str = "the value", declared: Iterable[str] | None = None) -> Any:
+    """The Python value of an option. `what` names the option in messages, `declared` the names it may refer to.
 
     Lists become list or tuple, mappings dict; the name of a `data` statement becomes what stands behind it. Raises
     CompileError, with every problem of a list or mapping at once: a value of another kind or unit, one out of its
     limits, a word that is not allowed, each at the characters it was read from.
     """
-    return _Conversion(tuple(declared)).convert(value, annotation, what)
+    return _Conversion(None if declared is None else tuple(declared)).convert(value, annotation, what)
 
 
 def at_use(diagnostic: Diagnostic, value: Given) -> Diagnostic:
@@ -50,7 +50,7 @@ def at_use(diagnostic: Diagnostic, value: Given) -> Diagnostic:
 
 
 class _Conversion:
-    def __init__(self, declared: tuple[str, ...]) -> None:
+    def __init__(self, declared: tuple[str, ...] | None) -> None:
         self.declared = declared
 
     def convert(self, given: Given, annotation: Any, what: str) -> Any:
@@ -64,19 +64,23 @@ class _Conversion:
             raise CompileError(*(at_use(each, given) for each in error.diagnostics)) from None
 
     def _advice(self, given: Given, annotation: Any) -> str:
-        if isinstance(given.value, Word) and (close := nearest(given.value.name, self.declared)):
+        """What to write in place of a value of another kind."""
+        name = given.value.name if isinstance(given.value, Word) else None
+        if name is not None and (close := nearest(name, self.declared or ())):
             return f"a similar name exists: `{close}`"
-        origin, arguments = get_origin(annotation), get_args(annotation)
-        if origin is list or (origin is tuple and arguments[-1] is ...):
-            try:
-                self._as(given, arguments[0], "", None)
-            except (_Mismatch, CompileError):
-                return ""
+        if any(self._takes(given, item) for item in items(annotation)):
             return f"write it in brackets: [{spell(given)}]"
         help = advice(annotation, given.value)
-        if isinstance(given.value, Word) and "quotes" not in help:
-            return f"no parameter is called `{given.value.name}`{help and '; write a value, '}{help}"
-        return help
+        if name is None or self.declared is None or help.startswith("write it"):
+            return help
+        return f"nothing here is called `{name}`" + (f"; write a value, {help}" if help.startswith("such") else "")
+
+    def _takes(self, given: Given, annotation: Any) -> bool:
+        try:
+            self._as(given, annotation, "", None)
+        except (_Mismatch, CompileError):
+            return False
+        return True
 
     def _as(self, given: Given, annotation: Any, what: str, limits: Within | None) -> Any:
         origin, arguments = get_origin(annotation), get_args(annotation)
@@ -178,7 +182,7 @@ def _number(given: Given, annotation: Any, what: str, limits: Within | None) -> 
         fits = type(value) is annotation
     if not fits:
         raise _Mismatch
-    if not abs(value) < _LARGEST:
+    if not abs(value) < LARGEST:
         raise fail(f"{what} is too large", given.span)
     _stay_within(value, limits or _OWN_LIMITS.get(annotation), given, what)
     return annotation(value)
@@ -205,8 +209,8 @@ def _dimension(given: Given, what: str) -> int | Interval:
     if any(type(each) not in (int, float) for each in points):
         raise _Mismatch
     for each in points:
-        if type(each) is not int or not 1 <= each < _LARGEST:
-            raise fail(f"{what} is a dimension: whole numbers from 1 on, not {spell(value)}", given.span)
+        if type(each) is not int or not 1 <= each < LARGEST:
+            raise fail(f"{what} must be a whole number from 1 on, and is {spell(value)}", given.span)
     assert isinstance(value, int | Interval)
     return value
 

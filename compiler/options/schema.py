@@ -83,7 +83,9 @@ def schema(function: Callable[..., Any], *, machine: int = 1) -> Schema:
     return Schema(tuple(options), hints.get("return"))
 
 
-_TYPES = "int, float, bool, str, Literal words, lists, tuples, dict[str, ...], Dataset, and those of vggc.values"
+_TYPES = (
+    "recipes write int, float, bool, str, Literal, list, tuple, dict[str, ...], Dataset and the types of vggc.values"
+)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

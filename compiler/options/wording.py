@@ -93,7 +93,8 @@ def advice(annotation: Any, value: Content) -> str:
     if origin is Annotated:
         return advice(arguments[0], value)
     if origin in (Union, types.UnionType) and annotation != Dimension:
-        return next((found for each in members(arguments) if (found := advice(each, value))), "")
+        found = [advice(each, value) for each in members(arguments)]
+        return next((each for each in found if each.startswith("write it")), next(filter(None, found), ""))
     if isinstance(value, str) and ((origin is Literal and value in arguments) or _is_truth(annotation, value)):
         return f"write it without quotes: {value}"
     if isinstance(value, Word) and annotation in (str, Name, File, Folder, Names):
@@ -105,6 +106,8 @@ def advice(annotation: Any, value: Content) -> str:
         return f"write a number without a unit, such as {_SCALARS[annotation][2]}"
     if origin is dict:
         return "write it as {name: value}"
+    if isinstance(annotation, type) and issubclass(annotation, Declared):
+        return f"declare it before with `{annotation.statement} NAME = ...`, and write NAME here"
     how = _SCALARS[annotation][2] if annotation in _SCALARS else ""
     return f"such as {how}" if how else ""
 
@@ -112,6 +115,14 @@ def advice(annotation: Any, value: Content) -> str:
 def _is_truth(annotation: Any, value: str) -> bool:
     """Whether a quoted text stands where `true` or `false` is meant."""
     return annotation is bool and value in ("true", "false")
+
+
+def items(annotation: Any) -> list[Any]:
+    """The types of the items of the lists that a type allows, of any length."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return [item for each in arguments for item in items(each)]
+    return [arguments[0]] if origin is list or (origin is tuple and arguments[-1] is ...) else []
 
 
 def bound(limit: float, kind: type) -> str:

@@ -43,9 +43,7 @@ def messages(recipe: str, vocabulary: Registry) -> str:
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
-def test_messages(
-    path: Path, folder: Path, vocabulary: Registry, bless: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_messages(path: Path, folder: Path, vocabulary: Registry, bless: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     recipe, separator, expected = path.read_text(encoding="utf-8").rpartition("---\n")
     assert separator, f"{path.name} has no line `---`"
