@@ -23,9 +23,11 @@ OLDEST_OPSET = 7
 """The importer warns of older ones ("not guaranteed to work") and refuses their broadcasting node by node."""
 
 NEWEST_OPSET: dict[str, tuple[tuple[tuple[int, int], int], ...]] = {
-    # From the releases' own operator tables and notes. The importer itself takes any number without a word.
+    # 10.0 and 10.15 by the importer's operator tables, 10.6 by the ONNX release it was built with (1.17), 11.5 by its
+    # release notes. The importer itself takes any number without a word.
     "tensorrt": (((10, 0), 20), ((10, 6), 22), ((10, 15), 24), ((11, 5), 25)),
-    # Published nowhere. 1.7 knows every operator up to opset 25 that it has kernels for, and BitCast of 26 not.
+    # Published nowhere, so an estimate from asking 1.7 (`supports_operator`): it has all operators that are new in 23
+    # and 24, 25 brings none, and it lacks BitCast and CumProd of 26. Older releases were not asked.
     "tensorrt_rtx": (((1, 0), 25),),
 }
 """By flavour, the newest opset of ONNX's own operators that a release and those after it know."""
