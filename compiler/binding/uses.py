@@ -95,13 +95,7 @@ class Uses:
                     case syntax.Define():
                         define(statement, inner, found)
                     case _:
-                        what = _NOT_IN_LIBRARY.get(type(statement))
-                        if what is None:
-                            raise not_bound(statement)
-                        help = "a used recipe holds rules, defines and uses; a `define` takes values as parameters"
-                        raise fail(
-                            f"{what} in a recipe that is brought in with `use`", first_line(statement), help=help
-                        )
+                        raise _no_declaration(statement)
         self.open.pop()
         self.found.extend(found.messages)
         return Library(list(inner.names.values()), inner.incomplete or bool(found.errors))
@@ -133,3 +127,12 @@ def _check_path(path: Path) -> None:
         help = "name a recipe, `NAME.opt`, or a Python file, `NAME.py`"
         raise fail(f"`use` cannot bring in `{path.name}`", help=help)
     must_be_file(path)
+
+
+def _no_declaration(statement: syntax.Statement) -> CompileError:
+    """The error for a statement that only the main recipe may have."""
+    what = _NOT_IN_LIBRARY.get(type(statement))
+    if what is None:
+        return not_bound(statement)
+    help = "a used recipe holds rules, defines and uses; a `define` takes values as parameters"
+    return fail(f"{what} in a recipe that is brought in with `use`", first_line(statement), help=help)
