@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
@@ -49,11 +50,13 @@ class Axis:
 class Joint:
     """One axis that a Reshape has split into several, as long as nobody needs to know which of them shrinks.
 
-    `atoms` has one dimension for each of those axes. `origin` is the value and axis that was split.
+    `atoms` has one dimension for each of those axes. `origin` is the value that was split, `axis_of_origin` its axis
+    when that was split by itself. Once it is settled, axis number `shrinks` of them is `axis` and the others stay.
     """
 
     atoms: IntArray
-    origin: tuple[Any, int]
+    origin: gs.Tensor
+    axis_of_origin: int | None
     shrinks: int | None = None
     axis: Axis | None = None
 
@@ -64,6 +67,17 @@ class Part:
 
     joint: Joint
     index: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A value as a rearrangement of the one its Joint was split from.
+
+    For each of its axes: the number of a part of the Joint, or the axes of the origin that it merges.
+    """
+
+    joint: Joint
+    axes: list[int | tuple[int, ...]]
 
 
 Layout = list["Axis | Part | None"]

@@ -21,7 +21,8 @@ def unary(site: Site) -> None:
     """Each element by itself. An Identity leaves even split axes as they are."""
     layout = site.layout(0)
     if layout is not None:
-        site.set(layout if site.node.op in ("Identity", "Cast") else site.axes(0) or [])
+        moves = site.node.op in ("Identity", "Cast")
+        site.set(layout if moves else site.axes(0) or [], view=site.view(0) if site.node.op == "Identity" else None)
 
 
 @operator("Clip", "CastLike")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis, IntArray
+from vggc.analysis.channels.chains import operands, producer
+from vggc.analysis.channels.statics import SHAPE_ONLY
 from vggc.analysis.costs import costs, weights
 
 if TYPE_CHECKING:
@@ -47,6 +50,28 @@ class _Length:
         return total / self.size
 
 
+@dataclass(eq=False)
+class _Weights:
+    """A constant, and along which axes it shrinks where it is read.
+
+    Readers that ask for different parts get a copy each; one that asks for all of it keeps the constant. A constant
+    that is `made` is computed by the graph until it shrinks.
+    """
+
+    params: int
+    bytes: int
+    made: bool
+    parts: dict[tuple[int, ...], tuple[_Length, ...]]
+    elsewhere: bool = False
+
+    def change(self, fraction: Callable[[tuple[_Length, ...]], float]) -> float:
+        """How many times its size is added to the model."""
+        fractions = [fraction(each) for each in self.parts.values()]
+        smaller = [each for each in fractions if each < 1]
+        stays = self.elsewhere or len(smaller) < len(fractions)
+        return sum(smaller) + (stays and not self.made) - (not self.made)
+
+
 class CostModel:
     """The cost of the graph for any widths of its groups, without making the sliced graph."""
 
@@ -55,7 +80,7 @@ class CostModel:
         self.full = Cost(found.params, found.macs, found.weight_bytes)
         self.unknown = tuple(each.label for each in found.unknown)
         self._groups = groups
-        self._lengths: dict[int, tuple[Axis, _Length]] = {}
+        self._lengths: dict[bytes, _Length] = {}
         macs = {id(node): each.macs for node, each in zip(groups.graph.nodes, found.nodes, strict=True)}
         self._macs = [
             (macs[id(node)] or 0, tuple(self._length(axis) for axis in axes))
@@ -78,37 +103,69 @@ class CostModel:
             return product
 
         params, size = self.full.params, self.full.bytes
-        for (own, own_bytes), lengths in self._weights:
-            factor = scale(lengths) - 1
-            params += own * factor
-            size += own_bytes * factor
+        for each in self._weights:
+            factor = each.change(scale)
+            params += each.params * factor
+            size += each.bytes * factor
         macs = self.full.macs
         if macs is not None:
             macs += sum(own * (scale(lengths) - 1) for own, lengths in self._macs)
         return Cost(params, macs, size)
 
     def _length(self, axis: Axis) -> _Length:
-        found = self._lengths.get(id(axis))
+        channels = self._groups.of(axis)
+        found = self._lengths.get(channels.digest)
         if found is None:
-            channels = self._groups.of(axis)
             parts = []
             for group in channels.groups:
                 size = self._groups[group].size
                 spread = np.bincount(channels.atom[channels.group == group], minlength=size)
                 parts.append((group, size, int(spread.sum()), spread))
-            length = _Length(len(channels), int((channels.group < 0).sum()), tuple(parts))
-            found = self._lengths[id(axis)] = (axis, length)
-        return found[1]
+            found = _Length(len(channels), int((channels.group < 0).sum()), tuple(parts))
+            self._lengths[channels.digest] = found
+        return found
 
-    def _constants(self) -> list[tuple[tuple[int, int], tuple[_Length, ...]]]:
-        terms = []
-        seen = set()
+    def _constants(self) -> list[_Weights]:
+        found: dict[int, _Weights] = {}
+        places: dict[int, set[tuple[int, int]]] = {}
+        constants: dict[int, gs.Tensor] = {}
+        statics = self._groups.swept.statics
+
+        def follow(node: gs.Node, index: int, lengths: dict[int, _Length]) -> None:
+            """Note the initializers that get smaller when an input of a node does."""
+            value = node.inputs[index]
+            source = producer(statics, value)
+            inputs = operands(statics, source, lengths) if source is not None else None
+            if source is not None and inputs is not None:
+                for at, each in inputs.items():
+                    if each:
+                        follow(source, at, each)
+                return
+            if id(value) not in found:
+                found[id(value)] = self._weights_of(node, value, made=source is not None)
+                constants[id(value)] = value
+            found[id(value)].parts[tuple(id(each) for _, each in sorted(lengths.items()))] = tuple(lengths.values())
+            places.setdefault(id(value), set()).add((id(node), index))
+
         for cut in self._groups.swept.cuts.values():
-            value = cut.node.inputs[cut.input]
-            axes = [*cut.axes.values(), *([cut.inner[1]] if cut.inner else [])]
-            lengths = tuple(self._length(axis) for axis in axes)
-            key = (id(value), *(id(length) for length in lengths))
-            if isinstance(value, gs.Constant) and key not in seen:
-                seen.add(key)
-                terms.append((weights(cut.node)[id(value)], lengths))
-        return terms
+            inner = {cut.inner[0]: self._length(cut.inner[1])} if cut.inner else {}
+            follow(cut.node, cut.input, {axis: self._length(each) for axis, each in cut.axes.items()} | inner)
+        for key, value in constants.items():
+            readers = {
+                (id(node), index)
+                for node in self._groups.graph.readers(value)
+                if node.op not in SHAPE_ONLY
+                for index, each in enumerate(node.inputs)
+                if each is value
+            }
+            found[key].elsewhere = bool(readers - places[key]) or self._groups.graph.is_output(value)
+        return list(found.values())
+
+    def _weights_of(self, node: gs.Node, value: gs.Tensor, *, made: bool) -> _Weights:
+        if not made:
+            return _Weights(*weights(node)[id(value)], made, {})
+        shape, dtype = self._groups.swept.statics.shape(value) or [], self._groups.graph.dtype(value)
+        size = math.prod(each for each in shape if isinstance(each, int))
+        if dtype is None:
+            return _Weights(0, 0, made, {})
+        return _Weights(size if dtype.kind in "fV" else 0, size * dtype.itemsize, made, {})

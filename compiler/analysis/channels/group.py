@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -39,6 +40,11 @@ class Channels:
     def groups(self) -> tuple[int, ...]:
         """The groups that have positions here."""
         return tuple(int(each) for each in np.unique(self.group) if each >= 0)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The same for two axes along which the same lies."""
+        return blake2b(self.group.tobytes() + self.atom.tobytes(), digest_size=16).digest()
 
     def kept(self, keep: Keep) -> IntArray:
         """The positions that stay, in order."""

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 # Importing the families registers their operators.
-from vggc.analysis.channels import broadcasting, reshaping, selecting, sliding, weighted  # noqa: F401
+from vggc.analysis.channels import (  # noqa: F401
+    broadcasting,
+    joining,
+    reducing,
+    reshaping,
+    selecting,
+    shapes,
+    sliding,
+    weighted,
+)
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.cost import CostModel
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
@@ -26,7 +35,7 @@ class Groups:
         self.graph = graph
         self.swept = sweep(graph, OPERATORS)
         self._resolved = resolve(self.swept)
-        self._channels: dict[int, tuple[Axis, Channels]] = {}
+        self._channels: dict[tuple[bool, int], tuple[Axis, Channels]] = {}
         self.groups: tuple[Group, ...] = self._resolved.groups
         self.weighted: tuple[Weighted, ...] = tuple(self._weighted(each) for each in self.swept.weighings)
         self._attach()
@@ -53,12 +62,14 @@ class Groups:
 
     def of(self, axis: Axis) -> Channels:
         """Groups and atoms of an axis that the sweep has found."""
-        found = self._channels.get(id(axis))
+        # Whole dimensions that are unified are one; of other axes, the object is kept so that its id stays its own.
+        unified = axis.dimension is not None
+        key = self.swept.atoms.root(axis.dimension) if axis.dimension is not None else id(axis)
+        found = self._channels.get((unified, key))
         if found is None:
             atoms = axis.atoms
-            # The axis is kept beside the result so that its id stays its own.
             found = axis, Channels(self._resolved.group_of[atoms], self._resolved.atom_of[atoms])
-            self._channels[id(axis)] = found
+            self._channels[unified, key] = found
         return found[1]
 
     def check(self, keep: Keep) -> None:

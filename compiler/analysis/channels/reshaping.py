@@ -1,8 +1,9 @@
-"""Operators that only move elements: Reshape and its relatives.
+"""Operators that only move elements: Reshape, Flatten, Transpose, Squeeze, Unsqueeze.
 
 A Reshape is a sequence of pieces, each of which merges some axes and splits the result. Merging an axis of channels
 with others repeats each atom (a channel becomes a block of H*W columns, or comes back every C columns behind an NHWC
-Transpose); splitting it undoes that.
+Transpose); splitting it undoes that. An axis of channels that is split in earnest (a channel shuffle, attention heads)
+is a Joint until it is merged again or somebody needs to know which of its parts shrinks.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.axes import Axis, Joint, Layout, Part
+from vggc.analysis.channels.axes import Axis, IntArray, Joint, Layout, Part, View
+from vggc.analysis.channels.dimensions import Piece, pieces
+from vggc.analysis.channels.slicing import Slicing
 from vggc.analysis.channels.statics import Dimensions
 from vggc.analysis.channels.sweep import Site, operator
 
+_UNKNOWN = "reaches {}, whose shape is not known before it runs"
 _LARGEST = 1 << 26
 """Positions along one axis beyond which its atoms are not followed."""
 
@@ -25,7 +30,30 @@ def transpose(site: Site) -> None:
     layout = site.layout(0)
     if layout is not None:
         order = site.node.attrs.get("perm") or list(range(len(layout)))[::-1]
-        site.set([layout[index] for index in order])
+        view = site.view(0)
+        site.set([layout[index] for index in order], view=view and View(view.joint, [view.axes[i] for i in order]))
+
+
+@operator("Squeeze", "Unsqueeze")
+def squeeze(site: Site) -> None:
+    """Axes of size 1 less or more, by attribute or as the second input."""
+    axes, shape = site.axes(0), site.shape(0)
+    if axes is None or shape is None:
+        return
+    listed = site.integers("axes", 1)
+    if listed is None and (site.has(1) or site.node.op == "Unsqueeze"):
+        site.freeze_all("reaches {}, whose axes are computed at run time")
+        return
+    if site.node.op == "Squeeze":
+        gone = (
+            {each % len(axes) for each in listed} if listed is not None else {i for i, n in enumerate(shape) if n == 1}
+        )
+        site.set([axis for index, axis in enumerate(axes) if index not in gone])
+        return
+    rank = len(axes) + len(listed or ())
+    new = {each % rank for each in listed or ()}
+    rest = iter(axes)
+    site.set([None if index in new else next(rest) for index in range(rank)])
 
 
 @operator("Flatten")
@@ -36,58 +64,60 @@ def flatten(site: Site) -> None:
         return
     at = int(site.node.attrs.get("axis", 1))
     at += len(shape) if at < 0 else 0
-    _move(site, shape, [_product(shape[:at]), _product(shape[at:])])
+    sides = [_product(shape[:at]), _product(shape[at:])]
+    # A product with unknown dimensions is unknown, but a dimension by itself keeps its name.
+    target: Dimensions = [shape[0] if at == 1 else sides[0], shape[-1] if at == len(shape) - 1 else sides[1]]
+    site.set(_move(site, shape, target))
+
+
+def _product(shape: Dimensions) -> int | None:
+    known = [each for each in shape if isinstance(each, int)]
+    return math.prod(known) if len(known) == len(shape) else None
 
 
 @operator("Reshape")
 def reshape(site: Site) -> None:
     """Any shape of as many elements; the shape may be computed."""
-    if site.layout(0) is None:
+    layout = site.layout(0)
+    if layout is None:
         return
     shape, target = site.shape(0), site.out_shape()
     if shape is None or target is None:
-        site.freeze_all("reaches {}, whose shape is not known before it runs")
+        site.freeze_all(_UNKNOWN)
         return
-    layout = _move(site, shape, target)
-    site.then(lambda cut: cut.resize(site.node, 1, layout))
-
-
-def _product(shape: Dimensions) -> int | str | None:
-    known = [each for each in shape if isinstance(each, int)]
-    if len(known) == len(shape):
-        return math.prod(known)
-    return shape[0] if len(shape) == 1 else None
+    if _merge_joint(site, shape, target):
+        return
+    result = _move(site, shape, target)
+    site.set(result, view=_view(site, result, shape, target))
+    site.resize(1, dict(enumerate(result)), inferred=True)
 
 
 def _move(site: Site, shape: Dimensions, target: Dimensions) -> Layout:
-    """Hand the atoms of input 0 on to the output of another shape; what its axes then hold."""
+    """The atoms of input 0 in another shape."""
     result: Layout = [None] * len(target)
-    pieces = _pieces(shape, target)
-    if pieces is None:
-        site.freeze_all("reaches {}, whose shape is not known before it runs")
+    found = pieces(shape, target)
+    if found is None:
+        site.freeze_all(_UNKNOWN)
         return result
     axes = site.axes(0) or []
-    for ins, outs in pieces:
-        merged = _merge(site, [axes[index] for index in ins], [shape[index] for index in ins])
+    for piece in found:
+        merged = _merge(site, [axes[index] for index in piece.ins], [shape[index] for index in piece.ins])
         if merged is None:
             continue
-        sizes = [each for index in outs if isinstance(each := target[index], int)]
-        if len(sizes) != len(outs):
-            site.freeze(merged, "reaches {}, whose shape is not known before it runs")
+        sizes = [each for index in piece.outs if isinstance(each := target[index], int)]
+        if len(sizes) != len(piece.outs):
+            site.freeze(merged, _UNKNOWN)
             continue
-        for index, part in zip(outs, _split(site, merged, sizes, ins), strict=True):
+        for index, part in zip(piece.outs, _split(site, merged, sizes, piece), strict=True):
             result[index] = part
-    site.set(result)
     return result
 
 
 def _merge(site: Site, axes: list[Axis | None], sizes: Dimensions) -> Axis | None:
     """The atoms along the product of axes."""
     lying = [index for index, axis in enumerate(axes) if axis is not None]
-    if not lying:
-        return None
-    if len(axes) == 1:
-        return axes[0]
+    if not lying or len(axes) == 1:
+        return axes[0] if axes else None
     known = [each for each in sizes if isinstance(each, int)]
     if len(known) != len(sizes) or len(lying) > 1 or math.prod(known) > _LARGEST:
         for index in lying:
@@ -95,12 +125,13 @@ def _merge(site: Site, axes: list[Axis | None], sizes: Dimensions) -> Axis | Non
         return None
     (at,) = lying
     axis = axes[at]
-    assert axis is not None
+    if axis is None or axis.size == math.prod(known):
+        return axis
     shape = [-1 if index == at else 1 for index in range(len(known))]
     return Axis(np.broadcast_to(axis.atoms.reshape(shape), known).reshape(-1))
 
 
-def _split(site: Site, axis: Axis, sizes: list[int], ins: range) -> list[Axis | Part | None]:
+def _split(site: Site, axis: Axis, sizes: list[int], piece: Piece) -> Layout:
     """An axis as several: where its atoms vary along one of them only they lie there, else all of them share it."""
     long = [index for index, size in enumerate(sizes) if size != 1]
     if len(long) <= 1:
@@ -110,55 +141,72 @@ def _split(site: Site, axis: Axis, sizes: list[int], ins: range) -> list[Axis | 
         first = atoms[tuple(slice(None) if each == index else slice(1) for each in range(len(sizes)))]
         if (atoms == first).all():
             return [Axis(first.reshape(-1)) if each == index else None for each in range(len(sizes))]
-    joint = Joint(atoms, (site.node.inputs[0], ins[0]))
+    joint = Joint(atoms, site.node.inputs[0], piece.ins[0] if len(piece.ins) == 1 else None)
     return [Part(joint, index) for index in range(len(sizes))]
 
 
-def _pieces(shape: Dimensions, target: Dimensions) -> list[tuple[range, range]] | None:
-    """Which axes become which: pairs of runs of axes whose sizes have the same product; None when that is not known."""
-    one, other = _numbers(shape, target)
-    if one is None or other is None or math.prod(one) != math.prod(other):
+def _view(site: Site, layout: Layout, shape: Dimensions, target: Dimensions) -> View | None:
+    """How a value with one split axis looks at the value it was split from: which axes of that lie along its own."""
+    joints = {id(each.joint): each.joint for each in layout if isinstance(each, Part)}
+    if len(joints) != 1:
         return None
-    if 0 in one:
-        return None
-    pieces = []
-    left = right = 0
-    while left < len(one) or right < len(other):
-        first, second = left, right
-        here = there = 1
-        if left < len(one):
-            here, left = one[left], left + 1
-        if right < len(other):
-            there, right = other[right], right + 1
-        while here != there:
-            if here < there:
-                here, left = here * one[left], left + 1
-            else:
-                there, right = there * other[right], right + 1
-        pieces.append((range(first, left), range(second, right)))
-    return pieces
+    (joint,) = joints.values()
+    axes: list[tuple[int, ...] | int] = []
+    for piece in pieces(shape, target) or ():
+        split = isinstance(layout[piece.outs[0]], Part) if piece.outs else False
+        if split:
+            axes += list(range(len(piece.outs)))
+        elif len(piece.outs) == 1:
+            axes.append(tuple(piece.ins))
+        else:
+            return None
+    return View(joint, axes) if joint.axis_of_origin is not None else None
 
 
-def _numbers(shape: Dimensions, target: Dimensions) -> tuple[list[int] | None, list[int] | None]:
-    """Both shapes in numbers, each unknown dimension a prime of its own.
+def _merge_joint(site: Site, shape: Dimensions, target: Dimensions) -> bool:
+    """Merge a split axis again, its parts in whatever order, when that makes the value it was split from with the
+    channels permuted. Then any of them may go: what stays can be gathered from that value."""
+    view = site.view(0)
+    if view is None or view.joint.shrinks is not None or view.joint.axis_of_origin is None:
+        return False
+    joint, at = view.joint, view.joint.axis_of_origin
+    origin = site.sweep.statics.shape(joint.origin) or []
+    order: list[int] = []
+    parts: list[int] = []
+    for each in view.axes:
+        if isinstance(each, int):
+            if not parts:
+                order.append(at)
+            parts.append(each)
+        else:
+            order += each
+    if order != list(range(len(origin))) or not _same_shape(origin, target):
+        return False
+    permutation = np.arange(joint.atoms.size).reshape(joint.atoms.shape).transpose(parts).reshape(-1)
+    layout = list(site.sweep.layouts.get(id(joint.origin), []))
+    layout[at] = Axis(joint.atoms.reshape(-1)[permutation])
+    site.set(layout)
+    site.resize(1, dict(enumerate(layout)), inferred=True)
+    site.then(lambda slicing: _gather(slicing, site.node, joint, at, permutation))
+    return True
 
-    A symbol is the same dimension wherever it stands. One that stands on one side only must be what the other side's
-    one unmatched dimension is called there, since the number of elements is the same.
-    """
-    symbols: dict[str, int] = {}
-    primes = iter((1_000_003, 1_000_033, 1_000_037, 1_000_039, 1_000_081, 1_000_099, 1_000_117, 1_000_121))
-    common = {each for each in shape if isinstance(each, str)} & {each for each in target if isinstance(each, str)}
-    for each in sorted(common):
-        symbols[each] = next(primes)
-    rest = next(primes)
-    unknown = [
-        sum(1 for each in dimensions if not isinstance(each, int) and each not in common)
-        for dimensions in (shape, target)
-    ]
-    if unknown not in ([0, 0], [1, 1]) or len(common) > 5:
-        return None, None
 
-    def numbers(dimensions: Dimensions) -> list[int]:
-        return [each if isinstance(each, int) else symbols.get(str(each), rest) for each in dimensions]
+def _gather(slicing: Slicing, node: gs.Node, joint: Joint, at: int, permutation: IntArray) -> None:
+    """Replace the way from the split to the merge by a Gather, unless what stays can still be split and merged."""
+    channels = Axis(joint.atoms.reshape(-1))
+    if not slicing.shrinks(channels) or slicing.parts(joint) is not None:
+        return
+    kept = slicing.positions(channels)
+    indices = np.searchsorted(kept, permutation[np.isin(permutation, kept)])
+    output = node.outputs[0]
+    slicing.graph.remove(node)
+    constant = slicing.graph.constant(indices, hint="channels")
+    slicing.graph.add("Gather", [joint.origin, constant], {"axis": at}, output=output, replaces=[node])
 
-    return numbers(shape), numbers(target)
+
+def _same_shape(one: Dimensions, other: Dimensions) -> bool:
+    """Whether two shapes of as many elements are equal; one unknown dimension follows from the others."""
+    if len(one) != len(other):
+        return False
+    unequal = [(a, b) for a, b in zip(one, other, strict=True) if a != b or a is None]
+    return not unequal or (len(unequal) == 1 and not any(isinstance(each, int) for each in unequal[0]))

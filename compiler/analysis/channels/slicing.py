@@ -1,118 +1,144 @@
-"""Removing channels: constants get smaller, attributes and shapes follow."""
+"""Removing channels: constants get smaller, attributes and lists of sizes follow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
 
-from vggc.analysis.channels.axes import Axis, IntArray, Layout
+from vggc.analysis.channels.axes import Axis, IntArray, Joint, Part
+from vggc.analysis.channels.chains import operands, producer
 from vggc.analysis.channels.group import Keep
+from vggc.analysis.channels.statics import SHAPE_ONLY
 from vggc.analysis.channels.sweep import Cut
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.groups import Groups
 
 
-INFERRED = -1
-"""The dimension of a Reshape that follows from the number of elements."""
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What stays along an axis that runs inside blocks: one row of positions for each position along axis 0."""
+
+    axis: int
+    positions: IntArray
 
 
 class Slicing:
-    """What stays along each axis, and the edits that operators ask for."""
+    """What stays along each axis, and smaller versions of static values."""
 
     def __init__(self, groups: Groups, keep: Keep) -> None:
         self.groups = groups
         self.graph = groups.graph
+        self.statics = groups.swept.statics
         self.keep = {
             index: np.asarray(atoms, np.int64) for index, atoms in keep.items() if len(atoms) < groups[index].size
         }
-        self._made: dict[Any, gs.Constant] = {}
+        self._positions: dict[int, tuple[Axis, IntArray]] = {}
+        self._made: dict[Any, gs.Tensor] = {}
 
-    def shrinks(self, axis: Axis | None) -> bool:
-        return axis is not None and any(group in self.keep for group in self.groups.of(axis).groups)
+    def shrinks(self, along: Axis | Part | None) -> bool:
+        """Whether an axis gets shorter."""
+        if isinstance(along, Part):
+            return self.length(along) < int(along.joint.atoms.shape[along.index])
+        return along is not None and len(self.positions(along)) < along.size
 
     def positions(self, axis: Axis) -> IntArray:
         """The positions along an axis that stay."""
-        return self.groups.of(axis).kept(self.keep)
+        found = self._positions.get(id(axis))
+        if found is None:
+            channels = self.groups.of(axis)
+            touched = any(group in self.keep for group in channels.groups)
+            found = axis, channels.kept(self.keep) if touched else np.arange(axis.size)
+            self._positions[id(axis)] = found
+        return found[1]
+
+    def length(self, along: Axis | Part) -> int:
+        """How many positions stay along an axis; of a split axis that loses more than whole rows, the old number."""
+        if isinstance(along, Axis):
+            return len(self.positions(along))
+        sizes = self.parts(along.joint)
+        return sizes[along.index] if sizes else int(along.joint.atoms.shape[along.index])
+
+    def parts(self, joint: Joint) -> tuple[int, ...] | None:
+        """What stays of each part of a split axis, when that is all along the others; else None."""
+        flat = np.zeros(joint.atoms.size, bool)
+        flat[self.positions(Axis(joint.atoms.reshape(-1)))] = True
+        stays: NDArray[np.bool_] = flat.reshape(joint.atoms.shape)
+        for index, size in enumerate(joint.atoms.shape):
+            line = stays.any(axis=tuple(each for each in range(stays.ndim) if each != index))
+            whole = np.broadcast_to(
+                line.reshape([size if each == index else 1 for each in range(stays.ndim)]), stays.shape
+            )
+            if (stays == whole).all():
+                return tuple(int(line.sum()) if each == index else n for each, n in enumerate(stays.shape))
+        return None
 
     def cut(self, cut: Cut) -> None:
         """Give a node a smaller version of one of its static inputs."""
         along = {axis: self.positions(each) for axis, each in cut.axes.items() if self.shrinks(each)}
-        inner = cut.inner if cut.inner and self.shrinks(cut.inner[1]) else None
-        if along or inner:
-            value = cut.node.inputs[cut.input]
-            rows = None if inner is None else self._inside(value, cut, inner)
+        value = cut.node.inputs[cut.input]
+        rows = None
+        if cut.inner and self.shrinks(cut.inner[1]):
+            axis, channels, blocks = cut.inner
+            inside = self.positions(channels).reshape(blocks, -1) % (channels.size // blocks)
+            height = int((self.statics.shape(value) or [0])[0] or 0) // blocks
+            rows = _Rows(axis, np.repeat(inside, height, axis=0))
+        if along or rows:
             self.graph.set_input(cut.node, cut.input, self._smaller(value, along, rows))
 
-    def _inside(self, value: gs.Tensor, cut: Cut, inner: tuple[int, Axis, int]) -> tuple[int, IntArray]:
-        """For each old position along axis 0 the positions that stay along the axis inside its block."""
-        axis, along, blocks = inner
-        size = along.size // blocks
-        kept = self.positions(along).reshape(blocks, -1) % size
-        rows = int(value.shape[0]) // blocks
-        return axis, np.repeat(kept, rows, axis=0)
-
-    def _smaller(
-        self, value: gs.Tensor, along: Mapping[int, IntArray], rows: tuple[int, IntArray] | None
-    ) -> gs.Constant:
-        key = (id(value), *((axis, each.tobytes()) for axis, each in sorted(along.items())), rows and rows[1].tobytes())
+    def _smaller(self, value: gs.Tensor, along: Mapping[int, IntArray], rows: _Rows | None) -> gs.Tensor:
+        """A static value with some positions only; the same one for all that ask for the same."""
+        if not along and rows is None:
+            return value
+        ends = tuple((axis, each.tobytes()) for axis, each in sorted(along.items()))
+        key = (id(value), ends, rows and (rows.axis, rows.positions.tobytes()))
         if key not in self._made:
-            array = self.groups.swept.statics.arrays([value])[id(value)]
-            if rows is not None:
-                index = rows[1].reshape(*rows[1].shape, *[1] * (array.ndim - 2))
-                array = np.take_along_axis(array, index, axis=rows[0])
-            for axis, kept in along.items():
-                array = np.take(array, kept, axis=axis)
-            self._made[key] = self.graph.constant(np.ascontiguousarray(array), hint=value.name)
+            self._made[key] = self._make(value, along, rows)
         return self._made[key]
 
-    def set_attribute(self, node: gs.Node, name: str, axis: Axis | None, size: int) -> None:
-        """An attribute that counts the positions along an axis."""
-        if axis is not None and self.shrinks(axis):
-            node.attrs[name] = len(self.positions(axis))
-            self.graph.touch(node)
-
-    def resize(self, node: gs.Node, index: int, layout: Layout) -> None:
-        """Rewrite an input that lists the dimensions of the node's output, where those along `layout` shrink."""
-        counts = {
-            axis: len(self.positions(along))
-            for axis, along in enumerate(layout)
-            if isinstance(along, Axis) and self.shrinks(along)
-        }
-        if counts:
-            self.graph.set_input(node, index, self._with_entries(node.inputs[index], counts))
-
-    def _with_entries(self, value: gs.Tensor, entries: Mapping[int, int]) -> gs.Tensor:
-        """A list of dimensions with some of its entries replaced; -1 still follows from the others."""
-        known = self.groups.swept.statics.entries(value)
-        if known is not None:
-            wanted = [
-                each if each == INFERRED else entries.get(at, each if isinstance(each, int) else INFERRED)
-                for at, each in enumerate(known)
+    def _make(self, value: gs.Tensor, along: Mapping[int, IntArray], rows: _Rows | None) -> gs.Tensor:
+        node = producer(self.statics, value)
+        inputs = operands(self.statics, node, along) if node else None
+        # What stays inside blocks is told by the position along axis 0, so the axes must be where they were.
+        if node is not None and inputs is not None and not (rows and node.op in ("Transpose", "Unsqueeze")):
+            smaller = [
+                self._smaller(each, inputs[index], rows if index == 0 else None)
+                for index, each in enumerate(node.inputs)
             ]
-            if wanted.count(INFERRED) <= 1:
-                return self.graph.constant(np.array(wanted, np.int64), hint=value.name)
-        # More than one dimension is only known at run time: those stay as they are computed.
-        length = max(entries) + 1 if known is None else len(known)
-        mask, numbers = np.zeros(length, bool), np.zeros(length, np.int64)
-        mask[list(entries)], numbers[list(entries)] = True, list(entries.values())
-        chosen = [self.graph.constant(each, hint=value.name) for each in (mask, numbers)]
-        return self.graph.add("Where", [chosen[0], chosen[1], value]).outputs[0]
+            return smaller[0] if node.op == "Identity" else self.graph.add(node.op, smaller, like=node).outputs[0]
+        array = self.statics.arrays([value])[id(value)]
+        if rows is not None:
+            index = rows.positions.reshape(*rows.positions.shape, *[1] * (array.ndim - 2))
+            array = np.take_along_axis(array, index, axis=rows.axis)
+        for axis, kept in along.items():
+            array = np.take(array, kept, axis=axis)
+        return self.graph.constant(np.ascontiguousarray(array).reshape(array.shape), hint=value.name)
 
 
 def cut_channels(groups: Groups, keep: Keep) -> dict[str, list[int]]:
     """See Groups.slice."""
+    from vggc.analysis.channels.listing import Lists
+
     slicing = Slicing(groups, keep)
+    lists = Lists(slicing)
     provenance = {}
     for each in groups.weighted:
         if each.outputs is not None and any(group in slicing.keep for group in each.outputs.groups):
             name = each.node.name or each.node.outputs[0].name
             provenance[name] = [int(position) for position in each.outputs.kept(slicing.keep)]
+    for node in groups.graph.nodes:
+        # Exporters take the length of a bias from the weights, whose old version would stay for that alone.
+        if node.op in SHAPE_ONLY and slicing.statics.is_static(node.outputs[0]):
+            array = slicing.statics.arrays(node.outputs[:1])[id(node.outputs[0])]
+            groups.graph.replace(node.outputs[0], groups.graph.constant(array, hint="shape"))
     for cut in groups.swept.cuts.values():
         slicing.cut(cut)
+    lists.rewrite()
     for action in groups.swept.actions:
         action(slicing)
     groups.graph.tidy()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import suppress
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.constants import is_deterministic
+from vggc.analysis.parts import part
 from vggc.analysis.shape_values import ShapeValues
+from vggc.diagnostics import CompileError
 from vggc.graph import Array, Graph
+from vggc.runtime import Session
 
 Dimensions = list[int | str | None]
 
 _SMALL = 1 << 16
 """Values of more elements than this are evaluated only when somebody asks for their numbers."""
 
-_RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"})
-_KNOWS_ONLY_SHAPE = frozenset({"Shape", "Size"})
+SHAPE_ONLY = frozenset({"Shape", "Size"})
+"""Operators whose result does not depend on the numbers they are given."""
 
 
 class Statics:
@@ -97,16 +102,24 @@ class Statics:
         return found
 
     def _is_static(self, node: gs.Node) -> bool:
-        if node.domain not in (None, "", "ai.onnx") or node.op in _RANDOM or any(node.subgraphs()):
+        if not node.inputs or not is_deterministic(node) or self._may_trap(node):
             return False
-        return bool(node.inputs) and all(self.is_static(value) for value in _decisive(node))
+        return all(self.is_static(value) for value in _decisive(node))
+
+    def _may_trap(self, node: gs.Node) -> bool:
+        """Whether an integer division may be by zero, which ends the process."""
+        if node.op not in ("Div", "Mod"):
+            return False
+        divisor = self.graph.array(node.inputs[1])
+        dtype = self.graph.dtype(node.inputs[1])
+        return dtype is None or (dtype.kind in "iu" and (divisor is None or not divisor.all()))
 
     def _small_nodes(self) -> list[gs.Node]:
         """The static nodes whose inputs and results are small."""
         small: list[gs.Node] = []
         within: set[int] = set()
         for node in self._nodes:
-            read = [] if node.op in _KNOWS_ONLY_SHAPE else list(_decisive(node))
+            read = [] if node.op in SHAPE_ONLY else list(_decisive(node))
             near = all(isinstance(value, gs.Constant) or id(value) in within for value in read)
             if near and all(_elements(self.shape(value)) <= _SMALL for value in (*read, *node.outputs)):
                 small.append(node)
@@ -133,39 +146,40 @@ class Statics:
                 ]
 
     def _evaluate(self, nodes: list[gs.Node]) -> dict[int, Array]:
-        """Run static nodes, given in order, with onnx's reference implementation."""
-        from onnx.reference import ReferenceEvaluator
-
-        from vggc.graph.writing import node_proto
-
-        given: dict[str, Array] = {}
-        results: dict[str, gs.Tensor] = {}
-        protos = []
+        """What static nodes, given in order, compute. A node that onnxruntime cannot run is left out."""
+        known = dict(self._values)
+        typed: dict[int, Array] = {}
+        wanted: list[gs.Tensor] = []
+        running: list[gs.Node] = []
         for node in nodes:
+            if node.op in SHAPE_ONLY:
+                known[id(node.outputs[0])] = self._shape_of(node)
+                continue
             for value in node.inputs:
-                if value.name and value.name not in results and value.name not in given:
-                    given[value.name] = self._stand_in(node, value)
-            results |= {value.name: value for value in node.outputs if value.name}
-            protos.append(node_proto(node))
-        graph = onnx.helper.make_graph(
-            protos,
-            "static",
-            [onnx.ValueInfoProto(name=name) for name in given],
-            [onnx.ValueInfoProto(name=name) for name in results],
-        )
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", self.graph.opset)])
-        values: Any = ReferenceEvaluator(model).run(None, given)
-        return {id(value): np.asarray(array) for value, array in zip(results.values(), values, strict=True)}
+                if value.name and not self.is_static(value):
+                    # Of this input only the type matters.
+                    typed[id(value)] = np.zeros(0, self.graph.dtype(value))
+            running.append(node)
+            wanted += [value for value in node.outputs if value.name]
+        try:
+            return known | self._run(running, wanted, known | typed) if running else known
+        except CompileError:
+            for node in running:
+                outputs = [value for value in node.outputs if value.name]
+                if all(isinstance(value, gs.Constant) or id(value) in known for value in _decisive(node)):
+                    with suppress(CompileError):
+                        known |= self._run([node], outputs, known | typed)
+            return known
 
-    def _stand_in(self, node: gs.Node, value: gs.Tensor) -> Array:
-        """What an input is, or for one of which only shape or type matter, something like it."""
-        if node.op in _KNOWS_ONLY_SHAPE:
-            shape = [int(each or 0) for each in self.shape(value) or ()]
-            return np.broadcast_to(np.zeros((), self.graph.dtype(value)), shape)
-        if not self.is_static(value):
-            return np.zeros(0, self.graph.dtype(value))
-        array = self.graph.array(value)
-        return array if array is not None else self._values[id(value)]
+    def _run(self, nodes: list[gs.Node], wanted: list[gs.Tensor], known: dict[int, Array]) -> dict[int, Array]:
+        found = Session(part(self.graph, nodes, wanted, known), threads=1).run({})
+        return {id(value): found[value.name] for value in wanted}
+
+    def _shape_of(self, node: gs.Node) -> Array:
+        shape = [int(each or 0) for each in self.shape(node.inputs[0]) or ()]
+        if node.op == "Size":
+            return np.array(math.prod(shape), np.int64)
+        return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
 
 
 def _decisive(node: gs.Node) -> Iterator[gs.Tensor]:

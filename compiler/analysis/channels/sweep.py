@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.axes import Atoms, Axis, IntArray, Layout, Part
+from vggc.analysis.channels.axes import Atoms, Axis, IntArray, Layout, Part, View
+from vggc.analysis.channels.chains import blocked
 from vggc.analysis.channels.statics import Dimensions, Statics
 from vggc.graph import Array, Graph
 from vggc.graph.ordering import reads
@@ -68,6 +70,21 @@ class Cut:
     inner: tuple[int, Axis, int] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """An input that lists sizes or positions along axes of the node's output, some of which change when channels go.
+
+    `wanted` gives the new number of each entry that must change. `lengths` are the entries that are nothing but the
+    length of an axis; with `inferred`, an entry of -1 follows from the others.
+    """
+
+    node: gs.Node
+    input: int
+    wanted: Callable[[Slicing], dict[int, int]]
+    lengths: Mapping[int, Axis | Part | None] = field(default_factory=dict)
+    inferred: bool = False
+
+
 @dataclass(eq=False)
 class Sweep:
     """All that the operators said."""
@@ -80,6 +97,8 @@ class Sweep:
     contractions: list[tuple[gs.Node, int, int, Axis]] = field(default_factory=list)
     weighings: list[Weighing] = field(default_factory=list)
     scaling: list[tuple[gs.Node, tuple[Axis, ...]]] = field(default_factory=list)
+    views: dict[int, View] = field(default_factory=dict)
+    operands: list[Operand] = field(default_factory=list)
     actions: list[Callable[[Slicing], None]] = field(default_factory=list)
 
     def axes(self, value: gs.Tensor) -> list[Axis | None] | None:
@@ -136,6 +155,21 @@ class Site:
         """As `axes`, with unsettled Joints."""
         return self.sweep.layouts.get(id(self.node.inputs[index]))
 
+    def view(self, index: int) -> View | None:
+        """What an input with a split axis was split from, as long as it is but a rearrangement of that."""
+        return self.sweep.views.get(id(self.node.inputs[index]))
+
+    def integers(self, attribute: str, index: int) -> list[int] | None:
+        """A list of integers that is an attribute in older opsets and an input in newer ones; None where unknown."""
+        if attribute in self.node.attrs:
+            return [int(each) for each in np.atleast_1d(self.node.attrs[attribute])]
+        numbers = self.numbers(index)
+        return None if numbers is None else [int(each) for each in numbers.reshape(-1)]
+
+    def entries(self, index: int) -> Dimensions | None:
+        """What is known of the integers in an input that may be computed."""
+        return self.sweep.statics.entries(self.node.inputs[index])
+
     def carriers(self) -> Iterator[tuple[int, list[Axis | None]]]:
         """The inputs that are not static and have atoms along some axis."""
         for index, value in enumerate(self.node.inputs):
@@ -150,9 +184,13 @@ class Site:
         """A dimension of the node's own making; a single channel can never go."""
         return self.sweep.atoms.new(size) if size > 1 else None
 
-    def set(self, layout: Sequence[Axis | Part | None], output: int = 0) -> None:
+    def set(self, layout: Sequence[Axis | Part | None], output: int = 0, *, view: View | None = None) -> None:
+        """Where the atoms of an output lie."""
+        key = id(self.node.outputs[output])
         if any(layout):
-            self.sweep.layouts[id(self.node.outputs[output])] = list(layout)
+            self.sweep.layouts[key] = list(layout)
+        if view is not None:
+            self.sweep.views[key] = view
 
     def unite(self, first: Axis, second: Axis) -> None:
         self.sweep.atoms.unite(first, second)
@@ -186,8 +224,11 @@ class Site:
 
     def cut(self, index: int, axis: int, along: Axis | None) -> None:
         """A static input shrinks with the atoms that lie along one of its axes."""
-        if along is not None:
-            self._cut(index).axes[axis] = along
+        if along is None:
+            return
+        if blocked(self.sweep.statics, self.node.inputs[index]):
+            self.freeze(along, "reaches {}, whose weights are quantized in blocks")
+        self._cut(index).axes[axis] = along
 
     def cut_inside(self, index: int, axis: int, along: Axis | None, blocks: int) -> None:
         """A static input shrinks along an axis that runs inside the blocks its axis 0 consists of."""
@@ -208,6 +249,30 @@ class Site:
     def scales(self, *axes: Axis | None) -> None:
         """The node's multiply-accumulate operations shrink in proportion to each of these axes."""
         self.sweep.scaling.append((self.node, tuple(axis for axis in axes if axis is not None)))
+
+    def resize(self, index: int, lengths: Mapping[int, Axis | Part | None], *, inferred: bool = False) -> None:
+        """An input lists lengths of axes: entry i that of `lengths[i]`."""
+        if any(lengths.values()):
+
+            def wanted(slicing: Slicing) -> dict[int, int]:
+                return {at: slicing.length(each) for at, each in lengths.items() if each and slicing.shrinks(each)}
+
+            self.sweep.operands.append(Operand(self.node, index, wanted, lengths, inferred))
+
+    def renumber(self, attribute: str, index: int, wanted: Callable[[Slicing], dict[int, int]]) -> None:
+        """An attribute (in older opsets) or an input lists numbers of positions: `wanted` says which entries change."""
+        node = self.node
+        if attribute not in node.attrs:
+            self.sweep.operands.append(Operand(node, index, wanted))
+            return
+
+        def rewrite(slicing: Slicing) -> None:
+            changed = wanted(slicing)
+            if changed:
+                node.attrs[attribute] = [changed.get(at, each) for at, each in enumerate(node.attrs[attribute])]
+                slicing.graph.touch(node)
+
+        self.then(rewrite)
 
     def then(self, action: Callable[[Slicing], None]) -> None:
         """What to do to the node, beside cutting its static inputs, when channels have gone."""

@@ -6,9 +6,11 @@ They end the atoms of their inputs and begin new ones, except depthwise convolut
 from __future__ import annotations
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.broadcasting import broadcast
+from vggc.analysis.channels.slicing import Slicing
 from vggc.analysis.channels.sweep import Site, Weighing, operator
 
 _COMPUTED = "reaches {}, whose weights are computed at run time"
@@ -52,7 +54,7 @@ def _convolution(site: Site, *, transposed: bool) -> None:
         site.cut(1, out, result)
     elif depthwise:
         site.cut(1, 0, given if transposed else result)
-        site.then(lambda cut: cut.set_attribute(site.node, "group", given, inputs))
+        site.then(lambda slicing: _set_group(slicing, site.node, given))
     else:
         for axis in (given, result):
             if axis is not None:
@@ -67,6 +69,12 @@ def _convolution(site: Site, *, transposed: bool) -> None:
     site.weigh(Weighing(site.node, 0, 1, 1, 1, bias, into, out, group, given, result, depthwise))
     site.scales(batch, result, None if depthwise else given)
     site.set([batch, result, *axes[2:]])
+
+
+def _set_group(slicing: Slicing, node: gs.Node, channels: Axis | None) -> None:
+    if slicing.shrinks(channels):
+        node.attrs["group"] = len(slicing.positions(channels)) if channels else 1
+        slicing.graph.touch(node)
 
 
 @operator("Gemm")

@@ -1,0 +1,96 @@
+"""Which axes of a Reshape's input become which axes of its output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vggc.analysis.channels.statics import Dimensions
+
+_PRIMES = (1_000_003, 1_000_033, 1_000_037, 1_000_039, 1_000_081, 1_000_099, 1_000_117, 1_000_121)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Neighbouring axes that are merged, and the axes that the result is split into."""
+
+    ins: range
+    outs: range
+
+
+def pieces(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
+    """The finest sequence of pieces that makes one shape of the other; None when too little is known of them.
+
+    Leading and trailing dimensions that are equal are pieces of their own. Between them, where more than one dimension
+    is unknown, all is one piece. Axes of size 1 belong to the piece before them, if there is one.
+    """
+    front = 0
+    while front < min(len(shape), len(target)) and _equal(shape[front], target[front]):
+        front += 1
+    back = 0
+    while back < min(len(shape), len(target)) - front and _equal(shape[-1 - back], target[-1 - back]):
+        back += 1
+    ends = len(shape) - back, len(target) - back
+    found = [Piece(range(index, index + 1), range(index, index + 1)) for index in range(front)]
+    if front < min(ends):
+        middle = _factor(shape[front : ends[0]], target[front : ends[1]])
+        if middle is None:
+            return None
+        found += [
+            Piece(range(p.ins.start + front, p.ins.stop + front), range(p.outs.start + front, p.outs.stop + front))
+            for p in middle
+        ]
+    elif front < max(ends):
+        # One side has nothing left: the other side's axes are of size 1.
+        if any(each != 1 for each in (*shape[front : ends[0]], *target[front : ends[1]])) or not found:
+            return None
+        found[-1] = Piece(range(front - 1, ends[0]), range(front - 1, ends[1]))
+    found += [Piece(range(ends[0] + i, ends[0] + i + 1), range(ends[1] + i, ends[1] + i + 1)) for i in range(back)]
+    return found
+
+
+def _equal(one: int | str | None, other: int | str | None) -> bool:
+    return one is not None and one == other and one != 0
+
+
+def _factor(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
+    one, other = _numbers(shape, target)
+    if not one or not other:
+        unknown = not all(isinstance(each, int) for each in (*shape, *target))
+        return [Piece(range(len(shape)), range(len(target)))] if unknown else None
+    if math.prod(one) != math.prod(other) or 0 in one:
+        return None
+    found: list[Piece] = []
+    left = right = 0
+    while left < len(one) and right < len(other):
+        first, second = left, right
+        here, there = one[left], other[right]
+        left, right = left + 1, right + 1
+        while here != there:
+            if here < there:
+                here, left = here * one[left], left + 1
+            else:
+                there, right = there * other[right], right + 1
+        found.append(Piece(range(first, left), range(second, right)))
+    # What is left over on either side are axes of size 1.
+    last = found.pop()
+    found.append(Piece(range(last.ins.start, len(one)), range(last.outs.start, len(other))))
+    return found
+
+
+def _numbers(shape: Dimensions, target: Dimensions) -> tuple[list[int], list[int]]:
+    """Both shapes in numbers, each unknown dimension a prime of its own.
+
+    A name is the same dimension wherever it stands. Where each side has one more unknown dimension, these are equal,
+    since the number of elements is. Both are empty when more than that is unknown.
+    """
+    common = {each for each in shape if isinstance(each, str)} & {each for each in target if isinstance(each, str)}
+    counts = [sum(not isinstance(each, int) and each not in common for each in side) for side in (shape, target)]
+    if counts not in ([0, 0], [1, 1]) or len(common) >= len(_PRIMES):
+        return [], []
+    numbers = dict(zip(sorted(common), _PRIMES[1:], strict=False))
+
+    def known(dimensions: Dimensions) -> list[int]:
+        return [each if isinstance(each, int) else numbers.get(str(each), _PRIMES[0]) for each in dimensions]
+
+    return known(shape), known(target)
