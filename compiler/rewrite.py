@@ -21,16 +21,28 @@ class Pass:
     """A named transformation of the graph.
 
     `exact` passes keep the function the graph computes, and are checked numerically; the others are `lossy`.
+    One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit.
     Calling a Pass calls its function: `fold_batch_norm(graph)` works in Python as the step does in a recipe.
     """
 
     name: str
     function: Transform
     exact: bool
+    sets_inputs: bool = False
 
     @property
     def doc(self) -> str:
-        return inspect.getdoc(self.function) or inspect.getdoc(inspect.getmodule(self.function)) or ""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def summary(self) -> str:
+        """What the function's docstring says before its options."""
+        return self.doc.partition("Options:")[0].strip()
+
+    @property
+    def details(self) -> str:
+        """What the docstring of the pass's own file says: the algebra and the cases."""
+        return inspect.getdoc(inspect.getmodule(self.function)) or ""
 
     def __call__(self, graph: Graph, *arguments: Any, **options: Any) -> None:
         self.function(graph, *arguments, **options)
@@ -39,13 +51,15 @@ class Pass:
 @overload
 def whole_graph(function: Transform, /) -> Pass: ...
 @overload
-def whole_graph(*, exact: bool = True) -> Callable[[Transform], Pass]: ...
-def whole_graph(function: Transform | None = None, /, *, exact: bool = True) -> Pass | Callable[[Transform], Pass]:
+def whole_graph(*, exact: bool = True, sets_inputs: bool = False) -> Callable[[Transform], Pass]: ...
+def whole_graph(
+    function: Transform | None = None, /, *, exact: bool = True, sets_inputs: bool = False
+) -> Pass | Callable[[Transform], Pass]:
     """Make a pass of a function `(graph, option=default, ...) -> None` that looks at the graph as a whole.
 
     The function's name is the step's name; its annotations type the options; `@whole_graph(exact=False)` says that
-    the pass changes results. The function raises Declined to leave the graph alone.
+    the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes. It raises Declined to leave the graph alone.
     """
     if function is None:
-        return lambda each: Pass(each.__name__, each, exact)
-    return Pass(function.__name__, function, exact)
+        return lambda each: Pass(each.__name__, each, exact, sets_inputs)
+    return Pass(function.__name__, function, exact, sets_inputs)

@@ -24,7 +24,7 @@ from vggc.rewrite import Declined, whole_graph
 from vggc.values import Within
 
 
-@whole_graph
+@whole_graph(sets_inputs=True)
 def set_batch(graph: Graph, size: Annotated[int, Within(1, 1 << 20)] | Literal["dynamic"]) -> None:
     """Fix the batch size, the first dimension of the inputs, or make it dynamic.
 

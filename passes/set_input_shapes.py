@@ -18,7 +18,7 @@ from vggc.graph import Graph
 from vggc.rewrite import Declined, whole_graph
 
 
-@whole_graph
+@whole_graph(sets_inputs=True)
 def set_input_shapes(graph: Graph, shapes: dict[str, list[int | str]]) -> None:
     """Fix dynamic dimensions of the inputs, or name them.
 
@@ -39,7 +39,7 @@ def set_input_shapes(graph: Graph, shapes: dict[str, list[int | str]]) -> None:
             found |= {name: list(shapes[name])} if name in shapes else {}
             continue
         # An unnamed dimension is fixed only where it stands; a named one wherever its name does.
-        wants: Sequence[Size] = shapes.get(name, old)  # type: ignore[arg-type]
+        wants: Sequence[Size] = shapes.get(name, old)
         found[name] = [
             chosen.get(have, have) if isinstance(have, str) else want for have, want in zip(old, wants, strict=True)
         ]

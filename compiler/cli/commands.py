@@ -37,7 +37,8 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
     from vggc.grammar.parser import parse
     from vggc.grammar.reading import read_recipe
 
-    pipeline = bind(parse(read_recipe(recipe)), overrides=_overrides(pairs))
+    overrides = _overrides(pairs)
+    pipeline = bind(parse(read_recipe(recipe)), overrides=overrides)
     if pipeline.warnings:
         print_diagnostics(pipeline.warnings)
     return pipeline
@@ -93,10 +94,14 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("name", required=False)
-def passes(name: str | None) -> None:
+@click.option("--markdown", is_flag=True, help="Write the pass catalogue of the documentation.")
+def passes(name: str | None, markdown: bool) -> None:
     """List the passes, or show one pass with its options."""
-    from vggc.cli.show import pass_list, pass_page
+    from vggc.cli.show import catalogue, pass_list, pass_page
 
+    if markdown:
+        click.echo(catalogue(), nl=False)
+        return
     stdout().print(pass_page(name) if name else pass_list())
 
 

@@ -21,6 +21,8 @@ from vggc.registry import shipped
 from vggc.report.record import human_bytes, human_count
 from vggc.rewrite import Pass
 from vggc.signature import inputs_of, outputs_of
+from vggc.targets.flavours import missing, release
+from vggc.targets.tensorrt_rules import Subject, problems
 from vggc.values import Bytes, Dimension, Ratio, Within
 
 
@@ -28,7 +30,7 @@ def pass_list() -> RenderableType:
     """Every pass on a line: name, whether it is exact, what it does."""
     table = _table("pass", "", "what it does")
     for each in shipped().passes.values():
-        table.add_row(each.name, "exact" if each.exact else "lossy", _first_sentence(each.doc))
+        table.add_row(each.name, "exact" if each.exact else "lossy", _first_sentence(each.summary))
     return table
 
 
@@ -44,8 +46,10 @@ def pass_page(name: str) -> RenderableType:
         Text(call_of(found), style="bold"),
         Text(kind),
         Text(),
-        Text(found.doc.split("\n\nOptions:")[0]),
+        Text(found.summary),
     ]
+    if found.details:
+        parts += [Text(), Text(found.details)]
     if options:
         table = _table("\noption", "\ntype", "\ndefault", "\nmeaning")
         for each in options:
@@ -68,7 +72,7 @@ def type_text(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         limits = [each for each in arguments[1:] if isinstance(each, Within)]
-        return type_text(arguments[0]) + "".join(f" in {each.low:g}..{each.high:g}" for each in limits)
+        return type_text(arguments[0]) + "".join(f" in {_limit(each.low)}..{_limit(each.high)}" for each in limits)
     if origin is Literal:
         return " | ".join(str(each) for each in arguments)
     if origin is list or origin is tuple:
@@ -80,6 +84,10 @@ def type_text(annotation: Any) -> str:
     return {"str": "string", "bool": "true | false", "Interval": "range"}.get(
         getattr(annotation, "__name__", str(annotation)), getattr(annotation, "__name__", str(annotation)).lower()
     )
+
+
+def _limit(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 def default_text(option: Option) -> str:
@@ -106,8 +114,29 @@ def _recipe_text(value: Any) -> str:
     return str(value)
 
 
+def catalogue() -> str:
+    """docs/passes.md: every pass with its options, from the docstrings."""
+    lines = [
+        "# Passes",
+        "",
+        "Made from the passes' own docstrings by `vggc passes --markdown`. Exact passes keep what the model computes,",
+        "and are checked numerically; lossy ones change it. `vggc passes NAME` shows one of them in the terminal.",
+    ]
+    for found in shipped().passes.values():
+        kind = "exact" if found.exact else "lossy"
+        lines += ["", f"## {found.name}", "", f"`{call_of(found)}` ({kind})", "", found.summary]
+        lines += ["", found.details] if found.details else []
+        options = schema(found.function).options
+        if options:
+            lines += ["", "| option | type | default | meaning |", "|---|---|---|---|"]
+        for each in options:
+            kind = type_text(each.annotation).replace("|", "\\|")
+            lines.append(f"| `{each.name}` | {kind} | {default_text(each)} | {each.doc} |")
+    return "\n".join(lines) + "\n"
+
+
 def model_page(graph: Graph, path: Path) -> RenderableType:
-    """A model: what goes in and out, its operators with their cost, and the totals."""
+    """A model: what goes in and out, its operators with their cost, the totals, and what TensorRT would refuse."""
     found = costs(graph)
     head = _table("", "")
     producer = f"{graph.producer_name} {graph.producer_version or ''}".strip() or "unknown"
@@ -122,7 +151,19 @@ def model_page(graph: Graph, path: Path) -> RenderableType:
         "MACs", f"{human_count(found.macs)} for one sample" if found.macs is not None else _unknown(found.unknown)
     )
     head.add_row("weights", f"{human_bytes(found.weight_bytes)} ({_types(graph)})")
-    return Group(head, _operators(found.nodes))
+    return Group(head, _operators(found.nodes), Text(), Text(_refusals(graph)))
+
+
+def _refusals(graph: Graph) -> str:
+    """What TensorRT RTX would say of the model, from the rules that are checked before an engine is built."""
+    flavour = "tensorrt_rtx"
+    absent = missing(flavour)
+    if absent:
+        return f"TensorRT RTX: not asked, since {absent.message}"
+    found = problems(Subject(graph, flavour, release(flavour)))
+    if not found:
+        return "TensorRT RTX: nothing that is known to be refused"
+    return "\n".join(["TensorRT RTX would refuse:", *(f"  {each.message}" for each in found)])
 
 
 def _operators(nodes: Sequence[NodeCost]) -> Table:

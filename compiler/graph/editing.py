@@ -52,7 +52,7 @@ class EditableGraph(LinkedGraph):
 
     def constant(self, array: Any, hint: str = "constant") -> gs.Constant:
         """A new compile-time constant."""
-        values = np.array(array) if not isinstance(array, np.ndarray) else array
+        values = np.asarray(array).view()
         values.flags.writeable = False
         return gs.Constant(self.fresh_name(hint), values)
 

@@ -47,6 +47,11 @@ class StoredWeights(LazyValues):
             return self.extent.size
         return stored_bytes(self.tensor.data_type, self.shape)
 
+    @property
+    def raw(self) -> bool:
+        """Whether the values are bytes somewhere, and not numbers in fields of the message."""
+        return self.extent is not None or self.tensor.HasField("raw_data")
+
     def load(self) -> Array:
         """The values, read-only; a view of the file where its bytes are aligned."""
         if self.extent is None:
@@ -68,9 +73,10 @@ class StoredWeights(LazyValues):
         return values
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """The raw bytes in pieces, little-endian as ONNX stores them; only for weights in a file."""
+        """The raw bytes in pieces, little-endian as ONNX stores them; only for weights that are `raw`."""
         if self.extent is None:
-            raise ValueError("only weights in a file come in chunks")
+            yield self.tensor.raw_data
+            return
         with self.extent.path.open("rb", buffering=0) as file:
             file.seek(self.extent.offset)
             left = self.extent.size

@@ -81,7 +81,7 @@ def is_large(value: gs.Constant, limit: int) -> bool:
     """Whether a constant's bytes can and should stand apart from the message that names it."""
     held = value._values
     if isinstance(held, StoredWeights):
-        return held.extent is not None and held.nbytes >= limit
+        return held.raw and held.nbytes >= limit
     # Packed and text types go through the message, where onnx knows how to lay them out.
     return isinstance(held, np.ndarray) and held.dtype.kind in "fiubcV" and _is_plain(held) and held.nbytes >= limit
 

@@ -237,3 +237,17 @@ def test_an_interrupt_leaves_nothing_behind(vggc: Any, recipe: Write, tmp_path: 
         ["model.onnx", "recipe.opt"],
         ["__pycache__", "model.onnx", "recipe.opt"],
     )
+
+
+def test_a_step_that_fixes_the_batch_makes_a_profile_needless(vggc: Any, recipe: Write) -> None:
+    ran = vggc(recipe("set_batch(2)\ntarget tensorrt_rtx(compute=[sm89])"), "model.onnx", "-o", "out")
+    assert (ran.status, ran.err) == (0, "")
+    assert Path("out/model.engine").stat().st_size > 0
+
+
+def test_a_missing_profile_says_what_to_write(vggc: Any, recipe: Write) -> None:
+    ran = vggc(recipe("simplify\ntarget tensorrt_rtx(compute=[sm89])"), "model.onnx", "-o", "out")
+    assert ran.status == 1
+    assert " --> recipe.opt:2:8\n" in ran.err
+    assert "batch=1..8..32" in ran.err
+    assert not Path("out").exists()

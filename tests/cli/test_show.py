@@ -1,0 +1,89 @@
+"""`vggc passes`, `vggc inspect` and `vggc check`: pages to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+CATALOGUE = Path(__file__).parents[2] / "docs/passes.md"
+
+
+def test_the_catalogue_is_what_the_docstrings_say(vggc: Any, bless: bool) -> None:
+    text = vggc("passes", "--markdown").out
+    if bless:
+        CATALOGUE.write_text(text)
+    assert CATALOGUE.read_text() == text
+
+
+def test_passes_are_listed_with_their_kind(vggc: Any) -> None:
+    lines = vggc("passes").out.splitlines()
+    assert any(line.split()[:2] == ["fold_batch_norm", "exact"] for line in lines)
+
+
+def test_a_pass_page_shows_options(vggc: Any) -> None:
+    out = vggc("passes", "simplify").out
+    assert out.startswith("simplify(largest=16MiB)\nexact: the model computes the same\n")
+    assert "16MiB" in out.split("default", 1)[1]
+
+
+def test_a_misspelt_pass(vggc: Any) -> None:
+    ran = vggc("passes", "simplfy")
+    assert (ran.status, ran.err) == (1, "error: unknown pass `simplfy`\nhelp: a similar name exists: `simplify`\n")
+
+
+def test_inspect_shows_what_is_in_a_model(vggc: Any) -> None:
+    ran = vggc("inspect", "model.onnx")
+    assert ran.status == 0
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert ["input", "`x`", "float32", "[N,", "3,", "8,", "8]"] in rows
+    assert ["params", "284"] in rows
+    assert ["MACs", "13.9", "k", "for", "one", "sample"] in rows
+    assert ["Conv", "1", "216", "13.8", "k"] in rows
+    assert ran.out.endswith("TensorRT RTX: nothing that is known to be refused\n")
+
+
+def test_inspect_says_what_tensorrt_would_refuse(vggc: Any) -> None:
+    model = onnx.load("model.onnx")
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    del model.graph.node[:]
+    model.graph.node.append(onnx.helper.make_node("Identity", ["x"], ["logits"], "copy"))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    onnx.save(model, "model.onnx")
+    assert "TensorRT RTX would refuse:\n" in vggc("inspect", "model.onnx").out
+
+
+def test_check_counts_and_runs_nothing(vggc: Any, recipe: Callable[[str], str]) -> None:
+    ran = vggc("check", recipe("simplify\nfold_batch_norm"))
+    assert (ran.status, ran.out) == (0, "recipe.opt: no errors (2 steps, 1 targets)\n")
+    assert not Path("build").exists()
+
+
+def test_check_with_a_model_finds_what_does_not_fit(vggc: Any, recipe: Callable[[str], str]) -> None:
+    text = recipe("simplify\ntarget tensorrt_rtx")
+    assert vggc("check", text).status == 0
+    ran = vggc("check", text, "model.onnx")
+    assert ran.status == 1
+    assert " --> recipe.opt:2:8\n" in ran.err
+    assert "`x`" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "Usage: vggc"),
+        (("chek", "recipe.opt"), "`chek` is neither a command nor a recipe. Did you mean `vggc check`?"),
+        (("recipe.opt",), "Missing argument 'MODEL'"),
+        (("recipe.opt", "model.onnx", "--set", "batch"), "--set takes NAME=VALUE, not `batch`"),
+        (("recipe.opt", "model.onnx", "--set", "a=1", "--set", "a=2"), "--set gives `a` twice"),
+        (("recipe.opt", "model.onnx", "--verify", "often"), "'often' is not one of 'each', 'end', 'off'"),
+        (("recipe.opt", "model.onnx", "--outptu", "x"), "No such option '--outptu'"),
+    ],
+)
+def test_wrong_use_of_the_command_line_ends_with_2(vggc: Any, words: tuple[str, ...], message: str) -> None:
+    ran = vggc(*words)
+    assert ran.status == 2
+    assert message in ran.err
