@@ -47,6 +47,7 @@ def fold_batch_norm(graph: Graph) -> None:
     if any(_needs_rank(graph, node) for node in nodes):
         graph.infer_shapes()
     folded: set[int] = set()
+    merged: dict[int, gs.Node] = {}
     kept: dict[int, str] = {}
     for node in nodes:
         if node.op not in _FOLDS or id(node) in folded:
@@ -54,13 +55,13 @@ def fold_batch_norm(graph: Graph) -> None:
         try:
             chain = _chain(graph, node)
             if _is_worth_it(chain):
-                _FOLDS[node.op](graph, chain)
+                merged[id(node)] = _FOLDS[node.op](graph, chain)
                 folded |= {id(each) for each in chain.nodes}
         except Declined as reason:
             kept |= {id(each): str(reason) for each in _behind(graph, node)}
     for node in nodes:
         if node.op == "BatchNormalization" and id(node) not in folded:
-            graph.decline(node, _why_kept(graph, node, kept))
+            graph.decline(merged.get(id(node), node), _why_kept(graph, node, kept))
 
 
 def _chain(graph: Graph, head: gs.Node) -> _Chain:
@@ -114,38 +115,38 @@ def _is_worth_it(chain: _Chain) -> bool:
 # --- one function for each operator that takes a chain in ---------------------------------------------------
 
 
-def _into_conv(graph: Graph, chain: _Chain) -> None:
+def _into_conv(graph: Graph, chain: _Chain) -> gs.Node:
     weight = _scaled(graph, chain, axis=0)
-    _finish(graph, chain, [weight, _bias(graph, chain)])
+    return _finish(graph, chain, [weight, _bias(graph, chain)])
 
 
-def _into_conv_transpose(graph: Graph, chain: _Chain) -> None:
+def _into_conv_transpose(graph: Graph, chain: _Chain) -> gs.Node:
     # The weight is (channels in, channels out / group, ...), its rows grouped one behind another.
     weight = _scaled(graph, chain, axis=1, group=chain.head.attrs.get("group", 1))
-    _finish(graph, chain, [weight, _bias(graph, chain)])
+    return _finish(graph, chain, [weight, _bias(graph, chain)])
 
 
-def _into_gemm(graph: Graph, chain: _Chain) -> None:
+def _into_gemm(graph: Graph, chain: _Chain) -> gs.Node:
     weight = _scaled(graph, chain, axis=0 if chain.head.attrs.get("transB", 0) else 1)
     bias = _bias(graph, chain, chain.head.attrs.get("beta", 1.0))
-    _finish(graph, chain, [weight, bias], attrs={"beta": 1.0})
+    attrs = {"beta": 1.0} if "beta" in chain.head.attrs else {}
+    return _finish(graph, chain, [weight, bias], attrs=attrs)
 
 
-def _into_matmul(graph: Graph, chain: _Chain) -> None:
+def _into_matmul(graph: Graph, chain: _Chain) -> gs.Node:
     weight = _scaled(graph, chain, axis=1)
     bias = _bias(graph, chain)
     if bias is None or chain.channels.rank == 2:
-        _finish(graph, chain, [weight, bias], op="MatMul" if bias is None else "Gemm")
-        return
+        return _finish(graph, chain, [weight, bias], op="MatMul" if bias is None else "Gemm")
     source, result, scaled = chain.head.outputs[0], chain.result, chain.head.inputs[0]
     last = chain.nodes[-1]
     _remove(graph, chain)
     product = graph.add("MatMul", [scaled, weight], like=chain.head, replaces=[chain.head])
     product.outputs[0].dtype, product.outputs[0].shape = source.dtype, source.shape
-    graph.add("Add", [product.outputs[0], bias], name=last.name, replaces=chain.nodes, output=result)
+    return graph.add("Add", [product.outputs[0], bias], name=last.name, replaces=chain.nodes, output=result)
 
 
-def _into_batch_norm(graph: Graph, chain: _Chain) -> None:
+def _into_batch_norm(graph: Graph, chain: _Chain) -> gs.Node:
     """Scale and shift of the batch norm take the chain in; its mean and variance stay."""
     head, affine = chain.head, chain.affine
     old_scale, old_shift = (graph.array(value) for value in head.inputs[1:3])
@@ -158,10 +159,10 @@ def _into_batch_norm(graph: Graph, chain: _Chain) -> None:
     constants = [
         graph.constant(array, hint=value.name) for array, value in zip((scale, shift), head.inputs[1:3], strict=True)
     ]
-    _finish(graph, chain, [*constants, *head.inputs[3:]])
+    return _finish(graph, chain, [*constants, *head.inputs[3:]])
 
 
-_FOLDS: dict[str, Callable[[Graph, _Chain], None]] = {
+_FOLDS: dict[str, Callable[[Graph, _Chain], gs.Node]] = {
     "Conv": _into_conv,
     "ConvTranspose": _into_conv_transpose,
     "Gemm": _into_gemm,
@@ -211,12 +212,12 @@ def _finish(
     *,
     op: str | None = None,
     attrs: dict[str, float] | None = None,
-) -> None:
+) -> gs.Node:
     """Put one operator in the place of the chain."""
     inputs = [chain.head.inputs[0], *(each for each in parameters if each is not None)]
     result = chain.result
     _remove(graph, chain)
-    graph.add(op or chain.head.op, inputs, attrs, like=chain.head, replaces=chain.replaced, output=result)
+    return graph.add(op or chain.head.op, inputs, attrs, like=chain.head, replaces=chain.replaced, output=result)
 
 
 def _remove(graph: Graph, chain: _Chain) -> None:
