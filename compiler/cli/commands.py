@@ -56,15 +56,37 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
     show_default=True,
     help="When to compare the model before and after exact steps, on the same inputs.",
 )
-def compile_(recipe: Path, model: Path, output: Path | None, overrides: tuple[str, ...], verify: str) -> None:
+@click.option(
+    "--print-after",
+    metavar="STEP",
+    help="Print the graph as text after the steps of this name, or after every step that `changed` it.",
+)
+def compile_(
+    *,
+    recipe: Path,
+    model: Path,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    verify: str,
+    print_after: str | None,
+) -> None:
     """Compile MODEL (an ONNX file) by RECIPE into an output folder."""
+    from vggc.cli.show import graph_printer
     from vggc.pipeline import compile_model
     from vggc.report.table import declines, summary
 
     pipeline = _bind(recipe, overrides)
     folder = output or Path("build") / f"{model.stem}-{recipe.stem}"
     with progress() as tell:
-        report = compile_model(pipeline, model, folder, verify=verify, progress=tell)  # type: ignore[arg-type]
+        stepped = graph_printer(pipeline, print_after)
+        report = compile_model(
+            pipeline,
+            model,
+            folder,
+            verify=verify,  # type: ignore[arg-type]
+            progress=tell,
+            stepped=stepped,
+        )
     console = stdout()
     console.print(summary(report, folder))
     notes = [line for step in report.steps for line in declines(step)]
@@ -90,6 +112,32 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
         check_fit(pipeline, graph)
     steps = sum(1 for _ in pipeline.steps())
     stdout().print(f"{recipe}: no errors ({steps} steps, {len(pipeline.targets)} targets)")
+
+
+@click.command()
+@_RECIPE
+@_MODEL
+@_SET
+def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
+    """Show what each step of RECIPE would do to MODEL, and what it would leave alone and why. Writes nothing."""
+    from vggc.pipeline import plan_model
+    from vggc.report import table
+
+    pipeline = _bind(recipe, overrides)
+    with progress() as tell:
+        report = plan_model(pipeline, model, progress=tell)
+    stdout().print(table.plan(report))
+
+
+@click.command()
+@_MODEL
+@click.argument("node")
+def explain(model: Path, node: str) -> None:
+    """Say which recipe line, pass and original nodes the node NODE of a compiled MODEL comes from."""
+    from vggc.cli.show import node_page
+    from vggc.graph import Graph
+
+    stdout().print(node_page(Graph.load(model), node))
 
 
 @click.command()

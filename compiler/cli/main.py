@@ -59,7 +59,7 @@ def vggc() -> None:
 
 
 vggc.add_command(commands.compile_, "compile")
-for each in (commands.check, commands.passes, commands.inspect):
+for each in (commands.check, commands.plan, commands.passes, commands.inspect, commands.explain):
     vggc.add_command(each)
 
 

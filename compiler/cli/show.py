@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import click
 import numpy as np
 import onnx_graphsurgeon as gs
 from rich.console import Group, RenderableType
@@ -14,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vggc.analysis.costs import NodeCost, costs
+from vggc.bound import Pipeline
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph
+from vggc.graph.text import graph_text
 from vggc.options.schema import Option, schema
 from vggc.registry import shipped
-from vggc.report.record import human_bytes, human_count
+from vggc.report.record import StepRecord, human_bytes, human_count
 from vggc.rewrite import Pass
 from vggc.signature import inputs_of, outputs_of
 from vggc.targets.flavours import missing, release
@@ -191,6 +194,42 @@ def _types(graph: Graph) -> str:
         count = int(np.prod(constant.shape, dtype=np.int64)) if constant.shape else 1
         sizes[str(dtype)] += count
     return ", ".join(name for name, _ in sizes.most_common(3)) or "none"
+
+
+def graph_printer(pipeline: Pipeline, wanted: str | None) -> Callable[[StepRecord, Graph], None]:
+    """What prints graphs after the steps named `wanted`, or after all that `changed` something.
+
+    Raises CompileError when the recipe has no such step.
+    """
+    names = {step.name for step in pipeline.steps()}
+    if wanted is not None and wanted != "changed" and wanted not in names:
+        raise fail(f"--print-after: the recipe has no step `{wanted}`", help=spelling_help(wanted, names, "its steps"))
+
+    def show(record: StepRecord, graph: Graph) -> None:
+        if wanted == record.name or (wanted == "changed" and record.total):
+            click.echo(f"# after {record.name} ({record.line}): {len(graph.nodes)} nodes\n{graph_text(graph)}\n")
+
+    return show
+
+
+def node_page(graph: Graph, name: str) -> RenderableType:
+    """Where a node comes from. Raises CompileError when there is no node, nor a value, of that name."""
+    found = [node for node in graph.nodes if node.name == name or any(value.name == name for value in node.outputs)]
+    if not found:
+        names = {node.name for node in graph.nodes if node.name}
+        raise fail(f"the model has no node `{name}`", help=spelling_help(name, names, "its nodes"))
+    node = found[0]
+    known = {key: text for key, text in node.metadata.items() if key.startswith("vggc.")}
+    table = _table("", "")
+    table.add_row("node", graph.label(node))
+    table.add_row("computes", ", ".join(f"`{value.name}`" for value in node.outputs if value.name))
+    table.add_row("recipe line", known.get("vggc.line", "none: as in the model that was read"))
+    if "vggc.pass" in known:
+        table.add_row("pass", known["vggc.pass"])
+    if "vggc.rule" in known:
+        table.add_row("rule", known["vggc.rule"])
+    table.add_row("made from", known.get("vggc.from", graph.label(node)))
+    return table
 
 
 def _first_sentence(text: str) -> str:

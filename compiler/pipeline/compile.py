@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from vggc.diagnostics import CompileError, Diagnostics, at
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.output import output_folder
-from vggc.pipeline.runner import Runner
+from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
 from vggc.report.record import Report
 from vggc.signature import inputs_of
@@ -30,12 +29,13 @@ def compile_model(
     output: Path,
     *,
     verify: VerifyMode = "end",
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
+    stepped: Stepped = lambda record, graph: None,
 ) -> Report:
     """Run a recipe on a model and write every artefact, or nothing.
 
-    `progress` is told what is being done. Raises CompileError (exit status 1) for a wrong model or data and
-    RequirementNotMet (exit status 3) for a gate; then no output folder appears.
+    `progress` is told what is being done, `stepped` of every step with the graph it left. Raises CompileError (exit
+    status 1) for a wrong model or data and RequirementNotMet (exit status 3) for a gate; then no output appears.
     """
     started = time.perf_counter()
     progress("reading the model")
@@ -47,7 +47,7 @@ def compile_model(
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
         healthy = background.submit(check_numbers, graph.constants())
-        runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress)
+        runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
         try:
             graph = runner.run()
         finally:
@@ -61,6 +61,20 @@ def compile_model(
             report.artifacts = [asdict(each) for each in artifacts]
             report.seconds = time.perf_counter() - started
             (staging / "report.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _: None) -> Report:
+    """What each step would do to a model: the steps run on a graph in memory, gates and targets do not.
+
+    Raises CompileError for a wrong model or data, as compile_model does.
+    """
+    progress("reading the model")
+    graph = Graph.load(model)
+    graph.infer_shapes(check=True)
+    check_fit(pipeline, graph)
+    report = Report(_recipe(pipeline), {"path": str(model)}, "off", version=__version__)
+    Runner(pipeline, graph, model, verify="off", report=report, progress=progress, gates=False).run()
     return report
 
 
@@ -81,7 +95,7 @@ def check_fit(pipeline: Pipeline, graph: Graph) -> None:
     found.raise_errors()
 
 
-def _lower(pipeline: Pipeline, lowering: Lowering, progress: Callable[[str], None]) -> list[Artifact]:
+def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[Artifact]:
     artifacts: list[Artifact] = []
     for each in pipeline.targets:
         progress(f"target {each.target.name}")

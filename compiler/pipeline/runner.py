@@ -13,17 +13,22 @@ from vggc.measures import Subject, format_value
 from vggc.pipeline.execute import cost_of, execute
 from vggc.pipeline.feeds import PairedInputs
 from vggc.pipeline.verify import Verifier, VerifyMode
-from vggc.report.record import Report, Requirement
+from vggc.report.record import Report, Requirement, StepRecord
 from vggc.signature import inputs_of
 
 REPEAT_LIMIT = 50
 """Rounds after which a `repeat` that still changes the graph is an error."""
 
 Progress = Callable[[str], None]
+Stepped = Callable[[StepRecord, Graph], None]
+"""Told of every step that has run, with the graph it left."""
 
 
 class Runner:
-    """Runs a recipe's body on a graph. Conditions ask it what the graph is like (vggc.conditions.State)."""
+    """Runs a recipe's body on a graph. Conditions ask it what the graph is like (vggc.conditions.State).
+
+    Without `gates`, requirements are passed by: a plan asks what steps would do, not whether that is good enough.
+    """
 
     def __init__(
         self,
@@ -34,12 +39,16 @@ class Runner:
         verify: VerifyMode,
         report: Report,
         progress: Progress,
+        stepped: Stepped = lambda record, graph: None,
+        gates: bool = True,
     ) -> None:
         self.graph = graph
         self._pipeline = pipeline
         self._model = model
         self._report = report
         self._progress = progress
+        self._stepped = stepped
+        self._gates = gates
         self._cost = cost_of(graph)
         self._original: Graph | None = None
         self._subject: Subject | None = None
@@ -105,6 +114,7 @@ class Runner:
         before = self._cost
         record = execute(step, self.graph, options, before, self._doing())
         self._report.steps.append(record)
+        self._stepped(record, self.graph)
         self._cost = record.after
         if record.total or record.after != before:
             self._subject = None
@@ -143,6 +153,8 @@ class Runner:
         self._body(when.body if chosen else when.otherwise)
 
     def _gate(self, gate: BoundGate) -> None:
+        if not self._gates:
+            return
         self._progress(f"require {gate.text}")
         with at(gate.span):
             left, right = gate.condition.sides(self)

@@ -103,3 +103,16 @@ def declines(step: StepRecord, limit: int = 8) -> list[str]:
     if len(ordered) > limit:
         lines.append(f"{step.name}: {len(ordered) - limit} more reasons in report.json")
     return lines
+
+
+def plan(report: Report) -> RenderableType:
+    """What each step would do: its rewrites by name, what it would leave alone and why, and the model's size after."""
+    table = _plain("step", "line", "would do", "nodes", "params", "MACs", "bytes", right=3)
+    for step in report.steps:
+        changes = [f"{name} ({times}x)" if times > 1 else name for name, times in step.changes.items()]
+        what = "\n".join(changes) or "nothing"
+        after = step.after
+        size = (str(after.nodes), human_count(after.params), human_count(after.macs), human_bytes(after.bytes))
+        table.add_row(step.name, step.line, what, *size)
+    left = [Text(f"would leave: {line}") for step in report.steps for line in declines(step, limit=1000)]
+    return Group(table, *([Text(), *left] if left else []))

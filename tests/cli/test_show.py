@@ -87,3 +87,50 @@ def test_wrong_use_of_the_command_line_ends_with_2(vggc: Any, words: tuple[str, 
     ran = vggc(*words)
     assert ran.status == 2
     assert message in ran.err
+
+
+def test_plan_shows_what_would_happen_and_writes_nothing(vggc: Any, recipe: Callable[[str], str]) -> None:
+    ran = vggc("plan", recipe("simplify\nfold_batch_norm\nrequire nodes <= 1"), "model.onnx")
+    assert (ran.status, ran.err) == (0, "")
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert rows[1][:6] == ["simplify", "recipe.opt:1", "remove", "Identity", "6", "284"]
+    assert rows[2][:7] == ["fold_batch_norm", "recipe.opt:2", "fold", "BatchNormalization", "into", "Conv", "5"]
+    assert not Path("build").exists()
+
+
+def test_plan_says_what_would_be_left_and_why(vggc: Any, recipe: Callable[[str], str]) -> None:
+    model = onnx.load("model.onnx")
+    model.graph.output.append(onnx.helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, ["N", 8, 8, 8]))
+    onnx.save(model, "model.onnx")
+    out = vggc("plan", recipe("fold_batch_norm"), "model.onnx").out
+    assert "would leave: fold_batch_norm: BatchNormalization `norm`: " in out
+
+
+def test_explain_says_where_a_node_comes_from(vggc: Any, recipe: Callable[[str], str]) -> None:
+    vggc(recipe("fold_batch_norm"), "model.onnx", "-o", "out")
+    rows = [line.split() for line in vggc("explain", "out/model.onnx", "conv").out.splitlines()]
+    assert ["recipe", "line", "recipe.opt:1"] in rows
+    assert ["made", "from", "conv,", "norm"] in rows
+    ran = vggc("explain", "out/model.onnx", "conw")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: the model has no node `conw`\nhelp: a similar name exists: `conv`\n",
+    )
+
+
+@pytest.mark.parametrize("words", ["changed", "fold_batch_norm"])
+def test_the_graph_can_be_printed_after_a_step(vggc: Any, recipe: Callable[[str], str], words: str) -> None:
+    out = vggc(recipe("fold_batch_norm"), "model.onnx", "-o", "out", "--print-after", words).out
+    assert out.startswith(
+        "# after fold_batch_norm (recipe.opt:1): 6 nodes\n"
+        "input x: float32[N,3,8,8]\n"
+        "n: float32[N,8,8,8] = Conv(x, w_1: float32[8,3,3,3], "
+    )
+
+
+def test_print_after_a_step_the_recipe_does_not_have(vggc: Any, recipe: Callable[[str], str]) -> None:
+    ran = vggc(recipe("simplify"), "model.onnx", "--print-after", "simplfy")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: --print-after: the recipe has no step `simplfy`\nhelp: a similar name exists: `simplify`\n",
+    )
