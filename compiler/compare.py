@@ -67,7 +67,7 @@ class Comparison:
     @property
     def worst(self) -> Difference:
         """The output furthest beyond what is allowed, or nearest to it."""
-        return max(self.outputs, key=lambda each: _beyond(each.error, each.tolerance))
+        return max(self.outputs, key=_beyond)
 
     @property
     def error(self) -> float:
@@ -82,42 +82,34 @@ class Comparison:
         return all(each.ok for each in self.outputs)
 
 
-def _beyond(error: float, tolerance: float) -> float:
-    return error / tolerance if tolerance else (math.inf if error else 0.0)
+def _beyond(difference: Difference) -> float:
+    """The error in units of what is allowed."""
+    if difference.tolerance:
+        return difference.error / difference.tolerance
+    return math.inf if difference.error else 0.0
 
 
-def compare(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Comparison:
+def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Session | None = None) -> Comparison:
     """Run both on the same inputs and compare each output.
 
     Floats may differ by TOLERANCE, integers, truth values and texts not at all. Where that is exceeded, the noise of
     `before` itself is measured: how far onnxruntime's own rewriting moves its results. Ten times that is allowed.
+    `session` is `before` loaded, where somebody has done that already.
 
     Raises CompileError when one of them does not run.
     """
-    return compare_sessions(Session(before), Session(after), feeds, coarsest(before, after), _Noise(before))
-
-
-def compare_sessions(
-    before: Session,
-    after: Session,
-    feeds: Sequence[Feeds],
-    floats: float,
-    noise: _Noise | None = None,
-) -> Comparison:
-    """The same for models that are loaded already; `floats` is the tolerance of their coarsest float type."""
+    first, second = session or Session(before), Session(after)
+    floats, noise = coarsest(before, after), _Noise(before)
     found: dict[str, Difference] = {}
     finite: dict[str, bool] = {}
     for feed in feeds:
-        expected, got = run(before, feed), run(after, feed)
+        expected, got = run(first, feed), run(second, feed)
         for name, numbers in expected.items():
             finite[name] = finite.get(name, False) or _any_finite(numbers)
             each = _difference(name, numbers, got.get(name), floats)
-            if not each.ok and math.isfinite(each.error) and noise is not None:
+            if not each.ok and math.isfinite(each.error):
                 each = replace(each, tolerance=noise.allowed(feed, name, numbers, each.tolerance))
-            if name not in found or _beyond(each.error, each.tolerance) > _beyond(
-                found[name].error, found[name].tolerance
-            ):
-                found[name] = each
+            found[name] = max(found.get(name, each), each, key=_beyond)
         for name in got.keys() - expected.keys():
             found[name] = Difference(name, Distance(math.inf, note="is an output of one model only"), 0.0)
     warnings = [
@@ -179,7 +171,7 @@ def _sequences(name: str, expected: Any, got: Any, floats: float) -> Difference:
         return Difference(name, Distance(math.inf, note="is a sequence of another length"), 0.0)
     items = [_difference(name, old, new, floats) for old, new in zip(expected, got, strict=True)]
     nothing = Difference(name, Distance(0.0), 0.0)
-    return max(items, key=lambda each: _beyond(each.error, each.tolerance), default=nothing)
+    return max(items, key=_beyond, default=nothing)
 
 
 def first_difference(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Difference | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vggc.data.generated import SMALL, random_array
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.graph import Graph
+from vggc.pieces import run
 from vggc.runtime import Session
 from vggc.signature import ValueType, inputs_of
 
@@ -35,12 +36,14 @@ def random_inputs(
     *,
     batches: Sequence[int] = BATCHES,
     seed: int = 0,
+    session: Session | None = None,
 ) -> list[Feeds]:
     """Feeds on which `graph` runs: one for each of `batches` where the batch is dynamic, else one.
 
     `inputs` narrows the graph's own inputs, for a model whose shapes have been fixed since. Floats are standard
     normal, integers small and at least 0. A dynamic first dimension is the batch; other dynamic dimensions get a size
     by name, the same wherever the name stands, the first one in a list of usual sizes with which the model runs.
+    `session` is the graph loaded, where somebody has done that already.
 
     Raises CompileError when the model runs on none of them, or would need more than 1 GiB of input.
     """
@@ -50,7 +53,7 @@ def random_inputs(
             raise fail(f"the model does not tell the rank of its input `{each.name}`", help=_GIVE_DATA)
     if _certain(wanted):
         return [_draw(wanted, {}, SMALL, seed)]
-    return _Search(graph, wanted, batches, seed).run()
+    return _Search(session or Session(graph), wanted, batches, seed).run()
 
 
 def _certain(inputs: Sequence[ValueType]) -> bool:
@@ -62,11 +65,11 @@ def _certain(inputs: Sequence[ValueType]) -> bool:
 class _Search:
     """Tries sizes until the model runs."""
 
-    def __init__(self, graph: Graph, inputs: tuple[ValueType, ...], batches: Sequence[int], seed: int) -> None:
+    def __init__(self, session: Session, inputs: tuple[ValueType, ...], batches: Sequence[int], seed: int) -> None:
         self._inputs = inputs
         self._batches = batches
         self._seed = seed
-        self._session = Session(graph)
+        self._session = session
         self._problem: CompileError | None = None
         integers = any(each.dtype.kind in "iu" for each in inputs)
         self._limits = (SMALL, 2, 1) if integers else (SMALL,)
@@ -97,7 +100,7 @@ class _Search:
                 found.append(feeds)
                 continue
             try:
-                self._session.run(feeds)
+                run(self._session, feeds)
                 found.append(feeds)
             except CompileError as error:
                 self._problem = self._problem or error

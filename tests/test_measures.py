@@ -223,6 +223,16 @@ def test_outputs_are_remembered_while_they_fit(monkeypatch: pytest.MonkeyPatch) 
     assert len(runs) == 5
 
 
+def test_quantized_models_run_as_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels: list[str] = []
+    monkeypatch.setattr(subject, "Session", lambda graph, optimise: levels.append(optimise))
+    quantized = "g (float[N,4] x, float s) => (float[N,4] y) { q = QuantizeLinear(x, s) y = DequantizeLinear(q, s) }"
+    assert Subject(graph(quantized)).session is None and scaled(ONES).session is None
+    monkeypatch.setattr(subject, "_COPIED_BYTES", 10)
+    assert scaled(ONES).session is None
+    assert levels == ["none", "all", "none"]
+
+
 # --- size and time -----------------------------------------------------------------------------------------
 
 
