@@ -14,6 +14,7 @@ from vggc.compare import coarsest, compare, first_difference
 from vggc.distance import distance
 from vggc.graph import Graph
 from vggc.inputs import random_inputs
+from vggc.runtime import Session
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
 W = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -177,6 +178,17 @@ def test_ten_times_the_noise_of_the_model_itself_is_allowed() -> None:
         found = compare(before, graph(f"{head} n = Conv(x, f, g) {tail}", **given, **near), feeds)
         assert found.error > 1e-5 and 1e-5 < found.tolerance <= 1e-2
         assert found.ok is allowed
+
+
+def test_a_model_that_is_loaded_already_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = graph(NET, w=W, v=V)
+    session = Session(before)
+    loaded: list[Graph] = []
+    monkeypatch.setattr("vggc.compare.Session", lambda model, *rest, **more: (loaded.append(model), session)[1])
+    monkeypatch.setattr("vggc.inputs.Session", loaded.append)
+    after = before.copy()
+    assert compare(before, after, random_inputs(before, session=session), session=session).ok
+    assert loaded == [after]
 
 
 def test_nan_throughout_is_said() -> None:

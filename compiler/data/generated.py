@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,11 @@ class RandomDataset(Dataset):
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def sha256(self) -> str:
+        """A hash over what the samples are made from; for the samples of one model see the data set fitted to it."""
+        return hashlib.sha256(repr((self.count, self.seed, sorted(self._shapes.items()))).encode()).hexdigest()
 
     def parts(self) -> Iterator[Batch]:
         raise fail(f"data `{self.name}` is random, and has samples for a model's inputs only")

@@ -220,6 +220,7 @@ def test_random_data_takes_the_shapes_of_the_model(refused: Refused) -> None:
     one, again = fit(source, [IMAGE]), fit(source, [IMAGE])
     assert one.arrays["image"].shape == (3, 4, 5) and len(one) == 5
     np.testing.assert_array_equal(value(one, "image"), np.concatenate([b["image"] for b in again.batches(1)]))
+    assert source.sha256 != random.load("noise", None, count=5, seed=4).sha256  # type: ignore[arg-type]
     assert one.sha256 == again.sha256 != fit(random.load("noise", None, count=5, seed=4), [IMAGE]).sha256  # type: ignore[arg-type]
     with refused(
         "error: random data cannot tell the size of the model's input `image` float32 [N, 3, H, W]\n"
