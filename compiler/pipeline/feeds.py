@@ -8,6 +8,7 @@ from typing import Any
 from vggc.bound import BoundData
 from vggc.graph import Graph
 from vggc.inputs import random_inputs
+from vggc.runtime import Session
 from vggc.signature import inputs_of
 
 DATA_SAMPLES = 8
@@ -22,9 +23,9 @@ class PairedInputs:
         names = [f"the first {DATA_SAMPLES} samples of `{each.name}`" for each in self._data]
         self.description = " and ".join(["seeded random numbers", *names])
 
-    def feeds(self, before: Graph, after: Graph) -> Sequence[dict[str, Any]]:
-        """Inputs that `after` accepts; a step may only have narrowed what `before` accepted."""
-        found: list[dict[str, Any]] = list(random_inputs(after))
+    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[dict[str, Any]]:
+        """Inputs of the shapes that `after` declares, on which `before` runs; `session` runs `before`."""
+        found: list[dict[str, Any]] = list(random_inputs(before, inputs_of(after), session=session))
         for each in self._data:
             fitted = each.load().fit(inputs_of(after))
             found += fitted.batches(DATA_SAMPLES, limit=DATA_SAMPLES)

@@ -68,6 +68,7 @@ class Runner:
         """Run the whole body. Raises CompileError, RequirementNotMet among them, placed in the recipe."""
         self._body(self._pipeline.body)
         self._verifier.finish(self.graph)
+        self._report.warnings += dict.fromkeys(self._verifier.warnings)
         return self.graph
 
     def original_graph(self) -> Graph:

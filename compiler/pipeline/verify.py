@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from vggc.bound import BoundStep
-from vggc.compare import Difference, compare, first_difference
+from vggc.compare import Comparison, Difference, compare, first_difference
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Graph
 from vggc.report.record import Verification
+from vggc.runtime import Session
 
 VerifyMode = Literal["each", "end", "off"]
 
@@ -24,8 +25,8 @@ class Inputs(Protocol):
 
     description: str
 
-    def feeds(self, before: Graph, after: Graph) -> Sequence[dict[str, Any]]:
-        """Inputs that both graphs accept."""
+    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[dict[str, Any]]:
+        """Inputs that both graphs accept; `session` runs `before`."""
         ...
 
 
@@ -45,6 +46,7 @@ class Verifier:
         self._rerun = rerun
         self._steps: list[BoundStep] = []
         self.records: list[Verification] = []
+        self.warnings: list[str] = []
 
     def stepped(self, step: BoundStep, graph: Graph) -> None:
         """An exact step has changed `graph`."""
@@ -67,13 +69,17 @@ class Verifier:
         if not self._steps or self._mode == "off":
             return
         before = self._start()
-        feeds = self._inputs.feeds(before, graph)
-        found = compare(before, graph, feeds)
+        found = self._compare(before, graph)
+        self.warnings += found.warnings
         names = tuple(dict.fromkeys(step.name for step in self._steps))
         self.records.append(Verification(names, self._inputs.description, found.error, found.tolerance))
         if not found.ok:
             raise self._guilty(before, graph)
         self._steps = []
+
+    def _compare(self, before: Graph, after: Graph) -> Comparison:
+        session = Session(before)
+        return compare(before, after, self._inputs.feeds(before, after, session), session=session)
 
     def _guilty(self, before: Graph, after: Graph) -> CompileError:
         steps = self._steps
@@ -83,13 +89,14 @@ class Verifier:
         for step in steps:
             held = graph.copy()
             self._rerun(step, graph)
-            if not compare(held, graph, self._inputs.feeds(held, graph)).ok:
+            if not self._compare(held, graph).ok:
                 return self._failure(step, held, graph, "this step")
         return self._failure(steps[-1], before, after, f"the {len(steps)} exact steps up to here together")
 
     def _failure(self, step: BoundStep, before: Graph, after: Graph, who: str) -> CompileError:
-        feeds = self._inputs.feeds(before, after)
-        found = compare(before, after, feeds)
+        session = Session(before)
+        feeds = self._inputs.feeds(before, after, session)
+        found = compare(before, after, feeds, session=session)
         first = first_difference(before, after, feeds)
         facts = [("output", f"`{found.worst.name}`: {found.worst}")]
         if first is not None:
