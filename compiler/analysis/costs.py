@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
@@ -49,7 +50,12 @@ def costs(graph: Graph) -> Costs:
     quantized weights; single numbers, shapes, axes, indices, and scales and zero points of Q/DQ are none. MACs are
     those of convolutions and matrix products: a multiplication and an addition count as one, biases as nothing.
     """
-    shapes = _shapes(graph)
+    found = _count(graph, _shapes(graph))
+    # Where a shape is lost in a computed Reshape, inferring all of them for one sample may still tell.
+    return _count(graph, _shapes_of_one_sample(graph)) if found.macs is None else found
+
+
+def _count(graph: Graph, shapes: Shapes) -> Costs:
     nodes = []
     held: dict[int, tuple[int, int]] = {}
     for node in graph.nodes:
@@ -102,6 +108,29 @@ def _shapes(graph: Graph) -> Shapes:
             rest = _size([size(axis, each) for axis, each in enumerate(target) if each not in left])
             if len(left) == 1 and total is not None and rest:
                 symbols[left[0]] = total // rest
+    return shape
+
+
+def _shapes_of_one_sample(graph: Graph) -> Shapes:
+    """Shapes inferred anew with 1 for the batch."""
+    model = graph.skeleton(known=False)
+    for each in model.graph.input[: len(graph.inputs)]:
+        dimensions = each.type.tensor_type.shape.dim
+        if dimensions and not dimensions[0].HasField("dim_value"):
+            dimensions[0].dim_value = 1
+    for output in model.graph.output:
+        # What the model declares of its outputs may name the batch, too.
+        output.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    known = {
+        each.name: tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
+        for each in (*inferred.input, *inferred.value_info, *inferred.output)
+        if (tensor := each.type.tensor_type).HasField("shape")
+    }
+
+    def shape(value: gs.Tensor) -> Shape:
+        return tuple(value.shape) if isinstance(value, gs.Constant) else known.get(value.name)
+
     return shape
 
 

@@ -9,6 +9,7 @@
     groups.cost({3: 16})                 # params, macs, bytes of the whole model with 16 atoms of group 3 left
     masked = groups.masked(keep)         # a copy with the removed channels zero: what the sliced graph must equal
     groups.slice(keep)                   # in place; returns which old channels the new ones are
+    prove(masked, graph)                 # runs both
 
 A group of `size` atoms, numbered from 0, is one set of channels in the simple case: the outputs of one convolution. A
 residual stream makes one group of all convolutions that write to it.
@@ -17,5 +18,20 @@ residual stream makes one group of all convolutions that write to it.
 from vggc.analysis.channels.cost import Cost, CostModel
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
 from vggc.analysis.channels.groups import Groups, channel_groups
+from vggc.analysis.channels.masking import prove
+from vggc.analysis.channels.table import GroupRow, groups_table
 
-__all__ = ["Channels", "Cost", "CostModel", "Group", "Groups", "Keep", "Member", "Weighted", "channel_groups"]
+__all__ = [
+    "Channels",
+    "Cost",
+    "CostModel",
+    "Group",
+    "GroupRow",
+    "Groups",
+    "Keep",
+    "Member",
+    "Weighted",
+    "channel_groups",
+    "groups_table",
+    "prove",
+]

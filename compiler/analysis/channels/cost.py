@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,13 @@ class _Length:
         return total / self.size
 
 
+_Macs = tuple[int, tuple[_Length, ...]]
+
+
+def _groups_of(lengths: Iterable[_Length]) -> set[int]:
+    return {part[0] for length in lengths for part in length.parts}
+
+
 @dataclass(eq=False)
 class _Weights:
     """A constant, and along which axes it shrinks where it is read.
@@ -82,16 +89,40 @@ class CostModel:
         self._groups = groups
         self._lengths: dict[bytes, _Length] = {}
         macs = {id(node): each.macs for node, each in zip(groups.graph.nodes, found.nodes, strict=True)}
-        self._macs = [
+        self._macs: list[_Macs] = [
             (macs[id(node)] or 0, tuple(self._length(axis) for axis in axes))
             for node, axes in groups.swept.scaling
             if axes
         ]
         self._weights = self._constants()
+        self._macs_by_group: dict[int, list[_Macs]] = {}
+        for term in self._macs:
+            for group in _groups_of(term[1]):
+                self._macs_by_group.setdefault(group, []).append(term)
+        self._weights_by_group: dict[int, list[_Weights]] = {}
+        for each in self._weights:
+            for group in _groups_of(length for lengths in each.parts.values() for length in lengths):
+                self._weights_by_group.setdefault(group, []).append(each)
 
     def __call__(self, left: Left) -> Cost:
         """The model's cost when only this is left. Exact where each atom of a group has as many positions as any other
         along every axis; otherwise exact for given atoms and a mean for counts."""
+        params, macs, size = self._change(left, self._macs, self._weights)
+        full = self.full
+        return Cost(full.params + params, None if full.macs is None else full.macs + macs, full.bytes + size)
+
+    def saving(self, group: int, left: Left | None = None, atoms: int = 1) -> Cost:
+        """What the model costs less when a group loses some more atoms, of what is left or of all."""
+        left = left or {}
+        stays = left.get(group, self._groups[group].size)
+        count = int(stays) if isinstance(stays, int | np.integer) else len(stays)
+        terms = self._macs_by_group.get(group, []), self._weights_by_group.get(group, [])
+        before, after = (self._change({**left, group: each}, *terms) for each in (count, count - atoms))
+        params, macs, size = (round(old - new, 6) for old, new in zip(before, after, strict=True))
+        return Cost(params, None if self.full.macs is None else macs, size)
+
+    def _change(self, left: Left, macs: list[_Macs], constants: list[_Weights]) -> tuple[float, float, float]:
+        """Parameters, MACs and bytes that some terms add to the whole model."""
         fractions: dict[int, float] = {}
 
         def scale(lengths: tuple[_Length, ...]) -> float:
@@ -102,15 +133,13 @@ class CostModel:
                 product *= fractions[id(length)]
             return product
 
-        params, size = self.full.params, self.full.bytes
-        for each in self._weights:
+        params = size = 0.0
+        for each in constants:
             factor = each.change(scale)
             params += each.params * factor
             size += each.bytes * factor
-        macs = self.full.macs
-        if macs is not None:
-            macs += sum(own * (scale(lengths) - 1) for own, lengths in self._macs)
-        return Cost(params, macs, size)
+        # Rounding takes away what the floats have added: all of them are counts.
+        return round(params, 6), round(sum(own * (scale(lengths) - 1) for own, lengths in macs), 6), round(size, 6)
 
     def _length(self, axis: Axis) -> _Length:
         channels = self._groups.of(axis)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from hashlib import blake2b
 
@@ -21,6 +22,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.analysis.channels.axes import IntArray
+from vggc.analysis.channels.choosing import Family, choose, count, steps
 
 Keep = Mapping[int, Sequence[int] | IntArray]
 """The atoms that stay, by group id; a group that is not named keeps all."""
@@ -98,9 +100,9 @@ class Group:
     """Channels that are removed together: `size` atoms, any subset of which may stay that the constraints allow.
 
     frozen     why nothing of the group can be removed; None when something can
-    pinned     atoms that must stay
-    blocks     a partition of the atoms: each block must keep the same fraction of its atoms (grouped convolutions); one
-               block when there is no such constraint
+    pinned     atoms that must stay, `pinned_by` something
+    families   blocks of atoms, each of which must keep the same fraction (grouped convolutions): none, one family of
+               disjoint blocks, or two whose blocks cut across each other (channel shuffles between them)
     covers     sets of atoms of each of which at least one must stay
     producers  nodes whose output channels these are (depthwise ones are among the `carriers`)
     consumers  nodes that sum over these channels
@@ -111,7 +113,8 @@ class Group:
     name: str
     frozen: str | None
     pinned: IntArray
-    blocks: tuple[IntArray, ...]
+    pinned_by: str | None
+    families: tuple[Family, ...]
     covers: tuple[IntArray, ...]
     members: list[Member] = field(default_factory=list)
     producers: list[Weighted] = field(default_factory=list)
@@ -119,34 +122,38 @@ class Group:
     carriers: list[Weighted] = field(default_factory=list)
 
     @property
-    def unit(self) -> int:
-        """Kept counts must be multiples of this: the fewest atoms that keep the blocks in proportion."""
-        return self.size // int(np.gcd.reduce([len(block) for block in self.blocks]))
+    def counts(self) -> list[int]:
+        """The numbers of atoms that can stay as far as the blocks are concerned, the smallest first."""
+        of = steps(self.size, self.families)
+        return [count(self.size, step, of) for step in range(1, of + 1)]
 
-    def at_least(self) -> int:
-        """The smallest count `best` can keep."""
-        return len(self.best(np.zeros(self.size), 0))
+    @property
+    def fewest(self) -> int:
+        """The smallest number of atoms that can stay."""
+        return self.size if self.frozen else len(self.best(np.zeros(self.size), 0))
 
-    def best(self, scores: NDArray[np.floating], count: int) -> IntArray:
-        """The `count` atoms of the highest scores that may stay without the others, in order.
+    def best(self, scores: NDArray[np.floating], wanted: int) -> IntArray:
+        """The `wanted` atoms of the highest scores that can stay without the others, in order.
 
-        The count is rounded up to what the constraints allow. `scores` has one number per atom.
+        The number is rounded up to what can be. `scores` has one number per atom; NaN and infinities are refused.
         """
-        scores = np.array(scores, np.float64)
-        if scores.shape != (self.size,):
-            raise ValueError(f"group {self.id} has {self.size} atoms, and {scores.shape} scores are given")
+        own = np.array(scores, np.float64)
+        if own.shape != (self.size,) or not np.isfinite(own).all():
+            raise ValueError(f"group {self.id} needs one finite score for each of its {self.size} atoms")
         must = np.zeros(self.size, bool)
         must[self.pinned] = True
         for cover in self.covers:
             if not must[cover].any():
-                must[cover[np.argmax(scores[cover])]] = True
-        scores[must] = np.inf
-        steps = self.size // self.unit
-        wanted = max(1, -(-count // self.unit))
-        needed = max(-(-int(must[block].sum()) * steps // len(block)) for block in self.blocks)
-        step = min(max(wanted, needed), steps)
-        kept = [block[np.argsort(-scores[block], kind="stable")[: len(block) * step // steps]] for block in self.blocks]
-        return np.sort(np.concatenate(kept))
+                must[cover[np.argmax(own[cover])]] = True
+        # More than any exchange of other atoms could make up for.
+        own[must] += (np.ptp(own) + 1) * (self.size + 1)
+        of = steps(self.size, self.families)
+        for step in range(1, of + 1):
+            if count(self.size, step, of) >= max(wanted, int(must.sum()), 1):
+                kept = choose(own, self.families, step)
+                if must[kept].sum() == must.sum():
+                    return kept
+        return np.arange(self.size)
 
     def fault(self, kept: Sequence[int] | IntArray) -> str | None:
         """Why these atoms cannot be what stays; None when they can."""
@@ -163,5 +170,5 @@ class Group:
             return "an atom that must stay is removed"
         if any(not stays[cover].any() for cover in self.covers):
             return "every channel of some value is removed"
-        fractions = {(int(stays[block].sum()) * self.size) / len(block) for block in self.blocks}
-        return None if len(fractions) == 1 else "the blocks of a grouped convolution keep different counts"
+        fractions = {Fraction(int(stays[block].sum()), len(block)) for family in self.families for block in family}
+        return None if len(fractions) <= 1 else "the blocks of a grouped convolution keep different counts"

@@ -33,6 +33,7 @@ class Groups:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        graph.infer_shapes()
         self.swept = sweep(graph, OPERATORS)
         self._resolved = resolve(self.swept)
         self._channels: dict[tuple[bool, int], tuple[Axis, Channels]] = {}
@@ -131,5 +132,8 @@ class Groups:
 
 
 def channel_groups(graph: Graph) -> Groups:
-    """Find the channel groups of a graph whose nodes are in order (as after `load` and `tidy`)."""
+    """Find the channel groups of a graph whose nodes are in order (as after `load` and `tidy`); infers its shapes.
+
+    Raises CompileError when shape inference fails.
+    """
     return Groups(graph)

@@ -7,11 +7,16 @@ it makes of a removed channel does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vggc.analysis.channels.group import Keep
+from vggc.compare import Comparison, compare
+from vggc.diagnostics import fail
+from vggc.inputs import random_inputs
+from vggc.runtime import Feeds
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.groups import Groups
@@ -40,3 +45,19 @@ def masked(groups: Groups, keep: Keep) -> Graph:
         graph.set_input(twin, index, product.outputs[0])
     graph.tidy()
     return graph
+
+
+def prove(masked: Graph, sliced: Graph, feeds: Sequence[Feeds] | None = None) -> Comparison:
+    """Run both graphs and compare their outputs: the sliced one must equal the masked one up to rounding.
+
+    `feeds` default to random inputs of the model's own shapes. Raises CompileError where the outputs differ, for then
+    the dependencies between channels were not understood.
+    """
+    found = compare(masked, sliced, random_inputs(masked) if feeds is None else feeds)
+    if not found.ok:
+        raise fail(
+            f"removing channels changed output `{found.worst.name}` more than their absence explains",
+            facts=(("note", str(found.worst)),),
+            help="this is a defect of vggc: please report it together with the model",
+        )
+    return found

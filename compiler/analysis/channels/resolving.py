@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vggc.analysis.channels.axes import STAYS, Atoms, Axis, IntArray, components
+from vggc.analysis.channels.choosing import Family, steps
 from vggc.analysis.channels.group import Group
 from vggc.analysis.channels.sweep import Sweep
 
@@ -59,7 +60,7 @@ class _Builder:
         self.sizes = sizes
         self.reasons: list[str | None] = [None] * len(sizes)
         self.pinned = [np.zeros(size, bool) for size in sizes]
-        self.cells = [np.zeros(size, np.int64) for size in sizes]
+        self.families: list[list[Family]] = [[] for _ in sizes]
         self.covers: list[dict[bytes, IntArray]] = [{} for _ in sizes]
         for axis, reason in atoms.frozen:
             self.pin(axis, reason)
@@ -90,34 +91,59 @@ class _Builder:
                 self.covers[group].setdefault(distinct.tobytes(), distinct)
 
     def constrain(self, axis: Axis, blocks: int, who: str) -> None:
-        """Split the cells of a group so that equal fractions of all cells are equal counts in all blocks."""
-        reason = f"reaches {who}, whose blocks of channels do not line up with others"
+        """Each of the equal blocks an axis consists of must keep equally many atoms."""
         rows = self.atom_of[axis.atoms].reshape(blocks, -1)
-        if (rows == STAYS).any():
-            self.pin(axis, reason)
+        times = [np.unique(row, return_counts=True) for row in rows]
+        if STAYS not in rows and (np.sort(rows, axis=1) == np.sort(rows[:1], axis=1)).all():
+            # What lies in one block lies in all of them.
+            return
+        together = np.concatenate([atoms for atoms, _ in times])
+        uneven = len({int(each) for _, n in times for each in n}) > 1
+        if STAYS in together or uneven or len(np.unique(together)) < len(together):
+            self.pin(axis, f"reaches {who}, whose blocks of channels do not line up with others")
             return
         ((group, _),) = self.by_group(axis)
-        if (np.sort(rows, axis=1) == np.sort(rows[:1], axis=1)).all():
-            return
-        block = np.zeros(self.sizes[group], np.int64)
-        block[rows] = np.arange(1, blocks + 1)[:, None]
-        if not (block[rows] == np.arange(1, blocks + 1)[:, None]).all() or len(np.unique(rows)) != rows.size:
-            self.pin(axis, reason)
-            return
-        self.cells[group] = self.cells[group] * (blocks + 1) + block
-        self.cells[group] = np.unique(self.cells[group], return_inverse=True)[1]
+        self.families[group].append(tuple(atoms for atoms, _ in times))
 
     def groups(self) -> tuple[Group, ...]:
         """All groups, without their members."""
         result = []
         for index, size in enumerate(self.sizes):
-            cells = self.cells[index]
-            order = np.argsort(cells, kind="stable")
-            blocks = tuple(np.split(order, np.cumsum(np.bincount(cells))[:-1]))
             pinned = np.flatnonzero(self.pinned[index])
-            frozen = self.reasons[index] if len(pinned) == size else None
-            group = Group(index, size, "", frozen, pinned, blocks, tuple(self.covers[index].values()))
-            if frozen is None and group.unit == size:
+            reason = self.reasons[index]
+            frozen = reason if len(pinned) == size else None
+            families = _at_most_two(self.families[index])
+            group = Group(index, size, "", frozen, pinned, reason, families, tuple(self.covers[index].values()))
+            if frozen is None and size == 1:
+                group.frozen = "has channels that can only go all at once"
+            elif frozen is None and steps(size, families) == 1:
                 group.frozen = "has blocks of channels that cannot shrink in proportion"
             result.append(group)
         return tuple(result)
+
+
+def _at_most_two(constraints: list[Family]) -> tuple[Family, ...]:
+    """Blocks in families of disjoint ones. Blocks of a third family are cut by those of the second: equal fractions of
+    the pieces are equal fractions of both."""
+    families: list[dict[bytes, IntArray]] = []
+    for constraint in constraints:
+        new = {block.tobytes(): block for block in constraint}
+        for family in families:
+            met = [block for key, block in family.items() if key not in new]
+            if not met or not np.isin(np.concatenate(met), np.concatenate(list(new.values()))).any():
+                family.update(new)
+                break
+        else:
+            families.append(new)
+    while len(families) > 2:
+        last, other = families.pop(), families.pop()
+        families.append({each.tobytes(): each for each in _pieces(list(last.values()), list(other.values()))})
+    return tuple(tuple(family.values()) for family in families)
+
+
+def _pieces(one: list[IntArray], other: list[IntArray]) -> list[IntArray]:
+    """What two families of blocks cut each other into."""
+    both = [np.intersect1d(left, right) for left in one for right in other]
+    rest = [np.setdiff1d(left, np.concatenate(other)) for left in one]
+    rest += [np.setdiff1d(right, np.concatenate(one)) for right in other]
+    return [each for each in (*both, *rest) if len(each)]

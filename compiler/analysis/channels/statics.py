@@ -46,7 +46,6 @@ class Statics:
         self._integers = ShapeValues(graph)
         for node in graph.nodes:
             self._integers.visit(node)
-        self._infer({})
         small = self._small_nodes()
         if small:
             self._values = self._evaluate(small)
