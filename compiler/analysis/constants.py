@@ -52,7 +52,8 @@ class Foldable:
 
     def offer(self, node: gs.Node) -> bool:
         """Take a node in if it can be folded."""
-        if not node.inputs or node.op in _QUANTIZED or not is_deterministic(node):
+        # An Identity of a constant is left only where an output of the model is constant.
+        if not node.inputs or node.op in _QUANTIZED or node.op == "Identity" or not is_deterministic(node):
             return False
         if not all(self._is_known(value) for value in node.inputs if value.name):
             return False

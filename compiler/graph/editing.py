@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
 from vggc.graph.links import LinkedGraph
-from vggc.graph.ordering import live_nodes, reads, subgraphs
+from vggc.graph.ordering import live_nodes, subgraphs
 
 
 @dataclass
@@ -219,7 +219,8 @@ class EditableGraph(LinkedGraph):
                 list.append(value.inputs, node)
         self._taken = {value.name for value in values.values()} | {node.name for node in everywhere if node.name}
         named: dict[str, gs.Tensor] = {}
-        top = {id(value): value for node in self.nodes for value in (*reads(node), *node.outputs)}
+        # Bodies may use a name each for a value of their own.
+        top = {id(value): value for node in self.nodes for value in (*node.inputs, *node.outputs)}
         for value in (*self.inputs, *self.outputs, *top.values()):
             if value.name and named.setdefault(value.name, value) is not value:
                 raise fail(f"two values have the name `{value.name}`")

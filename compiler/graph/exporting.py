@@ -70,10 +70,6 @@ def message(graph: Graph, inline_below: int, *, known: bool = True) -> tuple[onn
     proto.name = graph.name
     proto.doc_string = graph.doc_string or ""
     constants = graph.constants()
-    outer = frozenset(id(value) for value in constants)
-    for node in graph.nodes:
-        for body in node.subgraphs(recursive=True):
-            body.outer_constants = outer
     proto.node.extend(writing.node_proto(node) for node in graph.nodes)
     if any(node.metadata_props for node in proto.node):
         model.ir_version = max(model.ir_version, METADATA_IR_VERSION)

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import exporting, inference
 from vggc.graph.editing import EditableGraph
-from vggc.graph.ordering import reads
+from vggc.graph.ordering import outer_constants
 from vggc.graph.reading import carry, import_skeleton
 from vggc.graph.wire import KEEP_BELOW, Skeleton, read_skeleton
 from vggc.graph.writing import Written
@@ -65,12 +65,8 @@ class Graph(EditableGraph):
 
     def constants(self) -> list[gs.Constant]:
         """The initializers of the main graph, each once, in the order in which nodes read them."""
-        found = {
-            id(value): value
-            for value in (*(each for node in self.nodes for each in reads(node)), *self.outputs)
-            if isinstance(value, gs.Constant)
-        }
-        return list(found.values())
+        outputs = (value for value in self.outputs if isinstance(value, gs.Constant))
+        return list({id(value): value for value in (*outer_constants(self.nodes), *outputs)}.values())
 
     def export(self, inline_below: int = KEEP_BELOW) -> exporting.Exported:
         """The model as a message; constants of `inline_below` bytes or more stand apart, marked as external data."""

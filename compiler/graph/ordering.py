@@ -25,6 +25,22 @@ def reads(node: gs.Node) -> Iterator[gs.Tensor]:
             yield from reads(inner)
 
 
+def outer_constants(nodes: Iterable[gs.Node], own: frozenset[str] = frozenset()) -> Iterator[gs.Constant]:
+    """The constants that nodes and their bodies read, but for those that belong to a body (`own` of its names)."""
+    for node in nodes:
+        yield from (value for value in node.inputs if isinstance(value, gs.Constant) and value.name not in own)
+        for body in subgraphs(node):
+            inside = own | body_constants(body)
+            yield from outer_constants(body.nodes, inside)
+            yield from (value for value in body.outputs if isinstance(value, gs.Constant) and value.name not in inside)
+
+
+def body_constants(body: gs.Graph) -> frozenset[str]:
+    """The names of the initializers that a body of a node holds itself; other bodies may use them for their own."""
+    own: frozenset[str] = getattr(body, "own", frozenset())
+    return own
+
+
 def live_nodes(nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[gs.Node]:
     """The nodes that `outputs` depend on, each behind the ones it reads; otherwise in the order given.
 

@@ -14,6 +14,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from vggc.diagnostics import fail
+from vggc.graph.ordering import body_constants
 from vggc.graph.weights import StoredWeights, external_extent
 from vggc.graph.wire import Extent, Skeleton
 
@@ -58,6 +59,7 @@ def carry(source: gs.Graph, twin: gs.Graph) -> None:
             setattr(after, name, getattr(before, name, ""))
         for name, attribute in before.attrs.items():
             if isinstance(attribute, gs.Graph):
+                after.attrs[name].own = body_constants(attribute)
                 carry(attribute, after.attrs[name])
 
 
@@ -97,7 +99,10 @@ def _keep(graph: gs.Graph, proto: onnx.GraphProto) -> None:
             if (kind in _UNSUPPORTED or empty) and not attribute.ref_attr_name:
                 node.kept[attribute.name] = attribute
             elif kind == "GRAPH":
-                _keep(node.attrs[attribute.name], attribute.g)
+                body = node.attrs[attribute.name]
+                made = [each.output[0] for each in attribute.g.node if each.op_type == "Constant"]
+                body.own = frozenset({*made, *(each.name for each in attribute.g.initializer)})
+                _keep(body, attribute.g)
 
 
 def _store_weights(graph: gs.Graph, extents: dict[str, Extent], folder: Path) -> None:

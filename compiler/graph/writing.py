@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
+from vggc.graph.ordering import body_constants, reads
 from vggc.graph.weights import Array, StoredWeights, stored_bytes
 from vggc.graph.wire import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, header
 
@@ -167,12 +168,12 @@ def subgraph_proto(graph: gs.Graph) -> onnx.GraphProto:
     proto.node.extend(node_proto(node) for node in graph.nodes)
     proto.input.extend(value_info(value) for value in graph.inputs)
     proto.output.extend(value_info(value) for value in graph.outputs)
-    read = {id(value): value for node in graph.nodes for value in node.inputs}
+    read = {id(value): value for node in graph.nodes for value in reads(node)}
     read |= {id(value): value for value in graph.outputs}
-    outer: frozenset[int] = getattr(graph, "outer_constants", frozenset())
-    for value in read.values():
-        if isinstance(value, gs.Constant) and id(value) not in outer:
-            proto.initializer.append(tensor_proto(value))
+    own = body_constants(graph)
+    proto.initializer.extend(
+        tensor_proto(value) for value in read.values() if isinstance(value, gs.Constant) and value.name in own
+    )
     return proto
 
 

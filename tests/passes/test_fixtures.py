@@ -3,7 +3,7 @@
 A case is `=== title`, comments (`#`), optional lines `pass: name(option=value)` and `declines: reason`, a graph in
 onnx.parser's text, `---`, and the graph after, `unchanged`, or `error: message`. Weights are declared behind the
 graph's inputs by type alone and filled with numbers seeded by the title; a name with `var` or `div` in it gets
-positive ones. A graph without a header has opset 17.
+positive ones, one with `tiny` tiny ones. A graph without a header has opset 17.
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ def weight(random: np.random.Generator, name: str, shape: list[int]) -> NDArray[
     values = np.asarray(random.standard_normal(shape))
     if "var" in name or "div" in name:
         return np.abs(values) + 0.5
+    if "tiny" in name:
+        return values * 1e-4
     return values / np.sqrt(max(1, np.prod(shape[1:]))) if len(shape) > 1 else values
 
 
