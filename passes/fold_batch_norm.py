@@ -17,7 +17,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise, is_standard
-from vggc.analysis.linear import output_channels, rescaled, rounded, weight_of
+from vggc.analysis.linear import output_channels, rescaled, rounded
 from vggc.graph import Array, Graph
 from vggc.rewrite import Declined, whole_graph
 
@@ -173,7 +173,7 @@ _FOLDS: dict[str, Callable[[Graph, _Chain], gs.Node]] = {
 
 def _scaled(graph: Graph, chain: _Chain, axis: int, group: int = 1) -> gs.Constant:
     """The weight times the chain's scale: a new constant, since others may read the old one."""
-    weight = weight_of(graph, chain.head)
+    weight: gs.Constant = chain.head.inputs[1]
     if not chain.affine.scales:
         return weight
     array = rescaled(_numbers(graph, weight), chain.affine.scale, axis, group)

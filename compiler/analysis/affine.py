@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
+import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from vggc.graph import Array, Graph
 
 Vector = NDArray[np.float64]
 
-_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+_FLOATS = frozenset(np.dtype(each) for each in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64))
 _DEFAULT_EPSILON = float(np.float32(1e-5))
 
 
@@ -70,7 +71,7 @@ def is_standard(node: gs.Node) -> bool:
 
 def is_float(dtype: np.dtype[Any]) -> bool:
     """float16, bfloat16, float32 or float64: the types whose arithmetic may be rearranged up to rounding."""
-    return dtype.name in _FLOATS
+    return dtype in _FLOATS
 
 
 def batch_norm(graph: Graph, node: gs.Node) -> Affine | str:

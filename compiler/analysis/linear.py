@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -12,6 +13,12 @@ from vggc.graph import Array, Graph
 from vggc.rewrite import Declined
 
 _CHUNK = 1 << 22
+_SIGNIFICAND = {
+    np.dtype(np.float16): 11,
+    np.dtype(ml_dtypes.bfloat16): 8,
+    np.dtype(np.float32): 24,
+    np.dtype(np.float64): 53,
+}
 
 
 def weight_of(graph: Graph, node: gs.Node) -> gs.Constant:
@@ -79,5 +86,4 @@ def rounded(values: Vector, dtype: np.dtype[Any]) -> Array | None:
 
 def unit_roundoff(dtype: np.dtype[Any]) -> float:
     """The largest relative error of rounding to a type, subnormal numbers aside."""
-    bits = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}[dtype.name]
-    return float(2.0**-bits)
+    return float(2.0 ** -_SIGNIFICAND[dtype])

@@ -139,23 +139,24 @@ def _take_over(graph: Graph, nodes: Sequence[gs.Node], better: Graph) -> None:
         graph.remove(node)
     taken: dict[int, gs.Tensor] = {}
 
-    def mine(value: gs.Tensor) -> gs.Tensor | None:
+    def mine(value: gs.Tensor, hint: str) -> gs.Tensor | None:
         if not value.name:
             return None
         if id(value) not in taken:
             known = values.get(value.name)
             if isinstance(value, gs.Constant) and not isinstance(known, gs.Constant):
-                taken[id(value)] = graph.constant(value.values, hint=value.name)
+                taken[id(value)] = graph.constant(value.values, hint=hint)
             else:
-                taken[id(value)] = known if known is not None else gs.Variable(graph.fresh_name(value.name))
+                taken[id(value)] = known if known is not None else gs.Variable(graph.fresh_name(hint))
         return taken[id(value)]
 
     for node in better.nodes:
         if _key(node) not in same:
             name = node.outputs[0].name
             replaced = [made_by[name]] if name in made_by else []
-            output = mine(node.outputs[0])
-            graph.add(node.op, [mine(value) for value in node.inputs], node.attrs, replaces=replaced, output=output)
+            inputs = [mine(value, f"{name}.{index}") for index, value in enumerate(node.inputs)]
+            output = mine(node.outputs[0], name)
+            graph.add(node.op, inputs, node.attrs, replaces=replaced, output=output)
     for value in better.outputs:
         if isinstance(value, gs.Constant):
             old = values[value.name]

@@ -16,11 +16,23 @@ from vggc.graph.ordering import live_nodes, subgraphs
 
 
 @dataclass
+class RuleTally:
+    """What a rule did in one step: nodes it was tried at, matches found, applied and declined, and the time it took."""
+
+    tried: int = 0
+    matched: int = 0
+    applied: int = 0
+    declined: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class ChangeLog:
     """What one step did: how often each rewrite applied, and what it declined to do."""
 
     changes: Counter[str] = field(default_factory=Counter)
     declined: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rules: dict[str, RuleTally] = field(default_factory=dict)
 
     @property
     def total(self) -> int:

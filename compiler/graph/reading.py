@@ -15,7 +15,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 
 from vggc.diagnostics import fail
 from vggc.graph.ordering import body_constants
-from vggc.graph.weights import StoredWeights, external_extent
+from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
 from vggc.graph.wire import Extent, Skeleton
 
 # graphsurgeon warns about types it converts; vggc keeps those types itself.
@@ -122,10 +122,11 @@ def _store(value: gs.Constant, extent: Extent | None, folder: Path) -> None:
     tensor = held.tensor
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         extent = external_extent(tensor, folder)
-    elif extent and tensor.data_type != onnx.TensorProto.STRING:
-        needed = StoredWeights(tensor, None).nbytes
-        if needed != extent.size:
-            raise fail(f"initializer `{tensor.name}` holds {extent.size} bytes where its shape needs {needed}")
+    elif extent or tensor.HasField("raw_data"):
+        size = extent.size if extent else len(tensor.raw_data)
+        needed = stored_bytes(tensor.data_type, list(tensor.dims))
+        if needed != size:
+            raise fail(f"initializer `{tensor.name}` holds {size} bytes where its shape needs {needed}")
     value._values = StoredWeights(tensor, extent)
 
 
