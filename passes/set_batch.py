@@ -120,6 +120,8 @@ def _check_outputs(graph: Graph, before: dict[str, list[Size] | None], old: int,
     """Raise CompileError when an output kept the old batch size: something holds it where it cannot be changed."""
     for value in graph.outputs:
         shape, was = graph.shape(value), before[value.name]
+        if was and shape and was[0] == old and shape[0] is None:
+            value.shape = [new, *shape[1:]]
         if was and shape and was[0] == old and shape[0] == old and new != old:
             node = next(each for each in data_nodes(graph) if _keeps(graph, each, old))
             raise fail(

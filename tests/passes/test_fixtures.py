@@ -32,7 +32,7 @@ from vggc.runtime import Session
 
 HEADER = re.compile(r"^=== (?P<title>.+)$", re.MULTILINE)
 CALL = re.compile(r"^pass: (?P<name>\w+)(\((?P<options>.*)\))?$")
-SIZES = {"N": 3, "M": 5, "H": 12, "W": 10}
+SIZES = {"N": 3, "M": 5, "H": 12, "W": 10, "batch": 3}
 """What the named dimensions of a case are when it runs."""
 
 WITHOUT_KERNELS = (onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
