@@ -59,24 +59,25 @@ def _groups_of(lengths: Iterable[_Length]) -> set[int]:
 
 @dataclass(eq=False)
 class _Weights:
-    """A constant, and along which axes it shrinks where it is read.
+    """A static value, and along which axes it shrinks where it is read.
 
-    Readers that ask for different parts get a copy each; one that asks for all of it keeps the constant. A constant
-    that is `made` is computed by the graph until it shrinks.
+    Readers that ask for different parts get a copy each; one that asks for all of it keeps the value as it is. `size`
+    are the parameters and bytes of the value as a constant, `held` those that the model holds for it: the same, or what
+    it is computed from.
     """
 
-    params: int
-    bytes: int
-    made: bool
+    size: tuple[int, int]
+    held: tuple[int, int]
     parts: dict[tuple[int, ...], tuple[_Length, ...]]
     elsewhere: bool = False
 
-    def change(self, fraction: Callable[[tuple[_Length, ...]], float]) -> float:
-        """How many times its size is added to the model."""
+    def change(self, fraction: Callable[[tuple[_Length, ...]], float]) -> tuple[float, float]:
+        """The parameters and bytes that are added to the model."""
         fractions = [fraction(each) for each in self.parts.values()]
         smaller = [each for each in fractions if each < 1]
-        stays = self.elsewhere or len(smaller) < len(fractions)
-        return sum(smaller) + (stays and not self.made) - (not self.made)
+        gone = not self.elsewhere and len(smaller) == len(fractions)
+        params, size = (own * sum(smaller) - gone * held for own, held in zip(self.size, self.held, strict=True))
+        return params, size
 
 
 class CostModel:
@@ -135,9 +136,9 @@ class CostModel:
 
         params = size = 0.0
         for each in constants:
-            factor = each.change(scale)
-            params += each.params * factor
-            size += each.bytes * factor
+            more = each.change(scale)
+            params += more[0]
+            size += more[1]
         # Rounding takes away what the floats have added: all of them are counts.
         return round(params, 6), round(sum(own * (scale(lengths) - 1) for own, lengths in macs), 6), round(size, 6)
 
@@ -192,9 +193,21 @@ class CostModel:
 
     def _weights_of(self, node: gs.Node, value: gs.Tensor, *, made: bool) -> _Weights:
         if not made:
-            return _Weights(*weights(node)[id(value)], made, {})
+            own = weights(node)[id(value)]
+            return _Weights(own, own, {})
         shape, dtype = self._groups.swept.statics.shape(value) or [], self._groups.graph.dtype(value)
-        size = math.prod(each for each in shape if isinstance(each, int))
-        if dtype is None:
-            return _Weights(0, 0, made, {})
-        return _Weights(size if dtype.kind in "fV" else 0, size * dtype.itemsize, made, {})
+        count = math.prod(each for each in shape if isinstance(each, int))
+        size = count if dtype is not None and dtype.kind in "fV" else 0
+        return _Weights((size, count * dtype.itemsize if dtype is not None else 0), self._made_from(value), {})
+
+    def _made_from(self, value: gs.Tensor) -> tuple[int, int]:
+        """The constants that are there only to compute a value."""
+        graph = self._groups.graph
+        source = graph.producer(value)
+        params = size = 0
+        for each in source.inputs if source is not None else ():
+            if graph.only_reader(each) is not source:
+                continue
+            more = weights(source)[id(each)] if isinstance(each, gs.Constant) else self._made_from(each)
+            params, size = params + more[0], size + more[1]
+        return params, size
