@@ -34,7 +34,6 @@ _HELP = {
     ";": "end the line instead: one statement a line",
     "\\": "remove it: a statement goes on by itself while a bracket is open",
     "&": "write `and`",
-    "|": "write `or`",
     "!": "write `not`",
     "^": "there is no power operator: write a product",
     "~": "write `not`",
@@ -42,7 +41,6 @@ _HELP = {
     "`": 'names stand alone, and strings in double quotes: `"`',
     "@": "remove it",
     "%": "a percentage is a number and its sign with no space: `50%`",
-    "?": "`?` marks an optional input, in the pattern of a rule only",
 }
 
 
@@ -52,14 +50,14 @@ def diagnose_character(situation: Situation) -> Diagnostic | None:
     if character in _MEANT:
         what = f"`{character}` (U+{ord(character):04X}) is not `{_MEANT[character]}`"
         return Diagnostic(what, situation.span, help=f"write `{_MEANT[character]}`, the ASCII sign")
-    if character == ".":
+    if re.fullmatch(r"\.\d*", character):
         return _diagnose_point(situation)
     if character == "%" and (digits := re.search(r"\d[\d.]*\Z", situation.before)):
         span = situation.last.to(situation.span)
         return Diagnostic("a unit follows its number with no space", span, help=f"write `{digits[0]}%`")
     if character in _HELP:
         return Diagnostic(f"`{character}` has no meaning here", situation.span, help=_HELP[character])
-    if len(character) != 1 or (character.isascii() and (character.isalnum() or character in '_"#()[]{}+-*/=<>:,')):
+    if len(character) != 1 or (character.isascii() and (character.isalnum() or character in '_"#()[]{}+-*/=<>:,|?')):
         return None
     name = unicodedata.name(character, "a control character").lower()
     shown = (
@@ -76,12 +74,17 @@ def diagnose_character(situation: Situation) -> Diagnostic | None:
 
 def _diagnose_point(situation: Situation) -> Diagnostic:
     before, after = situation.before, situation.after
-    follows_digit = bool(re.search(r"\b\d+\Z", before)) and situation.last.end == situation.offset
+    touching = situation.last.end == situation.offset
+    follows_digit = touching and re.search(r"\b\d+\Z", before)
+    follows_word = touching and re.search(r"[A-Za-z_]\w*\Z", before)
     if before.endswith(".."):
         message, help = "a range has two dots", "write LOW..HIGH"
     elif follows_digit:
         message, help = "a number does not end with a point", "write a digit after it, such as `5.0`, or leave it out"
-    elif re.search(r"[A-Za-z_]\w*\Z", before) and situation.last.end == situation.offset:
+    elif follows_word and situation.head == "rule":
+        message = "a name has no dots"
+        help = "`split.1` is output 1 of the node labelled `split`; `shape(x)` and the like are calls"
+    elif follows_word:
         name = situation.last.text + _dotted(after)
         help = f"write `{name.replace('.', '_')}`"
         if situation.inside and situation.head != "define":

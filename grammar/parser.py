@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 from lark import Lark
 from lark.exceptions import UnexpectedInput
@@ -13,8 +14,13 @@ from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.grammar import syntax
 from vggc.grammar.brackets import match_brackets
 from vggc.grammar.outline import BlockEnd, Statement, outline
-from vggc.grammar.syntax_errors import STATEMENT_ROWS, VALUE_ROWS, diagnose
-from vggc.grammar.tree import Else, TreeBuilder
+from vggc.grammar.pattern_syntax import Root
+from vggc.grammar.rule_errors import PATTERN_ROWS
+from vggc.grammar.rule_tree import RuleBuilder
+from vggc.grammar.situation import Row
+from vggc.grammar.syntax_errors import STATEMENT_ROWS, diagnose
+from vggc.grammar.tree import Else
+from vggc.grammar.value_errors import VALUE_ROWS
 from vggc.source import Source, Span
 
 # A longer statement would take the parser many seconds, and no reader would follow it.
@@ -28,6 +34,7 @@ _OUTSIDE_BLOCKS: dict[type, str] = {
     syntax.Param: "param",
     syntax.Data: "data",
     syntax.Use: "use",
+    syntax.Rule: "rule",
     syntax.Define: "define",
 }
 
@@ -40,7 +47,7 @@ def language() -> Lark:
         rel_to=__file__,
         parser="lalr",
         lexer="contextual",
-        start=["statement", "value"],
+        start=["statement", "value", "roots"],
         propagate_positions=True,
         maybe_placeholders=True,
     )
@@ -64,20 +71,33 @@ def parse(source: Source) -> syntax.Recipe:
 
 def parse_value(source: Source) -> syntax.Value:
     """The syntax tree of one value, such as `50%`: what `--set NAME=VALUE` gives. Raises CompileError."""
+    value: syntax.Value = _parse_part(source, "value", VALUE_ROWS)
+    return value
+
+
+def parse_pattern(source: Source) -> tuple[Root, ...]:
+    """The patterns of `@rewrites("Clip(Relu(x), lo, hi)")`, one or several with commas between. Raises CompileError."""
+    roots: tuple[Root, ...] = _parse_part(source, "roots", PATTERN_ROWS)
+    return roots
+
+
+def _parse_part(source: Source, start: str, rows: tuple[Row, ...]) -> Any:
+    """A text that is no whole statement."""
     errors = list(match_brackets(source).problems)
-    whole = Span(source, 0, len(source.text))
     if not errors and len(source.text) > MAX_STATEMENT:
-        raise fail(f"a value of {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
+        raise fail(f"a text of {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
     if not errors:
         try:
-            tree = language().parse(source.text, start="value")
+            tree = language().parse(source.text, start=start)
         except UnexpectedInput as error:
-            raise CompileError(diagnose(error, whole, VALUE_ROWS)) from None
-        builder = TreeBuilder(source, 0)
-        value: syntax.Value = builder.transform(tree)
+            raise CompileError(diagnose(error, Span(source, 0, len(source.text)), rows)) from None
+        builder = RuleBuilder(source, 0)
+        part = builder.transform(tree)
+        if start == "roots":
+            builder.check(part)
         errors = builder.problems
         if not errors:
-            return value
+            return part
     raise CompileError(*errors[:SHOWN_ERRORS])
 
 
@@ -133,7 +153,7 @@ class _Reader:
         except UnexpectedInput as error:
             self.errors.append(diagnose(error, part.span, STATEMENT_ROWS))
             return None
-        builder = TreeBuilder(self.source, part.span.start)
+        builder = RuleBuilder(self.source, part.span.start)
         node: syntax.Statement | Else = builder.transform(tree)
         self.errors.extend(builder.problems)
         return node

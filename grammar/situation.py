@@ -12,17 +12,26 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from vggc.diagnostics import Diagnostic
 from vggc.grammar.brackets import CLOSER, OPENER
+from vggc.grammar.tree import KEYWORDS
 from vggc.source import Source, Span
 
 # Where a message points: at the offending token, the one before it, both, the word around it, the first of the text.
 Place = Literal["found", "last", "both", "word", "head"]
+
+# Pieces of the columns of the table.
+NAME = r"[a-z_]\w*"
+WORD = r"[A-Za-z_]\w*"
+COMPARE = r"==|!=|<=|>=|<|>"
+KEYWORD = "|".join(sorted(KEYWORDS))
+VALUE = r"[\w\"\[{(].*"  # its first character tells a value; the token it starts may be anything
+END = ""
 
 # How much of the statement before the error the table looks at, and how long a quoted token may get in a message.
 _BEFORE = 400
 _QUOTED = 40
 
 _COMMENT_OR_STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|#[^\n]*')
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|[A-Za-z0-9_]+%?|==|!=|<=|>=|\.\.\.?|\S')
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|[A-Za-z0-9_]+%?|==|!=|<=|>=|=>|\?\?|\.\.\.?|\S')
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,14 @@ class Situation:
         return open_[-1] if open_ else ""
 
     @cached_property
+    def part(self) -> str:
+        """The part of a rule's body that the error is in: "pattern", "term" (behind `where` or `let`) or "result"."""
+        words = _without_strings(self.source.text[self.start : self.offset])
+        if "=>" in words:
+            return "result"
+        return "term" if re.search(r"\b(?:where|let)\b", words) else "pattern"
+
+    @cached_property
     def last(self) -> Span:
         """The token before the error."""
         first = max(self.start, self.offset - _BEFORE)
@@ -130,7 +147,8 @@ class Row:
 
     `head` must match the statement's whole first word ("" for any), `before` the end of the text before the error,
     `found` the whole offending token, `ahead` the beginning of the text from there; `inside` holds the brackets one of
-    which must be the innermost open one, "." standing for none open and "" for whatever. `message` and `help` are
+    which must be the innermost open one, "." standing for none open and "" for whatever; `part` is the part of a rule,
+    "" for any. `message` and `help` are
     templates over the named groups and `found`; a help that is a function may return None, and the row does not apply.
     """
 
@@ -141,11 +159,14 @@ class Row:
     head: str = ""
     inside: str = ""
     ahead: str = ""
+    part: str = ""
     at: Place = "found"
 
     def diagnose(self, situation: Situation) -> Diagnostic | None:
         """The message when the row applies, else None."""
         if self.head and not re.fullmatch(self.head, situation.head):
+            return None
+        if self.part and self.part != situation.part:
             return None
         found = re.fullmatch(self.found, situation.found, re.DOTALL)
         if not found or (self.ahead and not re.match(self.ahead, situation.after)):

@@ -24,7 +24,7 @@ FOREIGN = {
 
 _TERMINALS = {
     "LPAR": "`(`", "RPAR": "`)`", "LSQB": "`[`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "COMMA": "`,`",
-    "COLON": "`:`", "EQUAL": "`=`", "__ANON_0": "`..`", "COMPARE": "a comparison", "NAME": "a name",
+    "COLON": "`:`", "_EQUALS": "`=`", "__ANON_0": "`..`", "COMPARE": "a comparison", "NAME": "a name",
     "OPERATOR": "an operator", "OPTION": "an option", "NUMBER": "a number", "STRING": "a string", "KEY": "a name",
     "$END": "the end of the line", "_ELSE": "`else`", "_IN": "`in`",
 }  # fmt: skip
@@ -68,6 +68,21 @@ def loader(situation: Situation, words: dict[str, str]) -> str:
 def quoted_path(situation: Situation, words: dict[str, str]) -> str:
     path = _rest(situation).strip('()"')
     return f'write `use "{path}"`'
+
+
+def operator(situation: Situation, words: dict[str, str]) -> str:
+    """`batch_normalization` as ONNX spells operators: `BatchNormalization`."""
+    return "write `{}(...)`".format("".join(part.capitalize() for part in words["name"].split("_")))
+
+
+def bare_name(situation: Situation, words: dict[str, str]) -> str:
+    name = re.sub(r"\W+", "_", situation.found).strip("_").lower()
+    return f"write `{name or 'x'}`"
+
+
+def arithmetic(situation: Situation, words: dict[str, str]) -> str:
+    names = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div"}
+    return f"write `{names[situation.found]}(..., ...)`" if situation.found in names else "compute it after `let`"
 
 
 def unquoted(situation: Situation, words: dict[str, str]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vggc.source import Source, Span
+
+if TYPE_CHECKING:
+    from vggc.grammar.pattern_syntax import Let, Result, Root, Term
 
 Otherwise = Literal["fail", "rollback", "warn"]
 
@@ -150,6 +153,18 @@ class Step(Syntax):
 
 
 @dataclass(frozen=True)
+class Rule(Syntax):
+    """`rule name tolerance=1e-5 { roots where guard let a = term => results }`; see `vggc.grammar.pattern_syntax`."""
+
+    name: Word
+    tolerance: Number | None
+    roots: tuple[Root, ...]
+    guard: Term | None
+    lets: tuple[Let, ...]
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
 class Define(Syntax):
     """`define name(parameters) { steps }`"""
 
@@ -189,7 +204,7 @@ class Target(Syntax):
     call: Call
 
 
-Statement = Param | Data | Use | Step | Define | Repeat | When | Require | Target
+Statement = Param | Data | Use | Step | Rule | Define | Repeat | When | Require | Target
 
 
 @dataclass(frozen=True)

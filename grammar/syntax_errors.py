@@ -10,18 +10,12 @@ from lark.exceptions import UnexpectedInput
 from vggc.diagnostics import Diagnostic
 from vggc.grammar import suggestions as suggest
 from vggc.grammar.characters import diagnose_character
-from vggc.grammar.situation import Row, Situation
+from vggc.grammar.rule_errors import RULE_ROWS
+from vggc.grammar.situation import COMPARE, END, KEYWORD, NAME, VALUE, WORD, Row, Situation
+from vggc.grammar.value_errors import VALUE_ROWS
 from vggc.source import Span
 
-NAME = r"[a-z_]\w*"
-WORD = r"[A-Za-z_]\w*"
-COMPARE = r"==|!=|<=|>=|<|>"
-OPERATORS = rf"[-+*/]|\.\.|{COMPARE}|\b(?:of|and|or|not|in)\b"
-KEYWORD = r"param|data|use|rule|define|repeat|when|else|require|target|in|of|and|or|not|true|false|where|let|like"
 STEP = rf"(?!(?:{KEYWORD})\b)\w*"
-# The first character of a value; the token it starts may be anything.
-VALUE = r"[\w\"\[{(].*"
-END = ""
 
 # fmt: off
 _STATEMENT_ROWS: tuple[Row, ...] = (
@@ -31,6 +25,8 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
     Row("^", r".+", "a statement cannot start with `{found}`", "start it with a pass or a keyword such as `param`"),
     Row("^.*", r".*",
         "`{head}` is not a word of the language", suggest.our_word, head="|".join(suggest.FOREIGN), at="head"),
+    Row("^.*", r".*",
+        "`{head}` stands in a rule", "a value of your own is a `param`", head="let|where|like", at="head"),
     # --- param and data
     Row("^param", END, "`param` needs a name and a value", "write, for example, `param keep = 50%`"),
     Row("^data", END, "`data` needs a name and a loader", 'write, for example, `data calib = npz("calib.npz")`'),
@@ -42,7 +38,7 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
         "one name for each `{kind}`", "write another `{kind}` on a line of its own"),
     Row(r"^(?P<kind>param|data)", "=", "`{kind}` needs a name", "write it before the `=`"),
     Row(r"^(?P<kind>param|data|define)", r".+", "`{found}` is not a name", "names are lower-case words"),
-    Row(r"^(?:param|data) \w+(?: ?: ?\w+)? ?=", "=", "`==` compares; one `=` gives a value", "write `=`", at="both"),
+    Row(r"^(?:param|data) \w+(?: ?: ?\w+)?", "==", "`==` compares; one `=` gives a value", "write `=`"),
     Row(rf"^(?P<kind>param|data) (?P<name>{NAME})", END, "`{name}` is given no value", suggest.declaration),
     Row(rf"^(?P<kind>param|data) (?P<name>{NAME})", r"(?!:|=$).*",
         "`=` is missing after `{name}`", suggest.declaration),
@@ -105,60 +101,6 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
         "options stand in parentheses", suggest.in_parentheses, head=STEP, ahead=r"\w+\s*=(?!=)"),
 )
 
-VALUE_ROWS: tuple[Row, ...] = (
-    # --- signs of other languages
-    Row(r".*", "=", "`=>` is spelled `>=`", "write `>=`", ahead="=>"),
-    Row(r".*", "=", "`=<` is spelled `<=`", "write `<=`", ahead="=<"),
-    Row(r"<", ">", "`<>` is spelled `!=`", "write `!=`"),
-    Row(r"==", "=", "`===` is spelled `==`", "write `==`"),
-    Row(r"\*", r"\*", "there is no power operator", "write a product, such as `x * x`", at="both"),
-    Row(r".*", "/", "a comment starts with `#`", "write `#`", ahead=r"/[/*]"),
-    Row(r"/", r"[/*]", "a comment starts with `#`", "write `#`; dividing is one `/`", at="both"),
-    # --- numbers
-    Row(r"(?:^|[^\w.])(?P<number>\d[\d.]*)", r"[A-Za-z]{1,4}",
-        "a unit follows its number with no space", suggest.unit, ahead=r"\w+(?!\s*[\w:=(])", at="both"),
-    # --- operators
-    Row(r"\bnot", "not", "`not not` says nothing", "leave both out"),
-    Row(r"(?:^|[(\[{,=:<>+*/-]|\b(?:of|and|or|not|in|when|require)) ?-", r"[A-Za-z_(\[{\"].*",
-        "a minus sign stands before numbers only", "write `0 - {found}`"),
-    Row(rf"(?P<sign>{OPERATORS})", rf"|[,)\]}}:=]|else|of|and|or|{COMPARE}|[*/+]|\.\.",
-        "a value is missing after `{sign}`", "write a number, a name or a call there"),
-    Row(rf"(?:{COMPARE}).*", COMPARE, "comparisons do not chain", "write two `require` lines", head="require"),
-    Row(rf"(?:{COMPARE}).*", COMPARE, "comparisons do not chain", "write two of them with `and` between"),
-    Row(r".*", "=", "`=` gives a value; comparing is `==`", "write `==`", head="require|when", inside="."),
-    # --- arguments, list items, entries
-    Row(r"(?P<name>[A-Z]\w*)", r"\(", "only a rule builds operators", "write `{name}` alone"),
-    Row(r"(?:^|[(\[{,=:])", "and|or|of|in|else",
-        "`{found}` is a word of the language, not a value", "take another name"),
-    Row(r"(?:^|[(\[{,=:])", rf"\.\.|[*/]|{COMPARE}", "a value is missing before `{found}`", "write it there"),
-    Row(r"(?:^|[(\[{,=:+*/-])", r"\+", "a plus sign stands between two values only", "leave it out"),
-    Row(r"[=,:(\[] ?\(", r"\)", "parentheses hold a value", "write it between them, or `[]` for an empty list"),
-    Row(r"\(", ",", "an empty argument", suggest.EMPTY, inside="("),
-    Row(r"\[", ",", "an empty list item", suggest.EMPTY, inside="["),
-    Row(r"\{", ",", "an empty entry", suggest.EMPTY, inside="{"),
-    Row(r",", ",", "two commas in a row", suggest.EMPTY, inside="([{"),
-    Row(rf"(?P<name>{WORD}) ?=", r"[,)]", "`{name}` is given no value", "write it after the `=`", inside="("),
-    Row(rf"(?P<name>{WORD}|\".*\") ?:", r"[,}}]",
-        "the entry of {name} has no value", "write it after the `:`", inside="{"),
-    Row(rf"\"(?P<name>{WORD})\"", "=", "the name of an option is not quoted", "write `{name}=`", inside="("),
-    Row(r"\w+-[\w-]*", "=", "a name has no `-`", suggest.joined, inside="(", at="word"),
-    Row(r"[(,]", "=", "the name of the option is missing", "write it before the `=`", inside="("),
-    Row(r"= ?(?P<name>[\w.%]+|\"[^\"]*\")", "=",
-        "`{name}` is given a value inside another value", "write a `,` between options, or `==`", inside="("),
-    Row(rf"(?P<name>{WORD})", ":", "an option is given with `=`", "write `{name}=`", inside="("),
-    Row(rf"(?P<name>{WORD}|\"[^\"]*\")", "=", "an entry is written with `:`", "write `{name}: ...`", inside="{"),
-    Row(r"[{,]", WORD, "an entry is written with `:`", "write `{found}: ...`", inside="{", ahead=r"\w+\s*="),
-    Row(r"[{,]", WORD, "an entry is a name, `:` and a value", "write `{found}: ...`", inside="{"),
-    Row(r"[{,]", r"\d.*", "the name of an entry is a word or a string", 'write `"{found}": ...`', inside="{"),
-    Row(rf"[{{,] ?(?P<name>{WORD}|\"[^\"]*\")", r"[^:].*",
-        "an entry is a name, `:` and a value", "write `{name}: ...`", inside="{"),
-    Row(r".*", "=",
-        "a list holds values with no names", "write a mapping, `{{name: value}}`, or leave out the name", inside="["),
-    Row(r".*[\w%\"\])}]", ",", "a list stands in square brackets", "write `[...]`", inside="("),
-    Row(r".*[\w%\"\])}]", rf"(?!(?:in|else)$){VALUE}",
-        "a comma is missing", "write `,` before `{found}`", inside="([{"),
-)
-
 STATEMENT_ROWS = (*_STATEMENT_ROWS, *VALUE_ROWS)
 
 LAST_ROWS: tuple[Row, ...] = (
@@ -179,4 +121,6 @@ def diagnose(error: UnexpectedInput, text: Span, rows: tuple[Row, ...]) -> Diagn
     character = diagnose_character(situation)
     if character is not None:
         return character
+    if situation.head == "rule":
+        rows = RULE_ROWS
     return next(found for row in (*rows, *LAST_ROWS) if (found := row.diagnose(situation)) is not None)

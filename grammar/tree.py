@@ -227,6 +227,8 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
         if token.value in KEYWORDS or token.value == "original":
             help = f"take another name, such as `my_{token}`"
             self._problem(f"`{token}` is a word of the language", self._token_span(token), help)
+        elif token.value == "_":
+            self._problem("`_` is not a name", self._token_span(token), "write a word")
         return self._word(token)
 
     def _span(self, meta: Meta) -> Span:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vggc.diagnostics import CompileError, Diagnostic, render
-from vggc.grammar.parser import parse, parse_value
+from vggc.grammar.parser import parse, parse_pattern, parse_value
+from vggc.grammar.rule_errors import RULE_ROWS
 from vggc.grammar.situation import Row, Situation
 from vggc.grammar.syntax_errors import LAST_ROWS, STATEMENT_ROWS
 from vggc.source import Source
@@ -61,5 +62,7 @@ def test_every_row_of_the_table_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
         messages(read(path)[0])
     with pytest.raises(CompileError):
         parse_value(Source("--set", ""))
-    silent = [row for row in (*STATEMENT_ROWS, *LAST_ROWS) if id(row) not in spoken]
+    with pytest.raises(CompileError):
+        parse_pattern(Source("pass.py", ""))
+    silent = [row for row in (*STATEMENT_ROWS, *RULE_ROWS, *LAST_ROWS) if id(row) not in spoken]
     assert not silent

@@ -204,7 +204,7 @@ def test_depth_has_a_limit(count: int) -> None:
         ("5 GiX", "a unit follows its number with no space"),
         ("[1 2]", "a comma is missing"),
         ("1e999", "`1e999` is out of a 64-bit float's range"),
-        ("[" + "1, " * 40_000 + "]", "a value of 120,002 characters"),
+        ("[" + "1, " * 40_000 + "]", "a text of 120,002 characters"),
     ],
 )
 def test_wrong_value(text: str, message: str) -> None:

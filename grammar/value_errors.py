@@ -1,0 +1,70 @@
+"""What to say about a value that the grammar refuses: rows of the table of syntax errors."""
+
+from __future__ import annotations
+
+from vggc.grammar import suggestions as suggest
+from vggc.grammar.situation import COMPARE, VALUE, WORD, Row
+
+OPERATORS = rf"[-+*/]|\.\.|\?\?|{COMPARE}|\b(?:of|and|or|not|in)\b"
+
+# fmt: off
+SIGN_ROWS: tuple[Row, ...] = (
+    # --- signs of other languages
+    Row(r".*", "=", "`=<` is spelled `<=`", "write `<=`", ahead="=<"),
+    Row(r"<", ">", "`<>` is spelled `!=`", "write `!=`"),
+    Row(r"==", "=", "`===` is spelled `==`", "write `==`"),
+    Row(r"\*", r"\*", "there is no power operator", "write a product, such as `x * x`", at="both"),
+    Row(r".*", "/", "a comment starts with `#`", "write `#`", ahead=r"/[/*]"),
+    Row(r"/", r"[/*]", "a comment starts with `#`", "write `#`; dividing is one `/`", at="both"),
+    # --- numbers
+    Row(r"(?:^|[^\w.])(?P<number>\d[\d.]*)", r"[A-Za-z]{1,4}",
+        "a unit follows its number with no space", suggest.unit, ahead=r"\w+(?!\s*[\w:=(])", at="both"),
+    # --- operators
+    Row(r"\bnot", "not", "`not not` says nothing", "leave both out"),
+    Row(r"(?:^|[(\[{,=:<>+*/-]|\b(?:of|and|or|not|in|when|require)) ?-", r"[A-Za-z_(\[{\"].*",
+        "a minus sign stands before numbers only", "write `0 - {found}`"),
+    Row(rf"(?P<sign>{OPERATORS})", rf"|[,)\]}}:=]|else|of|and|or|{COMPARE}|[*/+]|\.\.|=>|let",
+        "a value is missing after `{sign}`", "write a number, a name or a call there"),
+    Row(rf"(?:{COMPARE}).*", COMPARE, "comparisons do not chain", "write two `require` lines", head="require"),
+    Row(rf"(?:{COMPARE}).*", COMPARE, "comparisons do not chain", "write two of them with `and` between"),
+    Row(r".*", "=", "`=` gives a value; comparing is `==`", "write `==`", head="require|when", inside="."),
+)
+
+VALUE_ROWS: tuple[Row, ...] = (
+    Row(r".*", "=>", "`=>` is spelled `>=`", "write `>=`"),
+    Row(r".*", r"\|", "`|` has no meaning here", "write `or`"),
+    Row(r".*", r"\?\??", "`{found}` has no meaning here", "it marks what may be absent, in rules only"),
+    *SIGN_ROWS,
+    # --- arguments, list items, entries
+    Row(r"(?P<name>[A-Z]\w*)", r"\(", "only a rule builds operators", "write `{name}` alone"),
+    Row(r"(?:^|[(\[{,=:])", "and|or|of|in|else",
+        "`{found}` is a word of the language, not a value", "take another name"),
+    Row(r"(?:^|[(\[{,=:])", rf"\.\.|[*/]|{COMPARE}", "a value is missing before `{found}`", "write it there"),
+    Row(r"(?:^|[(\[{,=:+*/-])", r"\+", "a plus sign stands between two values only", "leave it out"),
+    Row(r"[=,:(\[] ?\(", r"\)", "parentheses hold a value", "write it between them, or `[]` for an empty list"),
+    Row(r"\(", ",", "an empty argument", suggest.EMPTY, inside="("),
+    Row(r"\[", ",", "an empty list item", suggest.EMPTY, inside="["),
+    Row(r"\{", ",", "an empty entry", suggest.EMPTY, inside="{"),
+    Row(r",", ",", "two commas in a row", suggest.EMPTY, inside="([{"),
+    Row(rf"(?P<name>{WORD}) ?=", r"[,)]", "`{name}` is given no value", "write it after the `=`", inside="("),
+    Row(rf"(?P<name>{WORD}|\".*\") ?:", r"[,}}]",
+        "the entry of {name} has no value", "write it after the `:`", inside="{"),
+    Row(rf"\"(?P<name>{WORD})\"", "=", "the name of an option is not quoted", "write `{name}=`", inside="("),
+    Row(r"\w+-[\w-]*", "=", "a name has no `-`", suggest.joined, inside="(", at="word"),
+    Row(r"[(,]", "=", "the name of the option is missing", "write it before the `=`", inside="("),
+    Row(r"= ?(?P<name>[\w.%]+|\"[^\"]*\")", "=",
+        "`{name}` is given a value inside another value", "write a `,` between options, or `==`", inside="("),
+    Row(rf"(?P<name>{WORD})", ":", "an option is given with `=`", "write `{name}=`", inside="("),
+    Row(rf"(?P<name>{WORD}|\"[^\"]*\")", "=", "an entry is written with `:`", "write `{name}: ...`", inside="{"),
+    Row(r"[{,]", WORD, "an entry is written with `:`", "write `{found}: ...`", inside="{", ahead=r"\w+\s*="),
+    Row(r"[{,]", WORD, "an entry is a name, `:` and a value", "write `{found}: ...`", inside="{"),
+    Row(r"[{,]", r"\d.*", "the name of an entry is a word or a string", 'write `"{found}": ...`', inside="{"),
+    Row(rf"[{{,] ?(?P<name>{WORD}|\"[^\"]*\")", r"[^:].*",
+        "an entry is a name, `:` and a value", "write `{name}: ...`", inside="{"),
+    Row(r".*", "=",
+        "a list holds values with no names", "write a mapping, `{{name: value}}`, or leave out the name", inside="["),
+    Row(r".*[\w%\"\])}]", ",", "a list stands in square brackets", "write `[...]`", inside="("),
+    Row(r".*[\w%\"\])}]", rf"(?!(?:in|else)$){VALUE}",
+        "a comma is missing", "write `,` before `{found}`", inside="([{"),
+)
+# fmt: on
