@@ -75,6 +75,8 @@ def simplify_remnants(graph: Graph, improve: Callable[[Graph], None]) -> int:
     saved = len(nodes) - len(better.nodes)
     if saved > 0:
         _take_over(graph, nodes, better)
+        # The nodes taken out must not be met again, as equals of the new ones.
+        graph.tidy()
     return max(saved, 0)
 
 
