@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vggc.diagnostics import CompileError
 from vggc.distance import Distance, distance
 from vggc.graph import Graph
 from vggc.pieces import run
@@ -57,6 +58,10 @@ class Difference:
         return f"{self.distance}{allowed}"
 
 
+class DoesNotRun(CompileError):
+    """The second of two models does not run on inputs on which the first one does."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Every output of a model beside that of another, over all inputs. `warnings` say what was not proved."""
@@ -96,14 +101,14 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
     `before` itself is measured: how far onnxruntime's own rewriting moves its results. Ten times that is allowed.
     `session` is `before` loaded, where somebody has done that already.
 
-    Raises CompileError when one of them does not run.
+    Raises DoesNotRun when it is `after` alone that does not run, CompileError when it is `before`.
     """
-    first, second = session or Session(before), Session(after)
+    first, second = session or Session(before), _Second(after)
     floats, noise = coarsest(before, after), _Noise(before)
     found: dict[str, Difference] = {}
     finite: dict[str, bool] = {}
     for feed in feeds:
-        expected, got = run(first, feed), run(second, feed)
+        expected, got = run(first, feed), second.run(feed)
         for name, numbers in expected.items():
             finite[name] = finite.get(name, False) or _any_finite(numbers)
             each = _difference(name, numbers, got.get(name), floats)
@@ -122,6 +127,21 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
 
 def _any_finite(numbers: Any) -> bool:
     return not isinstance(numbers, np.ndarray) or numbers.dtype.kind not in "fcV" or bool(np.isfinite(numbers).any())
+
+
+class _Second:
+    """The second model, loaded when the first one has run: only then is it to blame for what goes wrong."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._session: Session | None = None
+
+    def run(self, feed: Feeds) -> dict[str, Any]:
+        try:
+            self._session = self._session or Session(self._graph)
+            return run(self._session, feed)
+        except CompileError as error:
+            raise DoesNotRun(*error.diagnostics) from None
 
 
 class _Noise:

@@ -41,6 +41,7 @@ def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     graph = gs.import_onnx(model)
     _keep(graph, model.graph)
     for each in _graphs(graph):
+        _forget_types_of_elements(each)
         _store_weights(each, extents, folder)
         _constants_from_nodes(each)
     return graph
@@ -103,6 +104,13 @@ def _keep(graph: gs.Graph, proto: onnx.GraphProto) -> None:
                 made = [each.output[0] for each in attribute.g.node if each.op_type == "Constant"]
                 body.own = frozenset({*made, *(each.name for each in attribute.g.initializer)})
                 _keep(body, attribute.g)
+
+
+def _forget_types_of_elements(graph: gs.Graph) -> None:
+    """Leave sequences, optionals and maps without type and shape: graphsurgeon gives them those of what they hold."""
+    for value in graph.tensors().values():
+        if isinstance(value, gs.Variable) and value.type != "tensor_type":
+            value.dtype = value.shape = None
 
 
 def _store_weights(graph: gs.Graph, extents: dict[str, Extent], folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vggc.bound import BoundData
+from vggc.diagnostics import CompileError
 from vggc.graph import Graph
 from vggc.inputs import random_inputs
 from vggc.runtime import Session
@@ -20,12 +21,22 @@ class PairedInputs:
 
     def __init__(self, data: Sequence[BoundData]) -> None:
         self._data = data[:1]
-        names = [f"the first {DATA_SAMPLES} samples of `{each.name}`" for each in self._data]
-        self.description = " and ".join(["seeded random numbers", *names])
+        self._samples = [f"the first {DATA_SAMPLES} samples of `{each.name}`" for each in self._data]
+        self.description = " and ".join(["seeded random numbers", *self._samples])
 
     def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[dict[str, Any]]:
-        """Inputs of the shapes that `after` declares, on which `before` runs; `session` runs `before`."""
-        found: list[dict[str, Any]] = list(random_inputs(before, inputs_of(after), session=session))
+        """Inputs of the shapes that `after` declares, on which `before` runs; `session` runs `before`.
+
+        A model that runs on no random inputs is compared on the recipe's data alone. Raises CompileError when there
+        is none either.
+        """
+        found: list[dict[str, Any]] = []
+        try:
+            found += random_inputs(before, inputs_of(after), session=session)
+        except CompileError:
+            if not self._data:
+                raise
+            self.description = " and ".join(self._samples)
         for each in self._data:
             fitted = each.load().fit(inputs_of(after))
             found += fitted.batches(DATA_SAMPLES, limit=DATA_SAMPLES)

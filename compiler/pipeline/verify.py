@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from vggc.bound import BoundStep
-from vggc.compare import Comparison, Difference, compare, first_difference
+from vggc.compare import Comparison, Difference, DoesNotRun, compare, first_difference
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Graph
+from vggc.pipeline.execute import shipped
 from vggc.report.record import Verification
 from vggc.runtime import Session
 
@@ -65,11 +66,14 @@ class Verifier:
             self._start = lambda: copy
 
     def finish(self, graph: Graph) -> None:
-        """End the stretch. Raises CompileError at the step that changed the model's results."""
+        """End the stretch. Raises CompileError at the step that changed the model's results, or broke it."""
         if not self._steps or self._mode == "off":
             return
         before = self._start()
-        found = self._compare(before, graph)
+        try:
+            found = self._compare(before, graph)
+        except DoesNotRun:
+            raise self._guilty(before, graph) from None
         self.warnings += found.warnings
         names = tuple(dict.fromkeys(step.name for step in self._steps))
         self.records.append(Verification(names, self._inputs.description, found.error, found.tolerance))
@@ -89,28 +93,39 @@ class Verifier:
         for step in steps:
             held = graph.copy()
             self._rerun(step, graph)
-            if not self._compare(held, graph).ok:
+            if not self._holds(held, graph):
                 return self._failure(step, held, graph, "this step")
         return self._failure(steps[-1], before, after, f"the {len(steps)} exact steps up to here together")
+
+    def _holds(self, before: Graph, after: Graph) -> bool:
+        try:
+            return self._compare(before, after).ok
+        except DoesNotRun:
+            return False
 
     def _failure(self, step: BoundStep, before: Graph, after: Graph, who: str) -> CompileError:
         session = Session(before)
         feeds = self._inputs.feeds(before, after, session)
-        found = compare(before, after, feeds, session=session)
+        inputs = ("inputs", self._inputs.description)
+        try:
+            found = compare(before, after, feeds, session=session)
+        except DoesNotRun as error:
+            reason = error.diagnostics[0]
+            facts = [("note", reason.message), *reason.facts, inputs]
+            return _blamed(f"{who} left a model that does not run any more", step, facts)
         first = first_difference(before, after, feeds)
         facts = [("output", f"`{found.worst.name}`: {found.worst}")]
         if first is not None:
             facts.append(("first value that differs", f"`{first.name}`{_producer(after, first)}: {first}"))
-        facts.append(("inputs", self._inputs.description))
-        return CompileError(
-            Diagnostic(
-                f"{who} changed what the model computes, though `{step.name}` is exact",
-                step.span,
-                "",
-                tuple(facts),
-                "nothing was written; a pass that may change results is declared with @whole_graph(exact=False)",
-            )
-        )
+        return _blamed(f"{who} changed what the model computes, though `{step.name}` is exact", step, [*facts, inputs])
+
+
+def _blamed(message: str, step: BoundStep, facts: Sequence[tuple[str, str]]) -> CompileError:
+    if shipped(step.pass_):
+        advice = f"nothing was written; `{step.name}` is vggc's own: please report this with the model"
+    else:
+        advice = "nothing was written; a pass that may change results is declared with @whole_graph(exact=False)"
+    return CompileError(Diagnostic(message, step.span, facts=tuple(facts), help=advice))
 
 
 def _producer(graph: Graph, difference: Difference) -> str:

@@ -16,6 +16,9 @@ import numpy as np
 import onnx
 import pytest
 
+from vggc.graph import Graph
+from vggc.rewrite import Pass
+
 Write = Callable[[str], str]
 
 
@@ -176,6 +179,66 @@ def test_a_wrong_exact_pass_is_caught_and_named(vggc: Any, recipe: Write, mode: 
     assert lines[1] == " --> recipe.opt:3:1"
     assert any(line.startswith("  = first value that differs: `logits` of Gemm `head`: ") for line in lines)
     assert not Path("out").exists()
+
+
+BREAKING = """
+import numpy as np
+from vggc.graph import Graph
+from vggc.rewrite import whole_graph
+
+@whole_graph
+def flatten_wrongly(graph: Graph) -> None:
+    flat = next(node for node in graph.nodes if node.op == "Flatten")
+    graph.remove(flat)
+    target = graph.constant(np.array([-1, 5]), "target")
+    graph.add("Reshape", [flat.inputs[0], target], output=flat.outputs[0])
+    graph.record("Flatten to Reshape")
+"""
+
+
+@pytest.mark.parametrize("mode", ["each", "end"])
+def test_a_pass_that_leaves_a_model_that_does_not_run_is_named(vggc: Any, recipe: Write, mode: str) -> None:
+    Path("breaking.py").write_text(BREAKING)
+    text = 'use "breaking.py"\nsimplify\nflatten_wrongly\nfold_batch_norm'
+    ran = vggc(recipe(text), "model.onnx", "-o", "out", "--verify", mode)
+    assert ran.status == 1
+    lines = ran.err.splitlines()
+    assert lines[0] == "error: this step left a model that does not run any more"
+    assert lines[1] == " --> recipe.opt:3:1"
+    assert any(line.startswith("  = note: onnxruntime cannot ") for line in lines)
+    assert not Path("out").exists()
+
+
+def test_what_a_pass_of_vggc_breaks_is_not_the_users_fault(
+    vggc: Any, recipe: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drop_bias(graph: Graph) -> None:
+        head = next(node for node in graph.nodes if node.op == "Gemm")
+        head.inputs.pop()
+        graph.record("bias dropped")
+
+    monkeypatch.setattr(drop_bias, "__module__", "vggc.passes.simplify")
+    monkeypatch.setattr("vggc.passes.simplify.simplify", Pass("simplify", drop_bias, exact=True))
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert ran.status == 1
+    assert ran.err.splitlines()[-1] == (
+        "help: nothing was written; `simplify` is vggc's own: please report this with the model"
+    )
+
+
+def test_a_model_that_runs_on_no_random_inputs_is_compared_on_the_recipes_data(vggc: Any, recipe: Write) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[2,11] x, int64[2] s) => (float[1,22] y)'
+        " { i = Identity(x) r = Relu(i) y = Reshape<allowzero = 1>(r, s) }"
+    )
+    onnx.save(model, "model.onnx")
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert ran.status == 1
+    assert ran.err.splitlines()[0] == "error: the model runs on no random inputs"
+    np.savez("d.npz", x=np.ones((2, 11), np.float32), s=np.array([1, 22]))
+    ran = vggc(recipe('data d = npz("d.npz")\nsimplify'), "model.onnx", "-o", "out")
+    assert (ran.status, ran.err) == (0, "")
+    assert [each["inputs"] for each in report()["verification"]] == ["the first 8 samples of `d`"]
 
 
 def test_a_wrong_pass_goes_unseen_only_when_told_so(vggc: Any, recipe: Write) -> None:
