@@ -40,6 +40,9 @@ _BY_SHAPE = frozenset(
 )
 """Operators that shapes and types decide: without one of them a graph needs no shape inference here."""
 
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_NORM = "BatchNormalization"
+
 
 @whole_graph
 def simplify(graph: Graph, largest: Bytes = _LARGEST) -> None:
@@ -114,20 +117,14 @@ class _Sweep:
             self.again = True
         if node.op == "CastLike":
             node = self._to_cast(node)
-        key = _node_key(node) if is_deterministic(node) else None
-        if key is not None and self._merge(node, key):
-            return
         self._values.visit(node)
         known = self._values.known(node.outputs[0]) if node.outputs else None
         if known is not None and not self.graph.is_output(node.outputs[0]):
             self._make_constant(node.outputs[0], np.array(known, self.graph.dtype(node.outputs[0])))
             self.graph.remove(node)
             self.graph.record("fold constants")
-        elif not self._reuse_shape(node):
-            if key is not None:
-                self._nodes.setdefault(key, node)
-            if not self.foldable.offer(node):
-                self._fix_reshape(node)
+        elif not self.foldable.offer(node) and not self._merge(node) and not self._reuse_shape(node):
+            self._fix_reshape(node)
 
     def fold(self) -> None:
         """Put constants in the place of the nodes that constants decide."""
@@ -195,13 +192,17 @@ class _Sweep:
         cast = {"to": onnx_type(dtype)}
         return self.graph.add("Cast", node.inputs[:1], cast, like=node, replaces=[node], output=node.outputs[0])
 
-    def _merge(self, node: gs.Node, key: Hashable) -> bool:
+    def _merge(self, node: gs.Node) -> bool:
         """Let the readers of a node read an equal one that came before."""
-        first = self._nodes.get(key)
-        if first is None:
-            return False
+        key = _node_key(node) if is_deterministic(node) else None
+        first = node if key is None else self._nodes.setdefault(key, node)
         pairs = [(old, new) for old, new in zip(node.outputs, first.outputs, strict=True) if old.name]
-        if not all(self.graph.replaceable(old, new) for old, new in pairs):
+        if first is node or not all(self.graph.replaceable(old, new) for old, new in pairs):
+            return False
+        if node.op in _WEIGHTED and any(
+            each.op == _NORM for value in node.outputs for each in self.graph.readers(value)
+        ):
+            # A batch norm folds into a convolution that nothing else reads.
             return False
         for old, new in pairs:
             self.graph.replace(old, new)
@@ -216,6 +217,9 @@ class _Sweep:
             return False
         self.graph.replace(node.outputs[0], first)
         self.graph.remove(node)
+        key = _node_key(node)
+        if self._nodes.get(key) is node:
+            del self._nodes[key]
         self.graph.record("merge equal shapes")
         self.again = True
         return True
