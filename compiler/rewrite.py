@@ -1,19 +1,61 @@
-"""What a pass is: a function over the graph whose signature is its schema in recipes."""
+"""Rewriting graphs: what a pass is, and what a rule is.
+
+A pass is a function whose signature is its schema in recipes, under one of two decorators.
+
+    @whole_graph
+    def my_pass(graph: Graph, option: int = 3) -> None: ...
+
+    @rewrites("BatchNormalization(conv: Conv(x, w, b?), scale, shift, mean, var, epsilon=eps, training_mode=0)")
+    def fold_batch_norm(match: Match) -> gs.Node: ...
+
+`@rewrites(pattern)` calls the function wherever the pattern matches, until it matches nowhere. The pattern is that of a
+recipe's `rule` (docs/rules.md). The function gets a Match, whose attributes are the captures, and returns what takes
+the place of the matched nodes: a node (`match.add(...)`), a value, or an array that becomes a constant; a tuple of
+these for a pattern with several roots. It raises Declined("reason") to leave the place as it is. An inner node matches
+only if nothing else reads it; the matched nodes go, but for those whose values are used again; the value of a root
+keeps its name, its readers, and its place among the model's outputs.
+
+    rules_pass(rules)            a Pass of rules, applied together until none matches
+    bind_rule(syntax.Rule, ...)  a Rule of a recipe's `rule` block, in vggc.pattern.binding
+    run_rules(graph, rules)      the engine itself: Outcome(applied, refused, ...); counts and times in graph.log.rules
+    dry_run(graph, rules)        the same on a copy: what would match, and what declines and why
+    @predicate                   makes a Python function callable in the guards of rules
+
+`graph.prove = True` has each application of an exact rule checked where it happens, on random inputs.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from vggc.graph import Graph
+from vggc.pattern.binding import bind_pattern
+from vggc.pattern.declined import Declined
+from vggc.pattern.engine import Outcome, Refusal, run_rules
+from vggc.pattern.match import Match
+from vggc.pattern.predicates import Predicate, predicate
+from vggc.pattern.rule import Rule
+
+__all__ = [
+    "Declined",
+    "Match",
+    "Outcome",
+    "Pass",
+    "Predicate",
+    "Refusal",
+    "Rule",
+    "dry_run",
+    "predicate",
+    "rewrites",
+    "rules_pass",
+    "run_rules",
+    "whole_graph",
+]
 
 Transform = Callable[..., None]
-
-
-class Declined(Exception):
-    """Raised by a pass that leaves the graph as it is; the reason goes into the report."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +64,15 @@ class Pass:
 
     `exact` passes keep the function the graph computes, and are checked numerically; the others are `lossy`.
     One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit.
-    Calling a Pass calls its function: `fold_batch_norm(graph)` works in Python as the step does in a recipe.
+    Calling a Pass calls its function, or applies its `rules`: `fold_batch_norm(graph)` works in Python as the step does
+    in a recipe.
     """
 
     name: str
-    function: Transform
+    function: Callable[..., Any]
     exact: bool
     sets_inputs: bool = False
+    rules: tuple[Rule, ...] = ()
 
     @property
     def doc(self) -> str:
@@ -45,7 +89,18 @@ class Pass:
         return inspect.getdoc(inspect.getmodule(self.function)) or ""
 
     def __call__(self, graph: Graph, *arguments: Any, **options: Any) -> None:
-        self.function(graph, *arguments, **options)
+        if not self.rules:
+            self.function(graph, *arguments, **options)
+            return
+        run_rules(graph, self.with_options(*arguments, **options), proof=_proof(graph))
+
+    def with_options(self, *arguments: Any, **options: Any) -> tuple[Rule, ...]:
+        """The rules, those of Python with the options of a step."""
+        if all(each.function is None for each in self.rules):
+            return self.rules
+        bound = inspect.signature(self.function).bind(None, *arguments, **options)
+        given = dict(list(bound.arguments.items())[1:])
+        return tuple(replace(each, options=given) for each in self.rules)
 
 
 @overload
@@ -58,8 +113,52 @@ def whole_graph(
     """Make a pass of a function `(graph, option=default, ...) -> None` that looks at the graph as a whole.
 
     The function's name is the step's name; its annotations type the options; `@whole_graph(exact=False)` says that
-    the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes. It raises Declined to leave the graph alone.
+    the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes. It raises Declined to
+    leave the graph alone.
     """
     if function is None:
         return lambda each: Pass(each.__name__, each, exact, sets_inputs)
     return Pass(function.__name__, function, exact, sets_inputs)
+
+
+def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]], Pass]:
+    """Make a pass of a function `(match, option=default, ...)` that is called wherever one of the patterns matches.
+
+    Several patterns are tried in order. Raises CompileError when a pattern is wrong.
+    """
+
+    def make(function: Callable[..., Any]) -> Pass:
+        name = function.__name__
+        rules = tuple(
+            Rule(name, pattern, span, tolerance=None if exact else 1.0, function=function)
+            for pattern, span in (bind_pattern(text, name) for text in patterns)
+        )
+        return Pass(name, function, exact, rules=rules)
+
+    return make
+
+
+def rules_pass(rules: Sequence[Rule], name: str = "", doc: str = "") -> Pass:
+    """A pass of rules that are applied together. It is exact when all of them are."""
+    name = name or ", ".join(each.name for each in rules)
+
+    def apply(graph: Graph) -> None:
+        run_rules(graph, rules, proof=_proof(graph))
+
+    apply.__name__ = apply.__qualname__ = name
+    apply.__doc__ = doc
+    return Pass(name, apply, all(each.tolerance is None for each in rules), rules=tuple(rules))
+
+
+def dry_run(graph: Graph, rules: Sequence[Rule]) -> Outcome:
+    """What `rules` would do to a graph, and where and why they would decline: found on a copy.
+
+    Also tells where only the condition of a rule does not hold.
+    """
+    copy = graph.copy()
+    copy.infer_shapes()
+    return run_rules(copy, rules, tell_guards=True)
+
+
+def _proof(graph: Graph) -> Any:
+    return None

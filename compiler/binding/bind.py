@@ -7,8 +7,9 @@ from pathlib import Path
 
 from vggc.binding.data import bind_data
 from vggc.binding.params import Overrides, bind_param, plain
+from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Scope, Undetermined
-from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line, not_bound
+from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line
 from vggc.binding.targets import bind_target
 from vggc.binding.uses import Uses, declared_names
 from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
@@ -79,13 +80,13 @@ class _Binder:
                         self.uses.bind_use(statement, self.scope)
                     case syntax.Define():
                         define(statement, self.scope, self.found)
+                    case syntax.Rule():
+                        declare_rule(statement, self.scope, self.found)
                     case syntax.Target():
                         self.last_target = statement.call.span
                         self.targets.append(bind_target(statement, self.scope, self.files))
-                    case syntax.Step() | syntax.Repeat() | syntax.When() | syntax.Require():
-                        self._step(statement)
                     case _:
-                        raise not_bound(statement)
+                        self._step(statement)
         except Undetermined:
             # What it depends on is wrong, and reported there.
             return
@@ -108,8 +109,8 @@ class _Binder:
     def _warn_unused(self) -> None:
         # The first data set is never idle: the model before and after is compared on its samples.
         compared = next(iter(self.data), None)
+        what = {"param": "parameter", "data": "data set", "rule": "rule"}
         for each in self.scope.names.values():
-            if each.used or each.kind not in ("param", "data") or each.name == compared:
-                continue
-            what = "parameter" if each.kind == "param" else "data set"
-            self.found.warning(f"{what} `{each.name}` is never used", each.span)
+            own = each.span is not None and each.span.source is self.recipe.source
+            if not each.used and own and each.kind in what and each.name != compared:
+                self.found.warning(f"{what[each.kind]} `{each.name}` is never used", each.span)

@@ -14,7 +14,7 @@ from vggc.diagnostics import CompileError, fail
 from vggc.grammar.tree import KEYWORDS
 from vggc.measures import Measure
 from vggc.options import defined_at, schema
-from vggc.rewrite import Pass
+from vggc.rewrite import Pass, Predicate
 
 
 def import_file(path: Path) -> ModuleType:
@@ -37,11 +37,16 @@ def import_file(path: Path) -> ModuleType:
 
 
 def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
-    """The passes, loaders and measures that a used file defines itself, each as (kind, name, object).
+    """The passes, loaders, measures and predicates that a used file defines itself, each as (kind, name, object).
 
     Raises CompileError for one that no recipe can call: its name or a type in its signature is not of the language.
     """
-    kinds: tuple[tuple[type, str], ...] = ((Pass, "pass"), (Loader, "loader"), (Measure, "measure"))
+    kinds: tuple[tuple[type, str], ...] = (
+        (Pass, "pass"),
+        (Loader, "loader"),
+        (Measure, "measure"),
+        (Predicate, "predicate"),
+    )
     for value in vars(module).values():
         kind = next((word for type_, word in kinds if isinstance(value, type_)), None)
         if kind is None or value.function.__module__ != module.__name__:
@@ -52,7 +57,7 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
             raise fail(message, facts=place, help="names begin with a small letter, and go on in letters, digits and _")
         if value.name in KEYWORDS:
             raise fail(f"the {kind} `{value.name}` has the name of a word of the language", facts=place)
-        if schema(value.function).returns is None and kind == "measure":
+        if kind != "predicate" and schema(value.function).returns is None and kind == "measure":
             help = "write what it gives: `-> Ratio`, `-> Bytes`, `-> Seconds`, `-> int` or `-> float`"
             raise fail(f"the measure `{value.name}` has no result type", facts=place, help=help)
         yield kind, value.name, value

@@ -12,7 +12,7 @@ from vggc.grammar import syntax
 from vggc.measures import Measure
 from vggc.options import Given
 from vggc.registry import Registry
-from vggc.rewrite import Pass
+from vggc.rewrite import Pass, Predicate
 from vggc.source import Span
 
 CONDITION_WORDS = {
@@ -48,7 +48,7 @@ class Definition:
     """whether its body was found right when it was declared"""
 
 
-Meaning = Given | Definition | Pass | Loader | Measure | Unknown
+Meaning = Given | Definition | Pass | Loader | Measure | Predicate | Unknown
 """What a name stands for. A data set is a value: a Reference."""
 
 KINDS = {
@@ -58,6 +58,8 @@ KINDS = {
     "pass": "a pass",
     "loader": "a loader",
     "measure": "a measure",
+    "rule": "a rule",
+    "predicate": "a predicate of rules",
     "argument": "a parameter of this define",
 }
 

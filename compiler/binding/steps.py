@@ -9,7 +9,7 @@ from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
 from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, Unknown
 from vggc.bound import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
-from vggc.diagnostics import CompileError, Diagnostics, fail, nearest, spelling_help
+from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
 from vggc.grammar import syntax
 from vggc.options import Origin, schema
 from vggc.rewrite import Pass
@@ -89,6 +89,9 @@ class Steps:
             if isinstance(declared.meaning, Unknown) and declared.kind == "define":
                 help = "a define cannot call itself; `repeat` runs steps again"
                 raise fail(f"`{call.name}` calls itself", call.name_span, help=help)
+            if isinstance(declared.meaning, Unknown) and declared.kind == "rule":
+                # What is wrong with the rule is reported there.
+                raise Undetermined
             raise fail(f"`{call.name}` is {KINDS[declared.kind]}, not a step", call.name_span)
         if call.name in scope.registry.passes:
             return scope.registry.passes[call.name]
@@ -99,7 +102,7 @@ class Steps:
     def _unknown(self, call: syntax.Call, scope: Scope) -> Exception:
         """The error for a step that is neither a pass nor a define."""
         registry = scope.registry
-        known = [*registry.passes, *scope.named("pass", "define")]
+        known = [*registry.passes, *scope.named("pass", "define", "rule")]
         if call.name in registry.targets:
             help = f"it is a target: write `target {call.name}`"
         elif call.name in registry.loaders:
@@ -181,13 +184,6 @@ def first_line(statement: syntax.Statement) -> Span:
     """The first line of a statement, without the brace that opens its block."""
     span = statement.span
     return Span(span.source, span.start, span.start + len(span.text.split("\n")[0].rstrip(" {")))
-
-
-def not_bound(statement: syntax.Statement) -> CompileError:
-    """The error for a statement that the grammar knows and binding does not: a `rule`."""
-    word = statement.span.text.split(maxsplit=1)[0]
-    help = "write it as a pass in a Python file, and bring that in with `use`"
-    return fail(f"this version of vggc does not run a `{word}`", first_line(statement), help=help)
 
 
 def _one_line(text: str) -> str:

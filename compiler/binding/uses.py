@@ -7,8 +7,9 @@ from pathlib import Path
 
 from vggc.binding.files import must_be_file
 from vggc.binding.modules import definitions, import_file
+from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Declaration, Scope
-from vggc.binding.steps import define, first_line, not_bound
+from vggc.binding.steps import define, first_line
 from vggc.diagnostics import CompileError, Diagnostics, at, fail
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
@@ -94,6 +95,8 @@ class Uses:
                         self.bind_use(statement, inner)
                     case syntax.Define():
                         define(statement, inner, found)
+                    case syntax.Rule():
+                        declare_rule(statement, inner, found)
                     case _:
                         raise _no_declaration(statement)
         self.open.pop()
@@ -105,7 +108,7 @@ def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
     """The names that the statements of a recipe declare, with the place of the first declaration."""
     found: dict[str, Span] = {}
     for statement in recipe.statements:
-        if isinstance(statement, syntax.Param | syntax.Data | syntax.Define):
+        if isinstance(statement, syntax.Param | syntax.Data | syntax.Define | syntax.Rule):
             found.setdefault(statement.name.name, statement.name.span)
     return found
 
@@ -117,8 +120,8 @@ def _python(path: Path) -> Library:
         for kind, name, value in definitions(module)
     ]
     if not exports:
-        help = "a pass is a function under `@whole_graph`, a loader one under `@loader`, a measure one under `@measure`"
-        raise fail(f"`{path}` defines no pass, loader or measure", help=help)
+        help = "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`"
+        raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help)
     return Library(exports)
 
 
@@ -131,8 +134,6 @@ def _check_path(path: Path) -> None:
 
 def _no_declaration(statement: syntax.Statement) -> CompileError:
     """The error for a statement that only the main recipe may have."""
-    what = _NOT_IN_LIBRARY.get(type(statement))
-    if what is None:
-        return not_bound(statement)
+    what = _NOT_IN_LIBRARY[type(statement)]
     help = "a used recipe holds rules, defines and uses; a `define` takes values as parameters"
     return fail(f"{what} in a recipe that is brought in with `use`", first_line(statement), help=help)

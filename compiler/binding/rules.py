@@ -1,0 +1,26 @@
+"""`rule` blocks: each a pass of its own, by the rule's name."""
+
+from __future__ import annotations
+
+from vggc.binding.scope import Declaration, Scope, Unknown
+from vggc.diagnostics import Diagnostics
+from vggc.grammar import syntax
+from vggc.pattern.binding import bind_rule
+from vggc.rewrite import Predicate, rules_pass
+
+
+def declare_rule(statement: syntax.Rule, scope: Scope, found: Diagnostics) -> None:
+    """Make a rule known as a step. Its guards can call the predicates that are known here.
+
+    What is wrong with it goes to `found`; its name is known all the same.
+    """
+    name = statement.name
+    declaration = Declaration(name.name, "rule", Unknown(), name.span, name.span.source.path)
+    with found.collect():
+        scope.add(declaration, name.span)
+    predicates = {
+        each.name: each.meaning.as_function() for each in scope.visible() if isinstance(each.meaning, Predicate)
+    }
+    with found.collect():
+        rule = bind_rule(statement, found, predicates)
+        declaration.meaning = rules_pass([rule], doc=f"A rule of {name.span.source.path}.")

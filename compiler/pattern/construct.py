@@ -1,0 +1,247 @@
+"""Making what a rule puts in the place of a match: new nodes, new constants, or values that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from vggc.grammar import pattern_syntax as syntax
+from vggc.grammar.syntax import Word
+from vggc.graph import Graph
+from vggc.pattern.attributes import as_attribute
+from vggc.pattern.compiled import Pattern
+from vggc.pattern.evaluate import Evaluator
+from vggc.pattern.functions.facts import as_content
+from vggc.pattern.inference import input_type, settled
+from vggc.pattern.matcher import Found
+from vggc.pattern.numbers import Numbers, rounded
+from vggc.pattern.operators import OperatorSets, domain_of, operator_of
+from vggc.pattern.rule import Body
+from vggc.pattern.values import (
+    Absent,
+    Content,
+    Matched,
+    Value,
+    Values,
+)
+
+
+@dataclass
+class Replacement:
+    """What stands in the place of a match: new nodes, and a value for each root."""
+
+    nodes: list[gs.Node] = field(default_factory=list)
+    values: list[gs.Tensor] = field(default_factory=list)
+
+
+def evaluator_of(graph: Graph, sets: OperatorSets, pattern: Pattern, found: Found, body: Body) -> Evaluator:
+    """The evaluator for a match: its names known, the rule's lets to be computed when they are used."""
+    names: dict[str, Content] = {}
+    outputs = {spec.label: spec.output for spec in found.nodes if spec.label}
+    for name, each in found.names.items():
+        kind = pattern.kinds[name]
+        if isinstance(each, Absent):
+            names[name] = each
+        elif kind == "value":
+            names[name] = Value(each, name)
+        elif kind == "values":
+            names[name] = Values(each, name)
+        elif kind == "node":
+            names[name] = Matched(each, name, outputs[name])
+        else:
+            names[name] = as_content(each)
+    evaluator = Evaluator(graph, sets, names, body.functions)
+    for let in body.lets:
+        evaluator.define(let.name.name, let.value)
+    return evaluator
+
+
+class Builder:
+    """Builds the replacement of one match of a recipe's rule. What it adds to the graph is in `made`."""
+
+    def __init__(self, evaluator: Evaluator, found: Found, body: Body, replaced: Sequence[gs.Node]) -> None:
+        self._evaluator = evaluator
+        self._graph = evaluator.graph
+        self._found = found
+        self._body = body
+        self._replaced = list(replaced)
+        self._outputs = _outputs(body.results)
+        self._named: set[int] = set()
+        self._constants: dict[tuple[object, str], gs.Constant] = {}
+        self.made: list[gs.Node] = []
+
+    def build(self) -> list[gs.Tensor]:
+        """The value for each root. Raises Declined when something cannot be computed."""
+        labelled = sorted(
+            range(len(self._body.results)),
+            key=lambda at: not isinstance(self._body.results[at], syntax.Construct),
+        )
+        values: dict[int, gs.Tensor] = {}
+        for at in labelled:
+            values[at] = self._result(self._body.results[at], self._found.roots[at])
+        return [values[at] for at in range(len(values))]
+
+    def _result(self, result: syntax.Result, root: gs.Variable) -> gs.Tensor:
+        dtype = self._graph.dtype(root)
+        if isinstance(result, syntax.Construct):
+            return self._node(result, dtype).outputs[result.output]
+        value = self._evaluator.evaluate(result)
+        if isinstance(value, Matched):
+            value = value.value
+        if isinstance(value, Value):
+            return value.tensor
+        numbers = self._evaluator.numbers(value)
+        return self._constant(result, numbers, settled(numbers, dtype))
+
+    def _node(self, construct: syntax.Construct, result: np.dtype[Any] | None) -> gs.Node:
+        operator = domain_of(construct.operator.domain), construct.operator.name
+        schema = self._evaluator.sets.schema(operator)
+        terms: list[tuple[object, gs.Tensor | Numbers | None]] = []
+        for each in construct.inputs:
+            terms += self._input(each)
+        while terms and terms[-1][1] is None:
+            terms.pop()
+        given = [value for _, value in terms]
+        inputs: list[gs.Tensor | None] = []
+        for at, (term, value) in enumerate(terms):
+            if isinstance(value, Numbers):
+                inputs.append(self._constant(term, value, input_type(self._graph, schema, given, at, result)))
+            else:
+                inputs.append(value)
+        like = self._like(construct)
+        attributes = self._attributes(construct, operator, schema, like)
+        node = self._graph.add(
+            construct.operator.name,
+            inputs,
+            like=like,
+            name=like.name if like is not None and like.name and id(like) in self._named else None,
+            replaces=self._replaced,
+            outputs=self._outputs.get(id(construct), construct.output + 1),
+            domain=construct.operator.domain or None,
+        )
+        if like is not None:
+            self._named.add(id(like))
+            same_operator = operator_of(like) == operator
+            node.kept = {name: each for name, each in node.kept.items() if same_operator and name not in attributes}
+            node.domain = construct.operator.domain or None
+        node.attrs.clear()
+        node.attrs.update({name: each for name, each in attributes.items() if each is not None})
+        self.made.append(node)
+        if construct.label:
+            self._evaluator.add(construct.label.name, Matched(node, construct.label.name, construct.output))
+        return node
+
+    def _input(self, each: object) -> list[tuple[object, gs.Tensor | Numbers | None]]:
+        """What an input of a new node is; several for `rest...`."""
+        match each:
+            case syntax.Construct():
+                return [(each, self._node(each, None).outputs[each.output])]
+            case syntax.Absent():
+                return [(each, None)]
+            case syntax.Rest():
+                values = self._evaluator.named(each.name)
+                assert isinstance(values, Values)
+                return [(each, tensor) for tensor in values.tensors]
+        value = self._evaluator.evaluate(each)  # type: ignore[arg-type]
+        if isinstance(value, Matched):
+            value = value.value
+        if isinstance(value, Absent):
+            return [(each, None)]
+        if isinstance(value, Value):
+            return [(each, value.tensor)]
+        if isinstance(value, Values):
+            return [(each, tensor) for tensor in value.tensors]
+        return [(each, self._evaluator.numbers(value))]
+
+    def _constant(self, term: object, numbers: Numbers, dtype: np.dtype[Any]) -> gs.Constant:
+        """The numbers as a constant of the graph; a `let` that stands in two places is one constant."""
+        key = (term.name if isinstance(term, Word) else id(term), dtype.name)
+        if key not in self._constants:
+            array = np.array(rounded(numbers, dtype))
+            self._constants[key] = self._graph.constant(array, hint=self._hint(term))
+        return self._constants[key]
+
+    def _hint(self, term: object) -> str:
+        """A name for a constant: that of the first constant it is computed from."""
+        for word in _words(term, {each.name.name: each.value for each in self._body.lets}):
+            value = self._found.names.get(word)
+            if isinstance(value, gs.Constant) and value.name:
+                return str(value.name)
+        return f"{self._found.node.name or self._found.node.op}_constant"
+
+    # --- attributes ---------------------------------------------------------------------------------------
+
+    def _like(self, construct: syntax.Construct) -> gs.Node | None:
+        if construct.like is None:
+            return None
+        found = self._evaluator.named(construct.like.name)
+        assert isinstance(found, Matched)
+        return found.node
+
+    def _attributes(
+        self,
+        construct: syntax.Construct,
+        operator: tuple[str, str],
+        schema: onnx.defs.OpSchema | None,
+        like: gs.Node | None,
+    ) -> dict[str, Any]:
+        """The attributes of a new node: those of the node it is like, as far as its operator has them, and its own."""
+        found: dict[str, Any] = {}
+        if like is not None:
+            same = operator_of(like) == operator
+            found = {name: each for name, each in like.attrs.items() if same or (schema and name in schema.attributes)}
+        for each in construct.attributes:
+            assert each.name is not None
+            name = each.name.name
+            value = self._evaluator.evaluate(each.value)
+            kind = schema.attributes[name].type if schema and name in schema.attributes else None
+            found[name] = (
+                None if isinstance(value, Absent) else as_attribute(self._evaluator, operator[1], name, value, kind)
+            )
+        return found
+
+
+def _outputs(results: Sequence[syntax.Result]) -> dict[int, int]:
+    """How many outputs each labelled new node has: as many as the rule speaks of."""
+    labelled: dict[str, syntax.Construct] = {}
+    most: dict[str, int] = {}
+
+    def visit(each: object) -> None:
+        match each:
+            case syntax.Construct():
+                if each.label:
+                    labelled[each.label.name] = each
+                    most[each.label.name] = max(most.get(each.label.name, 1), each.output + 1)
+                for inner in each.inputs:
+                    visit(inner)
+            case syntax.OutputOf():
+                most[each.label.name] = max(most.get(each.label.name, 1), each.index + 1)
+
+    for result in results:
+        visit(result)
+    return {id(construct): most[label] for label, construct in labelled.items()}
+
+
+def _words(term: object, lets: Mapping[str, syntax.Term]) -> list[str]:
+    """The names in a term, left to right, those behind a `let` in its place."""
+    match term:
+        case Word():
+            return _words(lets[term.name], lets) if term.name in lets else [term.name]
+        case syntax.Binary() | syntax.Comparison():
+            return _words(term.left, lets) + _words(term.right, lets)
+        case syntax.Negative():
+            return _words(term.value, lets)
+        case syntax.Element():
+            return _words(term.value, lets)
+        case syntax.Default():
+            return [word for each in term.choices for word in _words(each, lets)]
+        case syntax.Call():
+            return [word for each in term.arguments for word in _words(each.value, lets)]
+        case syntax.Items():
+            return [word for each in term.items for word in _words(each, lets)]
+    return []

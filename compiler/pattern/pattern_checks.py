@@ -1,0 +1,133 @@
+"""What can be told to be wrong with a pattern as it stands: its names, and the way its roots hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from vggc.diagnostics import Diagnostic, Diagnostics, spelling_help
+from vggc.grammar import pattern_syntax as syntax
+from vggc.pattern.compiled import Kind, compile_pattern
+from vggc.source import Span
+
+MOST_NODES = 100
+"""Nodes of one pattern."""
+
+RESERVED = ("opset",)
+"""Names with a meaning of their own in conditions and terms."""
+
+WHAT: Mapping[Kind, str] = {
+    "value": "an input",
+    "values": "the remaining inputs",
+    "attribute": "an attribute",
+    "node": "a label",
+}
+
+LABEL_HELP = "a label stands before its node: `a: Op(x)`"
+
+
+def check_pattern(roots: Sequence[syntax.Root]) -> list[Diagnostic]:
+    """What is wrong with the names and roots of a pattern; an empty list where it can be compiled."""
+    return _Names(roots).check()
+
+
+def pattern_nodes(roots: Sequence[syntax.Root]) -> Iterator[syntax.NodePattern]:
+    """Every node of a pattern, with a stack: a wrong pattern may be large."""
+    waiting: list[object] = list(reversed(roots))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, syntax.NodePattern):
+            yield node
+            waiting.extend(reversed(node.inputs))
+
+
+class _Names:
+    """The names of a pattern: each stands for one kind of thing."""
+
+    def __init__(self, roots: Sequence[syntax.Root]) -> None:
+        self._roots = roots
+        self._found = Diagnostics()
+        self._kinds: dict[str, tuple[Kind, Span]] = {}
+        self._labels = {each.label.name for each in pattern_nodes(roots) if each.label is not None}
+
+    def check(self) -> list[Diagnostic]:
+        nodes = list(pattern_nodes(self._roots))
+        if len(nodes) > MOST_NODES:
+            help = "take the rule apart"
+            self._found.error(f"a pattern of {len(nodes)} nodes", self._roots[0].span, help=help)
+            return self._found.messages
+        for node in nodes:
+            self._node(node)
+        for root in self._roots:
+            if isinstance(root, syntax.OutputOf):
+                self._output(root)
+        if not self._found.messages:
+            self._check_roots()
+        return self._found.messages
+
+    def _node(self, node: syntax.NodePattern) -> None:
+        if node.label is not None:
+            if node.label.name in self._kinds and self._kinds[node.label.name][0] == "node":
+                note = ("note", f"the first one stands at {self._kinds[node.label.name][1].place}")
+                self._found.error(
+                    f"two nodes are labelled `{node.label.name}`",
+                    node.label.span,
+                    facts=(note,),
+                    help="give each its own label",
+                )
+            self._name(node.label.name, "node", node.label.span)
+        for each in node.inputs:
+            match each:
+                case syntax.Capture():
+                    self._name(each.name, "value", each.span)
+                case syntax.Rest() if each.name:
+                    self._name(each.name, "values", each.span)
+                case syntax.OutputOf():
+                    self._output(each)
+        given: dict[str, Span] = {}
+        for attribute in node.attributes:
+            name = attribute.name.name
+            if name in given:
+                self._found.error(f"attribute `{name}` stands twice", attribute.span, help="write it once")
+            given[name] = attribute.span
+            if isinstance(attribute.value, syntax.Capture):
+                self._name(attribute.value.name, "attribute", attribute.value.span)
+
+    def _name(self, name: str, kind: Kind, span: Span) -> None:
+        if name in RESERVED:
+            help = "take another name"
+            self._found.error(f"`{name}` is the opset of the model, and cannot be captured", span, help=help)
+            return
+        known, first = self._kinds.setdefault(name, (kind, span))
+        if known == kind:
+            return
+        note = ("note", f"it is {WHAT[known]} at {first.place}")
+        help = "take another name"
+        if "node" in (known, kind) and "value" in (known, kind):
+            help = f"an output of the node is written `{name}.0`"
+        message = f"`{name}` is {WHAT[kind]} here, and {WHAT[known]} elsewhere"
+        self._found.error(message, span, facts=(note,), help=help)
+
+    def _output(self, output: syntax.OutputOf) -> None:
+        name = output.label.name
+        if name not in self._labels:
+            help = spelling_help(name, self._labels, "labels of the pattern") or LABEL_HELP
+            self._found.error(f"no node of the pattern is labelled `{name}`", output.label.span, help=help)
+
+    def _check_roots(self) -> None:
+        first = self._roots[0]
+        if isinstance(first, syntax.OutputOf):
+            help = "begin with the node that has the label"
+            self._found.error("the first pattern must be a node", first.span, help=help)
+            return
+        seen: dict[tuple[str, int], Span] = {}
+        for root in self._roots:
+            label = root.label.name if root.label is not None else ""
+            key = (label, root.index if isinstance(root, syntax.OutputOf) else root.output)
+            if label and key in seen:
+                self._found.error(f"`{label}.{key[1]}` is to be replaced twice", root.span, help="write it once")
+            seen[key] = root.span
+        compiled = compile_pattern(self._roots)
+        for root, climb in zip(self._roots[1:], compiled.climbs, strict=True):
+            if climb is None and isinstance(root, syntax.NodePattern):
+                help = "let both capture the same value, or take an output of a label"
+                self._found.error("this pattern shares no value with those before it", root.span, help=help)
