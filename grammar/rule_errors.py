@@ -74,7 +74,7 @@ _BODY_ROWS: tuple[Row, ...] = (
     Row(r"(?:\blet|,) ?\w+", "==", "`==` compares; one `=` gives a value", "write `=`", inside="{", part="term"),
     Row(r"(?:\blet|,) (?P<name>\w+)", r".*",
         "`{name}` is given no value", "write `{name} = ...`", inside="{", part="term"),
-    Row(r".*", "[=:]", "the replacement stands after `=>`", "write `=>`", inside="{", part="pattern"),
+    Row(r".*", "[=:<>]|<=|>=", "the replacement stands after `=>`", "write `=>`", inside="{", part="pattern"),
 )
 
 _TERM_ROWS: tuple[Row, ...] = (

@@ -85,6 +85,10 @@ def arithmetic(situation: Situation, words: dict[str, str]) -> str:
     return f"write `{names[situation.found]}(..., ...)`" if situation.found in names else "compute it after `let`"
 
 
+def requirement(situation: Situation, words: dict[str, str]) -> str:
+    return f"write `require {situation.before} {_rest(situation)}`"
+
+
 def unquoted(situation: Situation, words: dict[str, str]) -> str:
     return "write `{}`".format(situation.found.strip('"'))
 

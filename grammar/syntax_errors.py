@@ -93,6 +93,7 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
     Row(r"^target \w+", r",|and|[a-z_]\w*", "one target a line", "write another `target` on a line of its own"),
     Row(rf"^target (?P<name>{NAME})", r"[\"\d\[{].*", "options stand in parentheses", suggest.in_parentheses),
     # --- steps
+    Row(".*", COMPARE, "a comparison is no step", suggest.requirement, head=STEP, inside="."),
     Row(rf"^(?P<name>{NAME})", "=", "`{name}` is not declared", suggest.parameter, head=STEP),
     Row(r"^[\w-]*", "-", "a name has no `-`", suggest.joined, head=STEP, ahead=r"-\w", at="word"),
     Row(rf"^(?P<name>{NAME})", r"[\"\d\[{].*",

@@ -52,6 +52,8 @@ VALUE_ROWS: tuple[Row, ...] = (
     Row(rf"\"(?P<name>{WORD})\"", "=", "the name of an option is not quoted", "write `{name}=`", inside="("),
     Row(r"\w+-[\w-]*", "=", "a name has no `-`", suggest.joined, inside="(", at="word"),
     Row(r"[(,]", "=", "the name of the option is missing", "write it before the `=`", inside="("),
+    Row(r"[(,] ?(?P<name>\d[^ (,]*)", "=",
+        "`{name}` is not the name of an option", "names are words", inside="(", at="last"),
     Row(r"= ?(?P<name>[\w.%]+|\"[^\"]*\")", "=",
         "`{name}` is given a value inside another value", "write a `,` between options, or `==`", inside="("),
     Row(rf"(?P<name>{WORD})", ":", "an option is given with `=`", "write `{name}=`", inside="("),
