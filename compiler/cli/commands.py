@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vggc.cli.console import print_diagnostics, progress, stderr, stdout
+from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
 
 if TYPE_CHECKING:
     from vggc.bound import Pipeline
@@ -127,6 +127,29 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
     with progress() as tell:
         report = plan_model(pipeline, model, progress=tell)
     stdout().print(table.plan(report))
+
+
+@click.command()
+@click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True, type=_PATH)
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit status 1 when a file would change.")
+def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
+    """Lay recipes out in the one canonical way, comments kept."""
+    from vggc.grammar.format import format
+    from vggc.grammar.reading import read_recipe
+
+    untidy = []
+    for path in recipes:
+        source = read_recipe(path)
+        text = format(source)
+        if text == source.text:
+            continue
+        untidy.append(path)
+        if not only_check:
+            replace_text(path, text)
+    for path in untidy:
+        click.echo(f"{'would lay out' if only_check else 'laid out'} {path}")
+    if only_check and untidy:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
-from vggc.diagnostics import Diagnostic, render
+from vggc.diagnostics import Diagnostic, fail, render
 
 WIDE = 140
 """Columns of output that goes to a file or a pipe, where nothing says how wide the reader's window is."""
@@ -40,3 +42,16 @@ def progress() -> Iterator[Callable[[str], None]]:
         return
     with console.status("starting") as status:
         yield status.update
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, following a link to the file itself. Raises CompileError."""
+    target = path.resolve()
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8", newline="")
+        shutil.copymode(target, fresh)
+        fresh.replace(target)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise fail(f"cannot write `{path}`: {error.strerror or error}") from None

@@ -59,7 +59,7 @@ def vggc() -> None:
 
 
 vggc.add_command(commands.compile_, "compile")
-for each in (commands.check, commands.plan, commands.passes, commands.inspect, commands.explain):
+for each in (commands.check, commands.plan, commands.fmt, commands.passes, commands.inspect, commands.explain):
     vggc.add_command(each)
 
 
@@ -74,15 +74,14 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
     try:
-        vggc.main(arguments, prog_name="vggc", standalone_mode=False)
+        # Commands return nothing; what comes back is the status of a click Exit (`--help`, `fmt --check`).
+        return vggc.main(arguments, prog_name="vggc", standalone_mode=False) or DONE
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return USAGE
     except click.ClickException as error:
         error.show()
         return USAGE
-    except click.exceptions.Exit as done:
-        return done.exit_code
     except CompileError as error:
         print_diagnostics(error.diagnostics)
         return error.status
@@ -103,7 +102,6 @@ def run(arguments: list[str]) -> int:
             style="bold red",
         )
         return BUG
-    return DONE
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
