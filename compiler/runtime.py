@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph, StoredWeights
+from vggc.graph.exporting import METADATA_IR_VERSION
 from vggc.graph.ordering import live_nodes, reads
-from vggc.runtime_errors import Labels, failures, translate
+from vggc.runtime_errors import WITHOUT_RUNNING, Labels, failures, translate
 from vggc.signature import ValueType, shape_text, type_text
 
 Array = NDArray[Any]
@@ -33,12 +34,14 @@ _TYPES = {
     "double": "float64",
     "string": "object",
     **{each: each for each in ("float16", "bfloat16", "bool")},
-    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (4, 8, 16, 32, 64)},
+    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
     "float8e4m3fn": "float8_e4m3fn",
     "float8e4m3fnuz": "float8_e4m3fnuz",
     "float8e5m2": "float8_e5m2",
     "float8e5m2fnuz": "float8_e5m2fnuz",
 }
+"""Element types with a numpy type of the same bytes, as onnxruntime and as numpy (or ml_dtypes) call them."""
+
 _FATAL_ONLY = 4
 _INLINE_SHAPES = 1 << 20
 
@@ -93,6 +96,8 @@ class Session:
 
         exported = graph.export()
         proto = exported.model
+        # Later versions of the format add element types and nothing else, but onnxruntime refuses those it is older than.
+        proto.ir_version = min(proto.ir_version, METADATA_IR_VERSION)
         # Shapes that passes noted are for passes; onnxruntime finds its own.
         del proto.graph.value_info[:]
         for index, (node, message) in enumerate(zip(graph.nodes, proto.graph.node, strict=True)):
@@ -209,7 +214,7 @@ def _inline(tensor: onnx.TensorProto, held: Array | StoredWeights) -> onnx.Tenso
 def _value_type(given: Any) -> ValueType:
     kind = given.type.removeprefix("tensor(").removesuffix(")")
     if kind not in _TYPES:
-        raise fail(f"the model's input `{given.name}` is a {given.type}", help="vggc runs models that take tensors")
+        raise fail(f"the model's input `{given.name}` is a {given.type}, which vggc cannot feed", help=WITHOUT_RUNNING)
     return ValueType(given.name, _dtype(kind), tuple(given.shape))
 
 
@@ -238,8 +243,7 @@ def _from_ort(value: Any) -> Any:
     if not value.is_tensor() or _known_to_numpy(value.data_type()):
         return value.numpy()
     kind = value.data_type().removeprefix("tensor(").removesuffix(")")
-    size = value.tensor_size_in_bytes()
-    dtype = _dtype(kind)
-    if size != int(np.prod(value.shape(), dtype=np.int64)) * dtype.itemsize:
-        raise fail(f"a value of type {kind} cannot be read from onnxruntime", help="cast it in the graph first")
-    return np.frombuffer(ctypes.string_at(value.data_ptr(), size), dtype).reshape(value.shape())
+    if kind not in _TYPES:
+        raise fail(f"a value of type {kind} cannot be read from onnxruntime", help=WITHOUT_RUNNING)
+    numbers = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(numbers, _dtype(kind)).reshape(value.shape())

@@ -11,9 +11,11 @@ Labels = dict[str, str]
 """How messages name each node, by the name onnxruntime knows it under."""
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_NO_KERNEL = ("Could not find an implementation", "Failed to find kernel")
 _NODE = (
     re.compile(r"running (?P<op>\S+) node\. Name:'(?P<name>[^']*)' Status Message: "),
     re.compile(r"implementation for (?P<op>\w+)\(\d+\) node with name '(?P<name>[^']*)'"),
+    re.compile(r"find kernel for (?P<op>\w+)\(\d+\) \(node:'(?P<name>[^']*)'"),
     re.compile(r"operator \((?P<op>\w+)\) in node \((?P<name>[^)]*)\)"),
     re.compile(r"Node \((?P<name>[^)]*)\) Op \((?P<op>\w+)\)"),
     re.compile(r"Node:(?P<name>\S*) "),
@@ -34,6 +36,9 @@ _UNKNOWN_OP = re.compile(r"(?P<domain>[\w.]*):(?P<op>\w+)\((?P<version>-?\d+)\) 
 _OPSET = re.compile(r"Opset (?P<version>\d+) is under development")
 _LONGEST = 300
 
+WITHOUT_RUNNING = "vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model"
+"""The advice for models that are right, but not for onnxruntime."""
+
 
 def failures() -> tuple[type[Exception], ...]:
     """What onnxruntime raises: classes of its own, without a common base, and pybind11's RuntimeError."""
@@ -53,12 +58,19 @@ def translate(error: Exception, labels: Labels, doing: Literal["load", "run"]) -
         return fail(
             f"onnxruntime has no operator {unknown['op']} of the domain `{domain}`",
             facts=tuple(("node", each) for each in nodes[:1]),
-            help="vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
+            help=WITHOUT_RUNNING,
         )
     newer = _OPSET.search(text)
     if newer:
         return fail(
-            f"onnxruntime does not know opset {newer['version']} yet", help="export the model with an older opset"
+            f"onnxruntime does not know opset {newer['version']} yet",
+            help="export the model with an older opset, or use --verify off",
+        )
+    if any(each in text for each in _NO_KERNEL):
+        return fail(
+            "onnxruntime cannot load the model: its CPU has no kernel for this operator with these types",
+            facts=_node(text, labels),
+            help=WITHOUT_RUNNING,
         )
     if "bad_alloc" in text or "Failed to allocate memory" in text or isinstance(error, MemoryError):
         return fail(f"there is not enough memory to {doing} the model", facts=_node(text, labels))
@@ -79,8 +91,6 @@ def _node(text: str, labels: Labels) -> tuple[tuple[str, str], ...]:
 
 
 def _reason(text: str) -> str:
-    if "Could not find an implementation" in text:
-        return "its CPU has no kernel for this operator with these types"
     for pattern in _NOISE:
         text = pattern.sub("", text)
     text = _NAMED.sub("", text)

@@ -157,7 +157,13 @@ def test_feeds_that_do_not_fit(refused: Refused) -> None:
         (
             "g (int4[N,3] x) => (int4[N,3] y) { y = Identity(x) }",
             "onnxruntime cannot load the model: its CPU has no kernel for this operator with these types\n"
-            " = node: Identity of `y`",
+            " = node: Identity of `y`\n"
+            "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
+        ),
+        (
+            "g (int4[N,3] x) => (float[N,3] y) { y = Cast<to = 1>(x) }",
+            "the model's input `x` is a tensor(int4), which vggc cannot feed\n"
+            "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
         ),
         (
             "g (float[N,3] x, float[4,4] w) => (float[A,B] y) { [n1] y = MatMul(x, w) }",
@@ -179,8 +185,35 @@ def test_models_that_cannot_be_loaded(refused: Refused, text: str, message: str)
 def test_an_opset_onnxruntime_does_not_know(refused: Refused) -> None:
     newer = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
     newer.opset = 99
-    with refused("error: onnxruntime does not know opset 99 yet\nhelp: export the model with an older opset"):
+    advice = "export the model with an older opset, or use --verify off"
+    with refused(f"error: onnxruntime does not know opset 99 yet\nhelp: {advice}"):
         Session(newer)
+
+
+def test_a_format_newer_than_onnxruntime_runs() -> None:
+    newer = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
+    newer.ir_version = 99
+    np.testing.assert_array_equal(Session(newer).run({"x": X})["y"], np.maximum(X, 0))
+
+
+def test_a_type_without_a_kernel_names_the_node(refused: Refused) -> None:
+    newer = graph("g (float[N,3] x) => (float4e2m1[N,3] y) { [n1] y = Cast<to = 23>(x) }")
+    newer.opset = 25
+    with refused(
+        "error: onnxruntime cannot load the model: its CPU has no kernel for this operator with these types\n"
+        " = node: Cast `n1`\n"
+        "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model"
+    ):
+        Session(newer)
+
+
+def test_an_output_numpy_cannot_hold(refused: Refused) -> None:
+    session = Session(graph("g (float[N,3] x) => (int4[N,3] y) { y = Cast<to = 22>(x) }"))
+    with refused(
+        "error: a value of type int4 cannot be read from onnxruntime\n"
+        "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model"
+    ):
+        session.run({"x": X})
 
 
 def test_files_that_cannot_be_loaded(tmp_path: Path, refused: Refused) -> None:
