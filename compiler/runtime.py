@@ -96,7 +96,7 @@ class Session:
 
         exported = graph.export()
         proto = exported.model
-        # Later versions of the format add element types and nothing else, but onnxruntime refuses those it is older than.
+        # Later versions of the format only add element types, but onnxruntime refuses those it is older than.
         proto.ir_version = min(proto.ir_version, METADATA_IR_VERSION)
         # Shapes that passes noted are for passes; onnxruntime finds its own.
         del proto.graph.value_info[:]

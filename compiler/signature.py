@@ -35,6 +35,14 @@ def outputs_of(graph: Graph) -> tuple[ValueType, ...]:
     return tuple(_value_type(graph, value, "output") for value in graph.outputs)
 
 
+def value_text(graph: Graph, value: gs.Tensor) -> str:
+    """An input or output in messages, whether it is a tensor or not: "`x` float32 [N, 3]", "`y` sequence"."""
+    kind = getattr(value, "type", "tensor_type")
+    if kind != "tensor_type" or graph.dtype(value) is None:
+        return f"`{value.name}` {kind.removesuffix('_type') if kind != 'tensor_type' else 'of unknown type'}"
+    return str(_value_type(graph, value, "value"))
+
+
 def _value_type(graph: Graph, value: gs.Tensor, what: str) -> ValueType:
     dtype = graph.dtype(value)
     if dtype is None or getattr(value, "type", "tensor_type") != "tensor_type":

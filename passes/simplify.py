@@ -147,6 +147,9 @@ class _Sweep:
 
     def _share_constants(self, node: gs.Node) -> None:
         """Let a node read the first of several equal small constants."""
+        if node.op == "BatchNormalization" and node.attrs.get("training_mode"):
+            # onnxruntime writes the new statistics over the old ones, and so over whatever is shared with them.
+            return
         for index, value in enumerate(node.inputs):
             if not isinstance(value, gs.Constant):
                 continue

@@ -23,7 +23,7 @@ from vggc.options.schema import Option, schema
 from vggc.registry import shipped
 from vggc.report.record import StepRecord, human_bytes, human_count
 from vggc.rewrite import Pass
-from vggc.signature import inputs_of, outputs_of
+from vggc.signature import value_text
 from vggc.targets.flavours import missing, release
 from vggc.targets.tensorrt_rules import Subject, problems
 from vggc.values import Bytes, Dimension, Ratio, Within
@@ -145,9 +145,9 @@ def model_page(graph: Graph, path: Path) -> RenderableType:
     producer = f"{graph.producer_name} {graph.producer_version or ''}".strip() or "unknown"
     head.add_row("model", str(path))
     head.add_row("made by", f"{producer}, opset {graph.opset}, IR {graph.ir_version}")
-    for what, values in (("input", inputs_of(graph)), ("output", outputs_of(graph))):
+    for what, values in (("input", graph.inputs), ("output", graph.outputs)):
         for value in values:
-            head.add_row(what, str(value))
+            head.add_row(what, value_text(graph, value))
     head.add_row("nodes", str(len(graph.nodes)))
     head.add_row("params", human_count(found.params))
     head.add_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     _reject_bad_strings(model.graph)
+    _reject_double_values(model.graph)
+    if not model.graph.output:
+        raise fail("the model has no outputs, so there is nothing to compile", help="export it again")
     extents = {
         tensor.name: skeleton.extents[position]
         for position, tensor in enumerate(model.graph.initializer)
@@ -41,7 +45,7 @@ def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     graph = gs.import_onnx(model)
     _keep(graph, model.graph)
     for each in _graphs(graph):
-        _forget_types_of_elements(each)
+        _normalise(each)
         _store_weights(each, extents, folder)
         _constants_from_nodes(each)
     return graph
@@ -78,6 +82,18 @@ def _reject_bad_strings(graph: onnx.GraphProto) -> None:
                 _reject_bad_strings(attribute.g)
 
 
+def _reject_double_values(graph: onnx.GraphProto) -> None:
+    made: set[str] = set()
+    for node in graph.node:
+        for name in node.output:
+            if name and name in made:
+                raise fail(f"the model is not valid ONNX: two nodes compute `{name}`", help="export it again")
+            made.add(name)
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _reject_double_values(attribute.g)
+
+
 def _graphs(graph: gs.Graph) -> Iterator[gs.Graph]:
     yield graph
     yield from graph.subgraphs(recursive=True)
@@ -106,11 +122,29 @@ def _keep(graph: gs.Graph, proto: onnx.GraphProto) -> None:
                 _keep(body, attribute.g)
 
 
-def _forget_types_of_elements(graph: gs.Graph) -> None:
-    """Leave sequences, optionals and maps without type and shape: graphsurgeon gives them those of what they hold."""
+def _normalise(graph: gs.Graph) -> None:
+    """Give values the types and shapes they have, operators of ONNX one domain, and nodes names of their own.
+
+    graphsurgeon gives sequences, optionals and maps the type of what they hold; some exporters write an unknown
+    dimension as -1, or give two nodes one name, which onnxruntime refuses.
+    """
     for value in graph.tensors().values():
         if isinstance(value, gs.Variable) and value.type != "tensor_type":
             value.dtype = value.shape = None
+        elif isinstance(value, gs.Variable) and value.shape is not None:
+            value.shape = [None if isinstance(each, int) and each < 0 else each for each in value.shape]
+    names = {node.name for node in graph.nodes}
+    met: set[str] = set()
+    numbers: dict[str, Iterator[int]] = {}
+    for node in graph.nodes:
+        if node.domain == "ai.onnx":
+            node.domain = None
+        if node.name in met:
+            more = numbers.setdefault(node.name, count(1))
+            node.name = next(name for each in more if (name := f"{node.name}_{each}") not in names)
+            names.add(node.name)
+        if node.name:
+            met.add(node.name)
 
 
 def _store_weights(graph: gs.Graph, extents: dict[str, Extent], folder: Path) -> None:

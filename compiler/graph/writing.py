@@ -114,10 +114,10 @@ def tensor_proto(value: gs.Constant) -> onnx.TensorProto:
     return tensor
 
 
-def value_info(value: gs.Variable, *, shape: bool = True) -> onnx.ValueInfoProto:
+def value_info(value: gs.Tensor, *, shape: bool = True) -> onnx.ValueInfoProto:
     """Name, type and shape of a value."""
     info = getattr(value, "info", None)
-    if value.type != "tensor_type" and info is not None:
+    if isinstance(value, gs.Variable) and value.type != "tensor_type" and info is not None:
         kept = onnx.ValueInfoProto()
         kept.CopyFrom(info)
         kept.name = value.name
