@@ -43,13 +43,15 @@ class Costs:
         return tuple(each for each in self.nodes if each.macs is None)
 
 
-def costs(graph: Graph) -> Costs:
-    """Count a graph whose shapes have been inferred.
+def costs(graph: Graph, shapes: Shapes | None = None) -> Costs:
+    """Count a graph whose shapes have been inferred, or are given by a function.
 
     A dynamic batch counts as one sample; a static one as it is. Parameters are the numbers of float constants and of
     quantized weights; single numbers, shapes, axes, indices, and scales and zero points of Q/DQ are none. MACs are
     those of convolutions and matrix products: a multiplication and an addition count as one, biases as nothing.
     """
+    if shapes is not None:
+        return _count(graph, shapes)
     found = _count(graph, _shapes(graph))
     # Where a shape is lost in a computed Reshape, inferring all of them for one sample may still tell.
     return _count(graph, _shapes_of_one_sample(graph)) if found.macs is None else found

@@ -85,6 +85,8 @@ class CostModel:
 
     def __init__(self, groups: Groups) -> None:
         found = costs(groups.graph)
+        if found.macs is None:
+            found = costs(groups.graph, groups.swept.statics.shapes.of_one_sample)
         self.full = Cost(found.params, found.macs, found.weight_bytes)
         self.unknown = tuple(each.label for each in found.unknown)
         self._groups = groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vggc.analysis.channels.statics import Dimensions
+from vggc.analysis.channels.inferring import Dimensions
 
 _PRIMES = (1_000_003, 1_000_033, 1_000_037, 1_000_039, 1_000_081, 1_000_099, 1_000_117, 1_000_121)
 
@@ -55,10 +55,10 @@ def _equal(one: int | str | None, other: int | str | None) -> bool:
 
 def _factor(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
     one, other = _numbers(shape, target)
-    if not one or not other:
+    if not one or not other or math.prod(one) != math.prod(other):
         unknown = not all(isinstance(each, int) for each in (*shape, *target))
         return [Piece(range(len(shape)), range(len(target)))] if unknown else None
-    if math.prod(one) != math.prod(other) or 0 in one:
+    if 0 in one:
         return None
     found: list[Piece] = []
     left = right = 0

@@ -33,6 +33,7 @@ class Groups:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        graph.tidy()
         graph.infer_shapes()
         self.swept = sweep(graph, OPERATORS)
         self._resolved = resolve(self.swept)
@@ -132,7 +133,7 @@ class Groups:
 
 
 def channel_groups(graph: Graph) -> Groups:
-    """Find the channel groups of a graph whose nodes are in order (as after `load` and `tidy`); infers its shapes.
+    """Find the channel groups of a graph; tidies it and infers its shapes.
 
     Raises CompileError when shape inference fails.
     """

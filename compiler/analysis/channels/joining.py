@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vggc.analysis.channels.axes import STAYS, Axis, Layout
+from vggc.analysis.channels.inferring import Dimensions
 from vggc.analysis.channels.slicing import Slicing
-from vggc.analysis.channels.statics import Dimensions
 from vggc.analysis.channels.sweep import Site, operator
 
 _COMPUTED = "reaches {}, by an amount that is only known when it runs"
@@ -144,7 +144,17 @@ def expand(site: Site) -> None:
     if shape is None or target is None or entries is None:
         site.freeze_all(_UNKNOWN)
         return
+    dtype = site.sweep.graph.dtype(site.node.outputs[0])
+    if dtype is None or dtype.kind != "f":
+        # What computes with integers and truth values computes shapes and masks.
+        site.freeze_all(_UNKNOWN)
+        return
     axes = (site.axes(0) if listing else None) or [None] * len(shape)
+    if listing and site.is_static(0):
+        # A constant that is repeated for each sample, like the class token of a transformer, can be cut.
+        axes = [site.new(each) if isinstance(each, int) else None for each in shape]
+        for index, axis in enumerate(axes):
+            site.cut(0, index, axis)
     front = len(target) - len(shape)
     result: Layout = []
     for index, size in enumerate(target):

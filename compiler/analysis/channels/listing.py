@@ -15,11 +15,10 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis
+from vggc.analysis.channels.inferring import Dimensions
 from vggc.analysis.channels.slicing import Slicing
-from vggc.analysis.channels.statics import Dimensions
+from vggc.analysis.channels.statics import Integers
 from vggc.analysis.channels.sweep import Operand, Sweep
-from vggc.analysis.shape_values import ShapeValues
-from vggc.graph import Graph
 from vggc.graph.ordering import reads, subgraphs
 
 INFERRED = -1
@@ -32,11 +31,11 @@ _MOVES = frozenset(
 """Operators that compute lists from lists."""
 
 
-class _Lengths(ShapeValues):
+class _Lengths(Integers):
     """What is known of integers, each length of an axis that has channels under a name of its own."""
 
-    def __init__(self, graph: Graph, swept: Sweep) -> None:
-        super().__init__(graph)
+    def __init__(self, swept: Sweep) -> None:
+        super().__init__(swept.statics)
         self._swept = swept
         self.named: dict[str, Axis] = {}
 
@@ -71,7 +70,7 @@ class Lists:
         self._slicing = slicing
         self._graph = slicing.graph
         swept = slicing.groups.swept
-        self._lengths = _Lengths(self._graph, swept)
+        self._lengths = _Lengths(swept)
         self._operands = {(id(each.node), each.input): each for each in swept.operands}
         self._shapes: list[gs.Node] = []
         self._sources: dict[int, frozenset[int]] = {}

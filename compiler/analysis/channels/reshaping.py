@@ -15,8 +15,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis, IntArray, Joint, Layout, Part, View
 from vggc.analysis.channels.dimensions import Piece, pieces
+from vggc.analysis.channels.inferring import Dimensions
 from vggc.analysis.channels.slicing import Slicing
-from vggc.analysis.channels.statics import Dimensions
 from vggc.analysis.channels.sweep import Site, operator
 
 _UNKNOWN = "reaches {}, whose shape is not known before it runs"
@@ -101,16 +101,36 @@ def _move(site: Site, shape: Dimensions, target: Dimensions) -> Layout:
         return result
     axes = site.axes(0) or []
     for piece in found:
-        merged = _merge(site, [axes[index] for index in piece.ins], [shape[index] for index in piece.ins])
-        if merged is None:
-            continue
-        sizes = [each for index in piece.outs if isinstance(each := target[index], int)]
-        if len(sizes) != len(piece.outs):
-            site.freeze(merged, _UNKNOWN)
-            continue
-        for index, part in zip(piece.outs, _split(site, merged, sizes, piece), strict=True):
+        lying = [axes[index] for index in piece.ins]
+        before, after = ([side[index] for index in part] for side, part in ((shape, piece.ins), (target, piece.outs)))
+        known = [each for each in after if isinstance(each, int)]
+        if all(isinstance(each, int) for each in (*before, *after)):
+            merged = _merge(site, lying, before)
+            parts: Layout = [None] * len(after) if merged is None else _split(site, merged, known, piece)
+        elif len(before) == len(after) == 1:
+            parts = list(lying)
+        else:
+            parts = [*[None] * (len(after) - 1), _last(site, lying, before[-1], after[-1])]
+        for index, part in zip(piece.outs, parts, strict=True):
             result[index] = part
     return result
+
+
+def _last(site: Site, axes: list[Axis | None], size: int | str | None, length: int | str | None) -> Axis | None:
+    """The last axis of a piece of unknown sizes, which keeps to itself: it is split, (batch, heads * d) to
+    (batch * heads, d), or merged the other way round, or as long as before."""
+    along = axes[-1]
+    for axis in axes[:-1]:
+        site.freeze(axis, _UNKNOWN)
+    if along is not None and isinstance(size, int) and isinstance(length, int) and length > 0:
+        if size == length:
+            return along
+        if size % length == 0:
+            return site.sweep.atoms.tie(along.atoms.reshape(-1, length))
+        if length % size == 0:
+            return Axis(np.tile(along.atoms, length // size))
+    site.freeze(along, _UNKNOWN)
+    return None
 
 
 def _merge(site: Site, axes: list[Axis | None], sizes: Dimensions) -> Axis | None:

@@ -64,7 +64,8 @@ class _Builder:
         self.covers: list[dict[bytes, IntArray]] = [{} for _ in sizes]
         for axis, reason in atoms.frozen:
             self.pin(axis, reason)
-        for axis in atoms.covers:
+        whole = [Axis(None, dimension=i, first=atoms.firsts[i], size=size) for i, size in enumerate(atoms.sizes)]
+        for axis in (*whole, *atoms.covers):
             self.cover(axis)
 
     def by_group(self, axis: Axis) -> list[tuple[int, IntArray]]:
@@ -81,14 +82,15 @@ class _Builder:
             self.reasons[group] = self.reasons[group] or reason
 
     def cover(self, axis: Axis) -> None:
-        if (axis.atoms == STAYS).any():
+        """Of all that lies along an axis something must stay."""
+        if axis.dimension is None and (axis.atoms == STAYS).any():
             return
-        found = self.by_group(axis)
-        if len(found) == 1:
-            group, atoms = found[0]
-            distinct = np.unique(atoms)
-            if len(distinct) < self.sizes[group]:
-                self.covers[group].setdefault(distinct.tobytes(), distinct)
+        found = [(group, np.unique(atoms)) for group, atoms in self.by_group(axis)]
+        # No group goes as a whole. Where several lie here in part, one of them answers for all.
+        if any(len(atoms) == self.sizes[group] for group, atoms in found):
+            return
+        group, atoms = max(found, key=lambda each: len(each[1]))
+        self.covers[group].setdefault(atoms.tobytes(), atoms)
 
     def constrain(self, axis: Axis, blocks: int, who: str) -> None:
         """Each of the equal blocks an axis consists of must keep equally many atoms."""

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import numpy as np
-import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.channels.inferring import Dimensions, Shapes
 from vggc.analysis.constants import is_deterministic
 from vggc.analysis.parts import part
-from vggc.analysis.shape_values import ShapeValues
+from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.diagnostics import CompileError
 from vggc.graph import Array, Graph
 from vggc.runtime import Session
 
-Dimensions = list[int | str | None]
-
 _SMALL = 1 << 16
 """Values of more elements than this are evaluated only when somebody asks for their numbers."""
+
+_VISITS = 200_000
+"""Nodes to look at again and again for shapes that computed integers tell; twenty times a graph of 10,000 nodes."""
 
 SHAPE_ONLY = frozenset({"Shape", "Size"})
 """Operators whose result does not depend on the numbers they are given."""
@@ -42,14 +43,40 @@ class Statics:
                 self._nodes.append(node)
                 self._static.update(id(value) for value in node.outputs)
         self._values: dict[int, Array] = {}
-        self._shapes: dict[str, Dimensions] = {}
-        self._integers = ShapeValues(graph)
-        for node in graph.nodes:
-            self._integers.visit(node)
         small = self._small_nodes()
         if small:
             self._values = self._evaluate(small)
-            self._infer({value.name: self._values[id(value)] for node in small for value in node.outputs})
+        evaluated = [value for node in small for value in node.outputs if id(value) in self._values]
+        constants = {value.name: self._values[id(value)] for value in evaluated}
+        targets: dict[str, list[int]] = {}
+        self._look(constants, targets, thorough=False)
+        spent = 0
+        # A shape that gets known may tell the numbers that the next shape is computed from.
+        while spent < _VISITS and self._learn(constants, targets):
+            self._look(constants, targets, thorough=False)
+            spent += len(graph.nodes)
+        self._look(constants, targets, thorough=True)
+
+    def _look(self, constants: dict[str, Array], targets: dict[str, list[int]], *, thorough: bool) -> None:
+        """Infer all shapes, and from them what is known of the integers."""
+        self.shapes = Shapes(self.graph, constants, targets, thorough=thorough)
+        self._integers = Integers(self)
+        for node in self.graph.nodes:
+            self._integers.visit(node)
+
+    def _learn(self, constants: dict[str, Array], targets: dict[str, list[int]]) -> bool:
+        """Add what is known of integers that the graph computes from shapes; whether there was anything new."""
+        before = len(constants) + len(targets)
+        for node in self.graph.nodes:
+            for value in node.outputs:
+                known = self._integers.known(value)
+                if known is not None and value.name not in constants and not self.graph.is_output(value):
+                    constants[value.name] = np.array(known, self.graph.dtype(value))
+            if node.op == "Reshape" and node.outputs[0].name not in targets:
+                target = reshape_target(self.graph, node, self._integers)
+                if target is not None:
+                    targets[node.outputs[0].name] = target
+        return len(constants) + len(targets) > before
 
     def is_static(self, value: gs.Tensor) -> bool:
         """Whether a value does not depend on the graph's inputs."""
@@ -61,7 +88,7 @@ class Statics:
             return [int(each) for each in value.shape]
         if id(value) in self._values:
             return list(self._values[id(value)].shape)
-        return self._shapes.get(value.name, self.graph.shape(value))
+        return self.shapes.shape(value)
 
     def small(self, value: gs.Tensor) -> Array | None:
         """The numbers of a static value, when there are few enough of them to have at hand; else None."""
@@ -118,31 +145,16 @@ class Statics:
         small: list[gs.Node] = []
         within: set[int] = set()
         for node in self._nodes:
-            read = [] if node.op in SHAPE_ONLY else list(_decisive(node))
+            read = [] if self._is_shape_of_large(node) else list(_decisive(node))
             near = all(isinstance(value, gs.Constant) or id(value) in within for value in read)
-            if near and all(_elements(self.shape(value)) <= _SMALL for value in (*read, *node.outputs)):
+            if near and all(_elements(self.graph.shape(value)) <= _SMALL for value in (*read, *node.outputs)):
                 small.append(node)
                 within.update(id(value) for value in node.outputs)
         return small
 
-    def _infer(self, constants: dict[str, Array]) -> None:
-        """Shape inference by onnx, with the given values as constants."""
-        model = self.graph.skeleton(known=False)
-        if constants:
-            kept = [node for node in model.graph.node if not any(name in constants for name in node.output)]
-            del model.graph.node[:]
-            model.graph.node.extend(kept)
-            for name, array in constants.items():
-                whole = np.ascontiguousarray(array).reshape(array.shape)
-                model.graph.initializer.append(onnx.numpy_helper.from_array(whole, name))
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-        for info in (*inferred.value_info, *inferred.output, *inferred.input):
-            tensor = info.type.tensor_type
-            if tensor.HasField("shape"):
-                self._shapes[info.name] = [
-                    each.dim_value if each.HasField("dim_value") else each.dim_param or None
-                    for each in tensor.shape.dim
-                ]
+    def _is_shape_of_large(self, node: gs.Node) -> bool:
+        """Whether a node looks at the shape of something that need not be at hand for that."""
+        return node.op in SHAPE_ONLY and self.graph.static_shape(node.inputs[0]) is not None
 
     def _evaluate(self, nodes: list[gs.Node]) -> dict[int, Array]:
         """What static nodes, given in order, compute. A node that onnxruntime cannot run is left out."""
@@ -151,7 +163,7 @@ class Statics:
         wanted: list[gs.Tensor] = []
         running: list[gs.Node] = []
         for node in nodes:
-            if node.op in SHAPE_ONLY:
+            if self._is_shape_of_large(node):
                 known[id(node.outputs[0])] = self._shape_of(node)
                 continue
             for value in node.inputs:
@@ -175,10 +187,25 @@ class Statics:
         return {id(value): found[value.name] for value in wanted}
 
     def _shape_of(self, node: gs.Node) -> Array:
-        shape = [int(each or 0) for each in self.shape(node.inputs[0]) or ()]
+        shape = self.graph.static_shape(node.inputs[0]) or []
         if node.op == "Size":
             return np.array(math.prod(shape), np.int64)
         return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
+
+
+class Integers(ShapeValues):
+    """What is known of integers, with all that is known of shapes."""
+
+    def __init__(self, statics: Statics) -> None:
+        super().__init__(statics.graph)
+        self._statics = statics
+
+    def shape(self, value: gs.Tensor) -> Dimensions | None:
+        """Dimensions of a value, by name only where the name is true."""
+        shape = self._statics.shape(value)
+        if shape is None or not self.graph.is_output(value):
+            return shape
+        return [each if isinstance(each, int) else None for each in shape]
 
 
 def _decisive(node: gs.Node) -> Iterator[gs.Tensor]:

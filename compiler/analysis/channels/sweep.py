@@ -11,7 +11,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Atoms, Axis, IntArray, Layout, Part, View
 from vggc.analysis.channels.chains import blocked
-from vggc.analysis.channels.statics import Dimensions, Statics
+from vggc.analysis.channels.inferring import Dimensions
+from vggc.analysis.channels.statics import Statics
 from vggc.graph import Array, Graph
 from vggc.graph.ordering import reads
 
