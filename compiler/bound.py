@@ -17,7 +17,7 @@ from typing import Any, Literal
 from vggc.conditions import Comparison, Condition
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostic
-from vggc.rewrite import Pass
+from vggc.rewrite import Pass, Rule
 from vggc.source import Source, Span
 from vggc.targets.contract import Target
 
@@ -118,10 +118,17 @@ class Pipeline:
     body: tuple[Bound, ...]
     targets: tuple[BoundTarget, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    """the rules that the recipe declares, used or not"""
 
     def steps(self) -> Iterator[BoundStep]:
         """Every step in the order of the recipe, those of all branches included."""
         return (each for each in _flat(self.body) if isinstance(each, BoundStep))
+
+    def all_rules(self) -> tuple[Rule, ...]:
+        """The rules that the recipe declares, and those of used recipes that it applies."""
+        applied = (rule for step in self.steps() for rule in step.pass_.rules if rule.body is not None)
+        return tuple(dict.fromkeys([*self.rules, *applied]))
 
     def gates(self) -> Iterator[BoundGate]:
         """Every requirement in the order of the recipe, those of all branches included."""

@@ -16,9 +16,10 @@ only if nothing else reads it; the matched nodes go, but for those whose values 
 keeps its name, its readers, and its place among the model's outputs.
 
     rules_pass(rules)            a Pass of rules, applied together until none matches
-    bind_rule(syntax.Rule, ...)  a Rule of a recipe's `rule` block, in vggc.pattern.binding
+    bind_rule(block, messages)   a Rule of a recipe's `rule` block (in vggc.pattern.binding)
     run_rules(graph, rules)      the engine itself: Outcome(applied, refused, ...); counts and times in graph.log.rules
     dry_run(graph, rules)        the same on a copy: what would match, and what declines and why
+    check_rules(rules, graph)    are their operators those of the model's opset?
     @predicate                   makes a Python function callable in the guards of rules
 
 `graph.prove = True` has each application of an exact rule checked where it happens, on random inputs.
@@ -27,16 +28,21 @@ keeps its name, its readers, and its place among the model's outputs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
+from vggc.diagnostics import Diagnostic
 from vggc.graph import Graph
 from vggc.pattern.binding import bind_pattern
 from vggc.pattern.declined import Declined
 from vggc.pattern.engine import Outcome, Refusal, run_rules
 from vggc.pattern.match import Match
+from vggc.pattern.operator_checks import check_operators
+from vggc.pattern.operators import OperatorSets
 from vggc.pattern.predicates import Predicate, predicate
+from vggc.pattern.proving import Proof, prove
 from vggc.pattern.rule import Rule
 
 __all__ = [
@@ -47,6 +53,7 @@ __all__ = [
     "Predicate",
     "Refusal",
     "Rule",
+    "check_rules",
     "dry_run",
     "predicate",
     "rewrites",
@@ -130,7 +137,7 @@ def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]
     def make(function: Callable[..., Any]) -> Pass:
         name = function.__name__
         rules = tuple(
-            Rule(name, pattern, span, tolerance=None if exact else 1.0, function=function)
+            Rule(name, pattern, span, tolerance=None if exact else math.inf, function=function)
             for pattern, span in (bind_pattern(text, name) for text in patterns)
         )
         return Pass(name, function, exact, rules=rules)
@@ -160,5 +167,11 @@ def dry_run(graph: Graph, rules: Sequence[Rule]) -> Outcome:
     return run_rules(copy, rules, tell_guards=True)
 
 
-def _proof(graph: Graph) -> Any:
-    return None
+def check_rules(rules: Iterable[Rule], graph: Graph | None = None) -> list[Diagnostic]:
+    """What is wrong with the operators of rules for the opset of a model; without one, for the newest they are for."""
+    sets = None if graph is None else OperatorSets.of(graph)
+    return [message for each in rules for message in check_operators(each, sets)]
+
+
+def _proof(graph: Graph) -> Proof | None:
+    return prove if graph.prove else None

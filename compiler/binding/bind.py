@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vggc.binding.data import bind_data
+from vggc.binding.grouping import check_rules_together
 from vggc.binding.params import Overrides, bind_param, plain
 from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Scope, Undetermined
@@ -16,7 +17,9 @@ from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
 from vggc.diagnostics import Diagnostics
 from vggc.grammar import syntax
 from vggc.options import Given
+from vggc.pattern.rule import Rule
 from vggc.registry import Registry, shipped
+from vggc.rewrite import Pass
 from vggc.source import Span
 
 
@@ -55,6 +58,7 @@ class _Binder:
         params = [each for each in self.scope.names.values() if each.kind == "param"]
         self.found.extend(self.overrides.unclaimed([each.name for each in params]))
         self._must_do_something()
+        self.found.extend(check_rules_together(self.body))
         self.found.raise_errors()
         self._warn_unused()
         return Pipeline(
@@ -63,8 +67,15 @@ class _Binder:
             data=self.data,
             body=tuple(self.body),
             targets=tuple(self.targets),
+            rules=self._rules(),
             warnings=tuple(self.found.messages),
         )
+
+    def _rules(self) -> tuple[Rule, ...]:
+        """The rules that the recipe declares itself, used or not."""
+        own = [each for each in self.scope.names.values() if each.kind == "rule" and each.span is not None]
+        declared = [each.meaning for each in own if each.span and each.span.source is self.recipe.source]
+        return tuple(rule for each in declared if isinstance(each, Pass) for rule in each.rules)
 
     def _statement(self, statement: syntax.Statement) -> None:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from vggc.binding.arguments import bind_arguments, match_arguments
 from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
+from vggc.binding.grouping import grouped
 from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, Unknown
 from vggc.bound import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
 from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
@@ -45,7 +46,7 @@ class Steps:
             case syntax.Step():
                 return self._step(statement.call, scope, via)
             case syntax.Repeat():
-                return (BoundRepeat(self.bind(statement.body, scope, via), statement.span),)
+                return (BoundRepeat(grouped(self.bind(statement.body, scope, via)), statement.span),)
             case syntax.When():
                 return self._when(statement, scope, via)
             case syntax.Require():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
+from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
     from vggc.bound import Pipeline
@@ -104,12 +105,15 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
     """Report every error of RECIPE at once; with MODEL, also what does not fit the model. Runs nothing."""
     from vggc.graph import Graph
     from vggc.pipeline.compile import check_fit
+    from vggc.rewrite import check_rules
 
     pipeline = _bind(recipe, overrides)
     if model is not None:
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
         check_fit(pipeline, graph)
+    elif wrong := check_rules(pipeline.all_rules()):
+        raise CompileError(*wrong)
     steps = sum(1 for _ in pipeline.steps())
     stdout().print(f"{recipe}: no errors ({steps} steps, {len(pipeline.targets)} targets)")
 

@@ -17,13 +17,18 @@ from vggc.graph.ordering import live_nodes, subgraphs
 
 @dataclass
 class RuleTally:
-    """What a rule did in one step: nodes it was tried at, matches found, applied and declined, and the time it took."""
+    """What a rule did in one step: nodes it was tried at, matches found, applied and declined, and the time it took.
+
+    `proved` of the applications were run beside what they replaced, `unproved` could not be.
+    """
 
     tried: int = 0
     matched: int = 0
     applied: int = 0
     declined: int = 0
     seconds: float = 0.0
+    proved: int = 0
+    unproved: int = 0
 
 
 @dataclass
@@ -50,6 +55,8 @@ class EditableGraph(LinkedGraph):
         super().__init__(*arguments, **named)
         self.log = ChangeLog()
         self.provenance: dict[str, str] = {}
+        self.prove = False
+        """whether each application of a rule is checked where it happens"""
         self._names: Counter[str] = Counter()
         self._taken: set[str] = set()
 

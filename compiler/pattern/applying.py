@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from vggc.pattern.match import Match
 from vggc.pattern.matcher import Found
 from vggc.pattern.numbers import Numbers, rounded
 from vggc.pattern.operators import OperatorSets, operator_of
+from vggc.pattern.proving import Instance, Proof
 from vggc.pattern.rule import Rule
 from vggc.pattern.scopes import Scopes
 
@@ -40,10 +42,6 @@ class Applied:
     """the first root, as messages name it"""
 
 
-Proof = Callable[[Rule, Sequence[gs.Node], Sequence[gs.Variable], Sequence[gs.Node], Sequence[gs.Tensor]], None]
-"""Called before an application with the nodes and values that go, and those that come."""
-
-
 class Applier:
     """Applies rules to one graph between two `tidy` calls."""
 
@@ -60,7 +58,8 @@ class Applier:
         else reads what would go, or when the replacement cannot be made. The graph is then as it was.
         """
         kept = _kept(found, rule.kept_labels(), self._scopes)
-        replaced = [node for node in _distinct(found.nodes.values()) if id(node) not in kept]
+        matched = sorted(_distinct(found.nodes.values()), key=lambda each: self._scopes.order[id(each)])
+        replaced = [node for node in matched if id(node) not in kept]
         before = len(self._graph.nodes)
         try:
             if rule.body is not None:
@@ -83,8 +82,9 @@ class Applier:
                 node.metadata = {**node.metadata, "vggc.rule": rule.name}
             infer(self._graph, self._sets, added)
             self._check_results(found, values, added, replaced)
-            if self._proof is not None and rule.tolerance is None:
-                self._proof(rule, replaced, found.roots, added, values)
+            if self._proof is not None and rule.tolerance != math.inf:
+                label = self._graph.label(found.node)
+                self._proof(self._graph, Instance(rule, label, replaced, found.roots, added, values))
         except (Declined, GuardFails):
             for node in self._graph.nodes[before:]:
                 self._graph.remove(node)

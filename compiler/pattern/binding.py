@@ -10,6 +10,8 @@ from vggc.grammar.parser import parse_pattern
 from vggc.pattern.checks import check_rule
 from vggc.pattern.compiled import Pattern, compile_pattern
 from vggc.pattern.functions import FUNCTIONS, Function
+from vggc.pattern.operator_checks import check_operator_names
+from vggc.pattern.overlap import check_recreates
 from vggc.pattern.pattern_checks import check_pattern
 from vggc.pattern.rule import Body, Rule
 from vggc.source import Source, Span
@@ -23,8 +25,9 @@ def bind_rule(rule: syntax.Rule, found: Diagnostics, functions: Mapping[str, Fun
     """
     known = {**FUNCTIONS, **(functions or {})}
     messages = check_rule(rule, known)
-    errors = [each for each in messages if each.severity == "error"]
-    if errors:
+    if not any(each.severity == "error" for each in messages):
+        messages += check_recreates(rule)
+    if any(each.severity == "error" for each in messages):
         raise CompileError(*messages)
     found.extend(messages)
     return Rule(
@@ -45,7 +48,11 @@ def bind_pattern(text: str, name: str) -> tuple[Pattern, Span]:
     errors = check_pattern(roots)
     if errors:
         raise CompileError(*errors)
-    return compile_pattern(roots), Span(source, 0, len(text))
+    pattern = compile_pattern(roots)
+    errors = check_operator_names(pattern)
+    if errors:
+        raise CompileError(*errors)
+    return pattern, Span(source, 0, len(text))
 
 
 def opsets_of(guard: pattern_syntax.Term | None) -> tuple[int, int]:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph, RuleTally
-from vggc.pattern.applying import Applied, Applier, GuardFails, Proof
+from vggc.pattern.applying import Applied, Applier, GuardFails
 from vggc.pattern.declined import Declined
 from vggc.pattern.endless import Watch
 from vggc.pattern.matcher import Found, Matcher
 from vggc.pattern.operators import Operator, OperatorSets, operator_of
+from vggc.pattern.proving import Proof
 from vggc.pattern.rule import Rule
 from vggc.pattern.scopes import Scopes
 

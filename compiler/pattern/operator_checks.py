@@ -10,6 +10,7 @@ from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
 from vggc.pattern.checks import constructs
+from vggc.pattern.compiled import Pattern
 from vggc.pattern.operators import (
     NEWEST,
     Operator,
@@ -54,6 +55,17 @@ def check_operators(rule: Rule, sets: OperatorSets | None = None) -> list[Diagno
     if rule.body is not None:
         for construct in constructs(rule.body.results):
             checks.construct(construct)
+    return checks.found.messages
+
+
+def check_operator_names(pattern: Pattern) -> list[Diagnostic]:
+    """Which operators of a Python rewrite's pattern are in no opset at all; it may be for several opsets."""
+    checks = _Checks(OperatorSets.at(NEWEST))
+    for node in pattern.nodes():
+        for each in node.syntax.operators:
+            operator = domain_of(each.domain), each.name
+            if operator[0] in known_domains() and not versions(operator):
+                checks.unknown(operator, each.span)
     return checks.found.messages
 
 
@@ -108,10 +120,11 @@ class _Checks:
             return None
         schema = self._sets.schema(operator)
         if schema is None:
-            self._unknown(operator, written.span)
+            self.unknown(operator, written.span)
         return schema
 
-    def _unknown(self, operator: Operator, span: Span) -> None:
+    def unknown(self, operator: Operator, span: Span) -> None:
+        """Note that an operator is not in this opset."""
         opset = self._sets.opset
         known = versions(operator)
         if known and known[0] > opset:

@@ -33,7 +33,7 @@ class Rule:
     """the whole rule, or the pattern's text"""
     name_span: Span | None = None
     tolerance: float | None = None
-    """how far results may move, relative to their largest; None for a rule that is exact"""
+    """how far results may move, relative to the largest; None for an exact rule, infinite for one nobody checks"""
     opsets: tuple[int, int] = (1, 1 << 30)
     """the first and the last opset of a model the rule is for, as its guard says"""
     body: Body | None = None

@@ -19,6 +19,7 @@ from vggc.output import output_folder
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
 from vggc.report.record import Report
+from vggc.rewrite import check_rules
 from vggc.signature import inputs_of
 from vggc.targets.contract import Artifact, Lowering, Provenance
 
@@ -92,6 +93,7 @@ def check_fit(pipeline: Pipeline, graph: Graph) -> None:
             problems = each.target.check(inputs, each.options)
             if problems:
                 raise CompileError(*problems)
+    found.extend(each for each in check_rules(pipeline.all_rules(), graph))
     found.raise_errors()
 
 

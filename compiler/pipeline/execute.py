@@ -51,7 +51,9 @@ def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: C
     after = cost_of(graph) if graph.log.total or not shipped(pass_) else before
     declined = [Decline(what, reason, times) for (what, reason), times in graph.log.declined.items()]
     changes = dict(graph.log.changes)
-    return StepRecord(pass_.name, step.label, pass_.exact, changes, declined, seconds, before, after)
+    record = StepRecord(pass_.name, step.label, pass_.exact, changes, declined, seconds, before, after)
+    record.rules = dict(graph.log.rules)
+    return record
 
 
 def shipped(pass_: Pass) -> bool:

@@ -48,6 +48,7 @@ class Runner:
         self._report = report
         self._progress = progress
         self._stepped = stepped
+        self._verify = verify
         self._gates = gates
         self._cost = cost_of(graph)
         self._original: Graph | None = None
@@ -113,6 +114,7 @@ class Runner:
         if not step.pass_.exact:
             self._verifier.finish(self.graph)
         before = self._cost
+        self.graph.prove = self._verify == "each"
         record = execute(step, self.graph, options, before, self._doing())
         self._report.steps.append(record)
         self._stepped(record, self.graph)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vggc.graph import RuleTally
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -39,6 +41,8 @@ class StepRecord:
     before: Cost
     after: Cost
     undone: bool = False
+    rules: dict[str, RuleTally] = field(default_factory=dict)
+    """of each rule that the step applies: matches, applications, declines and the time it took"""
 
     @property
     def total(self) -> int:
