@@ -182,11 +182,12 @@ def passes(name: str | None, markdown: bool) -> None:
 
 @click.command()
 @_MODEL
-def inspect(model: Path) -> None:
+@click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be.")
+def inspect(model: Path, groups: bool) -> None:
     """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""
-    from vggc.cli.show import model_page
+    from vggc.cli.show import groups_page, model_page
     from vggc.graph import Graph
 
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
-    stdout().print(model_page(graph, model))
+    stdout().print(groups_page(graph) if groups else model_page(graph, model))

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vggc.analysis.channels import groups_table
 from vggc.analysis.costs import NodeCost, costs
 from vggc.bound import Pipeline
 from vggc.diagnostics import fail, spelling_help
@@ -167,6 +168,21 @@ def _refusals(graph: Graph) -> str:
     if not found:
         return "TensorRT RTX: nothing that is known to be refused"
     return "\n".join(["TensorRT RTX would refuse:", *(f"  {each.message}" for each in found)])
+
+
+def groups_page(graph: Graph) -> RenderableType:
+    """The channel groups of a model: axes that shrink together, what the first channel to go saves, what is frozen."""
+    table = _table("group", "channels", "made by", "read by", "params a channel", "MACs a channel", "note")
+    for row in groups_table(graph):
+        made, read = (
+            f"{each[0]}{f' +{len(each) - 1}' if len(each) > 1 else ''}" if each else ""
+            for each in (row.producers, row.consumers)
+        )
+        saved = (human_count(row.params), human_count(row.macs)) if row.prunable else ("", "")
+        table.add_row(
+            str(row.id), str(row.size), made, read, *saved, row.note if row.prunable else f"frozen: {row.note}"
+        )
+    return table
 
 
 def _operators(nodes: Sequence[NodeCost]) -> Table:

@@ -134,3 +134,12 @@ def test_print_after_a_step_the_recipe_does_not_have(vggc: Any, recipe: Callable
         1,
         "error: --print-after: the recipe has no step `simplfy`\nhelp: a similar name exists: `simplify`\n",
     )
+
+
+def test_inspect_shows_channel_groups(vggc: Any) -> None:
+    ran = vggc("inspect", "model.onnx", "--groups")
+    assert ran.status == 0
+    rows = [line.split() for line in ran.out.splitlines()]
+    # 3 x 3 x 3 weights, four of the norm, and four of the head go with each of the eight channels.
+    assert any(row[1:4] == ["8", "Conv", "`conv`"] and "35" in row for row in rows)
+    assert any("frozen:" in row for row in rows)
