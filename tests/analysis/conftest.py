@@ -14,6 +14,7 @@ from vggc.analysis.channels import Groups, channel_groups, prove
 from vggc.analysis.costs import costs
 from vggc.graph import Graph
 from vggc.inputs import random_inputs
+from vggc.runtime import Session
 
 
 class Net:
@@ -88,18 +89,23 @@ def net() -> type[Net]:
     return Net
 
 
+def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return any(not np.allclose(before[name], after[name], rtol=1e-3, atol=1e-4) for name in before)
+
+
 Removes = Callable[..., Groups]
 
 
 @pytest.fixture
 def removes() -> Removes:
-    """`removes(graph)` cuts random channels out of a graph, three times anew, and proves each result.
+    """`removes(graph)` cuts random channels out of a graph, twice anew, and proves each result.
 
     What is left must be valid, equal the masked original to 1e-5, and cost what the cost model said. Returns the
     groups of the graph as it was given.
     """
 
-    def check(graph: Graph, rounds: int = 3) -> Groups:
+    def check(graph: Graph, rounds: int = 2) -> Groups:
+        differs = False
         for seed in range(rounds):
             random = np.random.default_rng(seed)
             sliced = graph.copy()
@@ -117,14 +123,9 @@ def removes() -> Removes:
             assert (said.params, said.macs) == (now.params, now.macs)
             feeds = random_inputs(graph, seed=seed)
             assert prove(masked, sliced, feeds).error <= 1e-5
-            _differs(graph, masked, feeds)
-        return channel_groups(graph)
-
-    def _differs(graph: Graph, masked: Graph, feeds: Any) -> None:
+            differs = differs or _differ(Session(graph).run(feeds[0]), Session(masked).run(feeds[0]))
         # A proof about channels that do nothing would prove nothing.
-        from vggc.runtime import Session
-
-        before, after = Session(graph).run(feeds[0]), Session(masked).run(feeds[0])
-        assert any(not np.allclose(before[name], after[name], rtol=1e-3, atol=1e-4) for name in before)
+        assert differs
+        return channel_groups(graph)
 
     return check

@@ -41,10 +41,14 @@ def pieces(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
             for p in middle
         ]
     elif front < max(ends):
-        # One side has nothing left: the other side's axes are of size 1.
-        if any(each != 1 for each in (*shape[front : ends[0]], *target[front : ends[1]])) or not found:
+        # One side has nothing left: what the other side has left are axes of size 1, which go with a neighbour.
+        if any(each != 1 for each in (*shape[front : ends[0]], *target[front : ends[1]])) or not front + back:
             return None
-        found[-1] = Piece(range(front - 1, ends[0]), range(front - 1, ends[1]))
+        if front:
+            found[-1] = Piece(range(front - 1, ends[0]), range(front - 1, ends[1]))
+        else:
+            ends, back = (ends[0] + 1, ends[1] + 1), back - 1
+            found = [Piece(range(ends[0]), range(ends[1]))]
     found += [Piece(range(ends[0] + i, ends[0] + i + 1), range(ends[1] + i, ends[1] + i + 1)) for i in range(back)]
     return found
 
