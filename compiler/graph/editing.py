@@ -209,14 +209,18 @@ class EditableGraph(LinkedGraph):
 
         Raises CompileError when two values have one name or nodes form a cycle: the pass that ran last is wrong.
         """
-        for node in self.nodes:
-            for body in subgraphs(node):
-                body.nodes = live_nodes(body.nodes, body.outputs)
-        alive = [node for node in self.nodes if id(node) not in self._removed]
-        self.nodes = live_nodes(alive, self.outputs)
+        self.nodes = self._alive(self.nodes, self.outputs)
         self._removed.clear()
         self._inside = None
         self._relink()
+
+    def _alive(self, nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[gs.Node]:
+        """Those of the nodes that `outputs` need, in order; the same for the bodies inside, innermost first."""
+        alive = [node for node in nodes if id(node) not in self._removed]
+        for node in alive:
+            for body in subgraphs(node):
+                body.nodes = self._alive(body.nodes, body.outputs)
+        return live_nodes(alive, outputs)
 
     def _relink(self) -> None:
         values: dict[int, gs.Tensor] = {id(each): each for each in (*self.inputs, *self.outputs)}

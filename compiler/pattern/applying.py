@@ -84,7 +84,8 @@ class Applier:
             self._check_results(found, values, added, replaced)
             if self._proof is not None and rule.tolerance != math.inf:
                 label = self._graph.label(found.node)
-                self._proof(self._graph, Instance(rule, label, replaced, found.roots, added, values))
+                stay = [node for node in matched if id(node) in kept]
+                self._proof(self._graph, Instance(rule, label, stay, replaced, found.roots, added, values))
         except (Declined, GuardFails):
             for node in self._graph.nodes[before:]:
                 self._graph.remove(node)

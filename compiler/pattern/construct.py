@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,13 +29,7 @@ from vggc.pattern.values import (
     Values,
 )
 
-
-@dataclass
-class Replacement:
-    """What stands in the place of a match: new nodes, and a value for each root."""
-
-    nodes: list[gs.Node] = field(default_factory=list)
-    values: list[gs.Tensor] = field(default_factory=list)
+_RESHAPING = frozenset({"cast", "flip", "pad", "reshape", "slice", "squeeze", "take", "transpose", "unsqueeze"})
 
 
 def evaluator_of(graph: Graph, sets: OperatorSets, pattern: Pattern, found: Found, body: Body) -> Evaluator:
@@ -96,7 +89,7 @@ class Builder:
         if isinstance(value, Value):
             return value.tensor
         numbers = self._evaluator.numbers(value)
-        return self._constant(result, numbers, settled(numbers, dtype))
+        return self._constant(result, numbers, settled(numbers, dtype), root.name)
 
     def _node(self, construct: syntax.Construct, result: np.dtype[Any] | None) -> gs.Node:
         operator = domain_of(construct.operator.domain), construct.operator.name
@@ -110,7 +103,8 @@ class Builder:
         inputs: list[gs.Tensor | None] = []
         for at, (term, value) in enumerate(terms):
             if isinstance(value, Numbers):
-                inputs.append(self._constant(term, value, input_type(self._graph, schema, given, at, result)))
+                dtype = input_type(self._graph, schema, given, at, result)
+                inputs.append(self._constant(term, value, dtype, self._hint(construct, schema, at)))
             else:
                 inputs.append(value)
         like = self._like(construct)
@@ -136,6 +130,15 @@ class Builder:
             self._evaluator.add(construct.label.name, Matched(node, construct.label.name, construct.output))
         return node
 
+    def _hint(self, construct: syntax.Construct, schema: onnx.defs.OpSchema | None, at: int) -> str:
+        """A name for a constant that a new node reads: `conv1.B`."""
+        like = self._like(construct)
+        if like is not None and at < len(like.inputs) and isinstance(like.inputs[at], gs.Constant):
+            return like.inputs[at].name or ""
+        owner = like.name if like is not None and like.name else self._found.node.name or construct.operator.name
+        formal = schema.inputs[min(at, len(schema.inputs) - 1)].name if schema and schema.inputs else f"input{at}"
+        return f"{owner}.{formal}"
+
     def _input(self, each: object) -> list[tuple[object, gs.Tensor | Numbers | None]]:
         """What an input of a new node is; several for `rest...`."""
         match each:
@@ -158,21 +161,22 @@ class Builder:
             return [(each, tensor) for tensor in value.tensors]
         return [(each, self._evaluator.numbers(value))]
 
-    def _constant(self, term: object, numbers: Numbers, dtype: np.dtype[Any]) -> gs.Constant:
+    def _constant(self, term: object, numbers: Numbers, dtype: np.dtype[Any], hint: str) -> gs.Constant:
         """The numbers as a constant of the graph; a `let` that stands in two places is one constant."""
         key = (term.name if isinstance(term, Word) else id(term), dtype.name)
         if key not in self._constants:
             array = np.array(rounded(numbers, dtype))
-            self._constants[key] = self._graph.constant(array, hint=self._hint(term))
+            self._constants[key] = self._graph.constant(array, hint=self._source_of(term) or hint)
         return self._constants[key]
 
-    def _hint(self, term: object) -> str:
-        """A name for a constant: that of the first constant it is computed from."""
-        for word in _words(term, {each.name.name: each.value for each in self._body.lets}):
+    def _source_of(self, term: object) -> str:
+        """The name of the one constant that a constant is computed from, element by element; else nothing."""
+        lets = {each.name.name: each.value for each in self._body.lets}
+        for word in _words(term, lets):
             value = self._found.names.get(word)
             if isinstance(value, gs.Constant) and value.name:
                 return str(value.name)
-        return f"{self._found.node.name or self._found.node.op}_constant"
+        return ""
 
     # --- attributes ---------------------------------------------------------------------------------------
 
@@ -228,20 +232,15 @@ def _outputs(results: Sequence[syntax.Result]) -> dict[int, int]:
 
 
 def _words(term: object, lets: Mapping[str, syntax.Term]) -> list[str]:
-    """The names in a term, left to right, those behind a `let` in its place."""
+    """The names whose numbers a term changes element by element, left to right."""
     match term:
         case Word():
             return _words(lets[term.name], lets) if term.name in lets else [term.name]
-        case syntax.Binary() | syntax.Comparison():
-            return _words(term.left, lets) + _words(term.right, lets)
+        case syntax.Binary():
+            # Of a sum, no part is the one it comes from.
+            return _words(term.left, lets) if term.operator in "*/" else []
         case syntax.Negative():
             return _words(term.value, lets)
-        case syntax.Element():
-            return _words(term.value, lets)
-        case syntax.Default():
-            return [word for each in term.choices for word in _words(each, lets)]
-        case syntax.Call():
-            return [word for each in term.arguments for word in _words(each.value, lets)]
-        case syntax.Items():
-            return [word for each in term.items for word in _words(each, lets)]
+        case syntax.Call() if term.name in _RESHAPING and term.arguments:
+            return _words(term.arguments[0].value, lets)
     return []

@@ -10,7 +10,7 @@ from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Graph
 from vggc.pattern.applying import Applied
 
-MOST_AT_ONE_VALUE = 500
+MOST_AT_ONE_VALUE = 200
 """Rewrites of one value that leave no fewer nodes than they find."""
 
 GROWTH = 4

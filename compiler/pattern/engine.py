@@ -92,6 +92,8 @@ class _Run:
     def run(self) -> Outcome:
         while self._sweep():
             self._graph.tidy()
+        # Nodes that were made for a replacement that was then declined are there still.
+        self._graph.tidy()
         self._report()
         return self._outcome
 

@@ -25,10 +25,11 @@ _WIDEST = 4000
 
 @dataclass(frozen=True)
 class Instance:
-    """An application about to be made: the nodes that go, the values they leave, and what is to stand there."""
+    """An application about to be made: the matched nodes that stay and that go, and what is to stand there."""
 
     rule: Rule
     label: str
+    kept: Sequence[gs.Node]
     replaced: Sequence[gs.Node]
     roots: Sequence[gs.Variable]
     added: Sequence[gs.Node]
@@ -68,7 +69,7 @@ def difference(graph: Graph, instance: Instance) -> Difference | None:
     from vggc.compare import DoesNotRun, compare
     from vggc.inputs import random_inputs
 
-    if any(True for node in (*instance.replaced, *instance.added) for _ in subgraphs(node)):
+    if any(True for node in (*instance.kept, *instance.replaced, *instance.added) for _ in subgraphs(node)):
         return None
     before = before_part(graph, instance)
     if not before.outputs:
@@ -97,20 +98,20 @@ def _positive(array: Array) -> Array:
 
 
 def before_part(graph: Graph, instance: Instance) -> Graph:
-    """What goes, as a graph of its own."""
+    """What is matched, as a graph of its own."""
     from vggc.analysis.parts import part
 
     made = {id(value) for node in instance.replaced for value in node.outputs}
-    return part(graph, instance.replaced, [value for value in instance.roots if id(value) in made])
+    return part(graph, [*instance.kept, *instance.replaced], [value for value in instance.roots if id(value) in made])
 
 
 def after_part(graph: Graph, instance: Instance) -> Graph:
-    """What comes, as a graph of its own with the same outputs."""
+    """What is to stand there, as a graph of its own with the same outputs."""
     from vggc.analysis.parts import part
 
     gone = {id(value) for node in instance.replaced for value in node.outputs}
     pairs = [(old, new) for old, new in zip(instance.roots, instance.values, strict=True) if id(old) in gone]
-    nodes = list(instance.added)
+    nodes = [*instance.kept, *instance.added]
     results = []
     for old, new in pairs:
         result = gs.Variable(old.name, old.dtype if old.dtype is not None else new.dtype, old.shape)
