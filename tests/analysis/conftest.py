@@ -93,6 +93,22 @@ def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return any(not np.allclose(before[name], after[name], rtol=1e-3, atol=1e-4) for name in before)
 
 
+def _look_right(groups: Groups) -> None:
+    """What is said of the nodes with weights fits their shapes."""
+    for each in groups.weighted:
+        sides = (
+            (each.inputs, groups.graph.shape(each.node.inputs[each.data]), each.axis, each.weight_in),
+            (each.outputs, groups.graph.shape(each.node.outputs[0]), each.out_axis, each.weight_out),
+        )
+        for channels, shape, axis, along in sides:
+            if channels is None:
+                continue
+            assert shape is not None and shape[axis] == len(channels)
+            if each.weight is not None and along is not None and not each.depthwise:
+                assert each.node.inputs[each.weight].shape[along] in (len(channels), len(channels) // each.blocks)
+        assert each.weight is None or each.weight_in != each.weight_out
+
+
 Removes = Callable[..., Groups]
 
 
@@ -126,6 +142,8 @@ def removes() -> Removes:
             differs = differs or _differ(Session(graph).run(feeds[0]), Session(masked).run(feeds[0]))
         # A proof about channels that do nothing would prove nothing.
         assert differs
-        return channel_groups(graph)
+        groups = channel_groups(graph)
+        _look_right(groups)
+        return groups
 
     return check

@@ -73,6 +73,20 @@ def test_shapes_computed_step_by_step(net, removes, space):
     assert [group.size for group in groups.prunable] == [6, 6, 6, 6]
 
 
+def test_a_split_value_that_is_looked_at_stays_split(net, removes):
+    """Rows of any lengths cannot be gathered where a shape of equal ones is asked for."""
+    n = net()
+    x = n.op("Reshape", n.conv("x", 3, 6), n.ints(-1, 2, 3, 8, 8))
+    channels = n.op("Mul", *(n.op("Gather", n.op("Shape", x), n.ints(axis)) for axis in (1, 2)))
+    x = n.op(
+        "Reshape",
+        n.op("Transpose", x, perm=[0, 2, 1, 3, 4]),
+        n.op("Concat", n.ints(-1), channels, n.ints(8, 8), axis=0),
+    )
+    groups = removes(n.graph(n.head(n.op("Relu", x), 6)))
+    assert [group.size for group in groups.prunable] == [3]
+
+
 def test_windows_of_a_batch_of_unknown_size(net, removes):
     n = net(shape=("batch", 4, 4, 6))
     x = n.op("MatMul", "x", n.weight(6, 8))

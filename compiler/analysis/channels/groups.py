@@ -58,7 +58,7 @@ class Groups:
 
     def channels(self, value: gs.Tensor, axis: int) -> Channels | None:
         """What lies along an axis of a computed value; None where nothing can shrink."""
-        axes = self.swept.axes(value) or []
+        axes = self.swept.lying(value)
         along = axes[axis] if axes else None
         return None if along is None else self.of(along)
 
@@ -116,7 +116,7 @@ class Groups:
                 self.groups[index].consumers.append(each)
         for node in self.graph.nodes:
             for value in node.outputs:
-                for axis, along in enumerate(self.swept.axes(value) or () if id(value) in self.swept.layouts else ()):
+                for axis, along in enumerate(self.swept.lying(value)):
                     if along is not None:
                         self._member(Member(value, axis, self.of(along)))
         for cut in self.swept.cuts.values():

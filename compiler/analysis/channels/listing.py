@@ -41,11 +41,10 @@ class _Lengths(Integers):
 
     def shape(self, value: gs.Tensor) -> list[int | str | None] | None:
         shape = super().shape(value)
-        axes = self._swept.axes(value) if id(value) in self._swept.layouts else None
-        if shape is None or axes is None:
-            return shape
+        if shape is None:
+            return None
         result = list(shape)
-        for index, axis in enumerate(axes):
+        for index, axis in enumerate(self._swept.lying(value)):
             if axis is not None:
                 name = f"length of {id(axis)}"
                 self.named[name] = axis
@@ -121,9 +120,7 @@ class Lists:
                 self._pinned |= onward
 
     def _shrinks(self, value: gs.Tensor) -> bool:
-        swept = self._slicing.groups.swept
-        axes = swept.axes(value) if id(value) in swept.layouts else None
-        return axes is not None and any(self._slicing.shrinks(axis) for axis in axes)
+        return any(self._slicing.shrinks(axis) for axis in self._slicing.groups.swept.lying(value))
 
     def _entries(self, value: gs.Tensor) -> Dimensions | None:
         found = self._lengths.entries(value)

@@ -37,7 +37,7 @@ def masked(groups: Groups, keep: Keep) -> Graph:
         rank = len(groups.swept.statics.shape(value) or ())
         dtype = groups.graph.dtype(value)
         if dtype is None:
-            raise ValueError(f"the type of `{value.name}` is not known: infer the graph's shapes first")
+            raise fail(f"the type of `{value.name}` is not known, so that its channels cannot be masked")
         mask = np.zeros(len(channels), dtype)
         mask[kept] = 1
         shape = [len(channels) if each == axis else 1 for each in range(rank)]

@@ -110,6 +110,14 @@ class Sweep:
             return None if shape is None else [None] * len(shape)
         return [self.settle(each) if isinstance(each, Part) else each for each in layout]
 
+    def lying(self, value: gs.Tensor) -> list[Axis | None]:
+        """Where the atoms of a value lie as far as that is settled; empty when it has none."""
+        parts = [
+            (each.joint.axis if each.index == each.joint.shrinks else None) if isinstance(each, Part) else each
+            for each in self.layouts.get(id(value), ())
+        ]
+        return parts if any(parts) else []
+
     def settle(self, part: Part) -> Axis | None:
         """Decide which axis of a Joint shrinks: the longest; across the others its atoms live and die together."""
         joint = part.joint

@@ -152,10 +152,11 @@ def matmul(site: Site) -> None:
     batch = broadcast(site, {0: slice(0, len(first) - 2), 1: slice(0, len(second) - 2)})
     data, weight = (1, 0) if static[0] else (0, 1 if static[1] else None)
     rank = max(len(first), len(second))
-    into, out = ((at[1], len(second) - 1), (at[0], len(first) - 2))[data == 1]
+    into, out = at[1 - data], (len(second) - 1 if data == 0 else len(first) - 2)
     site.weigh(
         Weighing(
-            site.node, data, at[data], rank - 1 if data == 0 else rank - 2, weight, None, into, out, 1,
+            site.node, data, at[data], rank - 1 if data == 0 else rank - 2, weight, None,
+            into, out if out != into and out >= 0 else None, 1,
             inner[data], column if data == 0 else row,
         )
     )  # fmt: skip
