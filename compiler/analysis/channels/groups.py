@@ -20,8 +20,9 @@ from vggc.analysis.channels import (  # noqa: F401
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.cost import CostModel
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
+from vggc.analysis.channels.records import Weighing
 from vggc.analysis.channels.resolving import resolve
-from vggc.analysis.channels.sweep import OPERATORS, Weighing, sweep
+from vggc.analysis.channels.sweep import OPERATORS, sweep
 from vggc.graph import Graph
 
 

@@ -16,9 +16,10 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.inferring import Dimensions
+from vggc.analysis.channels.records import Operand
 from vggc.analysis.channels.slicing import Slicing
 from vggc.analysis.channels.statics import Integers
-from vggc.analysis.channels.sweep import Operand, Sweep
+from vggc.analysis.channels.sweep import Sweep
 from vggc.graph.ordering import reads, subgraphs
 
 INFERRED = -1

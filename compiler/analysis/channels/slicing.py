@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from vggc.analysis.channels.axes import Axis, IntArray, Joint, Part
 from vggc.analysis.channels.chains import operands, producer
 from vggc.analysis.channels.group import Keep
+from vggc.analysis.channels.records import Cut
 from vggc.analysis.channels.statics import SHAPE_ONLY
-from vggc.analysis.channels.sweep import Cut
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.groups import Groups

@@ -10,8 +10,9 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.broadcasting import broadcast
+from vggc.analysis.channels.records import Weighing
 from vggc.analysis.channels.slicing import Slicing
-from vggc.analysis.channels.sweep import Site, Weighing, operator
+from vggc.analysis.channels.sweep import Site, operator
 
 _COMPUTED = "reaches {}, whose weights are computed at run time"
 
