@@ -18,6 +18,9 @@ _RESET = "\x1b[0m"
 # Columns of source shown under a message; a recipe in one line of a megabyte must not fill the screen.
 _WIDEST_LINE = 160
 
+_MOST_NAMES = 24
+"""Names that a help line lists: a model can have 20,000 nodes."""
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -124,7 +127,9 @@ def spelling_help(name: str, known: Iterable[str], what: str = "allowed") -> str
     close = nearest(name, known)
     if close:
         return f"a similar name exists: `{close}`"
-    return f"{what}: {', '.join(f'`{each}`' for each in known)}" if known else ""
+    shown = ", ".join(f"`{each}`" for each in known[:_MOST_NAMES])
+    more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+    return f"{what}: {shown}{more}" if known else ""
 
 
 def _printable(text: str) -> str:

@@ -95,6 +95,8 @@ def compile_(
         stderr().print(f"declined: {line}", style="dim")
     for line in report.warnings:
         stderr().print(f"warning: {line}", style="yellow")
+    if not pipeline.targets:
+        stderr().print(f"note: the recipe has no target, so {folder} holds a report and nothing else", style="dim")
 
 
 @click.command()
@@ -115,7 +117,11 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
     elif wrong := check_rules(pipeline.all_rules()):
         raise CompileError(*wrong)
     steps = sum(1 for _ in pipeline.steps())
-    stdout().print(f"{recipe}: no errors ({steps} steps, {len(pipeline.targets)} targets)")
+    stdout().print(f"{recipe}: no errors ({_count(steps, 'step')}, {_count(len(pipeline.targets), 'target')})")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @click.command()

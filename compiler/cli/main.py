@@ -26,6 +26,10 @@ Exit status: 0 done; 1 the recipe, the model or the data is wrong; 2 command-lin
 """
 
 
+_HELP = 200
+"""Characters of a command's own help in the list of commands."""
+
+
 class RecipeGroup(click.Group):
     """A group whose first word may be a recipe: `vggc recipe.opt model.onnx` is `vggc compile ...`."""
 
@@ -42,9 +46,9 @@ class RecipeGroup(click.Group):
         return "compile", self.commands["compile"], args
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, each.get_short_help_str(90)) for name, each in self.commands.items() if not each.hidden]
+        rows = [(name, each.get_short_help_str(_HELP)) for name, each in self.commands.items() if not each.hidden]
         with formatter.section("Commands"):
-            formatter.write_dl([("RECIPE MODEL", commands.compile_.get_short_help_str(90)), *rows])
+            formatter.write_dl([("RECIPE MODEL", commands.compile_.get_short_help_str(_HELP)), *rows])
 
 
 @click.group(

@@ -151,9 +151,10 @@ def model_page(graph: Graph, path: Path) -> RenderableType:
             head.add_row(what, value_text(graph, value))
     head.add_row("nodes", str(len(graph.nodes)))
     head.add_row("params", human_count(found.params))
-    head.add_row(
-        "MACs", f"{human_count(found.macs)} for one sample" if found.macs is not None else _unknown(found.unknown)
+    samples = (
+        "" if all(value.shape and isinstance(value.shape[0], int) for value in graph.inputs) else " for one sample"
     )
+    head.add_row("MACs", f"{human_count(found.macs)}{samples}" if found.macs is not None else _unknown(found.unknown))
     head.add_row("weights", f"{human_bytes(found.weight_bytes)} ({_types(graph)})")
     return Group(head, _operators(found.nodes), Text(), Text(_refusals(graph)))
 

@@ -16,6 +16,7 @@ from vggc.diagnostics import fail, spelling_help
 from vggc.values import File, Folder, Within
 
 Count = Annotated[int, Within(1, 1 << 40)]
+Seed = Annotated[int, Within(0, 1 << 40)]
 Pixels = Annotated[int, Within(1, 1 << 16)]
 
 
@@ -160,7 +161,7 @@ def _by_channel(given: float | Sequence[float], count: int, option: str) -> tupl
 
 
 @loader
-def random(base: Path, *, count: Count = 32, seed: int = 0, shapes: dict[str, list[int]] | None = None) -> Dataset:
+def random(base: Path, *, count: Count = 32, seed: Seed = 0, shapes: dict[str, list[int]] | None = None) -> Dataset:
     """Random samples of the model's own shapes: normal floats, small integers. They say nothing of accuracy.
 
     Options:

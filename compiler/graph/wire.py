@@ -8,6 +8,7 @@ left is a small, ordinary ModelProto. Field numbers: onnx.proto3; wire format: t
 from __future__ import annotations
 
 import mmap
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,12 @@ _OTHER_FILES = (
     (b"\x89HDF", "an HDF5 file", "convert it first, for instance with tf2onnx"),
     (b"\x93NUMPY", "a numpy array", "give the model first and data in the recipe"),
     (b"ftrt", "a TensorRT engine", "give the ONNX model that the engine was built from"),
+    (b"vtrt", "a TensorRT for RTX engine", "give the ONNX model that the engine was built from"),
+    (b"\x89PNG", "an image", "give the model first and data in the recipe"),
+    (b"\xff\xd8\xff", "an image", "give the model first and data in the recipe"),
 )
+_ZIP_NAME = 256
+"""Bytes in which the name of a zip archive's first file stands."""
 
 
 def read_skeleton(path: Path) -> Skeleton:
@@ -157,17 +163,19 @@ def read_skeleton(path: Path) -> Skeleton:
     Raises CompileError when the file cannot be read, is cut short, or is no ONNX model.
     """
     try:
+        kind = path.stat()
+        if not stat.S_ISREG(kind.st_mode) and not stat.S_ISDIR(kind.st_mode):
+            # A pipe would be waited for.
+            raise fail(f"the model `{path}` is not a regular file", help="write it to a file first")
         with path.open("rb") as file:
-            if path.stat().st_size == 0:
+            if kind.st_size == 0:
                 raise fail(f"the model `{path}` is empty")
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise fail(f"cannot read the model `{path}`: {reason}") from None
     with data:
-        for magic, what, advice in _OTHER_FILES:
-            if data[: len(magic)] == magic:
-                raise fail(f"`{path}` is not an ONNX model but {what}", help=advice)
+        _reject_other_files(path, data)
         try:
             body, extents = _without_weights(data, path)
         except _Truncated:
@@ -182,6 +190,16 @@ def read_skeleton(path: Path) -> Skeleton:
     if not model.HasField("graph") or not model.opset_import:
         raise _not_onnx(path)
     return Skeleton(model, extents)
+
+
+def _reject_other_files(path: Path, data: mmap.mmap) -> None:
+    what = f"`{path}` is not an ONNX model but"
+    for magic, kind, advice in _OTHER_FILES:
+        if data[: len(magic)] != magic:
+            continue
+        if b".npy" in data[:_ZIP_NAME]:
+            raise fail(f"{what} numpy arrays (.npz)", help="give the model first and data in the recipe")
+        raise fail(f"{what} {kind}", help=advice)
 
 
 def _not_onnx(path: Path) -> CompileError:

@@ -17,7 +17,7 @@ _NAME = re.compile("`[^`]*`")
 
 def summary(report: Report, folder: Path) -> RenderableType:
     """Steps with their effect, the numerical distance, gates and files."""
-    parts: list[RenderableType] = [_steps(report)]
+    parts: list[RenderableType] = [_steps(report)] if report.steps else []
     if report.verification:
         parts.append(_verification(report))
     if report.requirements:
@@ -36,8 +36,6 @@ def _plain(*columns: str, right: int = 1) -> Table:
 
 def _steps(report: Report) -> Table:
     table = _plain("step", "line", "changes", "declined", "nodes", "params", "MACs", "bytes", "seconds", right=2)
-    if not report.steps:
-        return table
     first = report.steps[0].before
     table.add_row(
         "model as read",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,21 @@ def damage(path: Path, how: Callable[[onnx.ModelProto], None]) -> None:
             "error: `model.onnx` is not an ONNX model but a zip archive, as torch.save writes\n"
             "help: export it first: torch.onnx.export(model, ...)\n",
         ),
+        (
+            b"PK\x03\x04\x14\x00" + b"\x00" * 24 + b"image.npy",
+            "error: `model.onnx` is not an ONNX model but numpy arrays (.npz)\n"
+            "help: give the model first and data in the recipe\n",
+        ),
+        (
+            b"vtrt\x00\x00\x00\x00\x02",
+            "error: `model.onnx` is not an ONNX model but a TensorRT for RTX engine\n"
+            "help: give the ONNX model that the engine was built from\n",
+        ),
+        (
+            b"\x89PNG\r\n\x1a\n",
+            "error: `model.onnx` is not an ONNX model but an image\n"
+            "help: give the model first and data in the recipe\n",
+        ),
     ],
 )
 def test_what_is_no_model(vggc: Any, recipe: Write, content: bytes, message: str) -> None:
@@ -50,6 +67,16 @@ def test_what_is_no_model(vggc: Any, recipe: Write, content: bytes, message: str
 def test_a_missing_model(vggc: Any, recipe: Write) -> None:
     ran = vggc(recipe("simplify"), "absent.onnx")
     assert (ran.status, ran.err) == (1, "error: cannot read the model `absent.onnx`: No such file or directory\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
+def test_a_pipe_for_a_model_is_not_waited_for(vggc: Any) -> None:
+    os.mkfifo("pipe.onnx")
+    ran = vggc("inspect", "pipe.onnx")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: the model `pipe.onnx` is not a regular file\nhelp: write it to a file first\n",
+    )
 
 
 def test_a_folder_for_a_model(vggc: Any, recipe: Write) -> None:

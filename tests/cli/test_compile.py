@@ -153,6 +153,25 @@ def test_when_chooses_by_the_graph(vggc: Any, recipe: Write, condition: str, tak
     assert [step["name"] for step in report()["steps"]] == ["simplify" if taken else "fold_batch_norm"]
 
 
+def test_a_recipe_without_a_target_is_told_of(vggc: Any) -> None:
+    Path("recipe.opt").write_text("simplify\n")
+    ran = vggc("recipe.opt", "model.onnx", "-o", "out")
+    assert (ran.status, ran.err) == (0, "note: the recipe has no target, so out holds a report and nothing else\n")
+    assert [each.name for each in Path("out").iterdir()] == ["report.json"]
+
+
+def test_a_recipe_without_steps_shows_what_was_written(vggc: Any, recipe: Write) -> None:
+    ran = vggc(recipe(""), "model.onnx", "-o", "out")
+    assert ran.status == 0
+    assert ran.out.splitlines()[1].split() == ["written", "target", "bytes", "sha256"]
+
+
+def test_a_seed_below_zero_is_refused(vggc: Any, recipe: Write) -> None:
+    ran = vggc("check", recipe("data t = random(seed=-1)\nsimplify\nrequire agreement(t) >= 50%"))
+    assert ran.status == 1
+    assert ran.err.splitlines()[0] == "error: `seed` of `random` must be between 0 and 1099511627776, and is -1"
+
+
 # --- numerical checking ------------------------------------------------------------------------------------
 
 WRONG = """

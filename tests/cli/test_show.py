@@ -56,9 +56,15 @@ def test_inspect_says_what_tensorrt_would_refuse(vggc: Any) -> None:
     assert "TensorRT RTX would refuse:\n" in vggc("inspect", "model.onnx").out
 
 
+def test_inspect_counts_a_static_batch_as_it_is(vggc: Any, recipe: Callable[[str], str]) -> None:
+    assert vggc(recipe("set_batch(4)"), "model.onnx", "-o", "out").status == 0
+    rows = [line.split() for line in vggc("inspect", "out/model.onnx").out.splitlines()]
+    assert ["MACs", "55.4", "k"] in rows
+
+
 def test_check_counts_and_runs_nothing(vggc: Any, recipe: Callable[[str], str]) -> None:
     ran = vggc("check", recipe("simplify\nfold_batch_norm"))
-    assert (ran.status, ran.out) == (0, "recipe.opt: no errors (2 steps, 1 targets)\n")
+    assert (ran.status, ran.out) == (0, "recipe.opt: no errors (2 steps, 1 target)\n")
     assert not Path("build").exists()
 
 
@@ -143,3 +149,13 @@ def test_inspect_shows_channel_groups(vggc: Any) -> None:
     # 3 x 3 x 3 weights, four of the norm, and four of the head go with each of the eight channels.
     assert any(row[1:4] == ["8", "Conv", "`conv`"] and "35" in row for row in rows)
     assert any("frozen:" in row for row in rows)
+
+
+def test_a_help_line_names_only_so_many_of_a_models_nodes(vggc: Any) -> None:
+    model = onnx.load("model.onnx")
+    for index in range(100):
+        model.graph.node.append(onnx.helper.make_node("Relu", ["logits"], [f"r{index}"], f"extra{index:03}"))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(f"r{index}", onnx.TensorProto.FLOAT, None))
+    onnx.save(model, "model.onnx")
+    ran = vggc("explain", "model.onnx", "zzz")
+    assert ran.err.endswith("`extra020`, `extra021` and 83 more\n")
