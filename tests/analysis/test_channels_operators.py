@@ -199,6 +199,17 @@ def test_split(net, removes, opset, form):
     assert sizes(removes(n.graph(n.op("Sum", *heads)))) == [9]
 
 
+@pytest.mark.parametrize("given", [4, (4, 5), (2, 3, 4)])
+def test_parts_in_a_sequence(net, removes, given):
+    n = net()
+    x = n.op("Relu", n.conv("x", 3, 9))
+    sequence = n.op("SplitToSequence", x, n.constant(np.array(given, np.int64)), axis=1)
+    widths = given if isinstance(given, tuple) else (4, 4, 1)
+    parts = [n.op("SequenceAt", sequence, n.constant(np.int64(index))) for index in (0, len(widths) - 1)]
+    total = n.op("Add", n.head(parts[0], widths[0], 2), n.head(parts[1], widths[-1], 2))
+    assert sizes(removes(n.graph(total))) == [9]
+
+
 @pytest.mark.parametrize(
     ("start", "end", "step"), [(0, 4, 1), (2, 1 << 40, 1), (-5, -1, 1), (1, 9, 2), (8, 2, -1), (-1, -100, -3)]
 )

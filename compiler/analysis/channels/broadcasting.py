@@ -109,7 +109,7 @@ def instance_norm(site: Site) -> None:
 
 def _per_channel(site: Site, parameters: range) -> None:
     axes = site.axes(0)
-    if axes is None or len(axes) < 2:
+    if axes is None or not any(axes):
         return
     if not all(site.is_static(index) for index in parameters):
         site.freeze_all("reaches {}, whose parameters are computed at run time")

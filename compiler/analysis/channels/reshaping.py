@@ -60,7 +60,7 @@ def squeeze(site: Site) -> None:
 def flatten(site: Site) -> None:
     """Two axes: the product of the first `axis` ones, and of the others."""
     shape = site.shape(0)
-    if shape is None or site.layout(0) is None:
+    if shape is None:
         return
     at = int(site.node.attrs.get("axis", 1))
     at += len(shape) if at < 0 else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,20 +36,26 @@ def split(site: Site) -> None:
     if sizes is None:
         each = -(-along.size // count)
         sizes = [each] * (count - 1) + [along.size - each * (count - 1)]
+    parts = _parts(site, along, sizes)
+    for output, part in enumerate(parts):
+        site.set([*axes[:at], part if part.size else None, *axes[at + 1 :]], output)
+    site.then(lambda slicing: _set_sizes(slicing, site, along, parts))
+
+
+def _parts(site: Site, along: Axis, sizes: Sequence[int]) -> list[Axis]:
+    """Consecutive parts of an axis, none of which may vanish."""
     ends = np.cumsum(sizes)
     parts = [along.take(slice(end - size, end)) for end, size in zip(ends, sizes, strict=True)]
-    for output, part in enumerate(parts):
+    for part in parts:
         site.cover(part)
-        site.set([*axes[:at], part if part.size else None, *axes[at + 1 :]], output)
-
-    site.then(lambda slicing: _set_sizes(slicing, site, along, parts))
+    return parts
 
 
 def _set_sizes(slicing: Slicing, site: Site, along: Axis, parts: list[Axis]) -> None:
     if not slicing.shrinks(along):
         return
     sizes = [slicing.length(part) for part in parts]
-    if site.opset < 13:
+    if site.opset < 13 and site.node.op == "Split":
         site.node.attrs["split"] = sizes
         slicing.graph.touch(site.node)
         return
@@ -59,6 +66,46 @@ def _set_sizes(slicing: Slicing, site: Site, along: Axis, parts: list[Axis]) -> 
     else:
         site.node.inputs.append(listed)
         slicing.graph.touch(site.node)
+
+
+@operator("SplitToSequence")
+def split_to_sequence(site: Site) -> None:
+    """As torch.chunk is exported: parts in a sequence, from which SequenceAt takes them one by one."""
+    axes, sizes = site.axes(0), site.numbers(1)
+    graph = site.sweep.graph
+    sequence = site.node.outputs[0]
+    picked = all(node.op == "SequenceAt" for node in graph.readers(sequence)) and not graph.is_output(sequence)
+    if axes is None or not any(axes):
+        return
+    if sizes is None or not picked:
+        site.freeze_all()
+        return
+    at = int(site.node.attrs.get("axis", 0)) % len(axes)
+    along = axes[at]
+    if along is None:
+        # Which of them a SequenceAt takes makes no difference.
+        site.sweep.sequences[id(sequence)] = [list(axes)]
+        return
+    chunk = int(sizes.reshape(-1)[0])
+    lengths = [int(each) for each in sizes] if sizes.ndim else [chunk] * (along.size // chunk)
+    parts = _parts(site, along, lengths if sum(lengths) == along.size else [*lengths, along.size - sum(lengths)])
+    site.sweep.sequences[id(sequence)] = [[*axes[:at], part, *axes[at + 1 :]] for part in parts]
+    site.then(lambda slicing: _set_sizes(slicing, site, along, parts))
+
+
+@operator("SequenceAt")
+def sequence_at(site: Site) -> None:
+    """One part of a sequence."""
+    parts, place = site.sweep.sequences.get(id(site.node.inputs[0])), site.numbers(1)
+    if parts is None:
+        return
+    if len(parts) == 1:
+        site.set(parts[0])
+    elif place is not None:
+        site.set(parts[int(place.reshape(-1)[0])])
+    else:
+        for axis in (axis for part in parts for axis in part if isinstance(axis, Axis)):
+            site.freeze(axis, _COMPUTED)
 
 
 @operator("Slice")

@@ -100,7 +100,7 @@ class Statics:
     def entries(self, value: gs.Tensor) -> list[int | str | None] | None:
         """What is known of a list of integers: numbers, names of dimensions, and None for anything."""
         array = self.small(value)
-        if array is not None:
+        if array is not None and array.dtype.kind in "iu":
             return [int(each) for each in array.reshape(-1)]
         found = self._integers.entries(value)
         return None if found is None else list(found.reshape(-1))

@@ -47,6 +47,7 @@ class Sweep:
     contractions: list[tuple[gs.Node, int, int, Axis]] = field(default_factory=list)
     weighings: list[Weighing] = field(default_factory=list)
     scaling: list[tuple[gs.Node, tuple[Axis, ...]]] = field(default_factory=list)
+    sequences: dict[int, list[Layout]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
     operands: list[Operand] = field(default_factory=list)
     actions: list[Callable[[Slicing], None]] = field(default_factory=list)
@@ -96,7 +97,12 @@ class Site:
         return self.sweep.statics.is_static(self.node.inputs[index])
 
     def shape(self, index: int) -> Dimensions | None:
-        return self.sweep.statics.shape(self.node.inputs[index])
+        """Dimensions of an input; where atoms lie along an axis, how many of them tells its length."""
+        shape, layout = self.sweep.statics.shape(self.node.inputs[index]), self.layout(index)
+        if layout is None:
+            return shape
+        known = shape if shape is not None else [None] * len(layout)
+        return [each.size if isinstance(each, Axis) else size for each, size in zip(layout, known, strict=True)]
 
     def out_shape(self, index: int = 0) -> Dimensions | None:
         return self.sweep.statics.shape(self.node.outputs[index])
