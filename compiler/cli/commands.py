@@ -103,8 +103,14 @@ def compile_(
 @_RECIPE
 @click.argument("model", type=_PATH, required=False)
 @_SET
-def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
+@click.option("--rules", "only_rules", is_flag=True, help="Prove the rules of RECIPE on graphs made for each of them.")
+def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], only_rules: bool) -> None:
     """Report every error of RECIPE at once; with MODEL, also what does not fit the model. Runs nothing."""
+    if only_rules:
+        if model is not None or overrides:
+            raise click.UsageError("--rules takes a file of rules, and neither a model nor --set")
+        _check_rules(recipe)
+        return
     from vggc.graph import Graph
     from vggc.pipeline.compile import check_fit
     from vggc.rewrite import check_rules
@@ -122,6 +128,27 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...]) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _check_rules(path: Path) -> None:
+    from vggc.binding.rule_files import bind_rule_file
+    from vggc.grammar.parser import parse
+    from vggc.grammar.reading import read_recipe
+    from vggc.pattern.instances import prove_rule, told
+
+    rules, warnings = bind_rule_file(parse(read_recipe(path)))
+    proofs = []
+    with progress() as tell:
+        for rule in rules:
+            tell(f"proving {rule.name}")
+            proofs.append(prove_rule(rule))
+    found = told(proofs)
+    found.extend(warnings)
+    found.raise_errors()
+    if found.messages:
+        print_diagnostics(found.messages)
+    graphs = sum(each.instances for each in proofs)
+    stdout().print(f"{path}: {sum(each.proved for each in proofs)} of {len(proofs)} rules hold, on {graphs} graphs")
 
 
 @click.command()

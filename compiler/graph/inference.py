@@ -31,6 +31,9 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
             info = infos.get(value.name)
             if info is not None and info.type.HasField("tensor_type"):
                 _take(value, info.type.tensor_type, declared=id(value) in declared)
+            elif value.shape is not None:
+                # Names that an earlier inference invented may stand for other dimensions by now.
+                value.shape = [None if str(each).startswith(INVENTED) else each for each in value.shape]
 
 
 def _forget_sizes_of_sequences(graph: Graph, infos: dict[str, onnx.ValueInfoProto]) -> None:

@@ -18,6 +18,13 @@ from vggc.pattern.values import Content, Matched, Value, describe, known, number
 
 AttributeKind = onnx.defs.OpSchema.AttrType
 
+EMPTY = {
+    AttributeKind.INTS: onnx.AttributeProto.INTS,
+    AttributeKind.FLOATS: onnx.AttributeProto.FLOATS,
+    AttributeKind.STRINGS: onnx.AttributeProto.STRINGS,
+}
+"""What protobuf calls the types of lists."""
+
 
 def as_attribute(evaluator: Evaluator, op: str, name: str, value: Content, kind: AttributeKind | None) -> Any:
     """What a term stands for, as an attribute of a new node; `kind` is what ONNX says of it, None where it is silent.
@@ -53,6 +60,13 @@ def as_attribute(evaluator: Evaluator, op: str, name: str, value: Content, kind:
             numbers = evaluator.numbers(value)
             return gs.Constant("", np.array(rounded(numbers, settled(numbers, None))))
     raise Declined(f"{what} cannot be {describe(value)}")
+
+
+def as_attribute_value(op: str, name: str, value: Any) -> Any:
+    """An attribute that a pattern writes or captured, as graphsurgeon holds it."""
+    if isinstance(value, str) and holds_type(op, name):
+        return _type_number(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _natural_kind(value: Content) -> AttributeKind | None:

@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Word
 from vggc.graph import Graph
-from vggc.pattern.attributes import as_attribute
+from vggc.pattern.attributes import EMPTY, as_attribute
 from vggc.pattern.compiled import Pattern
 from vggc.pattern.evaluate import Evaluator
 from vggc.pattern.functions.facts import as_content
@@ -124,7 +124,13 @@ class Builder:
             node.kept = {name: each for name, each in node.kept.items() if same_operator and name not in attributes}
             node.domain = construct.operator.domain or None
         node.attrs.clear()
-        node.attrs.update({name: each for name, each in attributes.items() if each is not None})
+        for name, each in attributes.items():
+            if each == [] and schema and name in schema.attributes:
+                # An empty list has no type of its own, so graphsurgeon could not write it.
+                empty = onnx.AttributeProto(name=name, type=EMPTY[schema.attributes[name].type])
+                node.kept = {**getattr(node, "kept", {}), name: empty}
+            elif each is not None:
+                node.attrs[name] = each
         self.made.append(node)
         if construct.label:
             self._evaluator.add(construct.label.name, Matched(node, construct.label.name, construct.output))

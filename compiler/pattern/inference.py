@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph, StoredWeights
 from vggc.graph.ordering import subgraphs
-from vggc.graph.writing import INVENTED, node_proto, onnx_type, tensor_proto, value_info, weight_bytes
+from vggc.graph.writing import node_proto, onnx_type, tensor_proto, value_info, weight_bytes
 from vggc.pattern.declined import Declined
 from vggc.pattern.numbers import Numbers, kind_of
 from vggc.pattern.operators import OperatorSets, operator_of
@@ -100,12 +100,13 @@ def infer(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> None:
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise Declined(f"its replacement is not valid here: {_reason(error)}") from None
     found = {each.name: each.type.tensor_type for each in (*inferred.graph.value_info, *inferred.graph.output)}
+    given = {size.dim_param for each in model.graph.input for size in each.type.tensor_type.shape.dim}
     for node in nodes:
         for value in node.outputs:
             info = found.get(value.name)
             if info is not None and info.elem_type:
                 value.dtype = onnx.helper.tensor_dtype_to_np_dtype(info.elem_type)
-                value.shape = [_size(each) for each in info.shape.dim] if info.HasField("shape") else None
+                value.shape = [_size(each, given) for each in info.shape.dim] if info.HasField("shape") else None
 
 
 def _model(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> onnx.ModelProto | None:
@@ -137,12 +138,12 @@ def _model(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> onnx.M
     return onnx.helper.make_model(proto, opset_imports=imports, ir_version=version)
 
 
-def _size(dimension: onnx.TensorShapeProto.Dimension) -> int | str | None:
+def _size(dimension: onnx.TensorShapeProto.Dimension, given: Collection[str]) -> int | str | None:
     if dimension.HasField("dim_value"):
         return int(dimension.dim_value)
     symbol = dimension.dim_param
-    # Invented names are the same for another dimension in the next inference.
-    return symbol if symbol and not symbol.startswith(INVENTED) else None
+    # A name that this inference invented may stand for another dimension in the graph.
+    return symbol if symbol and symbol in given else None
 
 
 def _reason(error: Exception) -> str:

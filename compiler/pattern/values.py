@@ -10,7 +10,6 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.graph.writing import INVENTED
 from vggc.pattern.declined import Declined
 from vggc.pattern.numbers import Numbers
 
@@ -78,8 +77,7 @@ def dimensions(graph: Graph, value: Value) -> tuple[Item, ...]:
 def _dimension(size: Any, axis: int, name: str) -> Item:
     if isinstance(size, int | np.integer) and size >= 0:
         return int(size)
-    symbol = size if isinstance(size, str) and not size.startswith(INVENTED) else ""
-    return Unknown(symbol, f"dimension {axis} of `{name}` is not known")
+    return Unknown(size if isinstance(size, str) else "", f"dimension {axis} of `{name}` is not known")
 
 
 def known(value: Content) -> Content:

@@ -1,0 +1,41 @@
+"""The rules of a file by themselves: what `vggc check --rules` proves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vggc.binding.rules import declare_rule
+from vggc.binding.scope import Scope
+from vggc.binding.uses import Uses, declared_names
+from vggc.diagnostics import Diagnostic, Diagnostics, fail
+from vggc.grammar import syntax
+from vggc.pattern.rule import Rule
+from vggc.registry import shipped
+from vggc.rewrite import Pass, check_rules
+from vggc.source import Span
+
+
+def bind_rule_file(recipe: syntax.Recipe) -> tuple[list[Rule], list[Diagnostic]]:
+    """The rules that a file declares, whatever else it holds, and the warnings about them.
+
+    Raises CompileError with everything wrong with its rules and its uses, operators included.
+    """
+    found = Diagnostics()
+    path = Path(recipe.source.path)
+    scope = Scope(shipped(), path.parent, later=declared_names(recipe))
+    uses = Uses(found, [path.resolve()])
+    for statement in recipe.statements:
+        with found.collect():
+            if isinstance(statement, syntax.Use):
+                uses.bind_use(statement, scope)
+            elif isinstance(statement, syntax.Rule):
+                declare_rule(statement, scope, found)
+    found.raise_errors()
+    declared = [each for each in scope.names.values() if each.kind == "rule" and each.span is not None]
+    own = [each.meaning for each in declared if each.span is not None and each.span.source is recipe.source]
+    rules = [rule for each in own if isinstance(each, Pass) for rule in each.rules]
+    if not rules:
+        raise fail("there is no rule in this file", Span(recipe.source, 0, 0), help="write `rule NAME { ... => ... }`")
+    found.extend(check_rules(rules))
+    found.raise_errors()
+    return rules, found.messages
