@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
+from vggc.cli.interrupts import LoadingCommand
 from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
     return pipeline
 
 
-@click.command("compile", hidden=True)
+@click.command("compile", cls=LoadingCommand, hidden=True)
 @_RECIPE
 @_MODEL
 @click.option("-o", "--output", type=_PATH, metavar="DIR", help="The output folder. [default: build/<model>-<recipe>]")
@@ -99,7 +100,7 @@ def compile_(
         stderr().print(f"note: the recipe has no target, so {folder} holds a report and nothing else", style="dim")
 
 
-@click.command()
+@click.command(cls=LoadingCommand)
 @_RECIPE
 @click.argument("model", type=_PATH, required=False)
 @_SET
@@ -151,7 +152,7 @@ def _check_rules(path: Path) -> None:
     stdout().print(f"{path}: {sum(each.proved for each in proofs)} of {len(proofs)} rules hold, on {graphs} graphs")
 
 
-@click.command()
+@click.command(cls=LoadingCommand)
 @_RECIPE
 @_MODEL
 @_SET
@@ -189,7 +190,7 @@ def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command()
+@click.command(cls=LoadingCommand)
 @_MODEL
 @click.argument("node")
 def explain(model: Path, node: str) -> None:
@@ -200,7 +201,7 @@ def explain(model: Path, node: str) -> None:
     stdout().print(node_page(Graph.load(model), node))
 
 
-@click.command()
+@click.command(cls=LoadingCommand)
 @click.argument("name", required=False)
 @click.option("--markdown", is_flag=True, help="Write the pass catalogue of the documentation.")
 def passes(name: str | None, markdown: bool) -> None:
@@ -213,7 +214,7 @@ def passes(name: str | None, markdown: bool) -> None:
     stdout().print(pass_page(name) if name else pass_list())
 
 
-@click.command()
+@click.command(cls=LoadingCommand)
 @_MODEL
 @click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be.")
 def inspect(model: Path, groups: bool) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -16,6 +14,7 @@ import click
 from vggc import __version__
 from vggc.cli import commands
 from vggc.cli.console import print_diagnostics, stderr
+from vggc.cli.interrupts import end_on_signals
 from vggc.diagnostics import CompileError, nearest
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
@@ -71,7 +70,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     # Graphs are many small objects that live to the end: collecting often only walks them again and again.
     gc.set_threshold(100_000, 50, 100)
-    signal.signal(signal.SIGTERM, _terminate)
+    end_on_signals()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -106,7 +105,3 @@ def run(arguments: list[str]) -> int:
             style="bold red",
         )
         return BUG
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from vggc.bound import Pipeline
 from vggc.diagnostics import CompileError, Diagnostics, at
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
-from vggc.output import output_folder
+from vggc.output import check_output_folder, output_folder
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
 from vggc.report.record import Report
@@ -39,6 +39,7 @@ def compile_model(
     status 1) for a wrong model or data and RequirementNotMet (exit status 3) for a gate; then no output appears.
     """
     started = time.perf_counter()
+    check_output_folder(output)
     progress("reading the model")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading") as background:
         hashed = background.submit(sha256, model)

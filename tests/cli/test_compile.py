@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 
+from vggc.cli.interrupts import held_back
 from vggc.graph import Graph
 from vggc.rewrite import Pass
 
@@ -172,6 +173,19 @@ def test_a_seed_below_zero_is_refused(vggc: Any, recipe: Write) -> None:
     assert ran.err.splitlines()[0] == "error: `seed` of `random` must be between 0 and 1099511627776, and is -1"
 
 
+def test_the_output_folder_is_looked_at_before_any_work(vggc: Any, recipe: Write) -> None:
+    Path("mine.py").write_text(
+        "from pathlib import Path\nfrom vggc.graph import Graph\nfrom vggc.rewrite import whole_graph\n\n"
+        "@whole_graph\ndef long_work(graph: Graph) -> None:\n    Path('worked').touch()\n"
+    )
+    Path("out").mkdir()
+    Path("out/notes.txt").touch()
+    ran = vggc(recipe('use "mine.py"\nlong_work'), "model.onnx", "-o", "out")
+    assert ran.status == 1
+    assert ran.err.splitlines()[0] == "error: the output folder `out` holds what vggc did not write: `notes.txt`"
+    assert not Path("worked").exists()
+
+
 # --- numerical checking ------------------------------------------------------------------------------------
 
 WRONG = """
@@ -301,7 +315,20 @@ def test_a_pass_that_leaves_an_invalid_graph_is_refused(vggc: Any, recipe: Write
 # --- interruption ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_a_library_is_loaded() -> None:
+    done = False
+    with pytest.raises(KeyboardInterrupt), held_back():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        done = True
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+ENDING = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
+
+
+@pytest.mark.parametrize("which", ENDING)
 def test_an_interrupt_leaves_nothing_behind(vggc: Any, recipe: Write, tmp_path: Path, which: signal.Signals) -> None:
     Path("slow.py").write_text(
         "import time\nfrom pathlib import Path\nfrom vggc.graph import Graph\nfrom vggc.rewrite import whole_graph\n\n"

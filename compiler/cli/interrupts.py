@@ -1,0 +1,58 @@
+"""Ctrl-C and its kin: a KeyboardInterrupt, but not in the midst of loading a library that it would bring down."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and a closed terminal (SIGHUP) end the program as Ctrl-C does; `nohup` stays what it is."""
+    for each in _ENDING:
+        if signal.getsignal(each) is signal.SIG_DFL:
+            signal.signal(each, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Signals that come in this block interrupt at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+
+    # A handler that was not set from Python is None and could not be put back; an ignored signal stays ignored.
+    replaced = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) not in (None, signal.SIG_IGN)}
+    for each in replaced:
+        signal.signal(each, note)
+    try:
+        yield
+    finally:
+        for each, handler in replaced.items():
+            signal.signal(each, handler)
+    if caught:
+        raise KeyboardInterrupt
+
+
+class LoadingCommand(click.Command):
+    """A command that needs onnx and loads it first: interrupted while it starts, onnx's library would crash."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with held_back():
+            import onnx  # noqa: F401
+        return super().invoke(ctx)
