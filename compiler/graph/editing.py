@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
 from vggc.graph.links import LinkedGraph
-from vggc.graph.ordering import live_nodes, subgraphs
+from vggc.graph.ordering import body_constants, live_nodes, reads, subgraphs
 
 
 @dataclass
@@ -181,18 +182,18 @@ class EditableGraph(LinkedGraph):
 
     def inline(self, node: gs.Node, body: gs.Graph) -> None:
         """Put the nodes of one of a node's bodies in its place: an If whose condition is known needs only one."""
-        inside = {id(each) for each in body.nodes}
-        for deeper in body.subgraphs(recursive=True):
-            inside |= {id(each) for each in deeper.nodes}
+        own = body_constants(body)
         self.remove(node)
         self._inside = None
         for each in body.nodes:
             each.name = self.fresh_name(each.name) if each.name else ""
-            own = [value for value in each.inputs if isinstance(value, gs.Constant)]
-            for value in (*each.outputs, *(value for value in own if inside >= {id(user) for user in value.outputs})):
-                # Other bodies may use the same names for values of their own.
-                value.name = self.fresh_name(value.name) if value.name else ""
             self.nodes.append(each)
+        constants = (value for value in (*body.outputs, *chain.from_iterable(map(reads, body.nodes))))
+        inner = {id(value): value for value in constants if isinstance(value, gs.Constant) and value.name in own}
+        inner |= {id(value): value for each in body.nodes for value in each.outputs if value.name}
+        for value in inner.values():
+            # Other bodies may use the same names for values of their own.
+            value.name = self.fresh_name(value.name)
         for old, new in zip(node.outputs, body.outputs, strict=True):
             self.replace(old, new)
 
