@@ -205,7 +205,8 @@ class _Run:
         for name, count in self._outcome.more_refused.items():
             self._graph.decline(name, f"it declines in {count:,} more places")
             self._graph.log.rules[name].declined += count
-        for rule in self._idle:
+        # A library holds one form of a rule for each opset; only a step that is left with none has something to tell.
+        for rule in () if self._rules else self._idle:
             low, high = rule.opsets
             limits = f"opset {low} and later" if high >= 1 << 30 else f"opsets {low} to {high}"
             self._graph.decline(rule.name, f"it is for models of {limits}, and this one has {self._sets.opset}")
