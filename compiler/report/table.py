@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from vggc.report.record import Decline, Report, StepRecord, human_bytes, human_count
+from vggc.report.record import Cost, Decline, Report, StepRecord, human_bytes, human_count
 
 _NAME = re.compile("`[^`]*`")
 """Reasons that differ only in the names they mention are one reason."""
+
+_STEPS = ("step", "line", "changes", "declined", "nodes", "params", "MACs", "bytes", "seconds")
+_SPARED = ("seconds", "params", "bytes", "line")
+"""Columns that a narrow terminal does without, in this order; report.json has them all."""
+
+_UNLIMITED = 10_000
 
 
 def summary(report: Report, folder: Path) -> RenderableType:
@@ -28,41 +35,52 @@ def summary(report: Report, folder: Path) -> RenderableType:
 
 
 def _plain(*columns: str, right: int = 1) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left", title_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index >= right else "left", overflow="fold")
     return table
 
 
-def _steps(report: Report) -> Table:
-    table = _plain("step", "line", "changes", "declined", "nodes", "params", "MACs", "bytes", "seconds", right=2)
-    first = report.steps[0].before
-    table.add_row(
-        "model as read",
-        "",
-        "",
-        "",
-        str(first.nodes),
-        human_count(first.params),
-        human_count(first.macs),
-        human_bytes(first.bytes),
-        "",
-    )
+class _Fitting:
+    """The first of several tables that the console is wide enough for; the last one where it is for none."""
+
+    def __init__(self, *tables: Table) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=_UNLIMITED)
+        fit = (each for each in self._tables if Measurement.get(console, unlimited, each).maximum <= options.max_width)
+        yield next(fit, self._tables[-1])
+
+
+def _steps(report: Report) -> RenderableType:
+    rows = [_size("model as read", "", report.steps[0].before)]
     for step in report.steps:
-        after = step.after
-        declined = str(sum(each.times for each in step.declined)) if step.declined else ""
-        table.add_row(
-            Text(step.name, style="strike" if step.undone else ""),
-            step.line,
-            str(step.total) if step.total else "-",
-            declined,
-            str(after.nodes),
-            human_count(after.params),
-            human_count(after.macs),
-            human_bytes(after.bytes),
-            f"{step.seconds:.2f}",
-        )
-    return table
+        row = _size(Text(step.name, style="strike" if step.undone else ""), step.line, step.after)
+        row["changes"] = str(step.total) if step.total else "-"
+        row["declined"] = str(sum(each.times for each in step.declined)) if step.declined else ""
+        row["seconds"] = f"{step.seconds:.2f}"
+        rows.append(row)
+    shown = [name for name in _STEPS if name != "declined" or any(row.get(name) for row in rows)]
+    tables = []
+    for left_out in range(len(_SPARED) + 1):
+        columns = [name for name in shown if name not in _SPARED[:left_out]]
+        table = _plain(*columns, right=2 if "line" in columns else 1)
+        for row in rows:
+            table.add_row(*(row.get(name, "") for name in columns))
+        tables.append(table)
+    return _Fitting(*tables)
+
+
+def _size(step: str | Text, line: str, cost: Cost) -> dict[str, str | Text]:
+    return {
+        "step": step,
+        "line": line,
+        "nodes": str(cost.nodes),
+        "params": human_count(cost.params),
+        "MACs": human_count(cost.macs),
+        "bytes": human_bytes(cost.bytes),
+    }
 
 
 def _verification(report: Report) -> Table:

@@ -1,0 +1,49 @@
+"""The summary in terminals of any width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from vggc.report.record import Cost, Decline, Report, StepRecord
+from vggc.report.table import summary
+
+COST = Cost(24, 322_000, 2_410_000, 1_290_000)
+
+
+def shown(width: int, *steps: StepRecord) -> list[list[str]]:
+    console = Console(width=width, color_system=None, force_terminal=True)
+    with console.capture() as captured:
+        console.print(summary(Report({}, {}, "end", steps=list(steps), version="0"), Path("out")))
+    return [line.split() for line in captured.get().splitlines()]
+
+
+def step(name: str, *declined: Decline) -> StepRecord:
+    return StepRecord(name, "digits.opt:7", True, {"fold": 6}, list(declined), 0.02, COST, COST)
+
+
+@pytest.mark.parametrize(
+    ("width", "header"),
+    [
+        (120, "step line changes nodes params MACs bytes seconds"),
+        (80, "step line changes nodes params MACs bytes seconds"),
+        (72, "step line changes nodes params MACs bytes"),
+        (60, "step line changes nodes MACs"),
+        (40, "step changes nodes MACs"),
+    ],
+)
+def test_columns_go_before_words_break(width: int, header: str) -> None:
+    lines = shown(width, step("fold_batch_norm"))
+    assert lines[0] == header.split()
+    assert lines[1][:3] == ["model", "as", "read"]
+    assert lines[2][0] == "fold_batch_norm"
+    assert len(lines) == 3
+
+
+def test_declines_have_a_column_where_there_are_some() -> None:
+    lines = shown(100, step("simplify"), step("fold_batch_norm", Decline("Conv `a`", "why", 2)))
+    assert lines[0][:4] == ["step", "line", "changes", "declined"]
+    assert lines[2][2:4] == ["6", "24"]
+    assert lines[3][2:5] == ["6", "2", "24"]
