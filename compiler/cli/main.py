@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
@@ -71,6 +72,10 @@ def main() -> NoReturn:
     # Graphs are many small objects that live to the end: collecting often only walks them again and again.
     gc.set_threshold(100_000, 50, 100)
     end_on_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Names in models and paths may have characters that the terminal's encoding has not.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -312,6 +312,14 @@ def test_a_pass_that_leaves_an_invalid_graph_is_refused(vggc: Any, recipe: Write
     )
 
 
+def test_a_terminal_that_lacks_characters(vggc: Any, recipe: Write) -> None:
+    words = [sys.executable, "-m", "vggc", recipe("simplify"), "model.onnx", "-o", "出力"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(words, env=ascii_only, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "\\u51fa\\u529b/model.onnx" in ran.stdout
+
+
 # --- interruption ------------------------------------------------------------------------------------------
 
 
