@@ -94,6 +94,7 @@ class Graph(EditableGraph):
 def _copy_frame(model: onnx.ModelProto, frame: onnx.ModelProto) -> None:
     """Everything a model says of itself beside its graph."""
     for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
-        setattr(frame, name, getattr(model, name))
+        if getattr(model, name):
+            setattr(frame, name, getattr(model, name))
     frame.opset_import.extend(model.opset_import)
     frame.metadata_props.extend(model.metadata_props)

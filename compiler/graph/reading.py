@@ -51,8 +51,13 @@ def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     return graph
 
 
-def carry(source: gs.Graph, twin: gs.Graph) -> None:
-    """Attach to a graphsurgeon copy of a graph what the copy lost."""
+def carry(source: gs.Graph, twin: gs.Graph, twins: dict[int, gs.Tensor] | None = None) -> None:
+    """Attach to a graphsurgeon copy of a graph what the copy lost.
+
+    `twins` are the copies of the values outside, by the id of the value: a copy of a body reads copies of its own of
+    the constants outside, where it should read theirs.
+    """
+    twins = {} if twins is None else twins
     for before, after in zip((*source.inputs, *source.outputs), (*twin.inputs, *twin.outputs), strict=True):
         after.info = getattr(before, "info", None)
         if isinstance(before, gs.Variable):
@@ -62,10 +67,14 @@ def carry(source: gs.Graph, twin: gs.Graph) -> None:
             setattr(after, name, dict(getattr(before, name, {})))
         for name in ("doc_string", "overload"):
             setattr(after, name, getattr(before, name, ""))
+        for index, value in enumerate(before.inputs):
+            list.__setitem__(after.inputs, index, twins.setdefault(id(value), after.inputs[index]))
         for name, attribute in before.attrs.items():
             if isinstance(attribute, gs.Graph):
                 after.attrs[name].own = body_constants(attribute)
-                carry(attribute, after.attrs[name])
+                carry(attribute, after.attrs[name], twins)
+    pairs = zip(source.outputs, twin.outputs, strict=True)
+    twin.outputs = [twins.setdefault(id(value), copy) for value, copy in pairs]
 
 
 def _reject_bad_strings(graph: onnx.GraphProto) -> None:

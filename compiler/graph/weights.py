@@ -56,7 +56,7 @@ class StoredWeights(LazyValues):
         """The values, read-only; a view of the file where its bytes are aligned."""
         if not self.raw:
             values = np.array(onnx.numpy_helper.to_array(self.tensor))
-        elif onnx.TensorProto.DataType.Name(self.tensor.data_type) in _PACKED:
+        elif onnx.TensorProto.DataType.Name(self.tensor.data_type) in _BITS:
             whole = onnx.TensorProto()
             whole.CopyFrom(self.tensor)
             whole.raw_data = b"".join(bytes(each) for each in self.chunks())
@@ -91,8 +91,8 @@ class StoredWeights(LazyValues):
                 yield piece
 
 
-_PACKED = frozenset({"INT4", "UINT4", "FLOAT4E2M1", "INT2", "UINT2"})
-_BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
+_BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2, "FLOAT6E2M3": 6, "FLOAT6E3M2": 6}
+"""The types of which ONNX stores several values in a byte, or one across two."""
 
 
 def stored_bytes(data_type: int, shape: list[int]) -> int:

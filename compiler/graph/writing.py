@@ -138,13 +138,13 @@ def inner_value_info(value: gs.Variable) -> onnx.ValueInfoProto:
 
 def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
     """A node with the metadata and attributes that graphsurgeon has no place for."""
-    proto = onnx.NodeProto(op_type=node.op, name=node.name or "", doc_string=getattr(node, "doc_string", ""))
+    proto = onnx.NodeProto(op_type=node.op)
     proto.input.extend(value.name for value in node.inputs)
     proto.output.extend(value.name for value in node.outputs)
-    if node.domain:
-        proto.domain = node.domain
-    if getattr(node, "overload", ""):
-        proto.overload = node.overload
+    texts = {each: getattr(node, each, "") for each in ("name", "domain", "overload", "doc_string")}
+    for name, text in texts.items():
+        if text:
+            setattr(proto, name, text)
     kept = getattr(node, "kept", {})
     for name, attribute in node.attrs.items():
         if name in kept and not attribute:
