@@ -1,277 +1,282 @@
-"""Fold batch norms, and what is written out as one, into the operator that feeds them.
+"""Fold batch norms, and what is written out as one, into the operators around them.
 
     BatchNormalization(Conv(x, w, b), scale, shift, mean, var)
     => Conv(x, w * k, (b - mean) * k + shift)          where k = scale / sqrt(var + epsilon)
 
-The same holds behind ConvTranspose, Gemm, MatMul and another BatchNormalization, through Identity, and for Mul, Div,
-Add and Sub by constants that hold one number per channel. A whole chain of them is folded at once, in float64, and
-each weight is rounded once. What stays is declined with its reason.
+The same holds behind ConvTranspose, Gemm, MatMul and another BatchNormalization, for quantized weights (their scales
+take k in), and for Mul, Div, Add and Sub by constants that hold one number per channel. A norm folds through what lies
+between: Identity, Transpose, Flatten, pools that average; MaxPool where k >= 0; Relu where k > 0 and nothing is added;
+Concat into each branch, and Add of two into both.
+
+    Conv(BatchNormalization(x), w, b)                  => Conv(x, w * k, b + sum(w * t))       t = shift - mean * k
+    Conv(BatchNormalization(x), w, b, pads)            => Add(Conv(x, w * k, b, pads), conv(t, w, pads))
+
+What has no such operator before it folds into the Conv, Gemm or MatMul behind it. Where that pads an image of known
+size, t adds less at the border: a constant (1, channels, height, width).
+
+Whatever meets in one operator is composed in float64 first, and each weight rounded once. What stays is declined with
+its reason. It is one pass and not a set of rules because rules would round at each step, and a Concat has any number
+of branches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise, is_standard
-from vggc.analysis.linear import output_channels, rescaled, rounded
+from vggc.analysis.affine import Affine, batch_norm, is_standard
+from vggc.analysis.folding.downward import Downward, Supply
+from vggc.analysis.folding.parameters import Parameters, new_parameters
+from vggc.analysis.folding.passing import PASSED
+from vggc.analysis.folding.quantized import Quantized
+from vggc.analysis.folding.reasons import why_kept
+from vggc.analysis.folding.upward import ARITHMETIC, Demand, Moved, Upward, linked
+from vggc.analysis.linear import LINEAR, Linear, rounded
 from vggc.graph import Array, Graph
 from vggc.rewrite import Declined, whole_graph
+from vggc.values import Bytes
+
+_NORM = "BatchNormalization"
+_LARGEST = Bytes(16 << 20)
 
 
 @dataclass
-class _Chain:
-    """A linear operator, and the nodes behind it that scale and shift its output channels."""
+class _Folded:
+    """What operators were before they took something in, so that a second time starts from weights not yet rounded."""
 
-    head: gs.Node
-    channels: Channels
-    affine: Affine
-    nodes: list[gs.Node] = field(default_factory=list)
-
-    @property
-    def result(self) -> gs.Variable:
-        return (self.nodes or [self.head])[-1].outputs[0]
-
-    @property
-    def replaced(self) -> list[gs.Node]:
-        return [self.head, *self.nodes]
+    operators: dict[int, tuple[Linear, Affine]] = field(default_factory=dict)
+    affines: dict[int, Affine] = field(default_factory=dict)
 
 
 @whole_graph
-def fold_batch_norm(graph: Graph) -> None:
-    """Fold batch norms, and constant Mul, Div, Add and Sub per channel, into the operator that feeds them."""
-    nodes = [node for node in graph.nodes if is_standard(node)]
-    if any(_needs_rank(graph, node) for node in nodes):
+def fold_batch_norm(graph: Graph, largest: Bytes = _LARGEST) -> None:
+    """Fold batch norms, and constant Mul, Div, Add and Sub per channel, into the operators around them.
+
+    Options:
+        largest: the bytes of a constant that a shift before a padded convolution may add to the model
+    """
+    if any(node.op in _BY_SHAPE and _needs_shape(graph, node) for node in graph.nodes):
         graph.infer_shapes()
-    folded: set[int] = set()
-    merged: dict[int, gs.Node] = {}
-    kept: dict[int, str] = {}
-    for node in nodes:
-        if node.op not in _FOLDS or id(node) in folded:
-            continue
-        try:
-            chain = _chain(graph, node)
-            if _is_worth_it(chain):
-                merged[id(node)] = _FOLDS[node.op](graph, chain)
-                folded |= {id(each) for each in chain.nodes}
-        except Declined as reason:
-            kept |= {id(each): str(reason) for each in _behind(graph, node)}
-    for node in nodes:
-        if node.op == "BatchNormalization" and id(node) not in folded:
-            graph.decline(merged.get(id(node), node), _why_kept(graph, node, kept))
+    folded, refused = _Folded(), dict[int, str]()
+    removed = _fold_upward(graph, folded, refused)
+    left = [node for node in graph.nodes if node.op in _FOLDS and id(node) not in removed and _may_go_down(graph, node)]
+    if not left:
+        return
+    graph.tidy()
+    if any(graph.shape(node.outputs[0]) is None for node in left):
+        graph.infer_shapes()
+    down = _fold_downward(graph, int(largest), folded)
+    kept = [node for node in graph.nodes if node.op == _NORM and is_standard(node) and id(node) not in down.removed]
+    if kept:
+        up = Upward(graph, refused)
+        for node in kept:
+            graph.decline(node, why_kept(up, down, node))
 
 
-def _chain(graph: Graph, head: gs.Node) -> _Chain:
-    """The nodes behind `head` that fold into it. Raises Declined when nothing can fold into it."""
-    chain = _start(graph, head)
-    value = head.outputs[0]
-    while (node := graph.only_reader(value)) is not None:
-        affine = _affine(graph, node, value, chain)
-        if not isinstance(affine, Affine):
-            break
-        chain.affine = chain.affine.then(affine)
-        chain.nodes.append(node)
-        value = node.outputs[0]
-    while chain.nodes and chain.nodes[-1].op == "Identity":
-        chain.nodes.pop()
-    return chain
-
-
-def _start(graph: Graph, head: gs.Node) -> _Chain:
-    if head.op == "BatchNormalization":
-        affine = batch_norm(graph, head)
-        if isinstance(affine, str):
-            raise Declined(affine)
-        rank = graph.rank(head.inputs[0]) or graph.rank(head.outputs[0])
-        channels = Channels(len(affine.scale), rank, 1 - rank if rank is not None else None)
-    else:
-        channels = output_channels(graph, head)
-    return _Chain(head, channels, Affine.identity(channels.count))
-
-
-def _affine(graph: Graph, node: gs.Node, value: gs.Tensor, chain: _Chain) -> Affine | None:
-    """What `node` does to the channels of `value`, or None when it does not fold."""
-    if not is_standard(node):
-        return None
-    if node.op == "Identity":
-        return Affine.identity(chain.channels.count)
-    if node.op != "BatchNormalization":
-        return elementwise(graph, node, value, chain.channels)
-    if node.inputs[0] is not value or not chain.channels.is_second_axis:
-        return None
-    affine = batch_norm(graph, node)
-    return affine if isinstance(affine, Affine) and len(affine.scale) == chain.channels.count else None
-
-
-def _is_worth_it(chain: _Chain) -> bool:
-    """Whether folding leaves fewer nodes: a MatMul has no bias, so that the Add behind it stays what it is."""
-    count = sum(node.op != "Identity" for node in chain.nodes)
-    return count > 1 or (count == 1 and (chain.head.op != "MatMul" or chain.affine.scales))
-
-
-# --- one function for each operator that takes a chain in ---------------------------------------------------
-
-
-def _into_conv(graph: Graph, chain: _Chain) -> gs.Node:
-    weight = _scaled(graph, chain, axis=0)
-    return _finish(graph, chain, [weight, _bias(graph, chain)])
-
-
-def _into_conv_transpose(graph: Graph, chain: _Chain) -> gs.Node:
-    # The weight is (channels in, channels out / group, ...), its rows grouped one behind another.
-    weight = _scaled(graph, chain, axis=1, group=chain.head.attrs.get("group", 1))
-    return _finish(graph, chain, [weight, _bias(graph, chain)])
-
-
-def _into_gemm(graph: Graph, chain: _Chain) -> gs.Node:
-    weight = _scaled(graph, chain, axis=0 if chain.head.attrs.get("transB", 0) else 1)
-    bias = _bias(graph, chain, chain.head.attrs.get("beta", 1.0))
-    attrs = {"beta": 1.0} if "beta" in chain.head.attrs else {}
-    return _finish(graph, chain, [weight, bias], attrs=attrs)
-
-
-def _into_matmul(graph: Graph, chain: _Chain) -> gs.Node:
-    weight = _scaled(graph, chain, axis=1)
-    bias = _bias(graph, chain)
-    if bias is None or chain.channels.rank == 2:
-        return _finish(graph, chain, [weight, bias], op="MatMul" if bias is None else "Gemm")
-    source, result, scaled = chain.head.outputs[0], chain.result, chain.head.inputs[0]
-    last = chain.nodes[-1]
-    _remove(graph, chain)
-    product = graph.add("MatMul", [scaled, weight], like=chain.head, replaces=[chain.head])
-    product.outputs[0].dtype, product.outputs[0].shape = source.dtype, source.shape
-    return graph.add("Add", [product.outputs[0], bias], name=last.name, replaces=chain.nodes, output=result)
-
-
-def _into_batch_norm(graph: Graph, chain: _Chain) -> gs.Node:
-    """Scale and shift of the batch norm take the chain in; its mean and variance stay."""
-    head, affine = chain.head, chain.affine
-    old_scale, old_shift = (graph.array(value) for value in head.inputs[1:3])
-    if old_scale is None or old_shift is None:
-        raise AssertionError("a batch norm at the head of a chain has constant parameters")
-    scale = rounded(np.asarray(old_scale, np.float64) * affine.scale, old_scale.dtype)
-    shift = rounded(np.asarray(old_shift, np.float64) * affine.scale + affine.shift, old_shift.dtype)
-    if scale is None or shift is None:
-        raise Declined(f"scale and shift behind {graph.label(head)} do not fit {old_scale.dtype}")
-    constants = [
-        graph.constant(array, hint=value.name) for array, value in zip((scale, shift), head.inputs[1:3], strict=True)
-    ]
-    return _finish(graph, chain, [*constants, *head.inputs[3:]])
-
-
-_FOLDS: dict[str, Callable[[Graph, _Chain], gs.Node]] = {
-    "Conv": _into_conv,
-    "ConvTranspose": _into_conv_transpose,
-    "Gemm": _into_gemm,
-    "MatMul": _into_matmul,
-    "BatchNormalization": _into_batch_norm,
-}
-
-
-def _scaled(graph: Graph, chain: _Chain, axis: int, group: int = 1) -> gs.Constant:
-    """The weight times the chain's scale: a new constant, since others may read the old one."""
-    weight: gs.Constant = chain.head.inputs[1]
-    if not chain.affine.scales:
-        return weight
-    array = rescaled(_numbers(graph, weight), chain.affine.scale, axis, group)
-    if array is None:
-        raise Declined(f"the weight of {graph.label(chain.head)}, rescaled, does not fit {graph.dtype(weight)}")
-    return graph.constant(array, hint=weight.name)
-
-
-def _bias(graph: Graph, chain: _Chain, beta: float = 1.0) -> gs.Constant | None:
-    """beta * bias * scale + shift in the type of the weight, or None where that is zero and there was none."""
-    head = chain.head
-    old = head.inputs[2] if len(head.inputs) > 2 and head.inputs[2].name else None
-    values: Vector = chain.affine.shift
-    if old is not None:
-        values = beta * _numbers(graph, old).astype(np.float64) * chain.affine.scale + values
-    elif not values.any():
-        return None
-    dtype = _numbers(graph, old if old is not None else head.inputs[1]).dtype
-    array = rounded(values, dtype)
-    if array is None:
-        raise Declined(f"the bias of {graph.label(head)} does not fit {dtype}")
-    return graph.constant(array, hint=old.name if old is not None else f"{head.name or chain.result.name}.bias")
-
-
-def _numbers(graph: Graph, value: gs.Tensor) -> Array:
-    array = graph.array(value)
-    if array is None:
-        raise Declined(f"`{value.name}` is a sparse constant")
-    return array
-
-
-def _finish(
-    graph: Graph,
-    chain: _Chain,
-    parameters: list[gs.Constant | None],
-    *,
-    op: str | None = None,
-    attrs: dict[str, float] | None = None,
-) -> gs.Node:
-    """Put one operator in the place of the chain."""
-    inputs = [chain.head.inputs[0], *(each for each in parameters if each is not None)]
-    result = chain.result
-    _remove(graph, chain)
-    return graph.add(op or chain.head.op, inputs, attrs, like=chain.head, replaces=chain.replaced, output=result)
-
-
-def _remove(graph: Graph, chain: _Chain) -> None:
-    for node in chain.replaced:
-        graph.remove(node)
-    for node in chain.nodes:
-        if node.op != "Identity":
-            graph.record(f"fold {node.op} into {chain.head.op}")
-
-
-# --- why a batch norm stays --------------------------------------------------------------------------------
-
-
-def _needs_rank(graph: Graph, node: gs.Node) -> bool:
-    """Whether what folds into a node depends on a rank that is not known yet."""
-    if node.op not in ("MatMul", "BatchNormalization") or graph.rank(node.inputs[0]) is not None:
+def _needs_shape(graph: Graph, node: gs.Node) -> bool:
+    """Whether what folds into a node depends on a shape that is not known yet."""
+    if not is_standard(node) or graph.rank(node.inputs[0]) is not None:
         return False
-    source = _source(graph, node.inputs[0])
-    if node.op == "BatchNormalization" and source is not None and source.op in _FOLDS and source.op != "MatMul":
+    source = graph.producer(node.inputs[0])
+    while source is not None and source.op == "Identity":
+        source = graph.producer(source.inputs[0])
+    if node.op == _NORM and source is not None and source.op in (LINEAR | {_NORM}) - {"MatMul"}:
         return False
     return any(reader.op in _FOLLOWERS for reader in graph.readers(node.outputs[0]))
 
 
-_FOLLOWERS = frozenset({"Add", "BatchNormalization", "Div", "Identity", "Mul", "Sub", "Sum"})
+_BY_SHAPE = frozenset({"Flatten", "MatMul", "Reshape", "Squeeze", _NORM})
+_FOLLOWERS = ARITHMETIC | {_NORM, "Concat", "Identity", "Transpose"}
 
 
-def _source(graph: Graph, value: gs.Tensor) -> gs.Node | None:
-    """The node that computes a value, seen through Identity."""
-    node = graph.producer(value)
-    while node is not None and node.op == "Identity":
-        node = graph.producer(node.inputs[0])
-    return node
+def _may_go_down(graph: Graph, node: gs.Node) -> bool:
+    """Whether a node is a batch norm, or constant arithmetic before something that may take it in."""
+    if node.op == _NORM:
+        return is_standard(node)
+    if not is_standard(node) or not any(isinstance(value, gs.Constant) for value in node.inputs):
+        return False
+    return any(each.op in _BELOW for each in graph.readers(node.outputs[0]))
 
 
-def _behind(graph: Graph, node: gs.Node) -> Iterable[gs.Node]:
-    return [each for each in graph.readers(node.outputs[0]) if each.op == "BatchNormalization"]
+_FOLDS = ARITHMETIC | {_NORM}
+_BELOW = LINEAR | ARITHMETIC | PASSED
 
 
-def _why_kept(graph: Graph, node: gs.Node, reasons: dict[int, str]) -> str:
-    affine = batch_norm(graph, node)
-    if isinstance(affine, str):
-        return affine
-    if id(node) in reasons:
-        return reasons[id(node)]
-    value = node.inputs[0]
-    source = graph.producer(value)
-    if source is None:
-        return f"its input `{value.name}` is an input of the model"
-    label = graph.label(source)
-    others = [each for each in graph.readers(value) if each is not node]
-    if source.op not in _FOLDS:
-        return f"it follows {label}, which has no weights of its own"
-    if graph.is_output(value):
-        return f"the output of {label} is an output of the model"
-    if others:
-        return f"the output of {label} is also read by {graph.label(others[0])}"
-    return f"its channels are not those of {label}"
+# --- into what is before --------------------------------------------------------------------------------------
+
+
+def _fold_upward(graph: Graph, folded: _Folded, refused: dict[int, str]) -> set[int]:
+    """Returns the nodes that are gone, by id."""
+    while True:
+        plan, wrong = Upward(graph, refused), dict[int, str]()
+        ready: list[tuple[gs.Node, Demand, Parameters | list[Array]]] = []
+        for node, demand in plan.taken:
+            try:
+                ready.append((node, demand, _parameters(graph, plan, node, demand.affine)))
+            except Declined as reason:
+                wrong[id(node)] = str(reason)
+        if not wrong:
+            break
+        # What one operator cannot take in must not be half done in the others.
+        refused |= wrong
+    for node in plan.gone:
+        if node.op != "Identity":
+            graph.record(f"fold {node.op} into {plan.into[id(node)]}")
+    old = [*plan.gone, *(each.node for each in plan.moved), *(node for node, _ in plan.taken)]
+    for node in old:
+        graph.remove(node)
+    for each in plan.moved:
+        _move(graph, each)
+    for node, demand, parameters in ready:
+        replaced = [node, *linked(demand.folded)]
+        if isinstance(parameters, Parameters):
+            place = _Place(node, node.inputs[0], demand.result, replaced, plan.operators[id(node)], demand.affine)
+            _put(graph, folded, place, parameters)
+        else:
+            _put_norm(graph, folded, node, demand, parameters)
+    return {id(node) for node in old}
+
+
+def _parameters(graph: Graph, plan: Upward, node: gs.Node, affine: Affine) -> Parameters | list[Array]:
+    if node.op != _NORM:
+        return new_parameters(graph, plan.operators[id(node)], affine)
+    # Scale and shift of a batch norm take in what is behind it; its mean and variance stay.
+    old = [graph.array(value) for value in node.inputs[1:3]]
+    if old[0] is None or old[1] is None:
+        raise AssertionError("a batch norm that takes something in has constant parameters")
+    scale, shift = (np.asarray(each, np.float64).reshape(-1) for each in old)
+    new = rounded(scale * affine.scale, old[0].dtype), rounded(shift * affine.scale + affine.shift, old[1].dtype)
+    if new[0] is None or new[1] is None:
+        raise Declined(f"scale and shift behind {graph.label(node)} do not fit {old[0].dtype}")
+    return [new[0], new[1]]
+
+
+def _put_norm(graph: Graph, folded: _Folded, node: gs.Node, demand: Demand, arrays: list[Array]) -> None:
+    constants = [graph.constant(array, hint=value.name) for array, value in zip(arrays, node.inputs[1:3], strict=True)]
+    inputs = [node.inputs[0], *constants, *node.inputs[3:]]
+    new = graph.add(node.op, inputs, like=node, replaces=[node, *linked(demand.folded)], output=demand.result)
+    before = batch_norm(graph, node)
+    if isinstance(before, Affine):
+        folded.affines[id(new)] = before.then(demand.affine)
+
+
+def _move(graph: Graph, each: Moved) -> None:
+    node = each.node
+    graph.add(node.op, each.inputs, like=node, replaces=[node, *linked(each.folded)], output=each.result)
+
+
+# --- into what is behind --------------------------------------------------------------------------------------
+
+
+def _fold_downward(graph: Graph, largest: int, folded: _Folded) -> Downward:
+    refused: dict[int, str] = {}
+    while True:
+        plan, wrong = Downward(graph, largest, folded.affines, refused), dict[int, str]()
+        ready: list[tuple[_Place, Parameters]] = []
+        for node, supply in plan.taken:
+            try:
+                ready.append(_taking(graph, folded, plan, node, supply))
+            except Declined as reason:
+                wrong[id(node)] = str(reason)
+        if not wrong:
+            break
+        refused |= wrong
+    for node in plan.gone:
+        if node.op != "Identity":
+            graph.record(f"fold {node.op} into {plan.into[id(node)]}")
+    replaced = [node for place, _ in ready for node in place.replaced[: place.own]]
+    for node in (*plan.gone, *(each.node for each in plan.moved), *replaced):
+        graph.remove(node)
+    plan.removed = {id(node) for node in plan.gone}
+    for each in plan.moved:
+        _move(graph, each)
+    for place, parameters in ready:
+        _put(graph, folded, place, parameters)
+    return plan
+
+
+def _taking(graph: Graph, folded: _Folded, plan: Downward, node: gs.Node, supply: Supply) -> tuple[_Place, Parameters]:
+    operator = plan.operators[id(node)]
+    operator, after = folded.operators.get(id(node), (operator, Affine.identity(operator.channels.count)))
+    result, own = node.outputs[0], [node]
+    bias = plan.bias_behind(node) if node.op == "MatMul" and supply.affine.shift.any() else None
+    if bias is not None:
+        add, shift = bias
+        exact = folded.affines.get(id(add), Affine(np.ones(len(shift)), shift))
+        after, result = after.then(exact), add.outputs[0]
+        own.append(add)
+    parameters = new_parameters(graph, operator, after, supply.affine, plan.images.get(id(node)))
+    replaced = [*own, *linked(supply.folded)[::-1]]
+    return _Place(node, supply.source, result, replaced, operator, after, len(own)), parameters
+
+
+# --- the new operator -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an operator is put: what it reads and computes, and the nodes it stands for, the first `own` its own.
+
+    `operator` is what it was before anything folded into it, `after` what has since folded into it from behind.
+    """
+
+    node: gs.Node
+    source: gs.Tensor
+    result: gs.Variable
+    replaced: list[gs.Node]
+    operator: Linear
+    after: Affine
+    own: int = 1
+
+
+def _put(graph: Graph, folded: _Folded, place: _Place, parameters: Parameters) -> None:
+    """Put an operator with new parameters, and the Add it may need, in the place of the old nodes."""
+    node, old, result, operator, after = place.node, place.operator.node, place.result, place.operator, place.after
+    op, bias, summand, attrs = old.op, operator.bias, None, {}
+    base = node.name or result.name
+    if parameters.bias is not None:
+        bias = graph.constant(parameters.bias, hint=bias.name if bias is not None else f"{base}.bias")
+        attrs = {"beta": 1.0} if "beta" in old.attrs else {}
+    if parameters.border is not None:
+        summand = graph.constant(parameters.border, hint=f"{base}.border")
+    if op == "MatMul" and bias is not None:
+        if operator.channels.rank == 2:
+            op = "Gemm"
+        else:
+            summand, bias = bias, None
+    inputs = [place.source, _weight(graph, old, parameters.weight), *([bias] if bias is not None else [])]
+    if summand is None:
+        new = graph.add(op, inputs, attrs, like=node, replaces=place.replaced, output=result)
+        folded.operators[id(new)] = operator, after
+        return
+    new = graph.add(op, inputs, attrs, like=node, replaces=[node])
+    value = new.outputs[0]
+    value.dtype, value.shape = node.outputs[0].dtype, node.outputs[0].shape
+    folded.operators[id(new)] = operator, after
+    others = [each for each in place.replaced if each is not node]
+    name = others[-1].name if others else None
+    add = graph.add("Add", [value, summand], name=name, replaces=others or [node], output=result)
+    if old.op == "MatMul":
+        # What is folded into the product later must not count its bias twice.
+        still = np.zeros_like(after.shift)
+        folded.operators[id(new)] = operator, Affine(after.scale, still)
+        folded.affines[id(add)] = Affine(np.ones_like(after.scale), after.shift)
+
+
+def _weight(graph: Graph, node: gs.Node, new: Array | Quantized | None) -> gs.Tensor:
+    old = node.inputs[1]
+    if new is None:
+        return old
+    if not isinstance(new, Quantized):
+        return graph.constant(new, hint=old.name)
+    names = [value.name for value in new.node.inputs]
+    zero = names[2] if len(names) > 2 and names[2] else f"{old.name}.zero_point"
+    inputs = [
+        graph.constant(array, hint=name)
+        for array, name in zip((new.codes, new.scale, new.zero), (names[0], names[1], zero), strict=True)
+    ]
+    dequantize = graph.add("DequantizeLinear", inputs, {"axis": new.axis}, like=new.node)
+    dequantize.outputs[0].dtype, dequantize.outputs[0].shape = new.scale.dtype, list(new.codes.shape)
+    return dequantize.outputs[0]

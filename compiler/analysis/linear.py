@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -9,8 +11,11 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Channels, Vector, is_float
+from vggc.analysis.folding.quantized import Quantized, quantized
 from vggc.graph import Array, Graph
 from vggc.rewrite import Declined
+
+LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 _CHUNK = 1 << 22
 _SIGNIFICAND = {
@@ -21,28 +26,71 @@ _SIGNIFICAND = {
 }
 
 
-def weight_of(graph: Graph, node: gs.Node) -> gs.Constant:
-    """The constant weight of a linear operator. Raises Declined when it has none that can be rescaled."""
-    label = graph.label(node)
+@dataclass(frozen=True)
+class Linear:
+    """A node with a constant weight, the weight's shape, and where the node's result has its channels."""
+
+    node: gs.Node
+    shape: tuple[int, ...]
+    channels: Channels
+    quantized: Quantized | None = None
+
+    @property
+    def group(self) -> int:
+        return int(self.node.attrs.get("group", 1)) if self.node.op in ("Conv", "ConvTranspose") else 1
+
+    @property
+    def rows_are_outputs(self) -> bool:
+        """Whether axis 0 of the weight, within a group, is the output channels; otherwise axis 1 is."""
+        return self.node.op == "Conv" or (self.node.op == "Gemm" and bool(self.node.attrs.get("transB", 0)))
+
+    @property
+    def entry(self) -> Channels:
+        """Where the node's input has the channels that the weight's other axis runs over."""
+        if self.node.op == "Conv":
+            return Channels(self.shape[1] * self.group, len(self.shape), 1 - len(self.shape))
+        if self.node.op == "ConvTranspose":
+            return Channels(self.shape[0], len(self.shape), 1 - len(self.shape))
+        inner = self.shape[1 if self.rows_are_outputs else 0]
+        if self.node.op == "Gemm":
+            return Channels(inner, 2, -2 if self.node.attrs.get("transA", 0) else -1)
+        return Channels(inner, self.channels.rank, -1)
+
+    @property
+    def bias(self) -> gs.Tensor | None:
+        inputs = self.node.inputs
+        return inputs[2] if len(inputs) > 2 and inputs[2].name else None
+
+    def weight(self, graph: Graph) -> Array:
+        return self.quantized.values if self.quantized is not None else _numbers(graph, self.node.inputs[1])
+
+    def dtype(self, graph: Graph) -> np.dtype[Any]:
+        return self.quantized.scale.dtype if self.quantized is not None else self.weight(graph).dtype
+
+
+def linear(graph: Graph, node: gs.Node) -> Linear:
+    """A node of LINEAR as such. Raises Declined when it has no constant weight that can be rescaled."""
+    weight = node.inputs[1]
+    codes = None if isinstance(weight, gs.Constant) else quantized(graph, weight)
     for value, what in zip(node.inputs[1:3], ("weight", "bias"), strict=False):
-        if not isinstance(value, gs.Constant) and value.name:
+        if not isinstance(value, gs.Constant) and value.name and quantized(graph, value) is None:
             maker = graph.producer(value)
             by = f"by {graph.label(maker)}" if maker else "only at run time"
-            raise Declined(f"the {what} of {label} is computed {by}")
-    weight = node.inputs[1]
-    dtype = graph.dtype(weight)
-    if dtype is None or not is_float(dtype) or 0 in weight.shape:
-        raise Declined(f"the weight of {label} is not a floating-point constant")
-    if node.op == "MatMul" and len(weight.shape) != 2:
-        raise Declined(f"the weight of {label} is no matrix")
+            raise Declined(f"the {what} of {graph.label(node)} is computed {by}")
+    dtype = codes.scale.dtype if codes is not None else graph.dtype(weight)
+    shape = tuple(codes.codes.shape if codes is not None else weight.shape)
+    if dtype is None or not is_float(dtype) or 0 in shape:
+        raise Declined(f"the weight of {graph.label(node)} is not a floating-point constant")
+    if node.op == "MatMul" and len(shape) != 2:
+        raise Declined(f"the weight of {graph.label(node)} is no matrix")
     if node.op == "Gemm" and graph.opset < 7:
-        raise Declined(f"{label} is older than opset 7, where the bias of a Gemm broadcasts by an attribute")
-    return weight
+        raise Declined(
+            f"{graph.label(node)} is older than opset 7, where the bias of a Gemm broadcasts by an attribute"
+        )
+    return Linear(node, shape, _channels(graph, node, shape), codes)
 
 
-def output_channels(graph: Graph, node: gs.Node) -> Channels:
-    """Where the result of a linear operator has its channels. Raises Declined like `weight_of`."""
-    shape = weight_of(graph, node).shape
+def _channels(graph: Graph, node: gs.Node, shape: tuple[int, ...]) -> Channels:
     if node.op == "Conv":
         return Channels(shape[0], len(shape), 1 - len(shape))
     if node.op == "ConvTranspose":
@@ -52,29 +100,73 @@ def output_channels(graph: Graph, node: gs.Node) -> Channels:
     return Channels(shape[1], graph.rank(node.inputs[0]), -1)
 
 
-def rescaled(weights: Array, scale: Vector, axis: int, group: int = 1) -> Array | None:
-    """Weights multiplied per output channel, computed in float64 and rounded once.
+def rescaled(operator: Linear, weights: Array, scale: Vector, entry: Vector | None = None) -> Array | None:
+    """Weights times `scale` per output channel and `entry` per input channel, computed in float64 and rounded once.
 
-    The output channels are axis `axis`; with `group`, axis 0 holds the groups one behind another and `scale` runs
-    over (group, channel in group), as in a ConvTranspose. None where the weights' own type cannot hold the result.
+    None where the weights' own type cannot hold the result.
     """
-    grouped = weights.reshape(group, weights.shape[0] // group, *weights.shape[1:])
-    factors = scale.reshape(group, *(-1 if at == axis else 1 for at in range(weights.ndim)))
+    grouped = _grouped(operator, weights)
+    factors = [_along(operator, scale, grouped, outputs=True)]
+    if entry is not None:
+        factors.append(_along(operator, entry, grouped, outputs=False))
     out = np.empty(grouped.shape, weights.dtype)
     error = total = 0.0
-    # Pieces of bounded size: a float64 copy of a large weight would cost twice its size again.
-    step = max(1, _CHUNK * grouped.shape[1] // max(1, weights.size // group))
     with np.errstate(all="ignore"):
-        for each in range(group):
-            for start in range(0, grouped.shape[1], step):
-                part = slice(start, start + step)
-                factor = factors[each] if axis else factors[each, part]
-                exact = grouped[each, part].astype(np.float64) * factor
-                out[each, part] = exact.astype(weights.dtype)
-                error += float(np.square(out[each, part].astype(np.float64) - exact).sum())
-                total += float(np.square(exact).sum())
+        for each in _pieces(grouped):
+            exact = grouped[each].astype(np.float64)
+            for factor in factors:
+                exact *= factor[each[0], each[1] if factor.shape[1] > 1 else slice(None)]
+            out[each] = exact.astype(weights.dtype)
+            error += float(np.square(out[each].astype(np.float64) - exact).sum())
+            total += float(np.square(exact).sum())
     # NaN and infinity fail the comparison, and so do weights so small that the type keeps few of their digits.
     return out.reshape(weights.shape) if error <= (2 * unit_roundoff(weights.dtype)) ** 2 * total else None
+
+
+def response(operator: Linear, weights: Array, shift: Vector) -> Vector:
+    """What a constant input, `shift` by channel, adds to each output channel, by position of the kernel: (N, ...).
+
+    For Conv, Gemm and MatMul; in float64. A Gemm's alpha is in it.
+    """
+    grouped = _grouped(operator, weights)
+    factor = _along(operator, shift, grouped, outputs=False)
+    inner = 2 if operator.rows_are_outputs else 1
+    out = np.zeros([size for axis, size in enumerate(grouped.shape) if axis != inner])
+    with np.errstate(all="ignore"):
+        for each in _pieces(grouped):
+            exact = grouped[each].astype(np.float64)
+            product = exact * factor[each[0], each[1] if factor.shape[1] > 1 else slice(None)]
+            if operator.rows_are_outputs:
+                out[each] = product.sum(inner - 1)
+            else:
+                out[each[0]] += product.sum(inner - 1)
+    return float(operator.node.attrs.get("alpha", 1.0)) * out.reshape(-1, *weights.shape[2:])
+
+
+def _grouped(operator: Linear, weights: Array) -> Array:
+    """Axis 0 apart in groups, one behind another as both operators have them: (group, rows, columns, ...)."""
+    return weights.reshape(operator.group, weights.shape[0] // operator.group, *weights.shape[1:])
+
+
+def _along(operator: Linear, factor: Vector, grouped: Array, *, outputs: bool) -> Vector:
+    axis = 1 if operator.rows_are_outputs == outputs else 2
+    return factor.reshape(operator.group, *(-1 if at == axis else 1 for at in range(1, grouped.ndim)))
+
+
+def _pieces(grouped: Array) -> Iterator[tuple[int, slice]]:
+    """Pieces of bounded size: a float64 copy of a large weight would cost twice its size again."""
+    groups, rows = grouped.shape[:2]
+    step = max(1, _CHUNK * rows // max(1, grouped.size // groups))
+    for group in range(groups):
+        for start in range(0, rows, step):
+            yield group, slice(start, start + step)
+
+
+def _numbers(graph: Graph, value: gs.Tensor) -> Array:
+    array = graph.array(value)
+    if array is None:
+        raise Declined(f"`{value.name}` is a sparse constant")
+    return array
 
 
 def rounded(values: Vector, dtype: np.dtype[Any]) -> Array | None:

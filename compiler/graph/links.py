@@ -71,10 +71,14 @@ class LinkedGraph(gs.Graph):
     def is_output(self, value: gs.Tensor) -> bool:
         return any(each is value for each in self.outputs)
 
+    def is_result(self, value: gs.Tensor) -> bool:
+        """Whether the model, or the body of an If or Loop, hands a value out."""
+        return self.is_output(value) or id(value) in self._inner_results()
+
     def only_reader(self, value: gs.Tensor) -> gs.Node | None:
         """The one node of this graph that reads a value at one place, when nothing else sees it."""
         readers = self.readers(value)
-        if len(readers) != 1 or self.is_output(value) or id(value) in self._inner_results():
+        if len(readers) != 1 or self.is_result(value):
             return None
         node = readers[0]
         at = sum(each is value for each in node.inputs)
