@@ -14,13 +14,14 @@ from vggc.graph import Graph
 from vggc.pattern.compiled import NodeSpec
 from vggc.pattern.construct import Builder, evaluator_of
 from vggc.pattern.declined import Declined
+from vggc.pattern.evaluate import Evaluator
 from vggc.pattern.inference import check_same, infer, settled
 from vggc.pattern.match import Match
 from vggc.pattern.matcher import Found
 from vggc.pattern.numbers import Numbers, rounded
 from vggc.pattern.operators import OperatorSets, operator_of
 from vggc.pattern.proving import Instance, Proof
-from vggc.pattern.rule import Rule
+from vggc.pattern.rule import Body, Rule
 from vggc.pattern.scopes import Scopes
 
 MOST_UPSTREAM = 10_000
@@ -29,6 +30,10 @@ MOST_UPSTREAM = 10_000
 
 class GuardFails(Exception):
     """The rule's condition does not hold; nothing is wrong with the place."""
+
+
+class Undecided(Declined):
+    """Whether the rule's condition holds is not known."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,7 @@ class Applier:
         try:
             if rule.body is not None:
                 evaluator = evaluator_of(self._graph, self._sets, rule.pattern, found, rule.body)
-                if rule.body.guard is not None and not evaluator.holds(rule.body.guard):
-                    raise GuardFails
+                self._check_guard(rule.body, evaluator)
                 self._check_readers(found, replaced)
                 self._check_order(found, replaced)
                 values = Builder(evaluator, found, rule.body, replaced).build()
@@ -93,6 +97,13 @@ class Applier:
         return self._edit(rule, found, replaced, before, values)
 
     # --- conditions ---------------------------------------------------------------------------------------
+
+    def _check_guard(self, body: Body, evaluator: Evaluator) -> None:
+        try:
+            if body.guard is not None and not evaluator.holds(body.guard):
+                raise GuardFails
+        except Declined as declined:
+            raise Undecided(str(declined)) from None
 
     def _check_readers(self, found: Found, replaced: Sequence[gs.Node]) -> None:
         """Raise Declined when something outside the match sees a value that would go."""

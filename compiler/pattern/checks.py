@@ -231,4 +231,13 @@ class _Terms:
             help = f"a similar name exists: `{close}`" if close else help
             self._found.error(f"there is no function `{call.name}`", call.name_span, help=help)
             return
-        self._found.extend(check_arguments(call, function))
+        wrong = check_arguments(call, function)
+        self._found.extend(wrong)
+        for each in [] if wrong else call.arguments:
+            parameter = function.parameter(call, each)
+            if str(parameter.annotation) == "Matched" and not self._is_label(each.value):
+                help = "a label stands before its node in the pattern: `a: Op(x)`"
+                self._found.error(f"`{call.name}` is asked of a label", each.value.span, help=help)
+
+    def _is_label(self, term: syntax.Term) -> bool:
+        return isinstance(term, Word) and (self._kinds.get(term.name) == "node" or term.name in self._made)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph, RuleTally
-from vggc.pattern.applying import Applied, Applier, GuardFails
+from vggc.pattern.applying import Applied, Applier, GuardFails, Undecided
 from vggc.pattern.declined import Declined
 from vggc.pattern.endless import Watch
 from vggc.pattern.matcher import Found, Matcher
@@ -135,27 +135,37 @@ class _Run:
         tally.tried += 1
         self._refusals.pop((at, id(node)), None)
         done: list[Applied] = []
+        reasons: list[str] = []
+        undecided: list[str] = []
+        guards: list[Found] = []
 
         def accept(found: Found) -> bool:
             tally.matched += 1
             try:
                 done.append(self._applier.apply(rule, found))
+            except Undecided as declined:
+                undecided.append(str(declined))
             except Declined as declined:
-                self._refusals.setdefault((at, id(node)), str(declined))
+                reasons.append(str(declined))
             except GuardFails:
-                if self._tell_guards:
-                    self._refusals.setdefault((at, id(node)), "its condition does not hold")
+                guards.append(found)
             return bool(done)
 
         try:
             self._matchers[at].match(node, accept)
         except Declined as declined:
-            self._refusals[at, id(node)] = str(declined)
-        if not done:
-            return None
-        tally.applied += 1
-        self._refusals.pop((at, id(node)), None)
-        return done[0]
+            reasons.insert(0, str(declined))
+        if done:
+            tally.applied += 1
+            return done[0]
+        # Where the inputs in one order do not meet the condition, that it is undecided in the other would mislead.
+        if guards and self._tell_guards:
+            undecided = ["its condition does not hold"]
+        elif guards:
+            undecided = []
+        if told := (reasons or undecided):
+            self._refusals[at, id(node)] = told[0]
+        return None
 
     def _wake(self, applied: Applied, node: gs.Node) -> None:
         """Queue what may match now: the new nodes, and what reads their results or has lost other readers."""

@@ -185,20 +185,16 @@ class _Checks:
 
     def _literal(self, op: str, attribute: onnx.defs.OpSchema.Attribute, match: syntax.AttributeMatch) -> None:
         value = match.value
-        wanted = "a text" if holds_type(op, attribute.name) else _KINDS.get(attribute.type)
+        of_type = holds_type(op, attribute.name)
+        wanted = "a text" if of_type else _KINDS.get(attribute.type)
         if wanted is None or isinstance(value, syntax.Capture | syntax.Wildcard):
             return
-        if _kind(value) != wanted and not (wanted == "a number" and _kind(value) == "a whole number"):
-            if wanted == "a list of numbers" and _kind(value) == "a list of whole numbers":
-                return
-            help = (
-                f"write {wanted}"
-                if wanted != "a text" or not holds_type(op, attribute.name)
-                else 'write a type: `"float16"`'
-            )
-            self.found.error(
-                f"attribute `{attribute.name}` of `{op}` is {wanted}, not {_kind(value)}", value.span, help=help
-            )
+        given = _kind(value)
+        numbers = {("a number", "a whole number"), ("a list of numbers", "a list of whole numbers")}
+        if given != wanted and (wanted, given) not in numbers:
+            what, help = ("a type", 'write its name: `"float16"`') if of_type else (wanted, f"write {wanted}")
+            message = f"attribute `{attribute.name}` of `{op}` is {what}, not {given}"
+            self.found.error(message, value.span, help=help)
 
 
 def _kind(value: Number | String | Bool | syntax.Literals) -> str:

@@ -52,7 +52,7 @@ class _Names:
     def check(self) -> list[Diagnostic]:
         nodes = list(pattern_nodes(self._roots))
         if len(nodes) > MOST_NODES:
-            help = "take the rule apart"
+            help = f"take the rule apart: a pattern has at most {MOST_NODES}"
             self._found.error(f"a pattern of {len(nodes)} nodes", self._roots[0].span, help=help)
             return self._found.messages
         for node in nodes:

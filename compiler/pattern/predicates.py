@@ -27,7 +27,9 @@ class Predicate:
 
     def as_function(self) -> Function:
         """The predicate as rules call it."""
-        return Function(self.name, tuple(inspect.signature(self.function).parameters.values()), self._call, "")
+        # Its own annotations say what it does with its arguments; it gets all of them as they are.
+        own = inspect.signature(self.function).parameters.values()
+        return Function(self.name, tuple(each.replace(annotation="Anything") for each in own), self._call, "")
 
     def _call(self, rule: Evaluator, *given: Content, **named: Content) -> Content:
         arguments = [_plain(rule, each) for each in given]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NewType
 
+from vggc.grammar import pattern_syntax as syntax
 from vggc.pattern.declined import Declined
 from vggc.pattern.values import Absent, Content, Matched, Value, describe, known, whole, whole_numbers
 
@@ -47,6 +48,13 @@ class Function:
     def names(self) -> list[str]:
         """The parameters that can be given by name."""
         return [each.name for each in self.parameters if each.kind is not each.VAR_POSITIONAL]
+
+    def parameter(self, call: syntax.Call, argument: syntax.Argument) -> inspect.Parameter:
+        """The parameter that an argument of a right call is for."""
+        if argument.name is not None:
+            return next(each for each in self.parameters if each.name == argument.name.name)
+        at = next(at for at, each in enumerate(call.arguments) if each is argument)
+        return next((each for each in self.parameters if each.kind is each.VAR_POSITIONAL), None) or self.parameters[at]
 
     @property
     def usage(self) -> str:
