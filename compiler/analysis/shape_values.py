@@ -104,17 +104,18 @@ def reshape_target(graph: Graph, node: gs.Node, values: ShapeValues) -> list[int
     """The target of a Reshape as a constant, where it is computed but known well enough; else None.
 
     An entry that is the input's own dimension at its place may be written 0, and one more may be anything: written
-    -1, it follows from the number of elements (which is why no other entry may be zero).
+    -1, it follows from the number of elements (which is why no other entry may be zero). The target may hold such a -1
+    already.
     """
     if node.op != "Reshape" or graph.opset < 5 or isinstance(node.inputs[1], gs.Constant):
         return None
     known, shape = values.entries(node.inputs[1]), values.shape(node.inputs[0])
     entries: list[Any] = [] if known is None else known.tolist()
-    if known is None or any(isinstance(each, int) and each <= 0 for each in entries):
+    if known is None or any(isinstance(each, int) and each <= 0 and each != -1 for each in entries):
         return None
     unknown = [index for index, each in enumerate(entries) if not isinstance(each, int)]
     target = [each if isinstance(each, int) else -1 for each in entries]
-    if len(unknown) > 1:
+    if target.count(-1) > 1:
         for index in unknown:
             if shape is not None and index < len(shape) and isinstance(entries[index], str):
                 target[index] = 0 if entries[index] == shape[index] else -1

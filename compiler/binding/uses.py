@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
 
 from vggc.binding.files import must_be_file
@@ -10,12 +11,15 @@ from vggc.binding.modules import definitions, import_file
 from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Declaration, Scope
 from vggc.binding.steps import define, first_line
-from vggc.diagnostics import CompileError, Diagnostics, at, fail
+from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.grammar.reading import read_recipe
 from vggc.options import defined_at
 from vggc.source import Span
+
+SHIPPED = "vggc:"
+"""Begins the name of a recipe that comes with vggc: `use "vggc:rules/transpose.opt"`."""
 
 _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
     syntax.Param: "a `param`",
@@ -51,10 +55,10 @@ class Uses:
         Raises CompileError for a file that is missing or wrong, for a circle of uses, and for a name that has a
         meaning already.
         """
-        path = scope.folder / statement.path.value
         span = statement.path.span
         try:
             with at(span):
+                path = _path(statement.path.value, scope.folder)
                 library = self._library(path, scope)
         except CompileError:
             scope.incomplete = True
@@ -123,6 +127,24 @@ def _python(path: Path) -> Library:
         help = "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`"
         raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help)
     return Library(exports)
+
+
+def _path(written: str, folder: Path) -> Path:
+    """The file that a `use` names: relative to the recipe's folder, or among those that come with vggc.
+
+    Raises CompileError for one that does not come with vggc.
+    """
+    if not written.startswith(SHIPPED):
+        return folder / written
+    name = written.removeprefix(SHIPPED)
+    recipes = Path(str(files("vggc.recipes")))
+    known = sorted(each.relative_to(recipes).as_posix() for each in recipes.rglob("*.opt"))
+    if name in known:
+        return recipes / name
+    close = nearest(name, known)
+    libraries = ", ".join(f"`{SHIPPED}{each}`" for each in known if each.startswith("rules/"))
+    help = f"a similar name exists: `{SHIPPED}{close}`" if close else f"there are {libraries}"
+    raise fail(f"no recipe `{name}` comes with vggc", help=help)
 
 
 def _check_path(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx
@@ -13,12 +14,19 @@ from vggc.graph.writing import INVENTED
 if TYPE_CHECKING:
     from vggc.graph.graph import Graph
 
+_LIKE_THEIR_INPUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+"""Operators whose output has the type and shape of their first input, and of which ONNX's inference finds neither."""
+
+_LARGEST_SCALE = 64
+
 
 def infer_shapes(graph: Graph, *, check: bool) -> None:
     """See Graph.infer_shapes. Raises CompileError when inference fails as a whole."""
     model = graph.skeleton(known=False)
     if check:
         _check(model)
+    if any(each.op_type in (*_LIKE_THEIR_INPUT, "Resize") for each in model.graph.node):
+        _put_simply(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
@@ -34,6 +42,43 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
             elif value.shape is not None:
                 # Names that an earlier inference invented may stand for other dimensions by now.
                 value.shape = [None if str(each).startswith(INVENTED) else each for each in value.shape]
+
+
+def _put_simply(model: onnx.ModelProto) -> None:
+    """Write operators of which inference finds too little as others that give the same shapes.
+
+    A Resize by whole numbers is as large as copies of its input side by side; unlike it, a Concat keeps the names of
+    dimensions that stay as they are.
+    """
+    constants = {each.name: each for each in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.domain in ("", "ai.onnx") and node.op_type in _LIKE_THEIR_INPUT:
+            nodes.append(onnx.helper.make_node("Identity", node.input[:1], node.output[:1]))
+        elif node.domain in ("", "ai.onnx") and node.op_type == "Resize" and (scales := _scales(node, constants)):
+            nodes += _copies(node, scales)
+        else:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _scales(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int]:
+    """The scales of a Resize, where they are few and whole; else none."""
+    if len(node.input) != 3 or node.input[2] not in constants or any(each.name == "axes" for each in node.attribute):
+        return []
+    scales = [float(each) for each in onnx.numpy_helper.to_array(constants[node.input[2]])]
+    whole = all(each.is_integer() and 1 <= each <= _LARGEST_SCALE for each in scales)
+    return [int(each) for each in scales] if whole else []
+
+
+def _copies(node: onnx.NodeProto, scales: Sequence[int]) -> list[onnx.NodeProto]:
+    value, nodes = node.input[0], []
+    for axis, scale in enumerate(scales):
+        if scale > 1:
+            nodes.append(onnx.helper.make_node("Concat", [value] * scale, [f"{node.output[0]}.{axis}"], axis=axis))
+            value = f"{node.output[0]}.{axis}"
+    return [*nodes, onnx.helper.make_node("Identity", [value], node.output[:1])]
 
 
 def _forget_sizes_of_sequences(graph: Graph, infos: dict[str, onnx.ValueInfoProto]) -> None:

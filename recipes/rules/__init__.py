@@ -1,0 +1,1 @@
+"""The rule library: `use "vggc:rules/NAME.opt"`. Data only."""
