@@ -21,7 +21,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
-from vggc.analysis.constants import Foldable, evaluate, is_deterministic
+from vggc.analysis.constants import Foldable, is_deterministic
 from vggc.analysis.noops import passed_on, zero_states
 from vggc.analysis.remnants import simplify_remnants
 from vggc.analysis.shape_values import ShapeValues, reshape_target
@@ -52,12 +52,14 @@ def simplify(graph: Graph, largest: Bytes = _LARGEST) -> None:
         largest: a computed constant beyond this size stays computed at run time, unless it is no larger than the
             constants it is made from
     """
-    too_large = _sweep_all(graph, int(largest))
+    left = _sweep_all(graph, int(largest))
     while saved := simplify_remnants(graph, lambda part: _improve(part, int(largest))):
         graph.record("simplify with onnxsim", saved)
-        too_large = _sweep_all(graph, int(largest))
-    for node, size in too_large:
+        left = _sweep_all(graph, int(largest))
+    for node, size in left.too_large:
         graph.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
+    for node, reason in left.failed:
+        graph.decline(node, f"it cannot be computed at compile time: {reason}")
 
 
 def _improve(part: Graph, largest: int) -> None:
@@ -65,13 +67,13 @@ def _improve(part: Graph, largest: int) -> None:
     part.tidy()
 
 
-def _sweep_all(graph: Graph, largest: int) -> list[tuple[gs.Node, int]]:
-    """Sweep until nothing changes. Returns what was too large to fold, and the bytes it would take."""
+def _sweep_all(graph: Graph, largest: int) -> Foldable:
+    """Sweep until nothing changes. Returns what the last sweep could not fold."""
     sweep = _sweep(graph, largest)
     while sweep.again:
         graph.tidy()
         sweep = _sweep(graph, largest)
-    return sweep.foldable.too_large
+    return sweep.foldable
 
 
 def _sweep(graph: Graph, largest: int) -> _Sweep:
@@ -128,13 +130,11 @@ class _Sweep:
 
     def fold(self) -> None:
         """Put constants in the place of the nodes that constants decide."""
-        results = self.foldable.results()
-        arrays = evaluate(self.graph, self.foldable.nodes, results)
-        for value in results:
-            if id(value) in arrays:
-                self._make_constant(value, arrays[id(value)])
-        if arrays:
-            self.graph.record("fold constants", len(self.foldable.nodes))
+        found = self.foldable.evaluate()
+        for value, array in found:
+            self._make_constant(value, array)
+        if found:
+            self.graph.record("fold constants", len(found))
 
     def _make_constant(self, value: gs.Variable, array: Any) -> None:
         constant = self.graph.constant(array, hint=value.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class Foldable:
         self.largest = largest
         self.nodes: list[gs.Node] = []
         self.too_large: list[tuple[gs.Node, int]] = []
+        self.failed: list[tuple[gs.Node, str]] = []
         self._values: set[int] = set()
 
     def offer(self, node: gs.Node) -> bool:
@@ -67,7 +68,38 @@ class Foldable:
         self._values |= {id(value) for value in node.outputs if value.name}
         return True
 
-    def results(self) -> list[gs.Tensor]:
+    def evaluate(self) -> list[tuple[gs.Tensor, Array]]:
+        """What the collected nodes compute, as far as other nodes or outputs need it.
+
+        All of them run in one onnxruntime session. Where that fails, each runs by itself, at last in the onnx library's
+        reference implementation, which knows every type; a node that still fails is noted in `failed`.
+        """
+        wanted = self._results()
+        if not wanted:
+            return []
+        try:
+            found = _run(self.graph, self.nodes, wanted, {})
+        except CompileError:
+            found = self._evaluate_each()
+            wanted = [value for node in self.nodes for value in node.outputs if id(value) in found]
+        return [(value, found[id(value)]) for value in wanted]
+
+    def _evaluate_each(self) -> dict[int, Array]:
+        known: dict[int, Array] = {}
+        for node in self.nodes:
+            if not all(isinstance(value, gs.Constant) or id(value) in known for value in node.inputs if value.name):
+                continue
+            outputs = [value for value in node.outputs if value.name]
+            try:
+                known |= _run(self.graph, [node], outputs, known)
+            except CompileError as error:
+                try:
+                    known |= _run_reference(self.graph, node, known)
+                except Exception:  # noqa: BLE001 - any code of any operator may run here; what failed is reported
+                    self.failed.append((node, error.diagnostics[0].message))
+        return known
+
+    def _results(self) -> list[gs.Tensor]:
         """The values that nodes or outputs outside the collected ones need."""
         inside = {id(node) for node in self.nodes}
         return [
@@ -96,42 +128,11 @@ class Foldable:
         return None if any(size is None for size in sizes) else sum(size or 0 for size in sizes)
 
 
-def evaluate(graph: Graph, nodes: Sequence[gs.Node], wanted: Iterable[gs.Tensor]) -> dict[int, Array]:
-    """What `nodes`, which depend on constants alone, compute for the `wanted` values, by the value's id.
-
-    All nodes run in one onnxruntime session. Where that fails, each runs by itself, at last in the onnx library's
-    reference implementation, which knows every type; a node that still fails is declined.
-    """
-    wanted = list(wanted)
-    if not wanted:
-        return {}
-    try:
-        return _run(graph, nodes, wanted, {})
-    except CompileError:
-        return _run_each(graph, nodes, wanted)
-
-
 def _run(
     graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor], known: dict[int, Array]
 ) -> dict[int, Array]:
     found = Session(part(graph, nodes, wanted, known), threads=1).run({})
     return {id(value): found[value.name] for value in wanted}
-
-
-def _run_each(graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor]) -> dict[int, Array]:
-    known: dict[int, Array] = {}
-    for node in nodes:
-        if not all(isinstance(value, gs.Constant) or id(value) in known for value in node.inputs if value.name):
-            continue
-        outputs = [value for value in node.outputs if value.name]
-        try:
-            known |= _run(graph, [node], outputs, known)
-        except CompileError as error:
-            try:
-                known |= _run_reference(graph, node, known)
-            except Exception:  # noqa: BLE001 - any code of any operator may run here; what failed is reported
-                graph.decline(node, f"it cannot be computed at compile time: {error.diagnostics[0].message}")
-    return {id(value): known[id(value)] for value in wanted if id(value) in known}
 
 
 def _run_reference(graph: Graph, node: gs.Node, known: dict[int, Array]) -> dict[int, Array]:

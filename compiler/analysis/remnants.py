@@ -156,9 +156,11 @@ def _take_over(graph: Graph, nodes: Sequence[gs.Node], better: Graph) -> None:
         if _key(node) not in same:
             name = node.outputs[0].name
             replaced = [made_by[name]] if name in made_by else []
+            like = next((each for each in replaced if each.op == node.op), None)
             inputs = [mine(value, f"{name}.{index}") for index, value in enumerate(node.inputs)]
             output = mine(node.outputs[0], name)
-            graph.add(node.op, inputs, node.attrs, replaces=replaced, output=output)
+            made = graph.add(node.op, inputs, like=like, replaces=replaced, output=output)
+            made.attrs = dict(node.attrs)
     for value in better.outputs:
         if isinstance(value, gs.Constant):
             old = values[value.name]
