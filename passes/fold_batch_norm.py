@@ -80,15 +80,14 @@ def _needs_shape(graph: Graph, node: gs.Node) -> bool:
     if not is_standard(node) or graph.rank(node.inputs[0]) is not None:
         return False
     source = graph.producer(node.inputs[0])
-    while source is not None and source.op == "Identity":
-        source = graph.producer(source.inputs[0])
     if node.op == _NORM and source is not None and source.op in (LINEAR | {_NORM}) - {"MatMul"}:
-        return False
+        # The rank of their weights tells it, and that of the first batch norm those of others behind it.
+        return source.op != _NORM and not isinstance(source.inputs[1], gs.Constant)
     return any(reader.op in _FOLLOWERS for reader in graph.readers(node.outputs[0]))
 
 
 _BY_SHAPE = frozenset({"Flatten", "MatMul", "Reshape", "Squeeze", _NORM})
-_FOLLOWERS = ARITHMETIC | {_NORM, "Concat", "Identity", "Transpose"}
+_FOLLOWERS = ARITHMETIC | PASSED | {_NORM, "Concat"}
 
 
 def _may_go_down(graph: Graph, node: gs.Node) -> bool:

@@ -184,7 +184,7 @@ class Downward:
         else:
             self._hand_on_reason(node)
             return None
-        return room
+        return room.freed if id(node) in self._eager and affine.shift.any() else room
 
     def _hand_on_reason(self, node: gs.Node) -> None:
         if id(node.outputs[0]) in self.reasons:

@@ -151,10 +151,18 @@ class Upward:
             return room.freed
         if id(node) in self.refused:
             return None
-        rank = self.graph.rank(node.inputs[0])
-        rank = self.graph.rank(node.outputs[0]) if rank is None else rank
+        rank = self._rank(node)
         own = Channels(len(affine.scale), rank, 1 - rank if rank is not None else None)
         return Room(own, frozenset({node.op}))
+
+    def _rank(self, node: gs.Node) -> int | None:
+        source = self._rooms.get(id(node.inputs[0]))
+        ranks = (
+            self.graph.rank(node.inputs[0]),
+            self.graph.rank(node.outputs[0]),
+            source.channels.rank if source is not None else None,
+        )
+        return next((each for each in ranks if each is not None), None)
 
     def _room_of_arithmetic(self, node: gs.Node) -> Room | None:
         if len(node.inputs) != 2:
