@@ -19,6 +19,9 @@ _STEPS = ("step", "line", "changes", "declined", "nodes", "params", "MACs", "byt
 _SPARED = ("seconds", "params", "bytes", "line")
 """Columns that a narrow terminal does without, in this order; report.json has them all."""
 
+_LONGEST_STEP = 44
+"""Columns for the name of a step: a run of rules names several."""
+
 _UNLIMITED = 10_000
 
 
@@ -66,6 +69,7 @@ def _steps(report: Report) -> RenderableType:
     for left_out in range(len(_SPARED) + 1):
         columns = [name for name in shown if name not in _SPARED[:left_out]]
         table = _plain(*columns, right=2 if "line" in columns else 1)
+        table.columns[0].max_width = _LONGEST_STEP
         for row in rows:
             table.add_row(*(row.get(name, "") for name in columns))
         tables.append(table)
