@@ -46,9 +46,11 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-# Less of it: make bench BENCH="--models chain5000 --peers onnxsim"
+# Less of it: make bench BENCH="--models chain5000 --peers onnxsim" RULES=benchmarks/exports/torch_vit.onnx
 bench: $(INSTALLED) $(PEERS_INSTALLED)
 	$(BIN)/python benchmarks/simplify_fold.py --peers-python $(PEERS_PYTHON) $(BENCH)
+	$(BIN)/python benchmarks/rules.py --peers-python $(PEERS_PYTHON) $(RULES)
+	$(BIN)/python benchmarks/rewrite.py
 
 clean:
 	rm -rf build $(VENV) vggc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
