@@ -24,14 +24,12 @@ from vggc.analysis.affine import is_standard
 from vggc.analysis.constants import Foldable, is_deterministic
 from vggc.analysis.noops import passed_on, zero_states
 from vggc.analysis.remnants import simplify_remnants
+from vggc.analysis.same_constants import SameConstants, constant_key
 from vggc.analysis.shape_values import ShapeValues, reshape_target
-from vggc.graph import Graph, StoredWeights
+from vggc.graph import Graph
 from vggc.graph.writing import onnx_type
 from vggc.rewrite import whole_graph
 from vggc.values import Bytes
-
-_SMALL = 4096
-"""Constants of at most this many bytes are compared with each other."""
 
 _LARGEST = Bytes(16 << 20)
 
@@ -105,9 +103,7 @@ class _Sweep:
         self._values = ShapeValues(graph)
         self.foldable = Foldable(graph, largest)
         self._nodes: dict[Hashable, gs.Node] = {}
-        self._constants: dict[Hashable, gs.Constant] = {}
-        # By id, with the constant itself: while it is held here, no other object gets its id.
-        self._shared: dict[int, tuple[gs.Constant, gs.Constant]] = {}
+        self._constants = SameConstants()
 
     def visit(self, node: gs.Node) -> None:
         self._share_constants(node)
@@ -146,21 +142,17 @@ class _Sweep:
         self.again = True
 
     def _share_constants(self, node: gs.Node) -> None:
-        """Let a node read the first of several equal small constants."""
+        """Let a node read the first of several equal constants."""
         if node.op == "BatchNormalization" and node.attrs.get("training_mode"):
             # onnxruntime writes the new statistics over the old ones, and so over whatever is shared with them.
             return
         for index, value in enumerate(node.inputs):
             if not isinstance(value, gs.Constant):
                 continue
-            if id(value) not in self._shared:
-                key = _constant_key(value)
-                first = value if key is None else self._constants.setdefault(key, value)
-                self._shared[id(value)] = (value, first)
-                if first is not value:
-                    self.graph.record("merge equal constants")
-            first = self._shared[id(value)][1]
+            first, is_new = self._constants.first(value)
             if first is not value:
+                if is_new:
+                    self.graph.record("merge equal constants")
                 list.__setitem__(node.inputs, index, first)
                 list.append(first.outputs, node)
 
@@ -238,20 +230,6 @@ class _Sweep:
             self.again = True
 
 
-def _constant_key(value: gs.Constant) -> Hashable:
-    """Type, shape and bytes of a small constant; None for any other."""
-    held = value._values
-    if isinstance(held, StoredWeights):
-        if held.nbytes > _SMALL or held.dtype == object:
-            return None
-        if held.extent is None and held.tensor.HasField("raw_data"):
-            return held.tensor.data_type, tuple(held.shape), held.tensor.raw_data
-        held = value.values
-    if not isinstance(held, np.ndarray) or held.nbytes > _SMALL or held.dtype == object:
-        return None
-    return onnx_type(held.dtype), held.shape, held.tobytes()
-
-
 def _node_key(node: gs.Node) -> Hashable:
     """What two nodes that compute the same have in common; None where it cannot be told."""
     if not node.inputs or getattr(node, "kept", None):
@@ -260,7 +238,7 @@ def _node_key(node: gs.Node) -> Hashable:
     for name, value in sorted(node.attrs.items()):
         key = tuple(value) if isinstance(value, list) else value
         if isinstance(value, gs.Constant):
-            key = _constant_key(value)
+            key = constant_key(value)
             if key is None:
                 return None
         attributes.append((name, key))
