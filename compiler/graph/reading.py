@@ -16,6 +16,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 
 from vggc.diagnostics import fail
 from vggc.graph.ordering import body_constants
+from vggc.graph.soundness import reject_unsound
 from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
 from vggc.graph.wire import Extent, Skeleton
 
@@ -29,19 +30,14 @@ _LISTS = {"INTS": "ints", "FLOATS": "floats", "STRINGS": "strings"}
 def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     """graphsurgeon's graph of a model, Constant nodes turned into constant values."""
     model = skeleton.model
+    reject_unsound(model)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
-    _reject_bad_strings(model.graph)
-    _reject_double_values(model.graph)
-    if not model.graph.output:
-        raise fail("the model has no outputs, so there is nothing to compile", help="export it again")
     extents = {
         tensor.name: skeleton.extents[position]
         for position, tensor in enumerate(model.graph.initializer)
         if position in skeleton.extents
     }
-    if len({tensor.name for tensor in model.graph.initializer}) != len(model.graph.initializer):
-        raise fail("the model has two initializers of one name", help="export it again")
     graph = gs.import_onnx(model)
     _keep(graph, model.graph)
     for each in _graphs(graph):
@@ -75,32 +71,6 @@ def carry(source: gs.Graph, twin: gs.Graph, twins: dict[int, gs.Tensor] | None =
                 carry(attribute, after.attrs[name], twins)
     pairs = zip(source.outputs, twin.outputs, strict=True)
     twin.outputs = [twins.setdefault(id(value), copy) for value, copy in pairs]
-
-
-def _reject_bad_strings(graph: onnx.GraphProto) -> None:
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type in (onnx.AttributeProto.STRING, onnx.AttributeProto.STRINGS):
-                for text in (attribute.s, *attribute.strings):
-                    try:
-                        text.decode()
-                    except UnicodeDecodeError:
-                        name = node.name or node.output[0]
-                        raise fail(f"attribute `{attribute.name}` of {node.op_type} `{name}` is not UTF-8") from None
-            elif attribute.type == onnx.AttributeProto.GRAPH:
-                _reject_bad_strings(attribute.g)
-
-
-def _reject_double_values(graph: onnx.GraphProto) -> None:
-    made: set[str] = set()
-    for node in graph.node:
-        for name in node.output:
-            if name and name in made:
-                raise fail(f"the model is not valid ONNX: two nodes compute `{name}`", help="export it again")
-            made.add(name)
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                _reject_double_values(attribute.g)
 
 
 def _graphs(graph: gs.Graph) -> Iterator[gs.Graph]:
@@ -138,9 +108,13 @@ def _normalise(graph: gs.Graph) -> None:
     dimension as -1, or give two nodes one name, which onnxruntime refuses.
     """
     for value in graph.tensors().values():
-        if isinstance(value, gs.Variable) and value.type != "tensor_type":
+        if not isinstance(value, gs.Variable):
+            continue
+        if value.type != "tensor_type":
             value.dtype = value.shape = None
-        elif isinstance(value, gs.Variable) and value.shape is not None:
+        elif value.dtype == onnx.TensorProto.UNDEFINED:
+            value.dtype = None
+        if value.shape is not None:
             value.shape = [None if isinstance(each, int) and each < 0 else each for each in value.shape]
     names = {node.name for node in graph.nodes}
     met: set[str] = set()

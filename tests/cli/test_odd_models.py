@@ -212,3 +212,88 @@ def test_models_that_are_refused(vggc: Any, recipe: Any, text: str, message: str
     for words in (["check", recipe("simplify")], ["inspect"], ["plan", "recipe.opt"], ["recipe.opt"]):
         ran = vggc(*words, "model.onnx")
         assert (ran.status, ran.err.splitlines()[0]) == (1, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("g (float[N,3] renamed) => (float[N,3] y) { y = Neg(renamed) }", "a text of a value"),
+        ("g (float[N,3] x) => (float[N,3] y) { [renamed] y = Neg(x) }", "a text of a node"),
+        ("g (float[N,3] x) => (float[N,3] y) { y = Renamed(x) }", "a text of a node"),
+        ("g (float[N,3] x) => (float[N,3] y) { [n] renamed = Relu(x) y = Neg(renamed) }", "a text of Relu `n`"),
+        ("g (float[renamed,3] x) => (float[renamed,3] y) { y = Neg(x) }", "a text of the shape of `x`"),
+        ("g (float[N,3] x) => (float[N,3] y) { [n] y = Cast<to = 1, renamed = 1>(x) }", "a text of Cast `n`"),
+        (
+            'g (float[N,3,4,4] x) => (float[N,3,4,4] y) { [n] y = DepthToSpace<blocksize = 1, mode = "renamed">(x) }',
+            "attribute `mode` of DepthToSpace `n`",
+        ),
+    ],
+)
+def test_texts_that_are_not_utf8(vggc: Any, recipe: Any, text: str, where: str) -> None:
+    content = save(text).SerializeToString()
+    Path("model.onnx").write_bytes(content.replace(b"renamed", b"\xffenamed").replace(b"Renamed", b"\xffenamed"))
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert (ran.status, ran.err) == (
+        1,
+        f"error: the model is not valid ONNX: {where} is not UTF-8\n"
+        "help: the file is damaged: copy or export it again\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda graph: setattr(graph.input[0].type.tensor_type, "elem_type", 108),
+        lambda graph: setattr(graph.initializer[0], "data_type", 108),
+        lambda graph: setattr(graph.initializer[0], "data_type", 0),
+    ],
+)
+def test_element_types_that_onnx_does_not_know(vggc: Any, recipe: Any, damage: Any) -> None:
+    model = save("g (float[N,3] x) => (float[N,3] y) { y = Add(x, w) }", w=np.ones(3, np.float32))
+    damage(model.graph)
+    Path("model.onnx").write_bytes(model.SerializeToString())
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert ran.status == 1
+    assert "has an element type that onnx " in ran.err
+
+
+def test_a_value_without_an_element_type(vggc: Any, recipe: Any) -> None:
+    model = save("g (float[N,3] x) => (float[N,3] y) { i = Identity(x) y = Relu(i) }")
+    model.graph.input[0].type.tensor_type.elem_type = 0
+    Path("model.onnx").write_bytes(model.SerializeToString())
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert ran.status == 1
+    assert ran.err.startswith("error: the model is not valid ONNX: ")
+
+
+def test_an_attribute_without_a_type(vggc: Any, recipe: Any) -> None:
+    model = save("g (float[N,3] x) => (float[N,3] y) { [n] y = Cast<to = 1>(x) }")
+    model.graph.node[0].attribute[0].ClearField("type")
+    Path("model.onnx").write_bytes(model.SerializeToString())
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert ran.err.startswith("error: the model is not valid ONNX: attribute `to` of Cast `n` has no type")
+
+
+def test_any_damage_ends_in_words(vggc: Any, recipe: Any) -> None:
+    """Bytes flipped anywhere: whatever is read is compiled or refused, and never ends in a traceback."""
+    weights = {name: np.ones(4, np.float32) for name in ("scale", "shift", "mean", "var")}
+    content = save(
+        "g (float[N,3,6,6] x, bool c) => (float[N,4,4,4] y) { y = If(c) <"
+        "then_branch = t () => (float[N,4,4,4] a) { q = Conv(x, w) "
+        "a = BatchNormalization(q, scale, shift, mean, var) }, "
+        "else_branch = e () => (float[N,4,4,4] b) { i = Identity(x) b = Conv<kernel_shape = [3, 3]>(i, w) }> }",
+        w=np.ones((4, 3, 3, 3), np.float32),
+        **weights,
+    ).SerializeToString()
+    random = np.random.default_rng(0)
+    words = recipe("simplify\nfold_batch_norm")
+    seen = set()
+    for _ in range(100):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), random.integers(1, 4)):
+            damaged[place] ^= 1 << random.integers(8)
+        Path("model.onnx").write_bytes(bytes(damaged))
+        ran = vggc(words, "model.onnx", "-o", "out", "--verify", "off")
+        assert ran.status in (0, 1), ran.err
+        seen.add(ran.status)
+    assert seen == {0, 1}

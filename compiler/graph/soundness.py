@@ -1,0 +1,117 @@
+"""What is looked at in a model's message before it becomes a graph: texts, types and names that a damaged file breaks.
+
+The onnx checker comes later, and says what it finds of a graph that could be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import onnx
+
+from vggc.diagnostics import CompileError, fail
+
+_TYPES = frozenset(onnx.TensorProto.DataType.values())
+_ATTRIBUTES = frozenset(onnx.AttributeProto.AttributeType.values()) - {onnx.AttributeProto.UNDEFINED}
+
+
+def reject_unsound(model: onnx.ModelProto) -> None:
+    """Raise CompileError when a text of the model is not UTF-8, or a type, a name or an output is missing."""
+    _texts("the model", model.producer_name, model.producer_version, model.domain, model.doc_string)
+    for domain in model.opset_import:
+        _texts("an operator set", domain.domain)
+    _pairs("the model", model.metadata_props)
+    for function in model.functions:
+        _texts("a function", function.name, function.domain, *function.input, *function.output, *function.attribute)
+        _nodes(function.node)
+    _graph(model.graph)
+    if not model.graph.output:
+        raise fail("the model has no outputs, so there is nothing to compile", help="export it again")
+
+
+def _graph(graph: onnx.GraphProto) -> None:
+    _texts("the graph", graph.name, graph.doc_string)
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        _texts("a value", info.name)
+        _type(info.name, info.type)
+    names = set()
+    for tensor in graph.initializer:
+        _texts("an initializer", tensor.name)
+        if tensor.data_type not in _TYPES or tensor.data_type == onnx.TensorProto.UNDEFINED:
+            raise _unknown_type(tensor.name, tensor.data_type)
+        if tensor.name in names:
+            raise fail("the model has two initializers of one name", help="export it again")
+        names.add(tensor.name)
+    _nodes(graph.node)
+    made: set[str] = set()
+    for node in graph.node:
+        for name in node.output:
+            if name and name in made:
+                raise fail(f"the model is not valid ONNX: two nodes compute `{name}`", help="export it again")
+            made.add(name)
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> None:
+    for node in nodes:
+        _texts("a node", node.op_type, node.name, node.domain, node.overload, node.doc_string)
+        label = f"{node.op_type} `{node.name}`" if node.name else f"a node {node.op_type}"
+        _texts(label, *node.input, *node.output)
+        _pairs(label, node.metadata_props)
+        for attribute in node.attribute:
+            _texts(label, attribute.name, attribute.doc_string, attribute.ref_attr_name)
+            if attribute.type not in _ATTRIBUTES:
+                raise _damaged(f"attribute `{attribute.name}` of {label} has no type that ONNX knows")
+            for text in (attribute.s, *attribute.strings):
+                _decode(text, f"attribute `{attribute.name}` of {label}")
+            for graph in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
+                _graph(graph)
+
+
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def _type(name: str, kind: onnx.TypeProto) -> None:
+    for tensor in _tensors(kind):
+        if tensor.elem_type not in _TYPES:
+            raise _unknown_type(name, tensor.elem_type)
+        for dimension in tensor.shape.dim:
+            _texts(f"the shape of `{name}`", dimension.dim_param)
+
+
+def _tensors(kind: onnx.TypeProto) -> Iterator[onnx.TypeProto.Tensor]:
+    """The tensors a type is made of."""
+    which = kind.WhichOneof("value")
+    if which in ("tensor_type", "sparse_tensor_type"):
+        yield getattr(kind, which)
+    elif which in ("sequence_type", "optional_type"):
+        yield from _tensors(getattr(kind, which).elem_type)
+    elif which == "map_type":
+        yield from _tensors(kind.map_type.value_type)
+
+
+def _pairs(what: str, pairs: Iterable[onnx.StringStringEntryProto]) -> None:
+    for each in pairs:
+        _texts(what, each.key, each.value)
+
+
+def _texts(what: str, *texts: Any) -> None:
+    # What is not UTF-8, protobuf hands out as bytes.
+    for text in texts:
+        if isinstance(text, bytes):
+            _decode(text, f"a text of {what}")
+
+
+def _decode(text: bytes, what: str) -> None:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        raise _damaged(f"{what} is not UTF-8") from None
+
+
+def _unknown_type(name: str, number: int) -> CompileError:
+    return _damaged(f"`{name}` has an element type that onnx {onnx.__version__} does not know: {number}")
+
+
+def _damaged(reason: str) -> CompileError:
+    return fail(f"the model is not valid ONNX: {reason}", help="the file is damaged: copy or export it again")
