@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -39,10 +39,16 @@ class ChangeLog:
     changes: Counter[str] = field(default_factory=Counter)
     declined: Counter[tuple[str, str]] = field(default_factory=Counter)
     rules: dict[str, RuleTally] = field(default_factory=dict)
+    channels: dict[str, list[int]] = field(default_factory=dict)
+    """by node, for nodes that have lost output channels: the numbers that those left had before"""
 
     @property
     def total(self) -> int:
         return sum(self.changes.values())
+
+
+def _unheard(text: str) -> None:
+    """Nobody follows the progress."""
 
 
 class EditableGraph(LinkedGraph):
@@ -58,6 +64,8 @@ class EditableGraph(LinkedGraph):
         self.provenance: dict[str, str] = {}
         self.prove = False
         """whether each application of a rule is checked where it happens"""
+        self.progress: Callable[[str], None] = _unheard
+        """told by passes that take long what they are doing"""
         self._names: Counter[str] = Counter()
         self._taken: set[str] = set()
 

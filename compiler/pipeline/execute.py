@@ -53,6 +53,7 @@ def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: C
     changes = dict(graph.log.changes)
     record = StepRecord(pass_.name, step.label, pass_.exact, changes, declined, seconds, before, after)
     record.rules = dict(graph.log.rules)
+    record.channels = dict(graph.log.channels)
     return record
 
 

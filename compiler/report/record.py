@@ -43,6 +43,8 @@ class StepRecord:
     undone: bool = False
     rules: dict[str, RuleTally] = field(default_factory=dict)
     """of each rule that the step applies: matches, applications, declines and the time it took"""
+    channels: dict[str, list[int]] = field(default_factory=dict)
+    """of each node that has lost output channels: the numbers that those left had before"""
 
     @property
     def total(self) -> int:

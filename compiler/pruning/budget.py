@@ -1,0 +1,100 @@
+"""What a model may cost after pruning, and what to say when it cannot get there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vggc.analysis.channels import Cost, Group, Groups
+from vggc.diagnostics import CompileError, fail
+from vggc.pruning.widths import Widths, narrowest
+from vggc.values import Bytes, Ratio
+
+_SHOWN = 4
+"""Groups that a message tells of one by one."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit of one number of the whole model: `macs`, `params` or weight `bytes`."""
+
+    what: str
+    limit: float
+    full: float
+
+    def of(self, cost: Cost) -> float:
+        """The number that is limited."""
+        found: float | None = getattr(cost, self.what)
+        assert found is not None
+        return found
+
+
+def budget(groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio | Bytes | None) -> Budget:
+    """The limit that one of the options gives. Raises CompileError where the model's own number is not known."""
+    full = groups.cost({})
+    if macs is not None:
+        if full.macs is None:
+            raise fail(
+                "the MACs of this model are not known, for some shapes in it are not",
+                help="limit its parameters instead: prune_channels(params=50%), or fix its shapes: set_input_shapes",
+            )
+        return Budget("macs", macs * full.macs, full.macs)
+    if params is not None:
+        return Budget("params", params * full.params, full.params)
+    assert size is not None
+    return Budget("bytes", size if isinstance(size, Bytes) else size * full.bytes, full.bytes)
+
+
+def check_reachable(groups: Groups, chosen: Sequence[Group], limit: Budget, align: int) -> None:
+    """Raise CompileError when the budget is below what is left with every group at its narrowest."""
+    least: Widths = narrowest(chosen, align)
+    cost = limit.of(groups.cost(least))
+    if cost <= limit.limit:
+        return
+    facts = [("note", f"every group at its narrowest: {_share(cost, limit)} of the {limit.what}")]
+    picked = {group.id for group in chosen}
+    facts += _reasons([group for group in groups if group.id not in picked])
+    if align > 1:
+        free = limit.of(groups.cost(narrowest(chosen, 1)))
+        facts.append(("note", f"without align={align}: {_share(free, limit)}"))
+    raise fail(
+        f"pruning cannot bring the {limit.what} down to {_share(limit.limit, limit)}: "
+        f"the least it can reach is {_share(cost, limit)}",
+        facts=tuple(facts),
+        help=f"ask for at least {_share(cost, limit, up=True)}",
+    )
+
+
+def nothing_to_prune(groups: Groups, named: bool) -> CompileError:
+    """The error for a model none of whose groups may shrink."""
+    if named and groups.prunable:
+        return fail(
+            "`only` and `except` leave no channels to remove",
+            help="name other nodes: " + ", ".join(f"`{group.name}`" for group in groups.prunable[:_SHOWN]),
+        )
+    return fail(
+        "no channels of this model can be removed",
+        facts=tuple(_reasons(list(groups))) or (("note", "it has no node with weights between two others"),),
+    )
+
+
+def _reasons(groups: list[Group]) -> list[tuple[str, str]]:
+    """Why groups keep all their channels, the widest first."""
+    told = [("kept", f"{group.name}, {group.size} channels: {_why(group)}") for group in _widest(groups)[:_SHOWN]]
+    more = len(groups) - _SHOWN
+    return [*told, ("kept", f"and {more} more")] if more > 0 else told
+
+
+def _widest(groups: list[Group]) -> list[Group]:
+    return sorted(groups, key=lambda group: -group.size)
+
+
+def _why(group: Group) -> str:
+    return f"it {group.frozen}" if group.frozen else "named by the recipe"
+
+
+def _share(number: float, limit: Budget, *, up: bool = False) -> str:
+    """A number as share of the whole model's, rounded, or rounded up, to a tenth of a percent."""
+    share = 1000 * number / limit.full
+    tenths = -int(-share // 1) if up else round(share)
+    return f"{tenths / 10:g}%"

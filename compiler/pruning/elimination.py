@@ -1,0 +1,151 @@
+"""Which channels to remove, and what that costs after the best repair: backward elimination by block OBS.
+
+Removing inputs S of a linear node that reads x, with covariance H, and adjusting its other weights as well as possible
+adds the squared error W_S' [(H^-1)_SS]^-1 W_S to its outputs, and takes H^-1_:S [(H^-1)_SS]^-1 W_S from its weights
+(Hassibi and Stork 1993, in blocks: all columns of a channel at once). A group's channels are removed one after
+another, each time the one that costs least, summed over all nodes that read the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggc.pruning.matrices import Indices
+
+Matrix = NDArray[np.float64]
+
+RIDGE = 1e-3
+"""Added to the covariance's diagonal, as a share of its mean: correlations found in few samples are not trusted."""
+
+_TOGETHER = 96
+"""Of more than so many channels, more than one is removed at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Inputs of a linear node.
+
+    covariance  (width, width) of the inputs
+    weights     (width, outputs), scaled so that errors of all problems of a group can be added
+    atoms       (width) the atom of the group that each input belongs to, -1 for inputs that stay anyway
+    """
+
+    covariance: NDArray[np.floating]
+    weights: Matrix
+    atoms: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Elimination:
+    """The atoms of a group in the order in which they are removed, and the error when so many are gone.
+
+    `losses[n]` belongs to the removal of the first n atoms of `order`; the last atom is never removed.
+    """
+
+    order: Indices
+    losses: Matrix
+
+    @property
+    def scores(self) -> Matrix:
+        """For each atom how late it is removed."""
+        ranks = np.empty(len(self.order))
+        ranks[self.order] = np.arange(len(self.order))
+        return ranks
+
+
+def by_scores(scores: Matrix) -> Elimination:
+    """Remove the atoms of the lowest scores first, each at the cost of its score."""
+    order = np.argsort(scores, kind="stable")
+    losses = np.concatenate([[0.0], np.cumsum(scores[order])[:-1]])
+    return Elimination(order, losses)
+
+
+def eliminate(size: int, problems: Sequence[Problem], extra: Matrix | None = None) -> Elimination:
+    """Remove the atoms 0..size-1 of a group one by one. `extra` are costs of atoms that nothing can repair."""
+    own = np.zeros(size) if extra is None else extra
+    states = [_State(each, size) for each in problems]
+    alive = np.arange(size)
+    order: list[int] = []
+    losses = [0.0]
+    while len(alive) > 1:
+        costs = own[alive] + sum((each.costs(alive) for each in states), np.zeros(len(alive)))
+        count = min(max(1, len(alive) // _TOGETHER), len(alive) - 1)
+        lowest = np.argsort(costs, kind="stable")[:count]
+        gone = alive[lowest]
+        loss = float(own[gone].sum()) + sum(each.remove(gone) for each in states)
+        order += gone.tolist()
+        # Of atoms removed together, each gets its share of what they cost.
+        share = np.maximum(costs[lowest], 0) + np.finfo(float).tiny
+        losses += (losses[-1] + max(loss, 0.0) * np.cumsum(share) / share.sum()).tolist()
+        alive = np.delete(alive, lowest)
+    return Elimination(np.array([*order, *alive.tolist()], np.int64), np.array(losses))
+
+
+class _State:
+    """What is left of one problem: the inverse of the covariance, and the weights adjusted so far."""
+
+    def __init__(self, problem: Problem, size: int) -> None:
+        # Columns of one atom stand together, atom by atom; those that stay anyway come last.
+        key = np.where(problem.atoms < 0, size, problem.atoms)
+        order = np.argsort(key, kind="stable")
+        self._atoms = key[order]
+        covariance = problem.covariance[np.ix_(order, order)].astype(np.float64)
+        level = float(np.trace(covariance)) / len(covariance)
+        covariance[np.diag_indices_from(covariance)] += RIDGE * level or 1.0
+        self._inverse = np.linalg.inv(covariance).astype(np.float32)
+        self._weights = _compressed(problem.weights[order]).astype(np.float32)
+        self._size = size
+
+    def costs(self, alive: Indices) -> Matrix:
+        """What the removal of each of these atoms would cost."""
+        counts = np.bincount(self._atoms, minlength=self._size + 1)
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        result = np.zeros(len(alive))
+        for width in np.unique(counts[alive]):
+            if not width:
+                continue
+            here = np.flatnonzero(counts[alive] == width)
+            columns = starts[alive[here]][:, None] + np.arange(width)
+            block = self._inverse[columns[:, :, None], columns[:, None, :]].astype(np.float64)
+            weights = self._weights[columns].astype(np.float64)
+            result[here] = (weights * np.linalg.solve(block, weights)).sum(axis=(1, 2))
+        return result
+
+    def remove(self, atoms: Indices) -> float:
+        """Remove atoms, and say what that has cost."""
+        gone = np.isin(self._atoms, atoms)
+        if not gone.any():
+            return 0.0
+        leaving, staying = np.flatnonzero(gone), np.flatnonzero(~gone)
+        weights = self._weights[leaving].astype(np.float64)
+        pulled = np.linalg.solve(self._inverse[np.ix_(leaving, leaving)].astype(np.float64), weights)
+        across = self._inverse[np.ix_(staying, leaving)]
+        turned = np.linalg.solve(self._inverse[np.ix_(leaving, leaving)].astype(np.float64), across.T)
+        self._weights = self._weights[staying] - across @ pulled.astype(np.float32)
+        self._inverse = self._inverse[np.ix_(staying, staying)] - across @ turned.astype(np.float32)
+        self._atoms = self._atoms[staying]
+        return float((weights * pulled).sum())
+
+
+def _compressed(weights: Matrix) -> Matrix:
+    """Weights with the same inner products between rows, and no more columns than rows."""
+    if weights.shape[1] <= weights.shape[0]:
+        return weights
+    factor: Matrix = np.asarray(np.linalg.qr(weights.T, mode="r"))
+    return factor.T
+
+
+def remaining(problem: Problem, kept: Indices) -> Matrix:
+    """The weights that reproduce a node's outputs best when only the atoms `kept` are left; 0 for what is removed."""
+    stays = np.flatnonzero((problem.atoms < 0) | np.isin(problem.atoms, kept))
+    if not len(stays):
+        return np.zeros_like(problem.weights)
+    covariance = problem.covariance.astype(np.float64)
+    covariance[np.diag_indices_from(covariance)] += RIDGE * float(np.trace(covariance)) / len(covariance) or 1.0
+    result = np.zeros_like(problem.weights)
+    result[stays] = np.linalg.solve(covariance[np.ix_(stays, stays)], covariance[stays] @ problem.weights)
+    return result

@@ -1,0 +1,53 @@
+"""Which channel groups the names and globs of `only` and `except` mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.channels import Group, Groups
+from vggc.diagnostics import fail, spelling_help
+from vggc.values import Names
+
+
+def select(groups: Groups, only: Names, except_: Names) -> list[Group]:
+    """The groups that can shrink, of those `only` names all and none that `except_` names.
+
+    A name stands for the nodes that make channels: by node name, by the name of an output or of a weight, and by that
+    of the module in front of either (`features.7` of `features.7.weight` or `/features/features.7/Conv`). A group is
+    meant when one of its nodes is. Raises CompileError for a name that means no node with weights.
+    """
+    known = {group.id: _names(group) for group in groups}
+    for option, patterns in (("only", only), ("except", except_)):
+        for pattern in patterns:
+            if not any(_matches(names, [pattern]) for names in known.values()):
+                everything = {name for names in known.values() for name in names}
+                raise fail(
+                    f"`{option}` names `{pattern}`, and no node with weights is called so",
+                    help=spelling_help(pattern, everything, "there are"),
+                )
+    return [
+        group
+        for group in groups.prunable
+        if (not only or _matches(known[group.id], only)) and not _matches(known[group.id], except_)
+    ]
+
+
+def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def _names(group: Group) -> set[str]:
+    found: set[str] = set()
+    for each in (*group.producers, *group.carriers):
+        node: gs.Node = each.node
+        found |= {node.name, *(value.name for value in node.outputs)}
+        parts = node.name.strip("/").split("/")
+        if len(parts) > 1:
+            found.add(parts[-2])
+        for value in node.inputs:
+            if isinstance(value, gs.Constant):
+                found |= {value.name, value.name.rpartition(".")[0]}
+    return found - {""}

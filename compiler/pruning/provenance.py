@@ -1,0 +1,60 @@
+"""Which of the model's first channels those that are left are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vggc.analysis.channels import Groups, Keep
+from vggc.graph import Graph
+from vggc.pruning.matrices import Indices
+
+KEY = "vggc.channels"
+"""Under it a node's metadata lists the numbers its output channels had in the model as read: `0-3, 7, 12`."""
+
+
+def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Indices]:
+    """By the name of a node's first output the positions of the output channels that stay, for nodes that lose some."""
+    found = {}
+    for each in groups.weighted:
+        if each.outputs is not None and any(index in keep for index in each.outputs.groups):
+            found[each.node.outputs[0].name] = each.outputs.kept(keep)
+    return found
+
+
+def note(graph: Graph, kept: Mapping[str, list[int]]) -> None:
+    """Write into nodes, and the report, which channels they had before; `kept` is what slicing has returned."""
+    graph.log.channels.update(kept)
+    for node in graph.nodes:
+        channels = kept.get(node.name or node.outputs[0].name)
+        if channels is None:
+            continue
+        metadata = getattr(node, "metadata", {})
+        earlier = parse(metadata[KEY]) if KEY in metadata else None
+        now = channels if earlier is None else [earlier[each] for each in channels]
+        node.metadata = {**metadata, KEY: written(now)}
+
+
+def channels_of(node: object) -> list[int] | None:
+    """The numbers a node's output channels had in the model as read; None when all are there."""
+    text = getattr(node, "metadata", {}).get(KEY)
+    return None if text is None else parse(text)
+
+
+def written(numbers: list[int]) -> str:
+    """Rising numbers as ranges: `0-3, 7`."""
+    ranges: list[list[int]] = []
+    for each in numbers:
+        if ranges and each == ranges[-1][1] + 1:
+            ranges[-1][1] = each
+        else:
+            ranges.append([each, each])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def parse(text: str) -> list[int]:
+    """The numbers of such a list."""
+    found: list[int] = []
+    for each in text.split(", "):
+        first, _, last = each.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found

@@ -1,0 +1,179 @@
+"""Repair of a pruned model: each node's weights solved anew so that its results are the original's again.
+
+Nodes are taken in the order of the graph. The inputs of a node are those it has in the pruned model, whose nodes before
+it have been repaired already; the results wanted are those of the original, so that errors do not add up from node to
+node. Where a residual sum follows, the sum is what is wanted: the other branch's error is made good as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from vggc.analysis.affine import Affine
+from vggc.graph import Graph
+from vggc.pruning.epilogue import Epilogue, epilogue
+from vggc.pruning.fitting import Piece, solve
+from vggc.pruning.matrices import Indices, Unsuitable, as_matrix
+from vggc.pruning.reading import WIDEST, choose_rows
+from vggc.pruning.samples import Samples, not_finite
+from vggc.pruning.schedule import Schedule
+from vggc.pruning.shelf import Shelf
+from vggc.pruning.statistics import measure, re_estimate, shift
+from vggc.pruning.walk import Walk
+
+Mode = Literal["bias", "least_squares"]
+_ROWS = 65536
+_WIDE_ROWS = 4096
+"""About how many rows of a node are looked at, over all samples; the latter where rows are longer than WIDEST."""
+
+_CACHE = 512 << 20
+"""Bytes of rows that are kept between the rounds of one node instead of being cut out anew."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A node whose weights have been solved: the squared error left, as share of the variance, and the ridge."""
+
+    name: str
+    error: float | None = None
+    ridge: float | None = None
+
+
+def repair(
+    graph: Graph,
+    original: Graph,
+    kept: Mapping[str, Indices],
+    samples: Samples,
+    *,
+    mode: Mode = "least_squares",
+    only_changed: bool = True,
+    seed: int = 0,
+) -> list[Repaired]:
+    """Solve the weights of `graph` so that its nodes compute again what those of `original` do.
+
+    Nodes of the two belong together when their outputs have one name. `kept` says by that name which output channels
+    of the original are left, for nodes that have lost some. With `only_changed`, nodes that read exactly what the
+    original reads stay as they are. Mode `bias` keeps the weights and makes the mean of each channel right.
+
+    Raises CompileError when a value of the original is NaN or infinite on the samples.
+    """
+    schedule = Schedule(graph, original, everything=not only_changed)
+    repaired = []
+    with Shelf() as shelf:
+        walks = Walk(original, samples, shelf, "original:"), Walk(graph, samples, shelf, "pruned:")
+        for index, node in enumerate(schedule.nodes):
+            graph.progress(f"node {index + 1} of {len(schedule.nodes)}")
+            try:
+                repaired.append(_Task(node, schedule, walks, kept, seed + index).run(mode))
+            except Unsuitable as reason:
+                graph.decline(node, f"its weights are not solved: {reason}")
+            schedule.finish(node)
+    return repaired
+
+
+class _Task:
+    """One node, with what its results should be and the rows it has to make them of."""
+
+    def __init__(
+        self, node: gs.Node, schedule: Schedule, walks: tuple[Walk, Walk], kept: Mapping[str, Indices], seed: int
+    ) -> None:
+        self.node = node
+        self.schedule = schedule
+        self.original, self.pruned = walks
+        self.kept = kept.get(node.outputs[0].name)
+        self.seed = seed
+        twin = schedule.twins[node.outputs[0].name]
+        self.own, self.full = as_matrix(self.pruned.graph, node), as_matrix(self.original.graph, twin)
+        if len(self.pruned.graph.readers(self.own.weight)) > 1:
+            raise Unsuitable("other nodes read the same weights")
+
+    def run(self, mode: Mode) -> Repaired:
+        graph, own = self.pruned.graph, self.own
+        if mode == "bias":
+            behind = Epilogue(self.node.outputs[0], Affine.identity(own.blocks * own.outputs))
+        else:
+            behind = epilogue(graph, self.node, ready=self.schedule.is_ready)
+        end = self.schedule.values.get(behind.end.name)
+        if end is None:
+            raise Unsuitable(f"the original has no value `{behind.end.name}`")
+        name = self.node.name or self.node.outputs[0].name
+        here = [own.data] if behind.other is None else [own.data, behind.other]
+        self.original.reach([end])
+        self.pruned.reach(here)
+        try:
+            cut = _Cut(self, behind, end)
+            if mode == "least_squares":
+                return _solved(cut, name)
+            re_estimate(graph, own, measure(cut.pieces, own))
+            return Repaired(name)
+        finally:
+            self.original.release([end])
+            self.pruned.release(here)
+
+
+def _solved(cut: _Cut, name: str) -> Repaired:
+    own, affine = cut.own, cut.behind.affine
+    scale = affine.scale.reshape(own.blocks, 1, own.outputs)
+    found = solve(cut.pieces, own.matrix() * scale, cut.behind.gate)
+    # A channel that a batch norm multiplies by zero keeps what it has: nothing of it is seen.
+    seen = np.abs(affine.scale) > np.finfo(np.float32).tiny
+    divisor = np.where(seen, affine.scale, 1.0)
+    weights = np.where(seen.reshape(scale.shape), found.weights / divisor.reshape(scale.shape), own.matrix())
+    bias = np.where(seen, (found.bias - affine.shift) / divisor, own.bias())
+    own.store(weights, own.bias())
+    shift(own.graph, own, bias)
+    return Repaired(name, found.error, found.ridge)
+
+
+class _Cut:
+    """The rows of one node, cut out of the values of both models."""
+
+    def __init__(self, task: _Task, behind: Epilogue, end: gs.Tensor) -> None:
+        self.own = task.own
+        self.behind = behind
+        self._full = task.full
+        self._end = end
+        self._kept = slice(None) if task.kept is None else task.kept
+        self._original, self._pruned = task.original, task.pruned
+        self._seed = task.seed
+        self._cached: list[Piece] = []
+        self._complete = False
+
+    def pieces(self) -> Iterator[Piece]:
+        """The same pieces each time."""
+        if self._complete:
+            yield from self._cached
+            return
+        random = np.random.default_rng(self._seed)
+        batches = len(self._original.samples)
+        size = 0
+        self._cached = []
+        for index in range(batches):
+            piece = self._piece(index, batches, random)
+            size += piece.inputs.nbytes
+            if size <= _CACHE:
+                self._cached.append(piece)
+            yield piece
+        self._complete = size <= _CACHE
+        if not self._complete:
+            self._cached = []
+
+    def _piece(self, index: int, batches: int, random: np.random.Generator) -> Piece:
+        target = self._original.array(self._end, index)
+        if not np.isfinite(target).all():
+            raise not_finite(f"`{self._end.name}`", self._original.samples.name)
+        x = self._pruned.array(self.own.data, index)
+        limit = _ROWS if self.own.width <= WIDEST else _WIDE_ROWS
+        chosen = choose_rows(self._full.count(x, target), limit, batches, random)
+        inputs = self.own.rows(x, target.shape, chosen)
+        other = self.behind.other
+        offset: NDArray[np.floating] | None = None
+        if other is not None:
+            offset = self.own.results(self._pruned.array(other, index), chosen)
+        return Piece(inputs, offset, self._full.results(target, chosen)[:, self._kept])

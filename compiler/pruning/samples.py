@@ -1,0 +1,84 @@
+"""The calibration samples of a pass, in batches of a size that keeps memory bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from vggc.data import Batch, Dataset
+from vggc.diagnostics import CompileError, fail
+from vggc.graph import Graph
+from vggc.signature import ValueType, inputs_of, outputs_of
+
+_BATCH_BYTES = 128 << 20
+"""About what all values of a batch may take while a model runs on it."""
+
+_LARGEST_BATCH = 64
+
+
+class Samples:
+    """All samples of a data set as batches of one size, the same ones on every reading.
+
+    A model of a fixed batch size gets batches of that size; what is left over at the end is not used.
+    Raises CompileError when the data does not fit the model or is not enough for one batch.
+    """
+
+    def __init__(self, graph: Graph, data: Dataset, limit: int | None = None) -> None:
+        self.inputs: tuple[ValueType, ...] = inputs_of(graph)
+        self.name = data.name
+        self._data = data.fit(self.inputs)
+        count = len(self._data) if limit is None else min(limit, len(self._data))
+        fixed = fixed_batch(self.inputs)
+        self.fixed = fixed is not None
+        self.size = fixed or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // _bytes_per_sample(graph), count))
+        self.count = count - count % fixed if fixed else count
+        if self.count < 1:
+            needed = f"{fixed} samples in a batch" if fixed else "samples"
+            raise fail(
+                f"data `{data.name}` has {len(self._data)} samples, and the model takes {needed}",
+                help="give it more samples" if fixed else "",
+            )
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return (self.count + self.size - 1) // self.size
+
+    def few(self, count: int) -> Batch:
+        """The first samples, or one batch where its size is fixed."""
+        return next(iter(self._data.batches(self.size if self.fixed else min(count, self.count), self.count)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._data.batches(self.size, self.count)
+
+
+def fixed_batch(inputs: Sequence[ValueType]) -> int | None:
+    """The batch size a model is made for, None when it takes any."""
+    sizes = {each.shape[0] for each in inputs if each.shape}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _bytes_per_sample(graph: Graph) -> int:
+    """About what the values of one sample take, all of them at once."""
+    total = 1
+    fixed = fixed_batch(inputs_of(graph)) or 1
+    for node in graph.nodes:
+        for value in node.outputs:
+            shape, dtype = graph.shape(value), graph.dtype(value)
+            if shape and dtype is not None:
+                sizes = [each if isinstance(each, int) else 1 for each in shape]
+                total += int(np.prod(sizes, dtype=np.int64)) * dtype.itemsize // fixed
+    return total
+
+
+def floating_outputs(graph: Graph) -> list[str]:
+    """The outputs whose error can be measured."""
+    return [each.name for each in outputs_of(graph) if each.dtype.kind in "fV"]
+
+
+def not_finite(what: str, data: str) -> CompileError:
+    return fail(
+        f"{what} has NaN or infinite numbers on the samples of data `{data}`",
+        help="look at the samples and at the model before pruning it: vggc inspect, vggc diff",
+    )

@@ -1,0 +1,120 @@
+"""In which order nodes are repaired, and which."""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.graph import Graph
+from vggc.graph.ordering import reads
+from vggc.pruning.epilogue import epilogue
+from vggc.pruning.matrices import Unsuitable, as_matrix
+
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+class Schedule:
+    """The nodes with weights that are to be solved, each behind all that its inputs depend on.
+
+    Of two branches that meet in a sum, one is solved last, for the sum: where the exporter wrote the branch of the
+    projection behind the other one, it is moved before it.
+
+    nodes   in the order of their repair
+    twins   the node of the original by the name of its output
+    values  the values of the original by name
+    """
+
+    def __init__(self, graph: Graph, original: Graph, *, everything: bool) -> None:
+        self._graph = graph
+        self.twins = {node.outputs[0].name: node for node in original.nodes if node.outputs}
+        self.values = {value.name: value for node in original.nodes for value in node.outputs}
+        self._pending = {id(node) for node in self._chosen(everything)}
+        self._settled: set[int] = set()
+        left = set(self._pending)
+        self.nodes: list[gs.Node] = []
+        for node in graph.nodes:
+            if id(node) not in left:
+                continue
+            for each in (*self._before(node, left), node):
+                left.discard(id(each))
+                self.nodes.append(each)
+
+    def is_ready(self, value: gs.Tensor) -> bool:
+        """Whether nothing that a value depends on has yet to be repaired."""
+        return not self._unfinished(value, self._pending)
+
+    def finish(self, node: gs.Node) -> None:
+        """A node has been repaired, or cannot be."""
+        self._pending.discard(id(node))
+
+    def _chosen(self, everything: bool) -> list[gs.Node]:
+        changed: set[str] = set()
+        found = []
+        for node in self._graph.nodes:
+            differs = everything or any(value.name in changed for value in reads(node))
+            product = node.op in _PRODUCTS and is_standard(node)
+            twin = self.twins.get(node.outputs[0].name) if node.outputs else None
+            if not differs and (product or node.op.startswith("Reduce") or node.op == "Einsum"):
+                differs = twin is None or _summed(node) != _summed(twin)
+            if differs:
+                changed |= {value.name for value in node.outputs}
+            if product and differs and twin is not None and twin.op == node.op:
+                found.append(node)
+        return found
+
+    def _before(self, node: gs.Node, left: set[int]) -> list[gs.Node]:
+        """What must be repaired before a node so that the other summand of the sum behind it is final."""
+        asked: list[gs.Tensor] = []
+
+        def note(value: gs.Tensor) -> bool:
+            asked.append(value)
+            return True
+
+        try:
+            as_matrix(self._graph, node)
+            epilogue(self._graph, node, ready=note)
+        except Unsuitable:
+            return []
+        return [each for value in asked for each in self._unfinished(value, left) if each is not node]
+
+    def _unfinished(self, value: gs.Tensor, left: set[int]) -> list[gs.Node]:
+        """The nodes of `left` that a value depends on, each behind those it depends on itself."""
+        found: list[gs.Node] = []
+        met: set[int] = set()
+        stack: list[tuple[gs.Node, bool]] = []
+
+        def visit(each: gs.Tensor) -> None:
+            node = self._graph.producer(each)
+            if node is not None and id(node) not in met and id(node) not in self._settled:
+                stack.append((node, False))
+
+        visit(value)
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                if id(node) in left:
+                    found.append(node)
+            elif id(node) not in met:
+                met.add(id(node))
+                stack.append((node, True))
+                for each in reversed(list(reads(node))):
+                    visit(each)
+        if not found and left is self._pending:
+            self._settled |= met
+        return found
+
+
+def _summed(node: gs.Node) -> list[object]:
+    """The sizes a node sums over, channels among them: when they differ from the original's, so do its results."""
+    shapes = [value.shape for value in node.inputs]
+    constant = isinstance(node.inputs[1], gs.Constant) if len(node.inputs) > 1 else False
+    if node.op == "Conv" and constant:
+        # A depthwise convolution that loses channels still reads one for each output.
+        return [shapes[1][1]]
+    if node.op == "ConvTranspose" and constant:
+        return [shapes[1][0] // int(node.attrs.get("group", 1))]
+    if node.op == "Gemm" and constant:
+        return [shapes[1][1 if node.attrs.get("transB", 0) else 0]]
+    if node.op == "MatMul" and (constant or isinstance(node.inputs[0], gs.Constant)):
+        return [shapes[1][0] if constant and len(shapes[1]) == 2 else shapes[0][-1]]
+    return [shape for shape in shapes if shape is not None]

@@ -1,0 +1,91 @@
+"""Means and variances of a node's results after pruning, made good in its bias or in the batch norm behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from vggc.analysis.affine import batch_norm, is_standard
+from vggc.graph import Graph
+from vggc.pruning.fitting import Pieces
+from vggc.pruning.matrices import AsMatrix
+
+Vector = NDArray[np.float64]
+
+_MEAN, _VARIANCE = 3, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Mean and variance of each output channel, as it is and as it should be."""
+
+    mean: Vector
+    variance: Vector
+    wanted_mean: Vector
+    wanted_variance: Vector
+
+
+def measure(pieces: Pieces, product: AsMatrix) -> Statistics:
+    """The statistics of what a node computes, without its bias, and of what it should compute."""
+    sums, count = np.zeros((4, product.blocks * product.outputs)), 0
+    weights = product.matrix().astype(np.float32)
+    for piece in pieces():
+        result = np.matmul(piece.inputs, weights).transpose(1, 0, 2).reshape(piece.target.shape)
+        for at, values in ((0, result), (2, piece.target)):
+            sums[at] += values.sum(axis=0, dtype=np.float64)
+            sums[at + 1] += np.square(values, dtype=np.float64).sum(axis=0)
+        count += len(result)
+    means = sums[[0, 2]] / max(count, 1)
+    variances = np.maximum(sums[[1, 3]] / max(count, 1) - np.square(means), 0.0)
+    return Statistics(means[0], variances[0], means[1], variances[1])
+
+
+def norm_behind(graph: Graph, node: gs.Node) -> gs.Node | None:
+    """The batch norm with constant parameters that alone reads a node's result."""
+    reader = graph.only_reader(node.outputs[0])
+    if reader is None or reader.op != "BatchNormalization" or not is_standard(reader):
+        return None
+    return None if isinstance(batch_norm(graph, reader), str) else reader
+
+
+def shift(graph: Graph, product: AsMatrix, bias: Vector) -> None:
+    """Give a node another bias; where a batch norm follows, its mean takes the change, and nothing is added."""
+    norm = norm_behind(graph, product.node)
+    if norm is None:
+        product.store(product.matrix(), bias)
+        return
+    mean = _parameter(graph, norm, _MEAN)
+    _set(graph, norm, _MEAN, mean - (bias - product.bias()))
+
+
+def re_estimate(graph: Graph, product: AsMatrix, found: Statistics) -> None:
+    """Let the results of a node, behind its batch norm if it has one, have the mean and variance they should have."""
+    bias = product.bias()
+    norm = norm_behind(graph, product.node)
+    if norm is None:
+        product.store(product.matrix(), bias + found.wanted_mean - (found.mean + bias))
+        return
+    mean, variance = _parameter(graph, norm, _MEAN), _parameter(graph, norm, _VARIANCE)
+    epsilon = float(norm.attrs.get("epsilon", 1e-5))
+    # A channel that is constant now, or was, has no variance to compare: only its mean is moved.
+    known = (found.variance > 0) & (found.wanted_variance > 0)
+    ratio = np.where(known, found.variance / np.where(known, found.wanted_variance, 1.0), 1.0)
+    ratio = np.maximum(ratio, epsilon / (variance + epsilon))
+    _set(graph, norm, _VARIANCE, (variance + epsilon) * ratio - epsilon)
+    _set(graph, norm, _MEAN, found.mean + bias - (found.wanted_mean - mean) * np.sqrt(ratio))
+
+
+def _parameter(graph: Graph, norm: gs.Node, index: int) -> Vector:
+    array = graph.array(norm.inputs[index])
+    assert array is not None
+    return array.astype(np.float64)
+
+
+def _set(graph: Graph, norm: gs.Node, index: int, values: Vector) -> None:
+    old = norm.inputs[index]
+    array = graph.array(old)
+    assert array is not None
+    graph.set_input(norm, index, graph.constant(values.astype(array.dtype), hint=old.name))

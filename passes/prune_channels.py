@@ -1,0 +1,156 @@
+"""Remove channels, and repair what is left without labels or training.
+
+    Conv(Relu(Conv(x, w1)), w2)    w1 [64, 3, 3, 3]   w2 [128, 64, 3, 3]
+    => Conv(Relu(Conv(x, v1)), v2)    v1 [24, 3, 3, 3]   v2 [128, 24, 3, 3]
+
+Channels that must go together (residual streams, depthwise convolutions, concatenations) are found on the graph; what
+cannot shrink, such as the model's outputs, stays. Of each group those channels go whose loss is smallest after the
+best repair of the nodes that read them; how many, a budget for the whole model decides, by how much each group moves
+the model's outputs. Then every node behind a removed channel is solved anew, in the order of the graph, so that its
+results on the samples are the original's again. The graph without the channels is proved equal to the original with
+those channels masked, before any repair.
+
+Give it a few hundred samples or more, from what the model will see; labels are not used but for importance=taylor.
+Keep batch norms unfolded until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from vggc.analysis.channels import Group, Groups, channel_groups, prove
+from vggc.data import Dataset
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
+from vggc.pruning.choosing import NEEDS_DATA, Importance, atoms, order, widths_under
+from vggc.pruning.elimination import Elimination
+from vggc.pruning.matrices import Indices
+from vggc.pruning.naming import select
+from vggc.pruning.provenance import kept_outputs, note
+from vggc.pruning.reading import Readings
+from vggc.pruning.repair import repair as repair_weights
+from vggc.pruning.samples import Samples
+from vggc.pruning.shelf import Shelf
+from vggc.pruning.widths import uniform_widths
+from vggc.rewrite import Declined, whole_graph
+from vggc.values import Bytes, Names, Ratio, Within
+
+_PROOF_SAMPLES = 16
+
+Repair = Literal["none", "bias", "least_squares"]
+
+
+@whole_graph(exact=False)
+def prune_channels(
+    graph: Graph,
+    *,
+    macs: Ratio | None = None,
+    params: Ratio | None = None,
+    keep: Ratio | None = None,
+    size: Ratio | Bytes | None = None,
+    data: Dataset | None = None,
+    importance: Importance | None = None,
+    repair: Repair | None = None,
+    align: Annotated[int, Within(1, 1024)] = 8,
+    only: Names = Names(),  # noqa: B008
+    except_: Names = Names(),  # noqa: B008
+    seed: int = 0,
+) -> None:
+    """Remove channels down to a budget. One of `macs`, `params`, `keep` and `size` says what remains.
+
+    Options:
+        macs: the share of multiply-accumulates that may remain
+        params: the share of parameters that may remain
+        keep: the share of channels each group keeps, the same everywhere
+        size: the bytes of weights that may remain, or their share
+        data: samples to choose channels and repair weights with
+        importance: which channels go first: `obs`, the default with data, by what is lost after the best repair;
+            `activation` and `taylor` by data, the latter with labels; `l1`, `l2` (the default without data), `fpgm`
+            and `bn_scale` by weights
+        repair: `least_squares`, the default with data, solves the weights behind removed channels anew; `bias` makes
+            means and batch-norm statistics right; `none` leaves them
+        align: each group keeps a multiple of this many channels, or all
+        only: prune these nodes' channels only: names or globs of nodes, values, weights or modules
+        except: leave these nodes' channels alone
+        seed: of the choice among samples
+    """
+    _check_options({"macs": macs, "params": params, "keep": keep, "size": size})
+    importance = importance or ("l2" if data is None else "obs")
+    repair = repair or ("none" if data is None else "least_squares")
+    _check_data(data, importance, repair)
+    graph.infer_shapes()
+    groups = channel_groups(graph)
+    chosen = select(groups, only, except_)
+    if not chosen:
+        raise nothing_to_prune(groups, named=bool(only or except_))
+    limit = None if keep is not None else budget(groups, macs, params, size)
+    if limit is not None:
+        check_reachable(groups, chosen, limit, align)
+    samples = None if data is None else Samples(graph, data)
+    with Shelf() as shelf:
+        readings = None
+        if samples is not None and (importance in NEEDS_DATA or repair == "least_squares"):
+            graph.progress("read the samples")
+            readings = Readings(groups, chosen, samples, shelf, seed=seed)
+        orders = _orders(groups, chosen, importance, readings)
+        if limit is None:
+            assert keep is not None
+            widths = uniform_widths(chosen, keep, align)
+        else:
+            mending = readings if repair == "least_squares" else None
+            widths = widths_under(groups, chosen, orders, limit, align=align, samples=samples, readings=mending)
+    staying = atoms(chosen, orders, widths)
+    if not staying:
+        raise Declined("the model is within the budget already")
+    original = graph.copy()
+    kept = kept_outputs(groups, staying)
+    _cut(groups, staying, samples)
+    if samples is not None and repair != "none":
+        done = repair_weights(graph, original, kept, samples, mode=repair, seed=seed)
+        graph.record("solve weights" if repair == "least_squares" else "correct statistics", len(done))
+
+
+def _check_options(budgets: Mapping[str, float | None]) -> None:
+    given = [name for name, value in budgets.items() if value is not None]
+    if len(given) != 1:
+        told = "none" if not given else " and ".join(f"`{name}`" for name in given)
+        raise fail(
+            f"prune_channels takes one of `macs`, `params`, `keep` and `size`; given: {told}",
+            help="say what may remain: prune_channels(macs=50%)",
+        )
+
+
+def _check_data(data: Dataset | None, importance: Importance, repair: Repair) -> None:
+    advice = "give it some: prune_channels(..., data=calib)"
+    if data is None and importance in NEEDS_DATA:
+        raise fail(f"importance={importance} needs samples", help=advice)
+    if data is None and repair != "none":
+        raise fail(f"repair={repair} needs samples", help=advice)
+    if data is not None and data.labels is None and importance == "taylor":
+        raise fail(
+            f"importance=taylor needs labels, and data `{data.name}` has none",
+            help='name them where the data is declared: npz("calib.npz", label="y")',
+        )
+
+
+def _orders(
+    groups: Groups, chosen: Sequence[Group], importance: Importance, readings: Readings | None
+) -> dict[int, Elimination]:
+    found = {}
+    for index, group in enumerate(chosen):
+        groups.graph.progress(f"group {index + 1} of {len(chosen)}")
+        found[group.id] = order(groups, group, importance, readings=readings)
+    return found
+
+
+def _cut(groups: Groups, staying: Mapping[int, Indices], samples: Samples | None) -> None:
+    """Take the other channels out, and prove that nothing else has changed."""
+    graph = groups.graph
+    graph.progress("remove channels")
+    masked = groups.masked(staying)
+    removed = sum(groups[index].size - len(kept) for index, kept in staying.items())
+    note(graph, groups.slice(staying))
+    prove(masked, graph, None if samples is None else [samples.few(_PROOF_SAMPLES)])
+    graph.record("remove channels", removed)
