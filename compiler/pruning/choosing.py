@@ -12,7 +12,7 @@ from vggc.diagnostics import fail
 from vggc.pruning import importance as scores
 from vggc.pruning.budget import Budget
 from vggc.pruning.elimination import Elimination, by_scores, eliminate
-from vggc.pruning.matrices import Indices
+from vggc.pruning.matrix import Indices
 from vggc.pruning.reading import Readings
 from vggc.pruning.samples import Samples
 from vggc.pruning.sensitivity import Trials, calibrated

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.pruning.matrices import Indices
+from vggc.pruning.matrix import Indices
 
 Matrix = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise, is_standard
 from vggc.graph import Graph
-from vggc.pruning.matrices import AsMatrix, Unsuitable, as_matrix
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import AsMatrix, Unsuitable
 
 _INFINITY = float("inf")
 

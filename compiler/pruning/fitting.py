@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.pruning.matrices import Floats, Unsuitable
+from vggc.pruning.matrix import Floats, Unsuitable
 from vggc.pruning.moments import Moments
 from vggc.pruning.reading import WIDEST
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from vggc.analysis.channels import Channels, Group
 from vggc.graph import Graph
-from vggc.pruning.matrices import Unsuitable, as_matrix
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import Unsuitable
 from vggc.pruning.reading import Readings
 
 Scores = NDArray[np.float64]

@@ -13,7 +13,8 @@ from vggc.analysis.channels import Group, Groups, Weighted
 from vggc.graph import Array
 from vggc.pruning.elimination import Problem
 from vggc.pruning.epilogue import epilogue
-from vggc.pruning.matrices import AsMatrix, Indices, Unsuitable, as_matrix
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import AsMatrix, Indices, Unsuitable
 from vggc.pruning.moments import Moments
 from vggc.pruning.samples import Samples, not_finite
 from vggc.pruning.shelf import Shelf

@@ -19,7 +19,8 @@ from vggc.analysis.affine import Affine
 from vggc.graph import Graph
 from vggc.pruning.epilogue import Epilogue, epilogue
 from vggc.pruning.fitting import Piece, solve
-from vggc.pruning.matrices import Indices, Unsuitable, as_matrix
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import Indices, Unsuitable
 from vggc.pruning.reading import WIDEST, choose_rows
 from vggc.pruning.samples import Samples, not_finite
 from vggc.pruning.schedule import Schedule

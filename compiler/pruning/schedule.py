@@ -8,7 +8,8 @@ from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
 from vggc.graph.ordering import reads
 from vggc.pruning.epilogue import epilogue
-from vggc.pruning.matrices import Unsuitable, as_matrix
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import Unsuitable
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

@@ -12,7 +12,8 @@ from vggc.data import Batch
 from vggc.diagnostics import fail
 from vggc.graph import Array
 from vggc.pruning.elimination import Elimination, remaining
-from vggc.pruning.matrices import Indices, as_matrix
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import Indices
 from vggc.pruning.reading import Readings
 from vggc.pruning.samples import Samples, floating_outputs, not_finite
 from vggc.runtime import Session

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vggc.analysis.affine import batch_norm, is_standard
 from vggc.graph import Graph
 from vggc.pruning.fitting import Pieces
-from vggc.pruning.matrices import AsMatrix
+from vggc.pruning.matrix import AsMatrix
 
 Vector = NDArray[np.float64]
 
