@@ -26,7 +26,7 @@ from vggc.graph import Graph
 from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
 from vggc.pruning.choosing import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.elimination import Elimination
-from vggc.pruning.matrices import Indices
+from vggc.pruning.matrix import Indices
 from vggc.pruning.naming import select
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.pruning.reading import Readings
