@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,18 @@ def vocabulary() -> Registry:
         measures={each.name: each for each in things if isinstance(each, Measure)},
         targets={each.name: each for each in things if isinstance(each, Target)},
     )
+
+
+@pytest.fixture(scope="session")
+def networks() -> ModuleType:
+    """tests/networks.py: a network of each kind that people prune, by function."""
+    return import_file(Path(__file__).parent / "networks.py")
+
+
+@pytest.fixture(scope="session")
+def net(networks: ModuleType) -> Any:
+    """The class that networks of a test's own are written with."""
+    return networks.Net
 
 
 @cache
