@@ -95,6 +95,8 @@ def prune_channels(
             graph.progress("read the samples")
             readings = Readings(groups, chosen, samples, shelf, seed=seed)
         orders = _orders(groups, chosen, importance, readings)
+        if limit is not None:
+            check_reachable(groups, chosen, limit, align, orders)
         if limit is None:
             assert keep is not None
             widths = uniform_widths(chosen, keep, align)
@@ -103,13 +105,18 @@ def prune_channels(
             widths = widths_under(groups, chosen, orders, limit, align=align, samples=samples, readings=mending)
     staying = atoms(chosen, orders, widths)
     if not staying:
-        raise Declined("the model is within the budget already")
+        raise Declined(
+            "the model is within the budget already"
+            if keep is None
+            else f"keep={keep:.0%} and align={align} leave each group all its channels"
+        )
     original = graph.copy()
     kept = kept_outputs(groups, staying)
     _cut(groups, staying, samples)
     if samples is not None and repair != "none":
         done = repair_weights(graph, original, kept, samples, mode=repair, seed=seed)
-        graph.record("solve weights" if repair == "least_squares" else "correct statistics", len(done))
+        if done:
+            graph.record("solve weights" if repair == "least_squares" else "correct statistics", len(done))
 
 
 def _check_options(budgets: Mapping[str, float | None]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vggc.analysis.channels import Cost, Group, Groups
 from vggc.diagnostics import CompileError, fail
-from vggc.pruning.widths import Widths, narrowest
+from vggc.pruning.elimination import Elimination
+from vggc.pruning.widths import Left, Widths, narrowest
 from vggc.values import Bytes, Ratio
 
 _SHOWN = 4
@@ -21,6 +22,11 @@ class Budget:
     what: str
     limit: float
     full: float
+
+    @property
+    def word(self) -> str:
+        """What is limited, in messages."""
+        return {"macs": "MACs", "params": "parameters", "bytes": "bytes of weights"}[self.what]
 
     def of(self, cost: Cost) -> float:
         """The number that is limited."""
@@ -45,24 +51,40 @@ def budget(groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio
     return Budget("bytes", size if isinstance(size, Bytes) else size * full.bytes, full.bytes)
 
 
-def check_reachable(groups: Groups, chosen: Sequence[Group], limit: Budget, align: int) -> None:
-    """Raise CompileError when the budget is below what is left with every group at its narrowest."""
+def check_reachable(
+    groups: Groups,
+    chosen: Sequence[Group],
+    limit: Budget,
+    align: int,
+    orders: Mapping[int, Elimination] | None = None,
+) -> None:
+    """Raise CompileError when the budget is below what is left with every group at its narrowest.
+
+    Without the `orders` in which atoms go, those that cost more than others of their group count as the mean one.
+    """
     least: Widths = narrowest(chosen, align)
-    cost = limit.of(groups.cost(least))
+    cost = limit.of(groups.cost(least if orders is None else Left(groups, chosen, orders)(least)))
     if cost <= limit.limit:
         return
-    facts = [("note", f"every group at its narrowest: {_share(cost, limit)} of the {limit.what}")]
+    facts = [("note", f"every group at its narrowest: {_share(cost, limit)} of the {limit.word}")]
     picked = {group.id for group in chosen}
     facts += _reasons([group for group in groups if group.id not in picked])
-    if align > 1:
-        free = limit.of(groups.cost(narrowest(chosen, 1)))
-        facts.append(("note", f"without align={align}: {_share(free, limit)}"))
     raise fail(
-        f"pruning cannot bring the {limit.what} down to {_share(limit.limit, limit)}: "
+        f"pruning cannot bring the {limit.word} down to {_share(limit.limit, limit)}: "
         f"the least it can reach is {_share(cost, limit)}",
         facts=tuple(facts),
-        help=f"ask for at least {_share(cost, limit, up=True)}",
+        help=_finer(groups, chosen, limit, align) or f"ask for at least {_share(cost, limit, up=True)}",
     )
+
+
+def _finer(groups: Groups, chosen: Sequence[Group], limit: Budget, align: int) -> str:
+    """The coarsest smaller `align` with which the budget can be met, if there is one."""
+    while align > 1:
+        align //= 2
+        cost = limit.of(groups.cost(narrowest(chosen, align)))
+        if cost <= limit.limit:
+            return f"with align={align} it can reach {_share(cost, limit, up=True)}"
+    return ""
 
 
 def nothing_to_prune(groups: Groups, named: bool) -> CompileError:
@@ -70,7 +92,7 @@ def nothing_to_prune(groups: Groups, named: bool) -> CompileError:
     if named and groups.prunable:
         return fail(
             "`only` and `except` leave no channels to remove",
-            help="name other nodes: " + ", ".join(f"`{group.name}`" for group in groups.prunable[:_SHOWN]),
+            help="name other nodes: " + ", ".join(group.name for group in groups.prunable[:_SHOWN]),
         )
     return fail(
         "no channels of this model can be removed",

@@ -95,6 +95,17 @@ class _Task:
             raise Unsuitable("other nodes read the same weights")
 
     def run(self, mode: Mode) -> Repaired:
+        """Solve the node, or, where its inputs say too little for that, make its means right."""
+        try:
+            return self._run(mode)
+        except Unsuitable as reason:
+            if mode == "bias":
+                raise
+            found = self._run("bias")
+            self.pruned.graph.decline(self.node, f"only its means are made right: {reason}")
+            return found
+
+    def _run(self, mode: Mode) -> Repaired:
         graph, own = self.pruned.graph, self.own
         if mode == "bias":
             behind = Epilogue(self.node.outputs[0], Affine.identity(own.blocks * own.outputs))

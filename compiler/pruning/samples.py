@@ -34,10 +34,10 @@ class Samples:
         self.size = fixed or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // _bytes_per_sample(graph), count))
         self.count = count - count % fixed if fixed else count
         if self.count < 1:
-            needed = f"{fixed} samples in a batch" if fixed else "samples"
+            given = f"{len(self._data)} sample{'' if len(self._data) == 1 else 's'}"
             raise fail(
-                f"data `{data.name}` has {len(self._data)} samples, and the model takes {needed}",
-                help="give it more samples" if fixed else "",
+                f"data `{data.name}` has {given}, and the model takes batches of {self.size}",
+                help="give it more samples",
             )
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vggc.analysis.channels import Group, Groups
 from vggc.analysis.channels.cost import Cost
 from vggc.pruning.elimination import Elimination
+from vggc.pruning.matrix import Indices
 
 Widths = dict[int, int]
 """Atoms kept, by group id."""
@@ -32,6 +33,25 @@ def steps(group: Group, align: int) -> list[int]:
     fewest = group.fewest
     aligned = [count for count in group.counts if fewest <= count < group.size and count % align == 0]
     return [group.size, *sorted(aligned, reverse=True)]
+
+
+class Left:
+    """What widths leave of groups: counts, and the atoms themselves of groups where they make a difference."""
+
+    def __init__(self, groups: Groups, chosen: Sequence[Group], orders: Mapping[int, Elimination]) -> None:
+        uneven = [group for group in chosen if groups.cost.depends_on_atoms(group.id)]
+        self._uneven = {group.id: (group, orders[group.id].scores) for group in uneven}
+        self._known: dict[tuple[int, int], Indices] = {}
+
+    def __call__(self, widths: Widths) -> dict[int, int | Indices]:
+        """Widths as the cost model takes them."""
+        return {index: self._atoms(index, count) if index in self._uneven else count for index, count in widths.items()}
+
+    def _atoms(self, index: int, count: int) -> Indices:
+        if (index, count) not in self._known:
+            group, scores = self._uneven[index]
+            self._known[index, count] = group.best(scores, count)
+        return self._known[index, count]
 
 
 @dataclass
@@ -61,6 +81,7 @@ def choose_widths(
     widths: Widths = {group.id: group.size for group in chosen}
 
     measure = budget.of
+    left = Left(groups, chosen, losses)
 
     def price(index: int) -> float:
         """Error added by the next step of a group for each unit it saves."""
@@ -71,7 +92,7 @@ def choose_widths(
 
     queue = [(price(index), index) for index, ladder in ladders.items() if len(ladder) > 1]
     heapq.heapify(queue)
-    spent = measure(groups.cost(widths))
+    spent = measure(groups.cost(left(widths)))
     while queue and spent > budget.limit:
         _, index = heapq.heappop(queue)
         now = price(index)
@@ -81,20 +102,20 @@ def choose_widths(
             continue
         at[index] += 1
         widths[index] = ladders[index][at[index]]
-        spent = measure(groups.cost(widths))
+        spent = measure(groups.cost(left(widths)))
         if at[index] + 1 < len(ladders[index]):
             heapq.heappush(queue, (price(index), index))
-    _give_back(groups, _Steps(ladders, slopes, at), widths, budget)
+    _give_back(groups, _Steps(ladders, slopes, at), widths, budget, left)
     return widths
 
 
-def _give_back(groups: Groups, taken: _Steps, widths: Widths, budget: Limit) -> None:
+def _give_back(groups: Groups, taken: _Steps, widths: Widths, budget: Limit, left: Left) -> None:
     """Use what the last step has saved too much: widen again what gains most and still fits."""
     while True:
         best: tuple[float, int] | None = None
         for index, step in taken.at.items():
             wider = {**widths, index: taken.ladders[index][step - 1]}
-            if step and budget.of(groups.cost(wider)) <= budget.limit:
+            if step and budget.of(groups.cost(left(wider))) <= budget.limit:
                 best = max(best or (0.0, -1), (float(taken.slopes[index][step - 1]), index))
         if best is None or best[0] <= 0:
             return

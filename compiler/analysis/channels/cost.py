@@ -124,6 +124,14 @@ class CostModel:
         params, macs, size = (round(old - new, 6) for old, new in zip(before, after, strict=True))
         return Cost(params, None if self.full.macs is None else macs, size)
 
+    def depends_on_atoms(self, group: int) -> bool:
+        """Whether the cost differs between equally many atoms of a group, for some lie at more places than others."""
+        return any(
+            part[0] == group and int(part[3].min()) != int(part[3].max())
+            for length in self._lengths.values()
+            for part in length.parts
+        )
+
     def _change(self, left: Left, macs: list[_Macs], constants: list[_Weights]) -> tuple[float, float, float]:
         """Parameters, MACs and bytes that some terms add to the whole model."""
         fractions: dict[int, float] = {}
