@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -41,10 +41,18 @@ class ChangeLog:
     rules: dict[str, RuleTally] = field(default_factory=dict)
     channels: dict[str, list[int]] = field(default_factory=dict)
     """by node, for nodes that have lost output channels: the numbers that those left had before"""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
         return sum(self.changes.values())
+
+
+class Destination(NamedTuple):
+    """A target of the recipe, and the options it gives."""
+
+    target: str
+    options: Mapping[str, Any]
 
 
 def _unheard(text: str) -> None:
@@ -66,6 +74,8 @@ class EditableGraph(LinkedGraph):
         """whether each application of a rule is checked where it happens"""
         self.progress: Callable[[str], None] = _unheard
         """told by passes that take long what they are doing"""
+        self.destinations: tuple[Destination, ...] = ()
+        """what the model will be lowered to, where a pass has to choose by it"""
         self._names: Counter[str] = Counter()
         self._taken: set[str] = set()
 
@@ -212,6 +222,10 @@ class EditableGraph(LinkedGraph):
     def decline(self, node: gs.Node | str, reason: str) -> None:
         """Note what was left as it is, and why."""
         self.log.declined[node if isinstance(node, str) else self.label(node), reason] += 1
+
+    def warn(self, message: str) -> None:
+        """Tell the user of something that is probably a mistake."""
+        self.log.warnings.append(message)
 
     def tidy(self) -> None:
         """Drop what no output needs, sort the nodes, and make the links between nodes and values exact again.

@@ -8,7 +8,7 @@ from typing import Any
 
 from vggc.bound import Bound, BoundData, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.diagnostics import CompileError, Diagnostic, RequirementNotMet, at
-from vggc.graph import Graph
+from vggc.graph import Destination, Graph
 from vggc.measures import Subject, format_value
 from vggc.pipeline.execute import cost_of, execute
 from vggc.pipeline.feeds import PairedInputs
@@ -59,6 +59,7 @@ class Runner:
         self._held: Callable[[], Graph] = lambda: self.original_graph().copy()
         self._since_held = 0
         self._seen = 0
+        self._destinations = tuple(Destination(each.target.name, each.options) for each in pipeline.targets)
         self._total = sum(1 for _ in pipeline.steps())
         self.used: list[BoundData] = []
         inputs = PairedInputs(list(pipeline.data.values()))
@@ -115,8 +116,10 @@ class Runner:
             self._verifier.finish(self.graph)
         before = self._cost
         self.graph.prove = self._verify == "each"
+        self.graph.destinations = self._destinations
         record = execute(step, self.graph, options, before, self._doing())
         self._report.steps.append(record)
+        self._report.warnings += [f"{step.label}: {each}" for each in self.graph.log.warnings]
         self._stepped(record, self.graph)
         self._cost = record.after
         if record.total or record.after != before:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
-
-import onnx_graphsurgeon as gs
-
 from vggc.analysis.channels import Group, Groups
+from vggc.analysis.naming import named, names_of
 from vggc.diagnostics import fail, spelling_help
 from vggc.values import Names
 
@@ -22,7 +18,7 @@ def select(groups: Groups, only: Names, except_: Names) -> list[Group]:
     known = {group.id: _names(group) for group in groups}
     for option, patterns in (("only", only), ("except", except_)):
         for pattern in patterns:
-            if not any(_matches(names, [pattern]) for names in known.values()):
+            if not any(named(names, [pattern]) for names in known.values()):
                 everything = {name for names in known.values() for name in names}
                 raise fail(
                     f"`{option}` names `{pattern}`, and no node with weights is called so",
@@ -31,23 +27,9 @@ def select(groups: Groups, only: Names, except_: Names) -> list[Group]:
     return [
         group
         for group in groups.prunable
-        if (not only or _matches(known[group.id], only)) and not _matches(known[group.id], except_)
+        if (not only or named(known[group.id], only)) and not named(known[group.id], except_)
     ]
 
 
-def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-
-
 def _names(group: Group) -> set[str]:
-    found: set[str] = set()
-    for each in (*group.producers, *group.carriers):
-        node: gs.Node = each.node
-        found |= {node.name, *(value.name for value in node.outputs)}
-        parts = node.name.strip("/").split("/")
-        if len(parts) > 1:
-            found.add(parts[-2])
-        for value in node.inputs:
-            if isinstance(value, gs.Constant):
-                found |= {value.name, value.name.rpartition(".")[0]}
-    return found - {""}
+    return {name for each in (*group.producers, *group.carriers) for name in names_of(each.node)}

@@ -1,0 +1,92 @@
+"""Writing a plan into its graph: QuantizeLinear and DequantizeLinear around values, DequantizeLinear behind weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Array, Graph
+from vggc.quantization.grids import Floats, Quantizer
+from vggc.quantization.plan import Plan, Product
+from vggc.quantization.weights import Codes
+
+
+def insert(plan: Plan, quantizers: Mapping[int, Quantizer], weights: Mapping[int, Codes]) -> None:
+    """Quantize the sites of a plan and the weights of its products.
+
+    quantizers  by family
+    weights     by id of the product's node
+    """
+    scale_of: dict[tuple[int, int], float] = {}
+    for site in plan.sites:
+        quantizer = quantizers[site.family]
+        _quantize_value(plan.graph, site.value, site.readers, quantizer)
+        for node, index in site.readers:
+            scale_of[id(node), index] = quantizer.scale
+    for product in plan.products:
+        codes = weights[id(product.node)]
+        if plan.integer_bias and product.bias is not None:
+            _integer_bias(plan.graph, product, scale_of[id(product.node), product.data], codes)
+        _quantize_weights(plan.graph, product, codes)
+
+
+def _quantize_value(graph: Graph, value: gs.Tensor, readers: list[tuple[gs.Node, int]], quantizer: Quantizer) -> None:
+    scale = graph.constant(np.float32(quantizer.scale), f"{value.name}_scale")
+    zero = graph.constant(np.asarray(quantizer.zero_point, quantizer.grid.dtype), f"{value.name}_zero_point")
+    stored = gs.Variable(graph.fresh_name(f"{value.name}_quantized"), quantizer.grid.dtype, value.shape)
+    graph.add("QuantizeLinear", [value, scale, zero], name=f"{value.name}_quantize", output=stored)
+    found = dequantized(graph, [stored, scale, zero], value.name, value.shape)
+    for node, index in readers:
+        graph.set_input(node, index, found)
+    graph.record("quantize value")
+
+
+def _quantize_weights(graph: Graph, product: Product, codes: Codes) -> None:
+    name = product.weights.name
+    zeros = np.zeros(codes.scale.shape, codes.numbers.dtype)
+    inputs = [
+        graph.constant(codes.numbers, f"{name}_quantized"),
+        graph.constant(codes.scale, f"{name}_scale"),
+        graph.constant(zeros, f"{name}_zero_point"),
+    ]
+    shape = codes.numbers.shape
+    graph.set_input(product.node, product.weight, dequantized(graph, inputs, name, shape, axis=codes.axis))
+    graph.record("quantize weights")
+
+
+def _integer_bias(graph: Graph, product: Product, scale: float, codes: Codes) -> None:
+    """Store a bias on the grid of the products it is added to: int32, with the product of both scales."""
+    assert product.bias is not None
+    value = product.node.inputs[product.bias]
+    array = graph.array(value)
+    assert array is not None
+    numbers, steps = integer_bias(array, scale, codes.scale)
+    zeros = np.zeros(steps.shape, np.int32)
+    inputs = [
+        graph.constant(numbers, f"{value.name}_quantized"),
+        graph.constant(steps, f"{value.name}_scale"),
+        graph.constant(zeros, f"{value.name}_zero_point"),
+    ]
+    found = dequantized(graph, inputs, value.name, numbers.shape, axis=0)
+    graph.set_input(product.node, product.bias, found)
+
+
+def integer_bias(bias: Array, scale: float, weight_scale: Floats) -> tuple[Array, Floats]:
+    """A bias as int32 numbers and their float32 scales, one for each output channel."""
+    steps = (np.float64(scale) * weight_scale.astype(np.float64)).astype(np.float32)
+    spread = np.broadcast_to(np.asarray(bias, np.float64).reshape(-1), steps.shape)
+    limits = np.iinfo(np.int32)
+    numbers = np.clip(np.rint(spread / steps), limits.min, limits.max).astype(np.int32)
+    return numbers, steps
+
+
+def dequantized(
+    graph: Graph, inputs: list[gs.Tensor], name: str, shape: object, *, axis: int | None = None
+) -> gs.Variable:
+    """The value of a new DequantizeLinear."""
+    attributes = {} if axis is None else {"axis": axis}
+    value = gs.Variable(graph.fresh_name(f"{name}_dequantized"), np.dtype(np.float32), shape)
+    graph.add("DequantizeLinear", inputs, attributes, name=f"{name}_dequantize", output=value)
+    return value

@@ -1,0 +1,45 @@
+"""Operators that only move numbers, or choose among them: quantized numbers go through them as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.graph import Graph
+
+_ALWAYS = frozenset(
+    {
+        "DepthToSpace",
+        "Flatten",
+        "Identity",
+        "MaxPool",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+
+
+def moves(graph: Graph, node: gs.Node) -> bool:
+    """Whether quantizing in front of a node and quantizing behind it is the same, with one scale."""
+    if not is_standard(node) or len([value for value in node.outputs if value.name]) != 1:
+        return False
+    return node.op in _ALWAYS or pads_with_zero(graph, node)
+
+
+def pads_with_zero(graph: Graph, node: gs.Node) -> bool:
+    """Whether a node pads with zeros, or with what is there already."""
+    if node.op != "Pad" or not is_standard(node):
+        return False
+    if node.attrs.get("mode", "constant") != "constant":
+        return True
+    if graph.opset < 11:
+        return float(node.attrs.get("value", 0.0)) == 0.0
+    if len(node.inputs) < 3 or not node.inputs[2].name:
+        return True
+    filling = graph.array(node.inputs[2])
+    return filling is not None and not np.any(filling)

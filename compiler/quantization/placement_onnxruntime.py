@@ -1,0 +1,129 @@
+"""Where onnxruntime's CPU provider wants QuantizeLinear and DequantizeLinear.
+
+It replaces an operator between DequantizeLinear and QuantizeLinear by one that computes with integers:
+
+    DQ(x), DQ(w), DQ(int32 bias) -> Conv -> Relu -> Q      => QLinearConv
+    DQ(a), DQ(b) -> Add -> Relu -> Q                       => QLinearAdd
+    DQ(x), DQ(w), DQ(int32 bias) -> Gemm                   => QGemm, whose result may stay float
+
+So every result of a convolution is quantized behind its activation, and so is what comes out of sums, pools and
+concatenations of quantized values. Values are uint8 with a zero point: nothing of the range behind a Relu is wasted,
+and the Relu itself costs nothing. What the model hands out stays float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.graph import Graph
+from vggc.quantization.grids import UINT8, Grid
+from vggc.quantization.moving import moves
+from vggc.quantization.plan import Plan, Product, Site
+
+_INTEGER_KERNELS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
+"""Operators that take and give quantized values, each with a scale of its own."""
+
+
+def place(graph: Graph, products: Iterable[Product], grid: Grid = UINT8) -> Plan:
+    """What to quantize for some products; those without an integer kernel are left out."""
+    chosen = []
+    kept = []
+    for product in products:
+        reason = _without_kernel(graph, product)
+        if reason is None:
+            chosen.append(product)
+        else:
+            kept.append((product.node, reason))
+    plan = Plan(graph, chosen, grid, integer_bias=True)
+    plan.kept = kept
+    for product in chosen:
+        plan.read(product.node.inputs[product.data], product.node, product.data)
+    quantized = {id(product.node): product for product in chosen}
+    for node in graph.nodes:
+        if id(node) in quantized:
+            if node.op == "Conv":
+                _result(plan, node)
+        elif is_standard(node) and _takes_sites(plan, node):
+            _pass_on(plan, node)
+    return plan
+
+
+def _without_kernel(graph: Graph, product: Product) -> str | None:
+    node = product.node
+    if node.op == "ConvTranspose":
+        return "onnxruntime has no integer kernel for ConvTranspose on the CPU"
+    if node.op == "Gemm" and node.attrs.get("transA", 0):
+        return "onnxruntime's integer kernel for Gemm takes rows of data only"
+    if node.op == "MatMul" and product.weight == 0:
+        return "onnxruntime's integer kernel takes weights on the right side only"
+    if node.op == "Conv" and graph.is_result(_behind_activation(graph, node.outputs[0])[0]):
+        return "its result is handed out by the model, in float"
+    return None
+
+
+def _takes_sites(plan: Plan, node: gs.Node) -> bool:
+    """Whether all data that a node reads is quantized."""
+    if node.op in _INTEGER_KERNELS:
+        return all(plan.site(value) is not None for value in node.inputs if value.name)
+    return moves(plan.graph, node) and plan.site(node.inputs[0]) is not None
+
+
+def _pass_on(plan: Plan, node: gs.Node) -> None:
+    """Have a node read quantized values, and quantize its result."""
+    graph = plan.graph
+    if graph.is_result(_behind_activation(graph, node.outputs[0])[0]):
+        return
+    if moves(graph, node):
+        source = plan.read(node.inputs[0], node, 0)
+        site = plan.read_everywhere(node.outputs[0])
+        if site is not None:
+            plan.unite(source, site)
+        return
+    for index, value in enumerate(node.inputs):
+        if value.name:
+            plan.read(value, node, index)
+    _result(plan, node)
+
+
+def _result(plan: Plan, node: gs.Node) -> Site | None:
+    """Quantize what a node computes, behind its activation."""
+    value, ceiling = _behind_activation(plan.graph, node.outputs[0])
+    site = plan.read_everywhere(value)
+    if site is not None:
+        site.ceiling = ceiling
+    return site
+
+
+def _behind_activation(graph: Graph, value: gs.Tensor) -> tuple[gs.Tensor, float | None]:
+    """The value behind the activations that a QuantizeLinear can do on the way, and the most it can be."""
+    ceiling = None
+    while True:
+        node = graph.only_reader(value)
+        if node is None or not is_standard(node):
+            return value, ceiling
+        if node.op == "Clip":
+            limits = _limits(graph, node)
+            if limits is None or limits[0] != 0.0:
+                return value, ceiling
+            ceiling = limits[1] if ceiling is None else min(ceiling, limits[1])
+        elif node.op != "Relu":
+            return value, ceiling
+        value = node.outputs[0]
+
+
+def _limits(graph: Graph, node: gs.Node) -> tuple[float, float] | None:
+    """Between what a Clip keeps its numbers; None when that is computed."""
+    found = []
+    for index, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        if len(node.inputs) > index and node.inputs[index].name:
+            array = graph.array(node.inputs[index])
+            if array is None:
+                return None
+            found.append(float(array.reshape(-1)[0]))
+        else:
+            found.append(float(node.attrs.get(name, default)))
+    return found[0], found[1]

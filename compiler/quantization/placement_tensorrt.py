@@ -1,0 +1,123 @@
+"""Where TensorRT wants QuantizeLinear and DequantizeLinear.
+
+TensorRT takes precision from the graph alone, and fuses a convolution with what follows it up to the QuantizeLinear:
+
+    DQ -> Conv -> (BatchNormalization) -> activation -> Q      one INT8 kernel, float inside
+    DQ -> Conv -> Add(DQ of the skip branch) -> Relu -> Q      the residual sum fused into it
+
+So every input of a product is quantized, and results only where the next product reads them. What only moves numbers
+(MaxPool, Reshape, Transpose, ...) reads and gives quantized numbers of one scale; the inputs of a Concat share one.
+Average pools and nearest Resize are quantized between products only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.graph import Graph
+from vggc.quantization.eligibility import too_small
+from vggc.quantization.grids import INT8, Grid
+from vggc.quantization.moving import moves, pads_with_zero
+from vggc.quantization.plan import Plan, Product
+
+_BETWEEN = frozenset({"AveragePool", "GlobalAveragePool", "Resize"})
+_ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Elu"})
+
+
+def place(graph: Graph, products: Iterable[Product], grid: Grid = INT8, *, narrow: bool = False) -> Plan:
+    """What to quantize for some products; those too small for INT8 kernels are left out unless `narrow`."""
+    inputs = {id(value) for value in graph.inputs}
+    chosen = []
+    kept = []
+    for product in products:
+        first = id(product.node.inputs[product.data]) in inputs
+        reason = None if narrow else too_small(graph, product, first=first)
+        if reason is None:
+            chosen.append(product)
+        else:
+            kept.append((product.node, reason))
+    plan = Plan(graph, chosen, grid)
+    plan.kept = kept
+    for product in chosen:
+        plan.read(product.node.inputs[product.data], product.node, product.data)
+    _residual_sums(plan)
+    _follow_back(plan)
+    return plan
+
+
+def _residual_sums(plan: Plan) -> None:
+    """Quantize the skip branch of each residual sum; the branch that ends in a product stays float to be fused."""
+    graph = plan.graph
+    quantized = {id(product.node) for product in plan.products}
+    order = {id(node): at for at, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        if node.op != "Add" or not is_standard(node) or not _alike(graph, node):
+            continue
+        ends = [_ends_in_product(graph, value, quantized) for value in node.inputs]
+        if ends[0] is None and ends[1] is None:
+            continue
+        # Of two such branches the one that runs last takes the sum in.
+        fused = max((at for at in (0, 1) if ends[at] is not None), key=lambda at: order[id(ends[at])])
+        plan.read(node.inputs[1 - fused], node, 1 - fused)
+
+
+def _alike(graph: Graph, node: gs.Node) -> bool:
+    """Whether a sum is one of two computed values of one shape."""
+    first, second = node.inputs
+    if first is second or any(isinstance(value, gs.Constant) for value in node.inputs):
+        return False
+    shapes = graph.shape(first), graph.shape(second)
+    return shapes[0] is not None and shapes[1] is not None and shapes[0][1:] == shapes[1][1:]
+
+
+def _ends_in_product(graph: Graph, value: gs.Tensor, quantized: set[int]) -> gs.Node | None:
+    """The product whose result a value is, when a sum reads it and nothing else does."""
+    while True:
+        node = graph.producer(value)
+        if node is None or graph.only_reader(value) is None:
+            return None
+        if id(node) in quantized:
+            return node
+        if node.op not in ("Identity", "BatchNormalization"):
+            return None
+        value = node.inputs[0]
+
+
+def _follow_back(plan: Plan) -> None:
+    """From each site back through what quantized numbers can go through."""
+    graph = plan.graph
+    pending = plan.sites
+    while pending:
+        site = pending.pop()
+        node = graph.producer(site.value)
+        if node is None or not plan.all_read(site.value) or not is_standard(node):
+            continue
+        if moves(graph, node):
+            found = plan.read(node.inputs[0], node, 0)
+            plan.unite(found, site)
+            if pads_with_zero(graph, node):
+                # Padding belongs to the convolution behind it: nothing may stand between the two.
+                site.readers.clear()
+            pending.append(found)
+        elif node.op == "Concat":
+            if any(isinstance(value, gs.Constant) for value in node.inputs):
+                continue
+            for index, value in enumerate(node.inputs):
+                found = plan.read(value, node, index)
+                plan.unite(found, site)
+                pending.append(found)
+        elif node.op in _BETWEEN and _is_quantized(plan, node.inputs[0]):
+            pending.append(plan.read(node.inputs[0], node, 0))
+
+
+def _is_quantized(plan: Plan, value: gs.Tensor) -> bool:
+    """Whether a value is a site, or comes out of a product and its activation."""
+    if plan.site(value) is not None:
+        return True
+    node = plan.graph.producer(value)
+    if node is not None and node.op in _ACTIVATIONS:
+        node = plan.graph.producer(node.inputs[0])
+    return node is not None and any(node is product.node for product in plan.products)

@@ -1,0 +1,120 @@
+"""What of a graph is to be quantized, before any number is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.quantization.grids import Grid
+
+
+@dataclass(eq=False)
+class Site:
+    """A value that is quantized, once, for all those of its readers that want it so.
+
+    readers  (node, input) that will read it behind its QuantizeLinear and DequantizeLinear
+    family   sites of one family share one scale: values whose numbers are the same, or that meet in a Concat
+    ceiling  what the value never exceeds, when a Clip in front of it says so
+    """
+
+    value: gs.Tensor
+    readers: list[tuple[gs.Node, int]] = field(default_factory=list)
+    family: int = 0
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A node whose constant weights are quantized.
+
+    data, weight, bias  which of its inputs they are; None for no bias
+    axis                the axis of the weights along which its output channels lie
+    """
+
+    node: gs.Node
+    data: int
+    weight: int
+    bias: int | None
+    axis: int
+
+    @property
+    def weights(self) -> gs.Constant:
+        return self.node.inputs[self.weight]
+
+
+class Plan:
+    """Sites and products, and which nodes stay as they are and why.
+
+    grid          of the sites
+    integer_bias  whether the kernels add an int32 bias: it is stored as such, behind a DequantizeLinear
+    """
+
+    def __init__(self, graph: Graph, products: Iterable[Product], grid: Grid, *, integer_bias: bool = False) -> None:
+        self.graph = graph
+        self.products = list(products)
+        self.grid = grid
+        self.integer_bias = integer_bias
+        self.kept: list[tuple[gs.Node, str]] = []
+        self._sites: dict[int, Site] = {}
+        self._joined: list[int] = []
+
+    @property
+    def sites(self) -> list[Site]:
+        """In the order in which they were found, those left that have readers; families are numbered anew."""
+        for site in self._sites.values():
+            site.family = self._root(site.family)
+        return [site for site in self._sites.values() if site.readers]
+
+    def site(self, value: gs.Tensor) -> Site | None:
+        return self._sites.get(id(value))
+
+    def read(self, value: gs.Tensor, node: gs.Node, index: int) -> Site:
+        """Have a node read a value quantized."""
+        if id(value) not in self._sites:
+            self._sites[id(value)] = Site(value, family=len(self._joined))
+            self._joined.append(len(self._joined))
+        site = self._sites[id(value)]
+        if all(each is not node or at != index for each, at in site.readers):
+            site.readers.append((node, index))
+        return site
+
+    def read_everywhere(self, value: gs.Tensor) -> Site | None:
+        """Have every node of the graph itself that reads a value read it quantized; None when there is none."""
+        own = {id(node) for node in self.graph.nodes}
+        for node in self.graph.readers(value):
+            for index, given in enumerate(node.inputs):
+                if given is value and id(node) in own:
+                    self.read(value, node, index)
+        return self.site(value)
+
+    def unite(self, first: Site, second: Site) -> None:
+        """Have two sites share one scale."""
+        one, other = self._root(first.family), self._root(second.family)
+        self._joined[max(one, other)] = min(one, other)
+
+    def families(self) -> dict[int, list[Site]]:
+        """The sites that share a scale, by the number of their family."""
+        found: dict[int, list[Site]] = {}
+        for site in self.sites:
+            found.setdefault(site.family, []).append(site)
+        return found
+
+    def all_read(self, value: gs.Tensor) -> bool:
+        """Whether everything that sees a value reads it quantized."""
+        site = self.site(value)
+        if site is None or self.graph.is_result(value):
+            return False
+        return all(
+            any(each is node and at == index for each, at in site.readers)
+            for node in self.graph.readers(value)
+            for index, given in enumerate(node.inputs)
+            if given is value
+        )
+
+    def _root(self, family: int) -> int:
+        while self._joined[family] != family:
+            family = self._joined[family]
+        return family

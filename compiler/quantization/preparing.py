@@ -1,0 +1,75 @@
+"""What must hold before a graph can be quantized, and what is made so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+from vggc.quantization.plan import Product
+
+QUANTIZED = frozenset(
+    {
+        "ConvInteger",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)
+
+
+def refuse_quantized(graph: Graph) -> None:
+    """Raise CompileError for a graph in which something is quantized already."""
+    found = [
+        node for node in graph.nodes if node.op in QUANTIZED or node.op.startswith(("QLinear", "QGemm", "QAttention"))
+    ]
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise fail(
+            f"the model is quantized already: {graph.label(found[0])}{more}",
+            help="`strip_qdq` before this step takes QuantizeLinear and DequantizeLinear out",
+        )
+
+
+def warn_of_norms(graph: Graph, products: Iterable[Product]) -> None:
+    """Warn of batch norms that a product's kernel could have taken in."""
+    behind = []
+    for product in products:
+        reader = graph.only_reader(product.node.outputs[0])
+        if reader is not None and reader.op == "BatchNormalization":
+            behind.append(reader)
+    if behind:
+        graph.warn(
+            f"{len(behind)} batch norms stand behind what is quantized, {graph.label(behind[0])} first: "
+            "`fold_batch_norm` before this step takes them in"
+        )
+
+
+def plain_gemm(graph: Graph, product: Product) -> None:
+    """Take alpha and beta of a Gemm into its constants, and give its bias one axis."""
+    node = product.node
+    if node.op != "Gemm":
+        return
+    for name, index in (("alpha", product.weight), ("beta", product.bias)):
+        factor = float(node.attrs.get(name, 1.0))
+        if index is None or factor == 1.0:
+            continue
+        array = graph.array(node.inputs[index])
+        assert array is not None
+        graph.set_input(
+            node, index, graph.constant(np.asarray(array, np.float32) * np.float32(factor), node.inputs[index].name)
+        )
+        node.attrs[name] = 1.0
+    if product.bias is None:
+        return
+    bias = graph.array(node.inputs[product.bias])
+    outputs = product.weights.shape[product.axis]
+    assert bias is not None
+    if bias.shape != (outputs,):
+        spread = np.broadcast_to(bias.reshape(-1), (outputs,)).astype(bias.dtype)
+        graph.set_input(node, product.bias, graph.constant(spread, node.inputs[product.bias].name))

@@ -1,0 +1,76 @@
+"""The nodes whose weights can be quantized, and which of them a recipe means."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.analysis.naming import named, names_of
+from vggc.diagnostics import fail, spelling_help
+from vggc.graph import Graph
+from vggc.quantization.plan import Product
+from vggc.values import Names
+
+OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def product(graph: Graph, node: gs.Node) -> Product | str:
+    """A node of OPERATORS as a product, or why it is none."""
+    weight = 1
+    if node.op == "MatMul" and isinstance(node.inputs[0], gs.Constant):
+        weight = 0
+    array = graph.array(node.inputs[weight])
+    if array is None:
+        return "its weights are computed"
+    if array.dtype != np.float32:
+        return f"its weights are {array.dtype}: quantize first, cast afterwards"
+    if isinstance(node.inputs[1 - weight if node.op == "MatMul" else 0], gs.Constant):
+        return "what it reads is constant"
+    if array.ndim < 2 or 0 in array.shape:
+        return "its weights are no matrix"
+    if node.op == "MatMul" and array.ndim != 2:
+        return "its weights are a stack of matrices"
+    bias = 2 if len(node.inputs) > 2 and node.inputs[2].name else None
+    if bias is not None and graph.array(node.inputs[bias]) is None:
+        return "its bias is computed"
+    return Product(node, 1 - weight if node.op == "MatMul" else 0, weight, bias, _axis(node, weight))
+
+
+def _axis(node: gs.Node, weight: int) -> int:
+    if node.op == "Conv":
+        return 0
+    if node.op == "ConvTranspose":
+        return 1
+    if node.op == "Gemm":
+        return 0 if node.attrs.get("transB", 0) else 1
+    return 0 if weight == 0 else 1
+
+
+def products(graph: Graph, only: Names, except_: Names) -> list[Product]:
+    """The products that `only` names (all, when it names none) and `except_` does not.
+
+    A name stands for an operator (`Conv`), or for a node: by its own name, that of its output or of a weight, or that
+    of the module in front of either (`features.7` of `features.7.weight` or `/features/features.7/Conv`). Nodes with
+    weights that cannot be quantized are declined. Raises CompileError for a name that means no node with weights.
+    """
+    nodes = [node for node in graph.nodes if node.op in OPERATORS and is_standard(node)]
+    known = [(node, {node.op, *names_of(node)}) for node in nodes]
+    for option, patterns in (("only", only), ("except", except_)):
+        for pattern in patterns:
+            if not any(named(names, [pattern]) for _, names in known):
+                everything = sorted({name for _, names in known for name in names})
+                raise fail(
+                    f"`{option}` names `{pattern}`, and no node with weights is called so",
+                    help=spelling_help(pattern, everything, "there are"),
+                )
+    found = []
+    for node, names in known:
+        if (only and not named(names, only)) or named(names, except_):
+            continue
+        each = product(graph, node)
+        if isinstance(each, Product):
+            found.append(each)
+        else:
+            graph.decline(node, each)
+    return found

@@ -1,0 +1,114 @@
+"""Weights as whole numbers, with a scale for each output channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vggc.diagnostics import fail
+from vggc.graph import Array
+from vggc.quantization.grids import WEIGHT8, Floats, Grid, Quantizer
+from vggc.quantization.plan import Plan
+from vggc.quantization.preparing import plain_gemm
+
+WeightScales = Literal["max", "mse"]
+
+_SHARES = np.linspace(1.0, 0.6, 21)
+"""Of a channel's largest weight: the ranges that `mse` tries."""
+
+DEAD = 2.0**-20
+"""The smallest scale of a channel, as a share of the largest of its node: what is below is not seen beside it."""
+
+
+NEGLIGIBLE = 32
+"""Steps of the integers that products add up, of which there are tens of thousands: a smaller bias changes nothing."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Weights on a grid.
+
+    numbers  the whole numbers, shaped like the weights
+    scale    float32, one for each output channel
+    axis     along which the output channels lie
+    """
+
+    numbers: Array
+    scale: Floats
+    axis: int
+
+
+def encoded(plan: Plan, quantizers: Mapping[int, Quantizer], method: WeightScales) -> dict[int, Codes]:
+    """The weights of a plan's products on the grid, by id of the node.
+
+    Raises CompileError for weights that are NaN or infinite, and where biases cannot be stored beside such weights.
+    """
+    graph = plan.graph
+    scale_of = {(id(node), at): quantizers[site.family].scale for site in plan.sites for node, at in site.readers}
+    found = {}
+    vanish = []
+    for product in plan.products:
+        plain_gemm(graph, product)
+        array = graph.array(product.weights)
+        assert array is not None
+        matrix = rows(array, product.axis)
+        if not np.isfinite(matrix).all():
+            raise fail(f"the weights of {graph.label(product.node)} have NaN or infinite numbers")
+        steps = scales(matrix, WEIGHT8, method)
+        if product.bias is not None:
+            bias = np.abs(np.asarray(graph.array(product.node.inputs[product.bias]), np.float64).reshape(-1))
+            step = scale_of[id(product.node), product.data]
+            if plan.integer_bias:
+                # An int32 bias must be able to hold it.
+                steps = np.maximum(steps, (bias / (step * 2**30)).astype(np.float32))
+            if bias.any() and (bias < NEGLIGIBLE * step * steps).all():
+                vanish.append(product.node)
+        found[id(product.node)] = encode(array, product.axis, steps, WEIGHT8)
+    if len(vanish) * 2 > len(plan.products):
+        graph.warn(
+            f"the biases of {len(vanish)} of {len(plan.products)} nodes vanish beside what they are added to, "
+            f"{graph.label(vanish[0])} first: are the samples prepared as for training?"
+        )
+    return found
+
+
+def rows(weights: Array, axis: int) -> Floats:
+    """Weights as (output channels, all else), in float64."""
+    return np.moveaxis(np.asarray(weights, np.float64), axis, 0).reshape(weights.shape[axis], -1)
+
+
+def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
+    """A scale for each row of (output channels, all else).
+
+    `max` represents each row's largest weight; `mse` has the least squared error, rounding and clipping together.
+    Channels without weights worth mentioning get the floor DEAD, so that no scale is zero or subnormal.
+    """
+    largest = np.abs(matrix).max(axis=1)
+    chosen = largest / grid.high
+    if method == "mse":
+        best = np.full(len(matrix), np.inf)
+        for share in _SHARES:
+            tried = np.maximum(share * largest / grid.high, np.finfo(np.float64).tiny)
+            error = np.square(grid.rounded(matrix, tried[:, None]) - matrix).sum(axis=1)
+            better = error < best
+            best[better], chosen[better] = error[better], tried[better]
+    floor = max(float(chosen.max(initial=0.0)) * DEAD, float(np.finfo(np.float32).tiny) * 2**20)
+    return np.asarray(np.maximum(chosen, floor).astype(np.float32), np.float64)
+
+
+def encode(weights: Array, axis: int, scale: Floats, grid: Grid) -> Codes:
+    """Weights on a grid, each rounded to the nearest number."""
+    shape = [1] * weights.ndim
+    shape[axis] = -1
+    numbers = grid.codes(np.asarray(weights, np.float64), scale.reshape(shape))
+    return Codes(numbers, scale.astype(np.float32), axis)
+
+
+def decode(codes: Codes) -> Floats:
+    """The weights that codes stand for, in float32."""
+    shape = [1] * codes.numbers.ndim
+    shape[codes.axis] = -1
+    return np.asarray(np.asarray(codes.numbers, np.float32) * codes.scale.reshape(shape))

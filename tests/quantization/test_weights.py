@@ -1,0 +1,41 @@
+"""Weights as whole numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vggc.quantization.grids import INT4, WEIGHT8
+from vggc.quantization.weights import DEAD, decode, encode, rows, scales
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_each_channel_has_its_own_scale(axis: int) -> None:
+    weights = np.random.default_rng(axis).standard_normal((6, 5, 3, 3)).astype(np.float32)
+    weights *= np.geomspace(1e-3, 10, weights.shape[axis]).reshape([-1 if at == axis else 1 for at in range(4)])
+    step = scales(rows(weights, axis), WEIGHT8, "max")
+    codes = encode(weights, axis, step, WEIGHT8)
+    assert codes.numbers.dtype == np.int8
+    assert (np.abs(rows(codes.numbers, axis)).max(axis=1) == 127).all()
+    error = np.abs(rows(decode(codes), axis) - rows(weights, axis))
+    assert (error <= 0.501 * step[:, None]).all()
+
+
+def test_mse_is_no_worse_than_max() -> None:
+    weights = np.random.default_rng(5).standard_t(3, size=(8, 200))
+    errors = {}
+    for method in ("max", "mse"):
+        step = scales(weights, INT4, method)
+        errors[method] = np.square(INT4.rounded(weights, step[:, None]) - weights).sum(axis=1)
+    assert (errors["mse"] <= errors["max"] * (1 + 1e-6)).all()
+    assert errors["mse"].sum() < errors["max"].sum()
+
+
+def test_dead_channels_get_a_floor() -> None:
+    weights = np.zeros((3, 10))
+    weights[0] = 1.0
+    weights[1] = 1e-30
+    for method in ("max", "mse"):
+        step = scales(weights, WEIGHT8, method)
+        assert step[1] == step[2] == pytest.approx(DEAD / 127)
+    assert (scales(np.zeros((2, 4)), WEIGHT8, "mse") > np.finfo(np.float32).tiny).all()
