@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from vggc.binding.evaluate import evaluate
@@ -13,8 +14,12 @@ from vggc.options import Schema, convert, wanted
 from vggc.source import Span
 
 
-def bind_arguments(call: syntax.Call, schema: Schema, scope: Scope) -> dict[str, Any]:
+def bind_arguments(
+    call: syntax.Call, schema: Schema, scope: Scope, lacking: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The options that a call gives, typed, keyed by the function's parameters.
+
+    `lacking` says of options that do not exist why not.
 
     Raises CompileError with everything wrong in the call: unknown, repeated, missing and ill-typed options; and
     Undetermined when nothing is wrong but a value is not known.
@@ -22,7 +27,8 @@ def bind_arguments(call: syntax.Call, schema: Schema, scope: Scope) -> dict[str,
     found = Diagnostics()
     unknown = False
     options: dict[str, Any] = {}
-    matched = match_arguments(call, [each.name for each in schema.positional], list(schema.by_name), found)
+    names = list(schema.by_name)
+    matched = match_arguments(call, [each.name for each in schema.positional], names, found, lacking or {})
     if not found.errors:
         for option in schema.options:
             if option.required and option.name not in matched:
@@ -44,7 +50,11 @@ def bind_arguments(call: syntax.Call, schema: Schema, scope: Scope) -> dict[str,
 
 
 def match_arguments(
-    call: syntax.Call, positional: Sequence[str], names: Sequence[str], found: Diagnostics
+    call: syntax.Call,
+    positional: Sequence[str],
+    names: Sequence[str],
+    found: Diagnostics,
+    lacking: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, syntax.Argument]:
     """The argument for each name; `positional` may be given without it. What cannot be matched goes to `found`."""
     matched: dict[str, syntax.Argument] = {}
@@ -54,7 +64,7 @@ def match_arguments(
             named = named or argument.span
             name = argument.name.name
             if name not in names:
-                help = spelling_help(name, names, "its options") or "it takes none"
+                help = lacking.get(name) or spelling_help(name, names, "its options") or "it takes none"
                 found.error(f"`{call.name}` has no option `{name}`", argument.name.span, help=help)
                 continue
         elif named:

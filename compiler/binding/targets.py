@@ -23,7 +23,7 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) 
         help = spelling_help(call.name, targets, "targets")
         raise fail(f"unknown target `{call.name}`", call.name_span, help=help)
     target = targets[call.name]
-    options = bind_arguments(call, schema(target.function), scope)
+    options = bind_arguments(call, schema(target.function), scope, target.lacking)
     found = Diagnostics()
     for name in target.files(options):
         if problem := file_name_problem(name):

@@ -63,7 +63,15 @@ def vggc() -> None:
 
 
 vggc.add_command(commands.compile_, "compile")
-for each in (commands.check, commands.plan, commands.fmt, commands.passes, commands.inspect, commands.explain):
+for each in (
+    commands.check,
+    commands.plan,
+    commands.fmt,
+    commands.passes,
+    commands.inspect,
+    commands.lint,
+    commands.explain,
+):
     vggc.add_command(each)
 
 

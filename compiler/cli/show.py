@@ -26,7 +26,7 @@ from vggc.report.record import StepRecord, human_bytes, human_count
 from vggc.rewrite import Pass
 from vggc.signature import value_text
 from vggc.targets.flavours import missing, release
-from vggc.targets.tensorrt_rules import Subject, problems
+from vggc.targets.verifier import Subject, refusals
 from vggc.values import Bytes, Dimension, Ratio, Within
 
 
@@ -160,12 +160,12 @@ def model_page(graph: Graph, path: Path) -> RenderableType:
 
 
 def _refusals(graph: Graph) -> str:
-    """What TensorRT RTX would say of the model, from the rules that are checked before an engine is built."""
+    """What TensorRT RTX would refuse, by the rules alone; `--target` asks its importer as well."""
     flavour = "tensorrt_rtx"
     absent = missing(flavour)
     if absent:
         return f"TensorRT RTX: not asked, since {absent.message}"
-    found = problems(Subject(graph, flavour, release(flavour)))
+    found = refusals(Subject(graph, flavour, release(flavour)), batch_varies=False)
     if not found:
         return "TensorRT RTX: nothing that is known to be refused"
     return "\n".join(["TensorRT RTX would refuse:", *(f"  {each.message}" for each in found)])

@@ -59,6 +59,7 @@ def compile_model(
             provenance = _provenance(pipeline, report, runner, hashed)
             lowering = Lowering(graph, model.stem, staging, provenance)
             artifacts = _lower(pipeline, lowering, progress)
+            report.warnings += lowering.warnings
             report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
             report.artifacts = [asdict(each) for each in artifacts]
             report.seconds = time.perf_counter() - started

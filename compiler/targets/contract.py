@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -78,7 +78,15 @@ class Lowering:
     model_name: str
     directory: Path
     provenance: Provenance
+    engines: list[Path] = field(default_factory=list, repr=False)
+    """engines that targets before this one built, each with its sidecar beside it"""
+    warnings: list[str] = field(default_factory=list, repr=False)
+    """for the report"""
     _models: list[list[Written]] = field(default_factory=list, repr=False)
+
+    def warn(self, texts: Iterable[str]) -> None:
+        """Tell the user of something that keeps nothing from being built; each text once."""
+        self.warnings.extend(each for each in dict.fromkeys(texts) if each not in self.warnings)
 
     def claim(self, name: str) -> Path:
         """The path to write the file `name` to. Raises CompileError when the name is no file name, or taken."""
@@ -130,6 +138,8 @@ class Target:
     doc: str
     check_options: Check | None = None
     files_of: Files | None = None
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """options that another flavour has and this one cannot have, and why"""
 
     def __call__(self, lowering: Lowering, **options: Any) -> list[Artifact]:
         """Lower the graph. Raises CompileError without a span."""
@@ -160,19 +170,25 @@ class Target:
 def target(function: Callable[..., list[Artifact]], /) -> Target: ...
 @overload
 def target(
-    *, check: Check | None = None, files: Files | None = None
+    *, check: Check | None = None, files: Files | None = None, lacking: Mapping[str, str] | None = None
 ) -> Callable[[Callable[..., list[Artifact]]], Target]: ...
 def target(
-    function: Callable[..., list[Artifact]] | None = None, /, *, check: Check | None = None, files: Files | None = None
+    function: Callable[..., list[Artifact]] | None = None,
+    /,
+    *,
+    check: Check | None = None,
+    files: Files | None = None,
+    lacking: Mapping[str, str] | None = None,
 ) -> Target | Callable[[Callable[..., list[Artifact]]], Target]:
     """Declare a function as a target of its own name.
 
     `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
-    `files` takes the options and returns the names of the files that will be written.
+    `files` takes the options and returns the names of the files that will be written; `lacking` says of options that
+    users may expect why there is none.
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:
-        return Target(function.__name__, function, inspect.getdoc(function) or "", check, files)
+        return Target(function.__name__, function, inspect.getdoc(function) or "", check, files, lacking or {})
 
     return declare(function) if function else declare
 

@@ -29,6 +29,41 @@ Facts = tuple[tuple[str, str], ...]
 Entry = dict[str, Any]
 
 
+class ModelRefused(CompileError):
+    """The importer refuses the model. It stopped at the first node; `vggc.targets.probe` finds all of them."""
+
+
+_ELSEWHERE = "write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
+_MEANINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (
+        re.compile(r"plugin.* not found|^creator &&|failed to load .*plugin", re.I),
+        "it has no such operator",
+        _ELSEWHERE,
+    ),
+    (re.compile(r"^false$"), "it has no such operator", _ELSEWHERE),
+    (
+        re.compile(
+            r"build-time constant|must be an initializer|is not a constant|not an initializer|isWeights|is_weights"
+        ),
+        "an input that it needs as a constant is computed while the model runs",
+        "`simplify` computes beforehand what it can: fix the input's shape with set_input_shapes, then simplify",
+    ),
+    (re.compile(r"convertDtype|Failed to convert ONNX dat"), "a value has a type that it does not have", ""),
+    (
+        re.compile(r"doesn't support mo\w+ than 1 outputs"),
+        "it has this operator with one output only",
+        "drop the statistics it computes for training: export the model for inference",
+    ),
+    (re.compile(r"number of scales is not equal"), "it has not one scale for each channel", "quantize it anew"),
+)
+"""What the importer's own words mean, and what to do about it."""
+
+
+def meaning(text: str) -> tuple[str, str] | None:
+    """What an error of the importer means and what helps; None when that is not known."""
+    return next(((what, help) for pattern, what, help in _MEANINGS if pattern.search(text)), None)
+
+
 def crashed(package: str, status: int, said: str) -> CompileError:
     """The build process ended without a result. `status` is negative for a signal, `said` the end of its stderr."""
     title = TITLES[package]
@@ -56,6 +91,15 @@ def timed_out(package: str, timeout: float) -> CompileError:
     )
 
 
+def stalled(package: str, seconds: float) -> CompileError:
+    """The process has done nothing for `seconds`, as TensorRT RTX may when memory is short."""
+    title = TITLES[package]
+    return fail(
+        f"{title} stands still: it has done nothing for {seconds:g} s",
+        help=f"{title} can deadlock when memory is short: close other programs and try again",
+    )
+
+
 def failed(package: str, result: dict[str, Any], said: str, describe: Describe) -> CompileError | OSError:
     """The error for an orderly failure; `result` is what `build_engine` printed. An OSError is one of the disk's."""
     title, kind = TITLES[package], result["failed"]
@@ -70,8 +114,8 @@ def failed(package: str, result: dict[str, Any], said: str, describe: Describe) 
         return fail(f"the Python package `{package}` does not load: {result['text']}", help="install it again")
     if kind == "memory" or any(_LOST_MEMORY.search(each["text"]) for each in own):
         return _out_of_memory(title, spoken)
-    if kind == "import_model" and result["errors"]:
-        return CompileError(*(_import_message(each, own, title, describe) for each in result["errors"]))
+    if kind == "import_model" and result.get("errors"):
+        return ModelRefused(*(import_message(each, title, describe) for each in result["errors"]))
     if kind == "build" and own:
         return CompileError(*_by_node(own, f"{title} cannot build {{}}", title, describe))
     if kind == "no_layers":
@@ -79,6 +123,15 @@ def failed(package: str, result: dict[str, Any], said: str, describe: Describe) 
     if kind == "capability":
         unknown, known = (", ".join(each.lower() for each in result[key]) for key in ("unknown", "known"))
         return fail(f"{title} {result['version']} does not build for {unknown}", help=f"it builds for {known}")
+    if kind == "lacking":
+        option, version = result["option"], result["version"]
+        return fail(f"{title} {version} cannot do what `{option}` asks for: it has no {result['what']}")
+    if kind == "timing_cache":
+        return fail(
+            f"{title} cannot use the timing cache `{result['path']}`",
+            facts=spoken,
+            help="it is of another release or GPU: build without it, and keep the new one with keep_timings=true",
+        )
     if kind == "shape_input":
         return CompileError(*(_shape_input(name, title) for name in result["inputs"]))
     if kind == "exception":
@@ -123,17 +176,20 @@ def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Descr
     return messages
 
 
-def _import_message(error: dict[str, Any], log: list[Entry], title: str, describe: Describe) -> Diagnostic:
+def import_message(error: dict[str, Any], title: str, describe: Describe) -> Diagnostic:
+    """The message for one error of the importer: what it means where that is known, and its own words."""
     facts: Facts = ((title, short(error["text"])),)
     if error["inside"]:
         facts = (("inside", ", ".join(error["inside"])), *facts)
-    # A node without a name has none in the error either; the log says which one was being imported.
-    name = error["node"] or next((each["about"] for each in log if each["about"] and error["of_node"]), "")
-    if name:
-        described = describe(name)
-        return Diagnostic(f"{title} cannot import {described.label}", facts=described.facts + facts)
+    known = meaning(error["text"])
+    if known:
+        facts = (("note", known[0]), *facts)
+    help = known[1] if known else ""
+    if error["node"]:
+        described = describe(error["node"])
+        return Diagnostic(f"{title} cannot import {described.label}", facts=described.facts + facts, help=help)
     what = f"the input `{error['input']}`" if error["input"] else "this model"
-    return Diagnostic(f"{title} cannot import {what}", facts=facts)
+    return Diagnostic(f"{title} cannot import {what}", facts=facts, help=help)
 
 
 def _shape_input(name: str, title: str) -> Diagnostic:

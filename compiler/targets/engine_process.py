@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from vggc.diagnostics import CompileError
-from vggc.targets.engine_messages import crashed, failed, other_numbers, timed_out
+from vggc.targets import watched
+from vggc.targets.engine_messages import Entry, crashed, failed, other_numbers
 from vggc.targets.node_names import Describe
 
 Profile = dict[str, tuple[list[int], list[int], list[int]]]
 """min, opt and max shape by input"""
 
-_POLL = 0.25
+_LAST = 4096
+"""Bytes of a log that are looked at after a crash."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,18 @@ class Job:
     profiles: tuple[Profile, ...]
     origins: dict[str, str]
     """by TensorRT's name of a node, what its layers' metadata say of the recipe"""
+    weight_streaming: bool = False
+    refit: bool = False
+    strip: bool = False
+    version_compatible: bool = False
+    hardware: str | None = None
+    optimization: int | None = None
+    timing_cache: str | None = None
+    """path of the timings of an earlier build to use"""
+    timings: str | None = None
+    """path to write this build's timings to"""
+    log: str | None = None
+    """path to keep the log at: a line for each message, from INFO upwards"""
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,8 @@ class Engine:
     warnings: list[str]
 
 
-def build(job: Job, describe: Describe, *, timeout: float | None = None) -> Engine:
-    """Build an engine; `describe` names nodes for the user, `timeout` is in seconds.
+def build(job: Job, describe: Describe, *, timeout: float | None = None, stall: float = watched.STALL) -> Engine:
+    """Build an engine; `describe` names nodes for the user, `timeout` and `stall` are in seconds.
 
     Raises CompileError, without a span, unless the build went through without a single ERROR and without a warning
     that it changed the model's numbers; OSError when the engine cannot be written. In every other case than success,
@@ -71,54 +81,48 @@ def build(job: Job, describe: Describe, *, timeout: float | None = None) -> Engi
     """
     finished = False
     try:
-        with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
-            file = Path(folder) / "job.json"
-            file.write_text(json.dumps(asdict(job)), encoding="utf-8")
-            status, output, said = _run(file, job.package, timeout)
-        result = _result(output)
-        if result is None:
-            raise crashed(job.package, status, said)
-        if "failed" in result:
-            raise failed(job.package, result, said, describe)
-        if problems := other_numbers(job.package, result["log"], describe):
+        done, log = ask("vggc.targets.build_engine", asdict(job), describe, timeout=timeout, stall=stall)
+        if problems := other_numbers(job.package, log, describe):
             raise CompileError(*problems)
         finished = True
-        warnings = [each["text"] for each in result["log"] if each["severity"] == "WARNING"]
-        return Engine(**result["built"], warnings=list(dict.fromkeys(warnings)))
+        warnings = [each["text"] for each in log if each["severity"] == "WARNING"]
+        return Engine(**done, warnings=list(dict.fromkeys(warnings)))
     finally:
         if not finished:
-            Path(job.engine).unlink(missing_ok=True)
+            for file in (job.engine, job.timings, job.log):
+                if file:
+                    Path(file).unlink(missing_ok=True)
 
 
-def _run(job: Path, package: str, timeout: float | None) -> tuple[int, bytes, str]:
-    """Exit status, standard output and the end of standard error of the build."""
-    # -P: a file `json.py` in the folder the user happens to be in is none of ours.
-    command = [sys.executable, "-P", "-m", "vggc.targets.build_engine", str(job)]
-    deadline = math.inf if timeout is None else time.monotonic() + timeout
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        # A session of its own: Ctrl-C in the terminal is for this process, which then ends the other one.
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True)
-        try:
-            while True:
-                try:
-                    # Short turns, because on some platforms Ctrl-C does not interrupt a wait.
-                    status = process.wait(min(_POLL, max(0.0, deadline - time.monotonic())))
-                    break
-                except subprocess.TimeoutExpired:
-                    if timeout is not None and time.monotonic() >= deadline:
-                        raise timed_out(package, timeout) from None
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            if process.stdin:
-                process.stdin.close()
-        return status, _read(output), _read(errors)[-2000:].decode(errors="replace").strip()
+def ask(
+    module: str,
+    job: dict[str, Any],
+    describe: Describe,
+    *,
+    timeout: float | None = None,
+    stall: float = watched.STALL,
+) -> tuple[dict[str, Any], list[Entry]]:
+    """What a module that TensorRT runs in answers to a job, and the log of it. Raises CompileError and OSError."""
+    package = job["package"]
+    with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
+        file = Path(folder) / "job.json"
+        file.write_text(json.dumps(job), encoding="utf-8")
+        ended = watched.run(module, file, package, timeout, stall)
+    result = _result(ended.output)
+    if result is None:
+        raise crashed(package, ended.status, ended.said or _last_line(job.get("log")))
+    if "failed" in result:
+        raise failed(package, result, ended.said, describe)
+    return result["done"], result["log"]
 
 
-def _read(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()
+def _last_line(log: str | None) -> str:
+    """What TensorRT logged last before its process ended without a word."""
+    if not log or not Path(log).is_file():
+        return ""
+    with Path(log).open("rb") as file:
+        file.seek(max(0, Path(log).stat().st_size - _LAST))
+        return file.read().decode(errors="replace").strip()
 
 
 def _result(output: bytes) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
+from dataclasses import replace
+from typing import Any, TypeGuard
 
 from vggc.diagnostics import CompileError, Diagnostic, spelling_help
 from vggc.signature import ValueType, shape_text
@@ -11,10 +12,53 @@ from vggc.targets.engine_process import Profile
 from vggc.values import Dimension, Interval
 
 Shapes = Mapping[str, Sequence[Dimension]]
+ShapesOption = Shapes | Sequence[Shapes] | None
+BatchOption = Dimension | Sequence[Dimension] | None
+"""Options of a target: for one profile, or a list with one entry for each."""
 
 _BATCH = Interval((1, 8, 32))
 _OTHER = Interval((1, 128, 512))
 """Ranges that help texts propose; never used unless the user writes them."""
+
+
+def profiles(inputs: Sequence[ValueType], shapes: ShapesOption, batch: BatchOption) -> list[Profile]:
+    """The optimisation profiles that the options ask for; none when no input varies.
+
+    Where one of `shapes` and `batch` is a list, a profile is made of each of its entries, and what is no list counts
+    for all of them. Raises CompileError with everything that is wrong or missing.
+    """
+    problems = profiles_problems(inputs, shapes, batch)
+    if problems:
+        raise CompileError(*problems)
+    made = [profile(inputs, *each) for each in _entries(shapes, batch)]
+    return [each for each in made if each]
+
+
+def profiles_problems(inputs: Sequence[ValueType], shapes: ShapesOption, batch: BatchOption) -> list[Diagnostic]:
+    """What is wrong with the options for these inputs, each problem with the profile it is of."""
+    lists = {name: len(each) for name, each in (("shapes", shapes), ("batch", batch)) if _is_list(each)}
+    if empty := [name for name, count in lists.items() if count == 0]:
+        return [Diagnostic(f"{name}=[] names no profile", help="leave it out, or give a range") for name in empty]
+    if len(set(lists.values())) > 1:
+        text = f"shapes has {lists['shapes']} profiles and batch {lists['batch']}"
+        return [Diagnostic(text, help="give both the same number, or one of them once for all profiles")]
+    entries = _entries(shapes, batch)
+    found = []
+    for number, each in enumerate(entries, 1):
+        place = (("profile", f"{number} of {len(entries)}"),) if len(entries) > 1 else ()
+        found += [replace(problem, facts=(*place, *problem.facts)) for problem in profile_problems(inputs, *each)]
+    return found
+
+
+def _is_list(option: ShapesOption | BatchOption) -> TypeGuard[Sequence[Any]]:
+    return isinstance(option, Sequence)
+
+
+def _entries(shapes: ShapesOption, batch: BatchOption) -> list[tuple[Shapes | None, Dimension | None]]:
+    count = max((len(each) for each in (shapes, batch) if _is_list(each)), default=1)
+    all_shapes: Sequence[Any] = shapes if _is_list(shapes) else [shapes] * count
+    all_batches: Sequence[Any] = batch if _is_list(batch) else [batch] * count
+    return list(zip(all_shapes, all_batches, strict=True))
 
 
 def profile(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Dimension | None) -> Profile:

@@ -42,10 +42,10 @@ def describe(name: str) -> Described:
     return Described(f"Relu `{name}`", (("made by", "simplify, line 4"),))
 
 
-def message(folder: Path, *, timeout: float | None = None, **more: object) -> str:
+def message(folder: Path, *, timeout: float | None = None, stall: float = 60, **more: object) -> str:
     """The text of the error a build ends in; no file is left."""
     with pytest.raises(CompileError) as error:
-        build(job(folder, **more), describe, timeout=timeout)
+        build(job(folder, **more), describe, timeout=timeout, stall=stall)
     assert not (folder / "model.engine").exists()
     return "\n".join(render(each) for each in error.value.diagnostics)
 
@@ -106,6 +106,14 @@ def test_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
         " = it last said: Loading plugins\n"
         "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX only")
+def test_the_log_outlives_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("quiet crash")
+    log = tmp_path / "model.engine.log"
+    assert " = it last said: WARNING: Detected a slow path\n" in message(tmp_path, log=str(log))
+    assert not log.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX only")
@@ -231,6 +239,20 @@ def test_a_timeout_ends_the_build(tmp_path: Path, pid_file: Path) -> None:
         "error: TensorRT did not finish the engine within 1.5 s\nhelp: allow it more time with timeout="
     )
     assert not running(int(pid_file.read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has worked")
+def test_a_build_that_stands_still_is_ended(tmp_path: Path, pid_file: Path) -> None:
+    assert message(tmp_path, stall=1.5) == (
+        "error: TensorRT stands still: it has done nothing for 1.5 s\n"
+        "help: TensorRT can deadlock when memory is short: close other programs and try again"
+    )
+    assert not running(int(pid_file.read_text()))
+
+
+def test_a_build_that_works_is_let(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("work")
+    build(job(tmp_path), describe, stall=1.5)
 
 
 PROGRAM = """

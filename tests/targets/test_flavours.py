@@ -93,11 +93,12 @@ def test_an_engine_of_tensorrt(
 ) -> None:
     fake_tensorrt("built")
     lowering = lower(make_graph(RELU))
-    engine, sidecar = tensorrt(lowering, tf32=False)
+    engine, sidecar, log = tensorrt(lowering, tf32=False)
     assert (engine.path, engine.target) == ("model.engine", "tensorrt")
     values = json.loads((lowering.directory / sidecar.path).read_text())
     assert (values["flavour"], values["version"], values["tf32"]) == ("tensorrt", "10.13.3.9", False)
     assert values["compute_capabilities"] == []
+    assert (lowering.directory / log.path).read_text().splitlines() == ["WARNING: Detected a slow path"] * 2
     assert values["warnings"] == ["Detected a slow path"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from vggc.diagnostics import CompileError, render
 from vggc.signature import ValueType
-from vggc.targets.profiles import profile, profile_problems
+from vggc.targets.profiles import profile, profile_problems, profiles, profiles_problems
 from vggc.values import Dimension, Interval
 
 FLOAT = np.dtype("float32")
@@ -171,3 +171,39 @@ def test_an_input_of_unknown_rank() -> None:
     )
     assert text([unknown]) == expected
     assert text([unknown], {"x": [1, 2]}) == expected
+
+
+# --- several profiles --------------------------------------------------------------------------------------
+
+
+def test_a_profile_of_each_batch() -> None:
+    found = profiles([IMAGE, FIXED], None, [1, interval(1, 16, 64)])
+    assert found == [
+        {"image": ([1, 3, 32, 32],) * 3},
+        {"image": ([1, 3, 32, 32], [16, 3, 32, 32], [64, 3, 32, 32])},
+    ]
+    assert profiles([FIXED], None, [1, 2]) == []
+
+
+def test_a_profile_of_each_shapes_with_one_batch_for_all() -> None:
+    short: Shapes = {"tokens": [4, interval(1, 16, 32)]}
+    long: Shapes = {"tokens": [4, interval(32, 128, 512)]}
+    found = profiles([IMAGE, TOKENS], [short, long], 4)
+    assert [each["tokens"][2] for each in found] == [[4, 32], [4, 512]]
+    assert [each["image"][0] for each in found] == [[4, 3, 32, 32]] * 2
+
+
+def test_each_profile_is_checked() -> None:
+    wrong: Shapes = {"tokens": [interval(8, 4, 1), 16]}
+    problems = profiles_problems([TOKENS], [{"tokens": [1, 16]}, wrong], None)
+    assert "\n".join(render(each) for each in problems) == (
+        "error: shapes gives dimension 0 of `tokens` as 8..4..1: "
+        "a range goes from the smallest over the most frequent to the largest size: min..opt..max\n"
+        " = profile: 2 of 2"
+    )
+
+
+def test_lists_that_do_not_go_together() -> None:
+    [problem] = profiles_problems([IMAGE, TOKENS], [{"tokens": [1, 16]}] * 3, [1, 2])
+    assert problem.message == "shapes has 3 profiles and batch 2"
+    assert [each.message for each in profiles_problems([IMAGE], None, [])] == ["batch=[] names no profile"]

@@ -49,11 +49,12 @@ def message(lowering: Lowering, **options: object) -> str:
 
 def test_an_engine_and_its_sidecar(conv: Graph, lower: LoweringMaker) -> None:
     lowering = lower(conv)
-    engine, sidecar = tensorrt_rtx(lowering, compute=["sm86", "sm89"], batch=Interval((1, 8, 32)), tf32=False)
+    engine, sidecar, log = tensorrt_rtx(lowering, compute=["sm86", "sm89"], batch=Interval((1, 8, 32)), tf32=False)
     data = (lowering.directory / "model.engine").read_bytes()
     assert (engine.path, engine.target, engine.bytes) == ("model.engine", "tensorrt_rtx", len(data))
     assert engine.sha256 == hashlib.sha256(data).hexdigest()
     text = (lowering.directory / "model.engine.json").read_text()
+    assert (lowering.directory / log.path).read_text().startswith("INFO: ")
     assert sidecar.sha256 == hashlib.sha256(text.encode()).hexdigest()
     values = json.loads(text)
     assert text == json.dumps(values, indent=2, sort_keys=True) + "\n"
@@ -87,8 +88,8 @@ def test_a_fixed_model_needs_no_profile_and_builds_the_same_bytes_again(
     make_graph: GraphMaker, lower: LoweringMaker
 ) -> None:
     lowering = lower(make_graph(GEMM, w=np.ones((4, 5), np.float32)))
-    first, sidecar = tensorrt_rtx(lowering, name="a.engine", batch=Interval((1, 8, 32)), workspace=Bytes(1 << 28))
-    second, _ = tensorrt_rtx(lowering, name="b.engine", workspace=Bytes(1 << 28))
+    first, sidecar, _ = tensorrt_rtx(lowering, name="a.engine", batch=Interval((1, 8, 32)), workspace=Bytes(1 << 28))
+    second, _, _ = tensorrt_rtx(lowering, name="b.engine", workspace=Bytes(1 << 28))
     assert first.sha256 == second.sha256
     values = json.loads((lowering.directory / sidecar.path).read_text())
     assert values["compute_capabilities"] == ["sm80", "sm86", "sm89", "sm120"]
@@ -102,12 +103,13 @@ def test_weights_in_a_file_of_their_own(conv: Graph, lower: LoweringMaker, tmp_p
     conv.save(tmp_path / "source.onnx")
     lowering = lower(Graph.load(tmp_path / "source.onnx"))
     model, data = onnx(lowering, external=True)
-    _, sidecar = tensorrt_rtx(lowering, batch=1, compute=["sm86"])
+    _, sidecar, _ = tensorrt_rtx(lowering, batch=1, compute=["sm86"])
     values = json.loads((lowering.directory / sidecar.path).read_text())
     assert values["onnx"] == {"sha256": model.sha256, "data_sha256": data.sha256}
     assert sorted(each.name for each in lowering.directory.iterdir()) == [
         "model.engine",
         "model.engine.json",
+        "model.engine.log",
         "model.onnx",
         "model.onnx.data",
     ]
@@ -144,7 +146,7 @@ def test_types_decide_which_gpus_are_built_for(make_graph: GraphMaker, lower: Lo
         else {"w": np.ones((16, 16, 1, 1), np.float32)}
     )
     lowering = lower(make_graph(text, opset=19, **weights))
-    _, sidecar = tensorrt_rtx(lowering)
+    _, sidecar, _ = tensorrt_rtx(lowering)
     values = json.loads((lowering.directory / sidecar.path).read_text())
     every = ["sm80", "sm86", "sm89", "sm120"]
     assert values["compute_capabilities"] == (every[2:] if operator == "DequantizeLinear" else every)
@@ -200,7 +202,7 @@ def test_a_name_that_is_taken(make_graph: GraphMaker, lower: LoweringMaker) -> N
     tensorrt_rtx(lowering, compute=["sm86"])
     with pytest.raises(CompileError, match=r"two targets write the file `model\.engine`"):
         tensorrt_rtx(lowering, compute=["sm86"])
-    assert tensorrt_rtx.files({}) == ("model.engine", "model.engine.json")
+    assert tensorrt_rtx.files({}) == ("model.engine", "model.engine.json", "model.engine.log")
 
 
 # --- what TensorRT refuses ---------------------------------------------------------------------------------
@@ -212,7 +214,9 @@ def test_a_custom_operator(make_graph: GraphMaker, lower: LoweringMaker) -> None
     assert message(lower(graph)) == (
         "error: TensorRT RTX cannot import Foo `mine`\n"
         " = made by: my_pass, line 3\n"
-        ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"'
+        " = note: it has no such operator\n"
+        ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"\n'
+        "help: write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
     )
 
 
@@ -230,12 +234,28 @@ def test_a_node_in_the_body_of_an_if(make_graph: GraphMaker, lower: LoweringMake
     )
     assert message(lower(graph)) == (
         "error: TensorRT RTX cannot import Foo `inner`\n"
+        " = note: it has no such operator\n"
         " = inside: choose (If), t (then_branch)\n"
-        ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"'
+        ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"\n'
+        "help: write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
     )
 
 
-def test_an_error_of_the_builder_names_the_node(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+def test_turing_has_no_float32_product(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    graph = make_graph(GEMM, w=np.ones((4, 5), np.float32))
+    graph.nodes[0].metadata = {"vggc.line": "2", "vggc.pass": "simplify"}
+    assert message(lower(graph), compute=["sm75", "sm86"]) == (
+        "error: TensorRT RTX cannot build Gemm `gemm` for sm75\n"
+        " = made by: simplify, line 2\n"
+        " = note: GPUs of sm75 have no float32 matrix product\n"
+        "help: leave sm75 out of compute, or compile the model to float16"
+    )
+
+
+def test_an_error_of_the_builder_names_the_node(
+    make_graph: GraphMaker, lower: LoweringMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vggc.targets.engine_target.findings", lambda subject, batch_varies: [])
     graph = make_graph(GEMM, w=np.ones((4, 5), np.float32))
     graph.nodes[0].metadata = {"vggc.line": "2", "vggc.pass": "simplify"}
     text = message(lower(graph), compute=["sm75"])
@@ -252,8 +272,12 @@ def test_workspace_too_small_for_any_kernel(conv: Graph, lower: LoweringMaker) -
 
 def test_a_baked_batch(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph("g (float[N,4] x) => (float[2,4] y) { [baked] y = Reshape(x, s) }", s=np.array([2, 4], np.int64))
-    text = message(lower(graph), batch=Interval((1, 4, 8)), compute=["sm86"])
-    assert text.startswith("error: TensorRT RTX cannot build Reshape `baked`\n")
+    assert message(lower(graph), batch=Interval((1, 4, 8)), compute=["sm86"]) == (
+        "error: TensorRT RTX cannot build Reshape `baked` for more than one batch\n"
+        " = note: it makes [2, 4] of a batch that varies: right for a batch of 2 alone\n"
+        "help: export it with a batch of its own (-1), or fix the batch: set_batch(2)"
+    )
+    tensorrt_rtx(lower(graph), batch=2, compute=["sm86"])
 
 
 def test_the_rules_go_before_the_build(make_graph: GraphMaker, lower: LoweringMaker) -> None:

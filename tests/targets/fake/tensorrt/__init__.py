@@ -144,6 +144,12 @@ def hang(logger: ILogger) -> None:
     time.sleep(600)
 
 
+def work(logger: ILogger) -> None:
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        pass
+
+
 def log_an_error(logger: ILogger) -> None:
     logger.log(Severity.ERROR, "[relu1] cannot be fused. In fuse at /_src/fuse.cpp:12")
 
@@ -167,6 +173,8 @@ ENDINGS = {
     "terminate": terminate,
     "leave": leave,
     "hang": hang,
+    "work": work,
+    "quiet crash": crash,
     "error": log_an_error,
     "error and engine": log_an_error,
     "nothing": say_nothing,
@@ -189,7 +197,8 @@ class Builder:
         return Config()
 
     def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
-        say("Loading plugins", sys.stdout)
+        if BEHAVIOUR != "quiet crash":
+            say("Loading plugins", sys.stdout)
         self.logger.log(Severity.WARNING, "Detected a slow path")
         self.logger.log(Severity.WARNING, "Detected a slow path")
         if BEHAVIOUR in ENDINGS:

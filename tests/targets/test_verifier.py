@@ -10,19 +10,22 @@ import pytest
 
 from vggc.diagnostics import render
 from vggc.graph import Graph
-from vggc.targets.tensorrt_rules import Subject, newest_opset, oldest_capability, problems
+from vggc.targets.verifier import Subject, refusals
+from vggc.targets.verifier.opsets import newest_opset
+from vggc.targets.verifier.types import oldest_capability
 
 GraphMaker = Callable[..., Graph]
 QDQ = (
     "g (float[3,4] x) => (float[3,4] y) "
     "{ [quantize] q = QuantizeLinear(x, s, z) [dequantize] y = DequantizeLinear(q, s, z) }"
 )
+OUTSIDE = "help: end the model before it and run it outside the engine; `target onnxruntime` runs it on the CPU"
 SYMMETRIC = "help: quantize symmetrically to int8: zero point 0 and a positive scale"
 
 
 def text(graph: Graph, flavour: str = "tensorrt_rtx", release: tuple[int, int] = (1, 7)) -> str:
     graph.infer_shapes()
-    return "\n".join(render(each) for each in problems(Subject(graph, flavour, release)))
+    return "\n".join(render(each) for each in refusals(Subject(graph, flavour, release)))
 
 
 def test_a_plain_model_passes(make_graph: GraphMaker) -> None:
@@ -123,7 +126,8 @@ def test_operators_without_an_implementation(make_graph: GraphMaker) -> None:
     )
     assert text(graph) == (
         "error: TensorRT RTX cannot build NonMaxSuppression `nms`\n"
-        " = note: it is imported, but has no implementation to build"
+        " = note: it is imported, but has no implementation to build\n"
+        f"{OUTSIDE}"
     )
     assert text(graph, "tensorrt", (10, 13)) == ""
 
@@ -141,14 +145,25 @@ def test_operators_inside_bodies_and_where_they_come_from(make_graph: GraphMaker
         " = made by: my_pass, line 4\n"
         " = made from: old_node\n"
         " = note: its plugin is not part of TensorRT RTX\n"
+        f"{OUTSIDE}\n"
         "error: TensorRT RTX cannot build NonZero `other`\n"
-        " = note: its plugin is not part of TensorRT RTX"
+        " = note: its plugin is not part of TensorRT RTX\n"
+        f"{OUTSIDE}"
     )
 
 
 def test_operators_of_other_domains_are_the_importers_business(make_graph: GraphMaker) -> None:
-    graph = make_graph("g (float[3] x) => (float[3] y) { y = my.NonZero(x) }", domains=', "my": 1')
+    graph = make_graph("g (float[3] x) => (float[3] y) { y = my.Foo(x) }", domains=', "my": 1')
     assert text(graph) == ""
+
+
+def test_the_importer_would_read_an_operator_of_another_domain_as_onnxs_own(make_graph: GraphMaker) -> None:
+    graph = make_graph("g (float[3] x) => (float[3] y) { [mine] y = my.Sub(x, x) }", domains=', "my": 1')
+    assert text(graph) == (
+        "error: TensorRT RTX cannot tell Sub `mine` of the domain `my`\n"
+        " = note: it would be taken for ONNX's own Sub, whatever `my` means by it\n"
+        "help: if it is the same, write that as a rule: my.Sub(x, y) => Sub(x, y)"
+    )
 
 
 # --- quantization ------------------------------------------------------------------------------------------
@@ -197,5 +212,6 @@ def test_an_int32_bias(make_graph: GraphMaker) -> None:
         s=np.float32(0.1),
     )
     assert text(graph) == (
-        f"error: TensorRT RTX cannot take DequantizeLinear `bias`: it is int32; leave biases in float\n{SYMMETRIC}"
+        "error: TensorRT RTX cannot take DequantizeLinear `bias`: it is int32; leave biases in float\n"
+        "help: keep the bias in float32: TensorRT adds it inside the kernel"
     )

@@ -1,0 +1,43 @@
+"""The GPUs an engine is built for, by compute capability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from vggc.diagnostics import Diagnostic, fail, spelling_help
+from vggc.graph import Graph
+from vggc.targets.verifier.types import capability_number, oldest_capability
+
+Capability = Literal["sm75", "sm80", "sm86", "sm89", "sm120", "sm121"]
+"""Compute capabilities of the GPUs that TensorRT RTX builds for: sm86 is 8.6."""
+
+DEFAULT_CAPABILITIES: tuple[Capability, ...] = ("sm80", "sm86", "sm89", "sm120")
+"""Built for unless the recipe says otherwise, as far as they have the model's types. sm75 has no float32 Gemm."""
+
+
+def compute_problems(compute: Sequence[str] | None) -> list[Diagnostic]:
+    """What is wrong with the option `compute` by itself."""
+    if compute is None:
+        return []
+    known = get_args(Capability)
+    if not compute:
+        return [Diagnostic("compute=[] builds for no GPU", help=spelling_help("", known))]
+    if unknown := [each for each in compute if each not in known]:
+        return [Diagnostic(f"unknown compute capability `{each}`", help=spelling_help(each, known)) for each in unknown]
+    twice = sorted({each for each in compute if compute.count(each) > 1}, key=capability_number)
+    return [Diagnostic(f"`{each}` stands twice in compute", help="write it once") for each in twice]
+
+
+def chosen(graph: Graph, compute: Sequence[str] | None) -> tuple[str, ...]:
+    """The capabilities to build for. Raises CompileError when one asked for lacks a type of the graph."""
+    oldest, type_name = oldest_capability(graph)
+    if compute is None:
+        return tuple(each for each in DEFAULT_CAPABILITIES if capability_number(each) >= oldest)
+    if lacking := [each for each in compute if capability_number(each) < oldest]:
+        able = [each for each in get_args(Capability) if capability_number(each) >= oldest]
+        raise fail(
+            f"GPUs of {', '.join(lacking)} have no {type_name}, which the model uses",
+            help=f"compute=[{', '.join(able)}] have it",
+        )
+    return tuple(compute)

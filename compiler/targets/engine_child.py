@@ -1,0 +1,143 @@
+"""What the processes that TensorRT runs in have in common: its log, its errors, the answer to the parent.
+
+TensorRT tells what went wrong only through its logger, may end the whole process (it is C++ working on whatever the
+model says), and cannot be interrupted. So the compiler never loads it: `watched` starts a module that uses this one,
+hands it a job file and reads the one line of JSON that it prints.
+
+Standard input is the parent's life line: when the parent is gone, however it ended, reading it gives end of file, and
+the process ends too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+_PARSED = re.compile(r"(?:Static check for p|P)arsing node: (.*) \[\S+\]$")
+_WEIGHT = re.compile(r"Importing initializer: (.*)$")
+
+
+class Failed(Exception):
+    """The job cannot be done. `engine_messages.failed` says each `kind` to the user, with its `detail`."""
+
+    def __init__(self, kind: str, **detail: Any) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.detail = detail
+
+
+class Log:
+    """What TensorRT says: everything from INFO upwards, with the node or weight it was importing at that moment.
+
+    With `keep`, each line also goes to a file as it comes, so that it outlives a crash.
+    """
+
+    def __init__(self, keep: Path | None = None) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._about = ""
+        self.importing = True
+        self._file: IO[str] | None = keep.open("w", encoding="utf-8") if keep else None
+
+    def add(self, severity: str, text: str) -> None:
+        if severity == "VERBOSE":
+            if self.importing and (found := _PARSED.match(text) or _WEIGHT.match(text)):
+                self._about = found[1]
+            return
+        if self._file is not None:
+            self._file.write(f"{severity}: {text}\n")
+            self._file.flush()
+        about = self._about if self.importing else ""
+        self.entries.append({"severity": severity, "text": text, "about": about})
+
+
+def answer(work: Callable[[Log], dict[str, Any]], keep: Path | None = None) -> None:
+    """Do the work, print its result, and end the process: status 0 also when it fails in an orderly way."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # TensorRT prints to both standard streams; what stands on the first one must be the result and nothing else.
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    log = Log(keep)
+    try:
+        result: dict[str, Any] = {"done": work(log)}
+    except Failed as error:
+        result = {"failed": error.kind, **error.detail}
+    except MemoryError:
+        result = {"failed": "memory"}
+    except Exception as error:  # noqa: BLE001 - this is the process boundary: the parent says it to the user
+        result = {"failed": "exception", "text": f"{type(error).__name__}: {error}"}
+    results.write(json.dumps({**result, "log": log.entries}))
+    results.close()
+    # Destructors of a half-made network are a needless risk once the result is out.
+    os._exit(0)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def load_package(name: str, log: Log) -> tuple[Any, Any]:
+    """The flavour's package and a logger that writes to `log`. Raises Failed when it does not load."""
+    try:
+        trt = importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise Failed("import", text=str(error)) from None
+
+    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, text: str) -> None:
+            log.add(severity.name, text)
+
+    return trt, Logger()
+
+
+def new_network(trt: Any, builder: Any) -> Any:
+    """An empty network whose types are the model's own."""
+    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+
+
+def import_model(trt: Any, network: Any, logger: Any, path: str, content: bytes | None = None) -> list[dict[str, Any]]:
+    """Fill a network from an ONNX file, or from `content` that has its weights beside that file; the errors.
+
+    Raises Failed when the import fails without an error, ends without a layer (bytes that are no ONNX model at all
+    are "imported" so), or has an input whose numbers are a shape.
+    """
+    parser = trt.OnnxParser(network, logger)
+    imported = parser.parse_from_file(path) if content is None else parser.parse(content, path)
+    errors = [_error(parser.get_error(index)) for index in range(parser.num_errors)]
+    if errors:
+        return errors
+    if not imported:
+        raise Failed("import_model")
+    if network.num_layers == 0:
+        raise Failed("no_layers")
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    if named := [tensor.name for tensor in inputs if tensor.is_shape_tensor]:
+        raise Failed("shape_input", inputs=named)
+    return []
+
+
+def _error(error: Any) -> dict[str, Any]:
+    # An error about an input of the model has the input's name where other errors have their source file.
+    about_input = error.func() == "importInput"
+    return {
+        "node": error.node_name(),
+        "index": error.node(),
+        "input": error.file() if about_input else "",
+        "text": error.desc(),
+        "inside": list(error.local_function_stack()),
+    }
+
+
+def tensor_facts(tensor: Any) -> dict[str, Any]:
+    """Name, type (as TensorRT calls it) and shape (-1 where it varies) of a network's input or output."""
+    return {"name": tensor.name, "type": tensor.dtype.name.lower(), "shape": list(tensor.shape)}

@@ -1,0 +1,121 @@
+"""What both TensorRT targets do: verify, build, check what was built, and write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vggc.diagnostics import CompileError, Diagnostic
+from vggc.graph import Graph
+from vggc.signature import ValueType, inputs_of
+from vggc.targets import flavours, sidecar
+from vggc.targets.contract import Artifact, Lowering
+from vggc.targets.engine_messages import TITLES, ModelRefused
+from vggc.targets.engine_process import Job, Profile, build
+from vggc.targets.node_names import describer, origins
+from vggc.targets.probe import declared_otherwise, import_findings
+from vggc.targets.profiles import profiles, profiles_problems
+from vggc.targets.verifier import Finding, Subject, findings
+
+
+def lower_engine(
+    lowering: Lowering, package: str, options: Mapping[str, Any], capabilities: Callable[[Graph], tuple[str, ...]]
+) -> list[Artifact]:
+    """The engine, its sidecar and the log of its build. Raises CompileError; then none of them is left."""
+    graph = lowering.graph
+    _refuse(_package_problems(package, options))
+    graph.infer_shapes()
+    shapes = profiles(inputs_of(graph), options["shapes"], options["batch"])
+    compute = capabilities(graph)
+    subject = Subject(graph, package, flavours.release(package), compute)
+    found = findings(subject, batch_varies=_batch_varies(shapes))
+    _refuse([each.diagnostic() for each in found if each.severity == "error"])
+    name = options["name"]
+    files = {each: lowering.claim(name + suffix) for each, suffix in _SUFFIXES.items()}
+    with lowering.model_file() as model:
+        job = Job(
+            package=package,
+            model=str(model[0].path),
+            engine=str(files["engine"]),
+            name=lowering.model_name,
+            compute=tuple(each.upper() for each in compute),
+            profiles=tuple(shapes),
+            origins=origins(graph),
+            timings=str(lowering.claim(f"{name}.timings")) if options.get("keep_timings") else None,
+            log=str(files["log"]),
+            **{each: options[each] for each in _PASSED_ON if each in options},
+        )
+        try:
+            engine = build(job, describer(graph), timeout=options["timeout"])
+        except ModelRefused as refused:
+            raise _every_refusal(graph, package, refused) from None
+    if otherwise := declared_otherwise(graph, engine.outputs, TITLES[package]):
+        for each in (files["engine"], files["log"]):
+            each.unlink()
+        _refuse([each.diagnostic() for each in otherwise])
+    lowering.warn(f"{each.message}; {each.help}" for each in found)
+    lowering.engines.append(files["engine"])
+    values = sidecar.contents(engine, job, model, lowering.provenance)
+    return [
+        Artifact(files["engine"].name, package, engine.bytes, engine.sha256),
+        sidecar.write(files["sidecar"], values, lowering.directory, package),
+        *(Artifact.of(file, lowering.directory, package) for file in _written(files["log"], job)),
+    ]
+
+
+_SUFFIXES = {"engine": "", "sidecar": ".json", "log": ".log"}
+
+_PASSED_ON = (
+    "tf32",
+    "workspace",
+    "weight_streaming",
+    "refit",
+    "strip",
+    "version_compatible",
+    "hardware",
+    "optimization",
+    "timing_cache",
+)
+"""Options that go to the build as they are."""
+
+
+def option_problems(package: str, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
+    """What is wrong with a target's options for a model with these inputs, before anything is compiled."""
+    return [
+        *_package_problems(package, options),
+        *profiles_problems(inputs, options["shapes"], options["batch"]),
+    ]
+
+
+def _package_problems(package: str, options: Mapping[str, Any]) -> list[Diagnostic]:
+    problems = [each] if (each := flavours.missing(package)) else []
+    for name in ("workspace", "timeout"):
+        if options[name] is not None and options[name] <= 0:
+            problems.append(Diagnostic(f"{name}={options[name]} allows nothing"))
+    return problems
+
+
+def _refuse(problems: Sequence[Diagnostic]) -> None:
+    if problems:
+        raise CompileError(*problems)
+
+
+def _batch_varies(shapes: Sequence[Profile]) -> bool:
+    """Whether the first dimension of an input has more than one size, in a profile or between two."""
+    sizes: dict[str, set[int]] = {}
+    for each in shapes:
+        for name, limits in each.items():
+            sizes.setdefault(name, set()).update(limit[0] for limit in limits if limit)
+    return any(len(each) > 1 for each in sizes.values())
+
+
+def _every_refusal(graph: Graph, package: str, first: ModelRefused) -> CompileError:
+    """All nodes that the importer refuses, where it stopped at the first."""
+    found: list[Finding] = import_findings(graph, package)
+    # Asked again, of a file of its own, it might import what it refused before: then what it said first counts.
+    return CompileError(*(each.diagnostic() for each in found)) if found else first
+
+
+def _written(log: Path, job: Job) -> list[Path]:
+    return [log, *([Path(job.timings)] if job.timings else [])]

@@ -1,0 +1,81 @@
+"""Scales by channel: along a wrong axis TensorRT builds without a word, and runs the layer in float."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.quantizers import amiss, is_quantizer, quantizers
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+_PER_TENSOR = "give activations one scale for the whole tensor"
+
+
+def channel_axes(subject: Subject) -> Iterator[Finding]:
+    """Weights have a scale for each output channel or one for all, activations one for all."""
+    graph = subject.graph
+    for node in quantizers(graph):
+        if "block_size" in node.attrs and int(node.attrs["block_size"]) > 0:
+            continue
+        count = _scales(node)
+        if count <= 1:
+            continue
+        if not _is_weight(graph, node.inputs[0]):
+            yield amiss(subject, node, f"it has {count} scales, and an activation has one", _PER_TENSOR)
+            continue
+        rank = graph.rank(node.inputs[0])
+        if rank is None or node.op != "DequantizeLinear":
+            continue
+        axis = int(node.attrs.get("axis", 1))
+        axis = axis + rank if axis < 0 else axis
+        for reader, wanted in _wanted(graph, node.outputs[0], rank):
+            if axis != wanted:
+                problem = (
+                    f"its scales stand along axis {axis}, and the output channels of {graph.label(reader)} "
+                    f"along axis {wanted}: it would run in float"
+                )
+                yield amiss(subject, node, problem, f"quantize these weights with axis={wanted}, or with one scale")
+
+
+def _scales(node: gs.Node) -> int:
+    """How many scales a quantizer has; 0 when that is not known."""
+    shape = node.inputs[1].shape if len(node.inputs) > 1 else None
+    if shape is None or not all(isinstance(each, int) for each in shape):
+        return 0
+    return math.prod(int(each) for each in shape)
+
+
+def _is_weight(graph: Graph, value: gs.Tensor) -> bool:
+    """Whether a value is a constant, as it is or quantized in the graph."""
+    if isinstance(value, gs.Constant):
+        return True
+    node = graph.producer(value)
+    return is_quantizer(node, "QuantizeLinear") and isinstance(node.inputs[0], gs.Constant)  # type: ignore[union-attr]
+
+
+def _wanted(graph: Graph, weights: gs.Tensor, rank: int) -> Iterator[tuple[gs.Node, int]]:
+    """Each node that multiplies by the dequantized weights, and the axis of its output channels in them."""
+    for reader in graph.readers(weights):
+        if is_foreign(reader):
+            continue
+        if reader.op == "Transpose" and len(reader.outputs) == 1:
+            order = reader.attrs.get("perm") or list(range(rank))[::-1]
+            yield from ((node, order[axis]) for node, axis in _wanted(graph, reader.outputs[0], rank))
+        elif reader.op in WEIGHTED and (axis := _output_axis(reader, weights, rank)) is not None:
+            yield reader, axis
+
+
+def _output_axis(node: gs.Node, weights: gs.Tensor, rank: int) -> int | None:
+    place = next(index for index, value in enumerate(node.inputs) if value is weights)
+    if node.op == "MatMul":
+        return rank - 1 if place == 1 else rank - 2
+    if place != 1:
+        return None
+    if node.op == "Gemm":
+        return 0 if node.attrs.get("transB", 0) else 1
+    return 0 if node.op == "Conv" else 1

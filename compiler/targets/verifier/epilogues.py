@@ -1,0 +1,135 @@
+"""Where quantizers stand: what TensorRT would fuse into one INT8 kernel, and a misplaced pair keeps apart.
+
+The engine computes what the model says, slower than it could; these findings are warnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.targets.node_names import all_nodes
+from vggc.targets.verifier.axes import WEIGHTED
+from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.quantizers import is_quantizer
+
+_ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "HardSwish", "Sigmoid", "Tanh", "Gelu"})
+_MOVING = frozenset(
+    {"Pad", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Concat", "Identity"}
+)
+_EIGHT_BIT = frozenset({"int8", "float8_e4m3fn"})
+_EPILOGUE = _ACTIVATIONS | {"BatchNormalization"}
+
+
+def whole_epilogues(subject: Subject) -> Iterator[Finding]:
+    """DQ -> Conv -> BatchNormalization -> activation -> Q is one kernel; a pair inside it makes several."""
+    graph = subject.graph
+    for node in _weighted(graph):
+        if not _quantized_inputs(graph, node):
+            continue
+        for quantize in graph.readers(node.outputs[0]):
+            for reader in _behind(graph, quantize):
+                if reader.op in _EPILOGUE and not is_foreign(reader):
+                    yield _apart(subject, quantize, node, reader)
+
+
+def residual_sums(subject: Subject) -> Iterator[Finding]:
+    """Of a residual sum, the branch that ends in a convolution stays float, so that the sum is fused into it."""
+    graph = subject.graph
+    for node in all_nodes(graph):
+        if node.op != "Add" or is_foreign(node) or len(node.inputs) != 2:
+            continue
+        ends = [_quantized_product(graph, value) for value in node.inputs]
+        if all(is_quantizer(graph.producer(value), "DequantizeLinear") for value in node.inputs) and any(ends):
+            quantize, product = next(each for each in reversed(ends) if each)
+            yield _apart(subject, quantize, product, node)
+
+
+def padding_kept(subject: Subject) -> Iterator[Finding]:
+    """A Pad is taken into the convolution right behind it, and into none behind a pair."""
+    graph = subject.graph
+    for node in all_nodes(graph):
+        if node.op != "Pad" or is_foreign(node):
+            continue
+        for quantize in graph.readers(node.outputs[0]):
+            for reader in _behind(graph, quantize):
+                if reader.op in ("Conv", "ConvTranspose") and not is_foreign(reader):
+                    yield _apart(subject, quantize, node, reader)
+
+
+def both_quantized(subject: Subject) -> Iterator[Finding]:
+    """int8 weights beside float activations, or the other way round, are a layer in float."""
+    graph = subject.graph
+    for node in _weighted(graph):
+        types = [_dequantized_from(graph, value) for value in node.inputs[:2]]
+        # 4-bit weights beside float activations are meant so.
+        if len(types) < 2 or not _EIGHT_BIT.intersection(types) or all(types):
+            continue
+        quantized, other = ("input", "weights") if types[0] else ("weights", "input")
+        verb, negated = ("is", "are not") if types[0] else ("are", "is not")
+        reason = f"its {quantized} {verb} quantized and its {other} {negated}"
+        yield Finding(
+            f"{graph.label(node)} runs in float: {reason}",
+            f"it runs in float: {reason}",
+            node,
+            help="quantize every input of it, or none",
+            severity="warning",
+        )
+
+
+def _dequantized_from(graph: Graph, value: gs.Tensor) -> str:
+    """The type that a value was dequantized from, also before it was only moved; empty when it was not."""
+    node = graph.producer(value)
+    while node is not None and node.op in _MOVING and not is_foreign(node):
+        node = graph.producer(node.inputs[0])
+    if node is None or not is_quantizer(node, "DequantizeLinear"):
+        return ""
+    dtype = graph.dtype(node.inputs[0])
+    return "" if dtype is None else dtype.name
+
+
+def _weighted(graph: Graph) -> Iterator[gs.Node]:
+    return (node for node in all_nodes(graph) if node.op in WEIGHTED and not is_foreign(node))
+
+
+def _quantized_inputs(graph: Graph, node: gs.Node) -> bool:
+    return any(is_quantizer(graph.producer(value), "DequantizeLinear") for value in node.inputs)
+
+
+def _behind(graph: Graph, quantize: gs.Node) -> Iterator[gs.Node]:
+    """The nodes that read what a QuantizeLinear and its DequantizeLinear hand on."""
+    if not is_quantizer(quantize, "QuantizeLinear"):
+        return
+    for dequantize in graph.readers(quantize.outputs[0]):
+        if is_quantizer(dequantize, "DequantizeLinear"):
+            yield from graph.readers(dequantize.outputs[0])
+
+
+def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node] | None:
+    """The QuantizeLinear behind a dequantized value, and the product whose result it quantizes; None without one."""
+    dequantize = graph.producer(value)
+    if not is_quantizer(dequantize, "DequantizeLinear"):
+        return None
+    quantize = graph.producer(dequantize.inputs[0])  # type: ignore[union-attr]
+    if not is_quantizer(quantize, "QuantizeLinear"):
+        return None
+    product = graph.producer(quantize.inputs[0])  # type: ignore[union-attr]
+    if product is None or product.op not in WEIGHTED or is_foreign(product) or not _quantized_inputs(graph, product):
+        return None
+    return quantize, product
+
+
+def _apart(subject: Subject, quantize: gs.Node, before: gs.Node, behind: gs.Node) -> Finding:
+    graph = subject.graph
+    between = f"stands between {graph.label(before)} and {graph.label(behind)}"
+    return Finding(
+        f"{graph.label(quantize)} {between}, which {subject.title} would run as one",
+        f"{between}, which would run as one",
+        quantize,
+        help=f"quantize behind {graph.label(behind)}"
+        if before.op != "Pad"
+        else f"quantize before {graph.label(before)}",
+        severity="warning",
+    )

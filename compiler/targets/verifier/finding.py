@@ -1,0 +1,64 @@
+"""What a rule looks at, and what it says of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from vggc.diagnostics import Diagnostic, Severity
+from vggc.graph import Graph
+from vggc.targets.engine_messages import TITLES
+from vggc.targets.node_names import origin_facts
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The graph to be lowered, types and shapes inferred, and for whom.
+
+    `flavour` is "tensorrt" or "tensorrt_rtx", `release` its release as (1, 7), `compute` the capabilities asked for as
+    ("sm86", "sm89"), empty where none were named.
+    """
+
+    graph: Graph
+    flavour: str
+    release: tuple[int, int]
+    compute: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.flavour]
+
+    @property
+    def titled_release(self) -> str:
+        """`TensorRT RTX 1.7`"""
+        return f"{self.title} {'.'.join(str(each) for each in self.release)}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something TensorRT would refuse, compute otherwise than the model says, or (a warning) run slowly.
+
+    `message` is a sentence of its own; `reason` says the same in the row of a table that names the `node` already.
+    """
+
+    message: str
+    reason: str
+    node: gs.Node | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    help: str = ""
+    severity: Severity = "error"
+
+    def diagnostic(self) -> Diagnostic:
+        """The finding as a message, with the recipe line and the nodes that its node was made from."""
+        origin = origin_facts(self.node) if self.node is not None else ()
+        return Diagnostic(self.message, facts=(*origin, *self.facts), help=self.help, severity=self.severity)
+
+
+Rule = Callable[[Subject], Iterator[Finding]]
+
+
+def is_foreign(node: gs.Node) -> bool:
+    """Whether an operator is of another domain than ONNX's own."""
+    return node.domain not in (None, "", "ai.onnx")

@@ -1,0 +1,63 @@
+"""Operators: those without an implementation, those of other domains, and what to do instead where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from vggc.targets.node_names import all_nodes
+from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+
+_PAIRS = "TensorRT takes int8 as QuantizeLinear and DequantizeLinear around float operators"
+INTEGER_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
+
+REFUSED_OPERATORS: dict[str, dict[str, str]] = {
+    "tensorrt": dict.fromkeys(INTEGER_OPERATORS, _PAIRS),
+    "tensorrt_rtx": {
+        **dict.fromkeys(INTEGER_OPERATORS, _PAIRS),
+        "NonMaxSuppression": "it is imported, but has no implementation to build",
+        "NonZero": "its plugin is not part of TensorRT RTX",
+    },
+}
+
+_QUANTIZE_AGAIN = "quantize the float model anew with `quantize(int8, ...)`"
+_ON_THE_CPU = "end the model before it and run it outside the engine; `target onnxruntime` runs it on the CPU"
+INSTEAD: dict[str, str] = {
+    **dict.fromkeys(INTEGER_OPERATORS, _QUANTIZE_AGAIN),
+    "DynamicQuantizeLinear": "quantize with fixed scales instead: `quantize(int8, data=...)`",
+    "NonMaxSuppression": _ON_THE_CPU,
+    "NonZero": _ON_THE_CPU,
+}
+"""What to do instead of an operator, where something is known."""
+
+_OPERANDS = ("x", "y", "z", "u", "v", "w")
+
+
+def buildable_operators(subject: Subject) -> Iterator[Finding]:
+    """Some operators are imported and then have nothing that implements them."""
+    refused = REFUSED_OPERATORS[subject.flavour]
+    for node in all_nodes(subject.graph):
+        if node.op in refused and not is_foreign(node):
+            yield Finding(
+                f"{subject.title} cannot build {subject.graph.label(node)}",
+                refused[node.op],
+                node,
+                facts=(("note", refused[node.op]),),
+                help=INSTEAD.get(node.op, ""),
+            )
+
+
+def own_operators(subject: Subject) -> Iterator[Finding]:
+    """The importer looks at an operator's name and never at its domain: `my.Relu` would be ONNX's Relu."""
+    for node in all_nodes(subject.graph):
+        if is_foreign(node) and onnx.defs.has(node.op):
+            call = f"{node.op}({', '.join(_OPERANDS[: len(node.inputs)])})"
+            reason = f"it would be taken for ONNX's own {node.op}, whatever `{node.domain}` means by it"
+            yield Finding(
+                f"{subject.title} cannot tell {subject.graph.label(node)} of the domain `{node.domain}`",
+                reason,
+                node,
+                facts=(("note", reason),),
+                help=f"if it is the same, write that as a rule: {node.domain}.{call} => {call}",
+            )

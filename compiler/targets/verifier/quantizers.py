@@ -1,0 +1,112 @@
+"""QuantizeLinear and DequantizeLinear by themselves: types, scales and zero points that TensorRT takes amiss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ml_dtypes
+import numpy as np
+import onnx_graphsurgeon as gs
+from onnx import TensorProto
+
+from vggc.graph import Graph
+from vggc.targets.node_names import all_nodes
+from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.types import type_name, type_of
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+SYMMETRIC = "quantize symmetrically to int8: zero point 0 and a positive scale"
+
+_OLDEST_OPSET: dict[int, int] = {
+    TensorProto.FLOAT8E4M3FN: 19,
+    TensorProto.INT4: 21,
+    TensorProto.FLOAT4E2M1: 23,
+}
+"""The first opset in which ONNX quantizes to a type."""
+
+_OLDEST_SCALE_OPSET: dict[int, int] = {TensorProto.FLOAT16: 19, TensorProto.BFLOAT16: 19}
+
+_WEIGHTS_ONLY = frozenset({TensorProto.INT4})
+
+
+def symmetric_quantization(subject: Subject) -> Iterator[Finding]:
+    """uint8 becomes int8 and saturates; a scale that is no proper number is taken as it is."""
+    for node in quantizers(subject.graph):
+        for problem, advice in _problems(subject.graph, node):
+            yield amiss(subject, node, problem, advice)
+
+
+def quantized_opsets(subject: Subject) -> Iterator[Finding]:
+    """Types that QuantizeLinear takes in later opsets only are imported all the same, and nothing else reads that."""
+    opset = subject.graph.opset
+    for node in quantizers(subject.graph):
+        if len(node.inputs) < 2:
+            continue
+        number, scale = type_of(stored_value(node)), type_of(node.inputs[1])
+        oldest = max(_OLDEST_OPSET.get(number, 0), _OLDEST_SCALE_OPSET.get(scale, 0))
+        if "axis" in node.attrs:
+            oldest = max(oldest, 13)
+        if opset < oldest:
+            what = type_name(number) if _OLDEST_OPSET.get(number, 0) == oldest else f"{type_name(scale)} scales"
+            yield amiss(
+                subject,
+                node,
+                f"opset {opset} has no quantization with {what if oldest > 13 else 'a scale per channel'}",
+                f"export the model with opset {oldest} or newer",
+            )
+
+
+def quantizers(graph: Graph) -> Iterator[gs.Node]:
+    """Every QuantizeLinear and DequantizeLinear of a graph, those in bodies included."""
+    return (node for node in all_nodes(graph) if is_quantizer(node))
+
+
+def is_quantizer(node: gs.Node | None, op: str = "") -> bool:
+    """Whether a node is one of ONNX's two quantizers, or the one named."""
+    return node is not None and node.op in ((op,) if op else QUANTIZERS) and not is_foreign(node)
+
+
+def stored_value(node: gs.Node) -> gs.Tensor:
+    """The quantized side of a quantizer."""
+    return node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0]
+
+
+def amiss(subject: Subject, node: gs.Node, problem: str, advice: str) -> Finding:
+    """A finding about a quantizer that TensorRT refuses, or takes for something else."""
+    return Finding(f"{subject.title} cannot take {subject.graph.label(node)}: {problem}", problem, node, help=advice)
+
+
+def _problems(graph: Graph, node: gs.Node) -> Iterator[tuple[str, str]]:
+    number = type_of(stored_value(node))
+    if number == TensorProto.UINT8:
+        # Also without a zero point: QuantizeLinear's default type is uint8.
+        yield "it is uint8, which becomes int8 and saturates above 127", SYMMETRIC
+    elif number == TensorProto.INT32:
+        yield "it is int32; leave biases in float", "keep the bias in float32: TensorRT adds it inside the kernel"
+    elif number in _WEIGHTS_ONLY and node.op == "QuantizeLinear" and graph.array(node.inputs[0]) is None:
+        name = type_name(number)
+        yield f"it quantizes activations to {name}, which is for weights", "quantize activations to int8, or leave them"
+    if len(node.inputs) < 2:
+        return
+    scale = graph.array(node.inputs[1])
+    if scale is None:
+        yield "its scale is computed while the model runs", "quantize with fixed scales: `quantize(int8, data=...)`"
+    elif wrong := wrong_scale(scale):
+        yield wrong, SYMMETRIC
+    zero_point = graph.array(node.inputs[2]) if len(node.inputs) > 2 else None
+    if zero_point is not None and np.any(np.asarray(zero_point, np.float32) != 0):
+        yield "its zero point is not 0", SYMMETRIC
+
+
+def wrong_scale(scale: np.ndarray) -> str:
+    """What is wrong with a scale's numbers; empty when they are positive, finite and normal."""
+    values = np.asarray(scale, np.float64)
+    if not np.all(np.isfinite(values)):
+        return "its scale is infinite or not a number"
+    if np.any(values <= 0):
+        return "its scale is not positive"
+    smallest = float(ml_dtypes.finfo(scale.dtype).smallest_normal)  # type: ignore[no-untyped-call]
+    if np.any(values < smallest):
+        return f"its scale is below the smallest normal {scale.dtype}, {smallest:.3g}"
+    return ""

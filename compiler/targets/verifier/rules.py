@@ -1,0 +1,45 @@
+"""The rules in their order, and what they find in a graph."""
+
+from __future__ import annotations
+
+from vggc.diagnostics import Diagnostic
+from vggc.targets.verifier.axes import channel_axes
+from vggc.targets.verifier.epilogues import both_quantized, padding_kept, residual_sums, whole_epilogues
+from vggc.targets.verifier.finding import Finding, Rule, Subject
+from vggc.targets.verifier.operators import buildable_operators, own_operators
+from vggc.targets.verifier.opsets import known_opset
+from vggc.targets.verifier.quantizers import quantized_opsets, symmetric_quantization
+from vggc.targets.verifier.shapes import baked_sizes
+from vggc.targets.verifier.types import declared_ranks, known_types, quantized_casts, types_of_capability
+
+RULES: tuple[Rule, ...] = (
+    known_opset,
+    declared_ranks,
+    known_types,
+    types_of_capability,
+    quantized_casts,
+    buildable_operators,
+    own_operators,
+    symmetric_quantization,
+    quantized_opsets,
+    channel_axes,
+    whole_epilogues,
+    residual_sums,
+    padding_kept,
+    both_quantized,
+)
+
+DYNAMIC_RULES: tuple[Rule, ...] = (baked_sizes,)
+"""What is wrong only where the batch really varies; a profile may fix it."""
+
+
+def findings(subject: Subject, *, batch_varies: bool = True) -> list[Finding]:
+    """Everything the rules have to say of a graph."""
+    rules = (*RULES, *DYNAMIC_RULES) if batch_varies else RULES
+    return [each for rule in rules for each in rule(subject)]
+
+
+def refusals(subject: Subject, *, batch_varies: bool = True) -> list[Diagnostic]:
+    """What keeps an engine from being built, as messages."""
+    found = findings(subject, batch_varies=batch_varies)
+    return [each.diagnostic() for each in found if each.severity == "error"]

@@ -1,0 +1,181 @@
+"""Types and ranks: what TensorRT has none of, what only newer GPUs have, and what it takes for something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import onnx_graphsurgeon as gs
+from onnx import TensorProto
+
+from vggc.graph import Graph
+from vggc.graph.writing import onnx_type
+from vggc.targets.node_names import all_nodes
+from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+
+_FOREIGN_TYPES = (
+    TensorProto.INT16,
+    TensorProto.UINT16,
+    TensorProto.UINT32,
+    TensorProto.UINT64,
+    TensorProto.STRING,
+    TensorProto.COMPLEX64,
+    TensorProto.COMPLEX128,
+    TensorProto.UINT4,
+    TensorProto.FLOAT8E4M3FNUZ,
+    TensorProto.FLOAT8E5M2,
+    TensorProto.FLOAT8E5M2FNUZ,
+)
+
+REFUSED_TYPES: dict[int, str] = {
+    TensorProto.DOUBLE: "TensorRT would compute it in float32 without saying so",
+    **dict.fromkeys(map(int, _FOREIGN_TYPES), "TensorRT has no such type"),
+}
+
+_INSTEAD: dict[int, str] = {
+    TensorProto.DOUBLE: "cast it to float32 in the model",
+    TensorProto.FLOAT8E5M2: "its 8-bit float is float8e4m3fn",
+    TensorProto.INT16: "quantize to int8; `target onnxruntime` runs 16-bit activations",
+    TensorProto.UINT16: "quantize to int8; `target onnxruntime` runs 16-bit activations",
+    TensorProto.UINT4: "its 4-bit integer is int4, for weights",
+}
+
+OLDEST_CAPABILITY: dict[int, int] = {
+    TensorProto.BFLOAT16: 80,
+    TensorProto.INT4: 80,
+    TensorProto.FLOAT8E4M3FN: 89,
+    TensorProto.FLOAT4E2M1: 120,
+}
+"""The first compute capability (8.9 is 89) whose GPUs have a type."""
+
+_PRODUCTS = frozenset({"Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN", "Attention"})
+"""Operators that multiply matrices; TensorRT has no float32 kernel for that on Turing, int8 ones included."""
+
+_QUANTIZED = frozenset({TensorProto.FLOAT8E4M3FN, TensorProto.INT4, TensorProto.FLOAT4E2M1})
+
+_TURING = 75
+_LISTED = 5
+
+
+def declared_ranks(subject: Subject) -> Iterator[Finding]:
+    """An input of unknown rank is imported as a single number."""
+    for value in subject.graph.inputs:
+        if value.shape is None:
+            yield Finding(
+                f"the input `{value.name}` has no declared number of dimensions; "
+                f"{subject.title} would take it for a single number",
+                f"the input `{value.name}` has no declared number of dimensions: taken for a single number",
+                help="export the model with the input's shape",
+            )
+
+
+def known_types(subject: Subject) -> Iterator[Finding]:
+    """float64 is computed as float32; other types end the import at the first value that has them."""
+    by_type: dict[int, list[str]] = {}
+    for value, place in values_of(subject.graph):
+        number = type_of(value)
+        if number in REFUSED_TYPES:
+            by_type.setdefault(number, []).append(place)
+    for number, places in by_type.items():
+        what = f"{type_name(number)}: {REFUSED_TYPES[number]}"
+        yield Finding(
+            f"the model computes with {what}",
+            f"{what} ({places[0]})",
+            facts=_places(places),
+            help=_INSTEAD.get(number, ""),
+        )
+
+
+def quantized_casts(subject: Subject) -> Iterator[Finding]:
+    """A Cast to a quantized type is imported; the builder wants such values from QuantizeLinear."""
+    for node in all_nodes(subject.graph):
+        if node.op not in ("Cast", "CastLike") or is_foreign(node):
+            continue
+        for value in (node.outputs[0], node.inputs[0]):
+            if type_of(value) in _QUANTIZED and not isinstance(value, gs.Constant):
+                reason = f"it has {type_name(type_of(value))} from QuantizeLinear only, and for DequantizeLinear only"
+                yield Finding(
+                    f"{subject.title} cannot build {subject.graph.label(node)}",
+                    reason,
+                    node,
+                    facts=(("note", reason),),
+                    help="quantize with a scale instead of casting",
+                )
+
+
+def types_of_capability(subject: Subject) -> Iterator[Finding]:
+    """Of several capabilities, one that lacks a type makes the whole build fail."""
+    numbers = [capability_number(each) for each in subject.compute]
+    if not numbers:
+        return
+    oldest, name = oldest_capability(subject.graph)
+    if lacking := [each for each in subject.compute if capability_number(each) < oldest]:
+        what = f"GPUs of {', '.join(lacking)} have no {name}, which the model uses"
+        yield Finding(what, what, help=f"build for {dotted(oldest)} and newer")
+    if _TURING in numbers:
+        yield from _float_products(subject)
+
+
+def _float_products(subject: Subject) -> Iterator[Finding]:
+    for node in all_nodes(subject.graph):
+        if node.op in _PRODUCTS and not is_foreign(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
+            yield Finding(
+                f"{subject.title} cannot build {subject.graph.label(node)} for sm75",
+                "GPUs of sm75 have no float32 matrix product",
+                node,
+                facts=(("note", "GPUs of sm75 have no float32 matrix product"),),
+                help="leave sm75 out of compute, or compile the model to float16",
+            )
+
+
+def oldest_capability(graph: Graph) -> tuple[int, str]:
+    """The first compute capability that has all types of the graph (0 for any), and the type that needs it."""
+    used = {type_of(value) for value, _ in values_of(graph)}
+    needs = [(capability, type_name(number)) for number, capability in OLDEST_CAPABILITY.items() if number in used]
+    return max(needs, default=(0, ""))
+
+
+def capability_number(capability: str) -> int:
+    """89 for `sm89`"""
+    return int(capability.removeprefix("sm"))
+
+
+def dotted(capability: int) -> str:
+    """`8.9` for 89"""
+    return f"{capability // 10}.{capability % 10}"
+
+
+def type_name(number: int) -> str:
+    """The usual name of an ONNX data type: `float64`, `int8`, `bfloat16`."""
+    name = TensorProto.DataType.Name(number).lower()
+    return {"double": "float64", "float": "float32"}.get(name, name)
+
+
+def type_of(value: gs.Tensor) -> int:
+    """The ONNX data type of a value, UNDEFINED where it is not known."""
+    return TensorProto.UNDEFINED if value.dtype is None else onnx_type(value.dtype)
+
+
+def values_of(graph: Graph) -> Iterator[tuple[gs.Tensor, str]]:
+    """Every value of a graph once, and how to say where it comes from."""
+    seen: set[int] = set()
+
+    def new(values: Sequence[gs.Tensor]) -> Iterator[gs.Tensor]:
+        for value in values:
+            if value.name and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+    for value in new(graph.inputs):
+        yield value, f"the input `{value.name}`"
+    for node in all_nodes(graph):
+        for value in new(node.outputs):
+            yield value, f"`{value.name}`, computed by {graph.label(node)}"
+        for value in new([each for each in node.inputs if isinstance(each, gs.Constant)]):
+            yield value, f"the constant `{value.name}`, read by {graph.label(node)}"
+    for value in new(graph.outputs):
+        yield value, f"the output `{value.name}`"
+
+
+def _places(places: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    more = len(places) - _LISTED
+    return (*(("value", each) for each in places[:_LISTED]), *([("note", f"and {more} more")] if more > 0 else []))

@@ -1,0 +1,61 @@
+"""Options that one target has and another cannot have: an error at its place, that says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vggc.binding import bind
+from vggc.diagnostics import CompileError, render
+from vggc.grammar.parser import parse
+from vggc.grammar.reading import read_recipe
+
+
+def errors(tmp_path: Path, text: str) -> str:
+    recipe = tmp_path / "net.opt"
+    recipe.write_text(text)
+    with pytest.raises(CompileError) as error:
+        bind(parse(read_recipe(recipe)))
+    return "\n".join(render(each) for each in error.value.diagnostics).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "option", "help"),
+    [
+        (
+            "tensorrt_rtx",
+            "refit",
+            "TensorRT RTX cannot build engines to be refitted without the GPU",
+        ),
+        ("tensorrt_rtx", "version_compatible", "its engines load with the release that built them, and no other"),
+        ("tensorrt_rtx", "hardware", "name the GPUs with compute=[...]"),
+        ("tensorrt", "compute", "TensorRT builds for the GPU it runs on"),
+    ],
+)
+def test_an_option_the_flavour_lacks(tmp_path: Path, target: str, option: str, help: str) -> None:
+    assert errors(tmp_path, f"target {target}({option}=true)\n") == (
+        f"error: `{target}` has no option `{option}`\n"
+        f" --> net.opt:1:{len(target) + 9}\n"
+        "  |\n"
+        f"1 | target {target}({option}=true)\n"
+        f"  | {' ' * (len(target) + 8)}{'^' * len(option)}\n"
+        f"help: {help}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("batch=[1, 1..8..32]", {"batch": 2}),
+        ('shapes=[{"x": [1, 3]}, {"x": [4, 3]}]', {"shapes": 2}),
+        ('shapes={"x": [1, 3]}', {"shapes": 1}),
+    ],
+)
+def test_several_profiles_can_be_written(tmp_path: Path, options: str, expected: dict[str, int]) -> None:
+    recipe = tmp_path / "net.opt"
+    recipe.write_text(f"target tensorrt_rtx({options})\n")
+    [found] = bind(parse(read_recipe(recipe))).targets
+    values: dict[str, Any] = dict(found.options)
+    assert {name: len(each) for name, each in values.items()} == expected

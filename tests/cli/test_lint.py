@@ -1,0 +1,108 @@
+"""`vggc lint` and `vggc inspect --target`: what stands between a model and an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx has no wheel for this platform"
+)
+
+
+def save(text: str, opset: int = 17, **weights: Any) -> None:
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}, "my": 1]> {text}')
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(each), name) for name, each in weights.items())
+    Path("model.onnx").write_bytes(model.SerializeToString())
+
+
+def test_nothing_to_say(vggc: Any) -> None:
+    ran = vggc("lint", "model.onnx")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith("model.onnx: nothing found (TensorRT RTX 1.")
+    ran = vggc("inspect", "model.onnx", "--target", "tensorrt_rtx")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.endswith(": nothing that is known to be refused\n")
+
+
+def test_errors_end_with_1(vggc: Any) -> None:
+    save("g (float[3] x) => (float[3] y) { [mine] a = my.Foo(x) [own] y = my.Neg(a) }")
+    ran = vggc("lint", "model.onnx", "--target", "tensorrt_rtx")
+    assert ran.status == 1
+    assert [line for line in ran.err.splitlines() if line.startswith("error")] == [
+        "error: TensorRT RTX cannot tell Neg `own` of the domain `my`",
+        "error: TensorRT RTX cannot import Foo `mine`",
+    ]
+
+
+def test_warnings_alone_end_with_0(vggc: Any) -> None:
+    save(
+        "g (float[1,16,8,8] x) => (float[1,16,8,8] y) { wd = DequantizeLinear(w, s, z) [conv] y = Conv(x, wd) }",
+        w=np.ones((16, 16, 1, 1), np.int8),
+        s=np.float32(0.1),
+        z=np.int8(0),
+    )
+    ran = vggc("lint", "model.onnx")
+    assert ran.status == 0
+    assert ran.err.startswith("warning: Conv `conv` runs in float: its weights are quantized and its input is not\n")
+    assert ran.out.startswith("model.onnx: 1 warning (TensorRT RTX 1.")
+
+
+def test_the_table_has_a_row_for_each(vggc: Any) -> None:
+    save("g (float[3] x) => (float[3] y, int64[1,n] z) { [mine] y = my.Foo(x) [nz] z = NonZero(x) }")
+    model = onnx.load("model.onnx")
+    model.graph.node[0].metadata_props.add(key="vggc.line", value="net.opt:4")
+    model.graph.node[0].metadata_props.add(key="vggc.pass", value="swap")
+    model.graph.node[0].metadata_props.add(key="vggc.from", value="old")
+    onnx.save(model, "model.onnx")
+    ran = vggc("inspect", "model.onnx", "--target", "tensorrt_rtx")
+    assert ran.status == 0
+    head, *rows, _, last = ran.out.splitlines()
+    assert head.split("  ") != [] and [each.strip() for each in head.split("  ") if each.strip()] == [
+        "node",
+        "operator",
+        "reason",
+        "recipe line",
+        "made from",
+        "instead",
+    ]
+    assert any(row.split()[:3] == ["error", "nz", "NonZero"] for row in rows)
+    assert any(row.split()[:3] == ["error", "mine", "Foo"] and "net.opt:4" in row and "old" in row for row in rows)
+    assert last.endswith(": 2 errors")
+
+
+def test_capabilities(vggc: Any) -> None:
+    ran = vggc("lint", "model.onnx", "--compute", "sm75", "--compute", "sm86")
+    assert ran.status == 1
+    assert ran.err == (
+        "error: TensorRT RTX cannot build Gemm `head` for sm75\n"
+        " = note: GPUs of sm75 have no float32 matrix product\n"
+        "help: leave sm75 out of compute, or compile the model to float16\n"
+    )
+    ran = vggc("lint", "model.onnx", "--compute", "sm87")
+    assert (ran.status, ran.err.splitlines()[0]) == (1, "error: unknown compute capability `sm87`")
+    assert vggc("inspect", "model.onnx", "--compute", "sm86").status == 2
+
+
+def test_a_target_that_is_not_there(vggc: Any) -> None:
+    if importlib.util.find_spec("tensorrt") is not None:
+        pytest.skip("tensorrt is installed")
+    for words in (("lint",), ("inspect",)):
+        ran = vggc(*words, "model.onnx", "--target", "tensorrt")
+        assert ran.status == 1
+        assert ran.err.startswith("error: the target `tensorrt` needs the Python package `tensorrt`")
+    assert vggc("lint", "model.onnx", "--target", "onnx").status == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01garbage" * 50, b"vtrt\x00\x00"])
+def test_what_is_no_model(vggc: Any, content: bytes) -> None:
+    Path("model.onnx").write_bytes(content)
+    ran = vggc("lint", "model.onnx")
+    assert ran.status == 1
+    assert ran.err.startswith("error: ")
