@@ -134,13 +134,15 @@ class SlidingMatrix(AsMatrix):
             return self._constant(2).astype(np.float64)
         return np.zeros(self.blocks * self.outputs)
 
-    def store(self, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
         old = self._constant(1)
         own = matrix.reshape(self.blocks, self.taps, self.channels, self.outputs)
         values = own[:, ::-1].transpose(0, 2, 3, 1) if self.transposed else own.transpose(0, 3, 2, 1)
         self._replace(1, values.reshape(old.shape), old, self.node.inputs[1].name)
+
+    def store_bias(self, bias: NDArray[np.float64]) -> None:
         if len(self.node.inputs) > 2 or bias.any():
-            self._replace(2, bias, old, f"{self.node.name or self.node.outputs[0].name}_bias")
+            self._replace(2, bias, self._constant(1), f"{self.node.name or self.node.outputs[0].name}_bias")
 
 
 class ProductMatrix(AsMatrix):
@@ -210,20 +212,22 @@ class ProductMatrix(AsMatrix):
             return np.broadcast_to(beta * self._constant(2).astype(np.float64).reshape(-1), (self.outputs,)).copy()
         return np.zeros(self.outputs)
 
-    def store(self, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
         index = 0 if self.left else 1
-        old = self._constant(index)
         values = matrix[0].T if self.turned else matrix[0]
         if self.gemm and self.node.attrs.get("alpha", 1.0) != 1.0:
             self.node.attrs["alpha"] = 1.0
-        self._replace(index, values, old, self.node.inputs[index].name)
+        self._replace(index, values, self._constant(index), self.node.inputs[index].name)
+
+    def store_bias(self, bias: NDArray[np.float64]) -> None:
+        like = self._constant(0 if self.left else 1)
         name = f"{self.node.name or self.node.outputs[0].name}_bias"
         if self.gemm:
             if len(self.node.inputs) > 2 or bias.any():
                 self.node.attrs["beta"] = 1.0
-                self._replace(2, bias, old, name)
+                self._replace(2, bias, like, name)
         elif bias.any():
-            self._add(bias, old, name)
+            self._add(bias, like, name)
 
     def _add(self, bias: NDArray[np.float64], like: Array, name: str) -> None:
         """Add a bias to what a MatMul computes: to the bias that is added already, or by a new Add."""

@@ -74,8 +74,17 @@ class AsMatrix(ABC):
         """One number for each output channel."""
 
     @abstractmethod
+    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+        """Give the node other weights."""
+
+    @abstractmethod
+    def store_bias(self, bias: NDArray[np.float64]) -> None:
+        """Give the node another bias; one without gets one unless all of it is zero."""
+
     def store(self, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
-        """Give the node other weights; a node without bias gets one unless all of it is zero."""
+        """Give the node other weights and another bias."""
+        self.store_matrix(matrix)
+        self.store_bias(bias)
 
     def _constant(self, index: int) -> Array:
         value = self.node.inputs[index]

@@ -23,7 +23,9 @@ def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Indices]:
 
 def note(graph: Graph, kept: Mapping[str, list[int]]) -> None:
     """Write into nodes, and the report, which channels they had before; `kept` is what slicing has returned."""
-    graph.log.channels.update(kept)
+    for name, left in kept.items():
+        before = graph.log.channels.get(name)
+        graph.log.channels[name] = left if before is None else [before[each] for each in left]
     for node in graph.nodes:
         channels = kept.get(node.name or node.outputs[0].name)
         if channels is None:

@@ -55,7 +55,7 @@ def shift(graph: Graph, product: AsMatrix, bias: Vector) -> None:
     """Give a node another bias; where a batch norm follows, its mean takes the change, and nothing is added."""
     norm = norm_behind(graph, product.node)
     if norm is None:
-        product.store(product.matrix(), bias)
+        product.store_bias(bias)
         return
     mean = _parameter(graph, norm, _MEAN)
     _set(graph, norm, _MEAN, mean - (bias - product.bias()))
@@ -66,7 +66,7 @@ def re_estimate(graph: Graph, product: AsMatrix, found: Statistics) -> None:
     bias = product.bias()
     norm = norm_behind(graph, product.node)
     if norm is None:
-        product.store(product.matrix(), bias + found.wanted_mean - (found.mean + bias))
+        product.store_bias(bias + found.wanted_mean - (found.mean + bias))
         return
     mean, variance = _parameter(graph, norm, _MEAN), _parameter(graph, norm, _VARIANCE)
     epsilon = float(norm.attrs.get("epsilon", 1e-5))

@@ -43,7 +43,7 @@ WITHOUT_KERNELS = (onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
 """Types in which onnxruntime's CPU provider has few operators: there the reference implementation runs."""
 
 FOLDING = {"float64": 1e-14, "float32": 5e-7, "float16": 5e-4, "bfloat16": 8e-3}
-TOLERANCE = {"fold_batch_norm": FOLDING}
+TOLERANCE = {"fold_batch_norm": FOLDING, "remove_dead_channels": FOLDING}
 """Relative error allowed by output type; a pass that is not listed must not change a bit."""
 
 LOSSY = {"quantize": 0.1}

@@ -1,0 +1,140 @@
+"""Remove channels that are the same number for every input, or that nothing looks at.
+
+    Conv(Relu(BatchNormalization(Conv(x, w), scale, shift, ...)), v, b)
+    => the same with fewer channels, and b + v * relu(shift)      where scale is 0
+
+A channel is constant when interval arithmetic over the graph leaves it one number: its weights or its batch norm's
+scale are zero, or it is negative for every input and a Relu follows. (Bounds come from constants: Clip, Sigmoid, batch
+norms of bounded values.) That number goes into the bias of every node that reads the channel. Where such a convolution
+pads its image, the border sees zeros instead, and what is added is a constant (1, channels, height, width). A channel
+is not looked at when all weights that it meets are zero.
+
+Channels that must go together (residual sums, gates, depthwise convolutions) go when all of them are dead wherever
+they are read. What is left computes what the model computed, for inputs that are finite numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggc.analysis.channels import Group, Groups, channel_groups
+from vggc.analysis.ranges import Range, Ranges
+from vggc.graph import Graph
+from vggc.pruning.constants import Absorbed, Reader
+from vggc.pruning.matrix import Indices
+from vggc.pruning.provenance import kept_outputs, note
+from vggc.rewrite import whole_graph
+from vggc.values import Bytes
+
+_LARGEST = Bytes(1 << 20)
+
+Truths = NDArray[np.bool_]
+
+
+@whole_graph
+def remove_dead_channels(graph: Graph, largest: Bytes = _LARGEST) -> None:
+    """Remove channels that are constant, their constants going into the next biases, and channels that nothing reads.
+
+    Options:
+        largest: the bytes of a constant that a channel's number before a padded convolution may add to the model
+    """
+    while True:
+        groups = channel_groups(graph)
+        found = _Dead(groups, int(largest))
+        keep = found.keep()
+        if not keep:
+            found.tell()
+            return
+        absorbed = found.absorbed(keep)
+        kept = kept_outputs(groups, keep)
+        for index, atoms in keep.items():
+            gone = np.setdiff1d(np.arange(groups[index].size), atoms)
+            constant = int(found.constant[index][gone].sum())
+            for what, count in (("constant", constant), ("unread", len(gone) - constant)):
+                if count:
+                    graph.record(f"remove {what} channels", count)
+        note(graph, groups.slice(keep))
+        for each in absorbed:
+            each.store(graph, kept.get(each.node.outputs[0].name))
+
+
+@dataclass(eq=False)
+class _Dead:
+    """Which atoms of each group are dead wherever they are read."""
+
+    groups: Groups
+    largest: int
+    dead: dict[int, Truths] = field(default_factory=dict)
+    constant: dict[int, Truths] = field(default_factory=dict)
+    read: list[tuple[Reader, Range, Truths]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        graph, ranges = self.groups.graph, Ranges(self.groups.graph)
+        seen = {group.id: np.zeros(group.size, bool) for group in self.groups}
+        self.dead = {index: np.ones_like(each) for index, each in seen.items()}
+        self.constant = {index: np.ones_like(each) for index, each in seen.items()}
+        for node, index, axis, along in self.groups.swept.contractions:
+            channels = self.groups.of(along)
+            reader = Reader(graph, node, index, channels, self.largest)
+            numbers = ranges.along(node.inputs[index], axis, len(channels))
+            ignored = reader.ignored
+            constant = numbers.is_constant & ((numbers.low == 0) | (reader.refused is None))
+            self.read.append((reader, numbers, ignored))
+            for group in channels.groups:
+                mine = channels.group == group
+                atoms = channels.atom[mine]
+                seen[group][atoms] = True
+                np.logical_and.at(self.dead[group], atoms, (constant | ignored)[mine])
+                np.logical_and.at(self.constant[group], atoms, constant[mine])
+        for index, each in seen.items():
+            # What no node sums over is read in a way that is not looked into.
+            self.dead[index] &= each
+
+    def keep(self) -> dict[int, Indices]:
+        """The atoms that stay, of groups that can lose some."""
+        found = {}
+        for group in self.groups.prunable:
+            if self.dead[group.id].any():
+                kept = _fewest(group, ~self.dead[group.id])
+                if len(kept) < group.size:
+                    found[group.id] = kept
+        return found
+
+    def absorbed(self, keep: dict[int, Indices]) -> list[Absorbed]:
+        """What the nodes that read removed channels have to add to their results."""
+        found = []
+        for reader, numbers, ignored in self.read:
+            gone = np.ones(len(reader.channels), bool)
+            gone[reader.channels.kept(keep)] = False
+            moved = np.where(gone & ~ignored, numbers.low, 0.0)
+            if moved.any():
+                found.append(reader.absorb(moved))
+        return found
+
+    def tell(self) -> None:
+        """Note the constant channels that stay, and why."""
+        graph = self.groups.graph
+        for group in self.groups:
+            count = int(self.dead[group.id].sum())
+            if count:
+                reason = f"it {group.frozen}" if group.frozen else "others of its channels must go with them"
+                told = f"{count} dead channel{' stays' if count == 1 else 's stay'}"
+                graph.decline(group.name, f"{told}: {reason}")
+        for reader, numbers, _ in self.read:
+            stuck = int((numbers.is_constant & (numbers.low != 0)).sum())
+            if stuck and reader.refused is not None:
+                what = f"{stuck} constant channel{' stays' if stuck == 1 else 's stay'} before it"
+                graph.decline(reader.node, f"{what}: {reader.refused}")
+
+
+def _fewest(group: Group, live: Truths) -> Indices:
+    """As few atoms as can stay with all that are live among them."""
+    for count in group.counts:
+        if count >= live.sum():
+            kept = group.best(live.astype(np.float64), count)
+            if live[kept].sum() == live.sum():
+                return kept
+    return np.arange(group.size)
