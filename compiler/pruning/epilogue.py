@@ -52,7 +52,7 @@ def epilogue(graph: Graph, node: gs.Node, ready: Callable[[gs.Tensor], bool] = l
         else:
             affine = affine.then(step)
         value = reader.outputs[0]
-    return Epilogue(value, affine, other, _gate(graph, value))
+    return Epilogue(value, affine, other, gate(graph, value))
 
 
 def _channels(graph: Graph, node: gs.Node) -> Channels:
@@ -87,7 +87,8 @@ def _alike(graph: Graph, value: gs.Tensor, other: gs.Tensor, result: gs.Tensor) 
     )
 
 
-def _gate(graph: Graph, value: gs.Tensor) -> tuple[float, float]:
+def gate(graph: Graph, value: gs.Tensor) -> tuple[float, float]:
+    """The limits beyond which the activation that reads a value, and it alone, gives the same for all numbers."""
     readers = graph.readers(value)
     if len(readers) != 1 or graph.is_output(value) or graph.only_reader(value) is None:
         return -_INFINITY, _INFINITY

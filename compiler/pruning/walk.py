@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.parts import part
 from vggc.graph import Array, Graph
-from vggc.graph.ordering import reads
+from vggc.graph.ordering import reads, subgraphs
 from vggc.pruning.samples import Samples
 from vggc.pruning.shelf import Shelf
 from vggc.runtime import Session
@@ -28,7 +28,7 @@ class Walk:
         self._prefix = prefix
         self._done: set[int] = set()
         self._held: dict[str, int] = {}
-        self._whole = any(node.subgraphs() for node in graph.nodes)
+        self._whole = any(True for node in graph.nodes for _ in subgraphs(node))
         self._left: dict[str, set[int]] = {}
         for node in graph.nodes:
             for value in reads(node):
@@ -77,6 +77,14 @@ class Walk:
     def array(self, value: gs.Tensor, index: int) -> Array:
         """A value that has been reached, of one batch."""
         return self._shelf.get(self._prefix + value.name, index)
+
+    def amend(self, value: gs.Tensor, change: Callable[[Array], Array]) -> None:
+        """Change the numbers of a value that has been reached, as later nodes will read them."""
+        key = self._prefix + value.name
+        changed = [change(self._shelf.get(key, index)) for index in range(len(self.samples))]
+        self._shelf.drop(key)
+        for array in changed:
+            self._shelf.add(key, array)
 
     def release(self, values: Iterable[gs.Tensor]) -> None:
         """The caller needs these values no more."""
