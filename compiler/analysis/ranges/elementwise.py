@@ -124,8 +124,11 @@ def _clip(ranges: Ranges, node: gs.Node) -> Range | None:
 
 @rule("PRelu")
 def _prelu(ranges: Ranges, node: gs.Node) -> Range | None:
-    slope = ranges.graph.array(node.inputs[1])
-    if slope is None or (slope < 0).any():
+    array = ranges.graph.array(node.inputs[1])
+    if array is None:
+        return None
+    slope = array.astype(np.float64)
+    if (slope < 0).any():
         return None
     return Range(*(np.where(each > 0, each, slope * each) for each in ranges.of(node.inputs[0])))
 

@@ -16,7 +16,7 @@ _LARGEST = 1 << 20
 
 
 class Ranges:
-    """The ranges of all values of a graph whose nodes are in order, for any finite inputs or for those of known ranges."""
+    """The ranges of all values of a graph whose nodes are in order, for finite inputs, or inputs of known ranges."""
 
     def __init__(self, graph: Graph, inputs: Mapping[str, Range] | None = None) -> None:
         self.graph = graph
