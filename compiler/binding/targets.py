@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from vggc.binding.arguments import bind_arguments
+from vggc.binding.files import must_be_file
 from vggc.binding.scope import Scope
 from vggc.bound import BoundTarget
-from vggc.diagnostics import Diagnostics, fail, spelling_help
+from vggc.diagnostics import Diagnostics, at, fail, spelling_help
 from vggc.grammar import syntax
 from vggc.options import schema
 from vggc.source import Span
 from vggc.targets.contract import file_name_problem
+from vggc.values import File
 
 
 def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) -> BoundTarget:
@@ -24,6 +26,11 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) 
         raise fail(f"unknown target `{call.name}`", call.name_span, help=help)
     target = targets[call.name]
     options = bind_arguments(call, schema(target.function), scope, target.lacking)
+    for name, option in options.items():
+        if isinstance(option, File):
+            with at(call.span):
+                must_be_file(scope.folder / option)
+            options[name] = File(scope.folder / option)
     found = Diagnostics()
     for name in target.files(options):
         if problem := file_name_problem(name):

@@ -126,15 +126,15 @@ def import_model(trt: Any, network: Any, logger: Any, path: str, content: bytes 
     return []
 
 
-def _error(error: Any) -> dict[str, Any]:
+def _error(import_error: Any) -> dict[str, Any]:
     # An error about an input of the model has the input's name where other errors have their source file.
-    about_input = error.func() == "importInput"
+    about_input = import_error.func() == "importInput"
     return {
-        "node": error.node_name(),
-        "index": error.node(),
-        "input": error.file() if about_input else "",
-        "text": error.desc(),
-        "inside": list(error.local_function_stack()),
+        "node": import_error.node_name(),
+        "index": import_error.node(),
+        "input": import_error.file() if about_input else "",
+        "text": import_error.desc(),
+        "inside": list(import_error.local_function_stack()),
     }
 
 

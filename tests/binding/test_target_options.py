@@ -59,3 +59,15 @@ def test_several_profiles_can_be_written(tmp_path: Path, options: str, expected:
     [found] = bind(parse(read_recipe(recipe))).targets
     values: dict[str, Any] = dict(found.options)
     assert {name: len(each) for name, each in values.items()} == expected
+
+
+def test_files_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "net.opt"
+    recipe.write_text('target tensorrt(timing_cache="old.timings")\n')
+    (tmp_path / "old.timings").touch()
+    [found] = bind(parse(read_recipe(recipe))).targets
+    assert found.options["timing_cache"] == str(tmp_path / "old.timings")
+    assert errors(tmp_path, 'target tensorrt(timing_cache="odl.timings")\n').splitlines()[:2] == [
+        "error: there is no file `odl.timings`",
+        " --> net.opt:1:8",
+    ]

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from vggc.signature import inputs_of
 from vggc.targets import flavours
 from vggc.targets.contract import Lowering
 from vggc.targets.tensorrt import tensorrt, tensorrt_rtx
+from vggc.values import File
 
 GraphMaker = Callable[..., Graph]
 LoweringMaker = Callable[..., Lowering]
@@ -111,3 +113,47 @@ def test_an_error_of_tensorrt_leaves_nothing(
         tensorrt(lowering)
     assert text(error) == "error: TensorRT cannot build Relu `relu1`\n = TensorRT: [relu1] cannot be fused."
     assert list(lowering.directory.iterdir()) == []
+
+
+def test_timings_are_kept_and_used_again(
+    make_graph: GraphMaker, lower: LoweringMaker, fake_tensorrt: Callable[[str], None], tmp_path: Path
+) -> None:
+    fake_tensorrt("built")
+    cache = tmp_path / "old.timings"
+    cache.write_bytes(b"old")
+    lowering = lower(make_graph(RELU))
+    artifacts = tensorrt(lowering, timing_cache=File(cache), keep_timings=True, refit=True, optimization=5)
+    names = ["model.engine", "model.engine.json", "model.engine.log", "model.engine.timings"]
+    assert [each.path for each in artifacts] == names
+    assert tensorrt.files({"keep_timings": True}) == tuple(names)
+    assert (lowering.directory / "model.engine.timings").read_bytes() == b"old and this build's"
+    values = json.loads((lowering.directory / "model.engine.json").read_text())
+    assert values["flags"] == ["REFIT", "TF32"]
+
+
+def test_timings_of_another_gpu(
+    make_graph: GraphMaker, lower: LoweringMaker, fake_tensorrt: Callable[[str], None], tmp_path: Path
+) -> None:
+    fake_tensorrt("built")
+    cache = tmp_path / "old.timings"
+    cache.write_bytes(b"another GPU's")
+    lowering = lower(make_graph(RELU))
+    with pytest.raises(CompileError) as error:
+        tensorrt(lowering, timing_cache=File(cache))
+    assert text(error) == (
+        f"error: TensorRT cannot use the timing cache `{cache}`\n"
+        "help: it is of another release or GPU: build without it, and keep the new one with keep_timings=true"
+    )
+    assert list(lowering.directory.iterdir()) == []
+
+
+def test_an_option_that_this_release_lacks(
+    make_graph: GraphMaker, lower: LoweringMaker, fake_tensorrt: Callable[[str], None]
+) -> None:
+    fake_tensorrt("built")
+    with pytest.raises(CompileError) as error:
+        tensorrt(lower(make_graph(RELU)), hardware="same_capability")
+    assert text(error) == (
+        "error: TensorRT 10.13.3.9 cannot do what `hardware` asks for: "
+        "it has no HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"
+    )

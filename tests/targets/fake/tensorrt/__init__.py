@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TextIO
+from typing import TextIO
 
 __version__ = "10.13.3.9"
 
@@ -36,6 +36,16 @@ class NetworkDefinitionCreationFlag(enum.IntEnum):
 class BuilderFlag(enum.IntEnum):
     TF32 = 7
     REFIT = 4
+    STRIP_PLAN = 15
+    VERSION_COMPATIBLE = 14
+    WEIGHT_STREAMING = 16
+
+
+class HardwareCompatibilityLevel(enum.IntEnum):
+    """Without SAME_COMPUTE_CAPABILITY, which some release does not have."""
+
+    NONE = 0
+    AMPERE_PLUS = 1
 
 
 class MemoryPoolType(enum.IntEnum):
@@ -90,11 +100,45 @@ class OnnxParser:
         return True
 
 
+class Profile:
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[list[int], list[int], list[int]]] = {}
+
+    def set_shape(self, name: str, low: list[int], middle: list[int], high: list[int]) -> None:
+        self.shapes[name] = (low, middle, high)
+
+
+class TimingCache:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def serialize(self) -> bytes:
+        return self.content + b" and this build's"
+
+
 class Config:
     def __init__(self) -> None:
         self.flags = {BuilderFlag.TF32}
         self.workspace = 1 << 36
-        self.profiles: list[Any] = []
+        self.profiles: list[Profile] = []
+        self.hardware_compatibility_level = HardwareCompatibilityLevel.NONE
+        self.builder_optimization_level = 3
+        self.cache = b""
+
+    def add_optimization_profile(self, profile: Profile) -> int:
+        self.profiles.append(profile)
+        return len(self.profiles) - 1
+
+    def create_timing_cache(self, content: bytes) -> TimingCache:
+        return TimingCache(content)
+
+    def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        self.cache = cache.content
+        return cache.content != b"another GPU's"
+
+    def get_timing_cache(self) -> TimingCache:
+        return TimingCache(self.cache)
 
     def set_flag(self, flag: BuilderFlag) -> None:
         self.flags.add(flag)
@@ -195,6 +239,9 @@ class Builder:
 
     def create_builder_config(self) -> Config:
         return Config()
+
+    def create_optimization_profile(self) -> Profile:
+        return Profile()
 
     def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
         if BEHAVIOUR != "quiet crash":
