@@ -9,6 +9,7 @@ import click
 
 from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.target_commands import COMPUTE, check_compute
 from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
@@ -214,16 +215,11 @@ def passes(name: str | None, markdown: bool) -> None:
     stdout().print(pass_page(name) if name else pass_list())
 
 
-_COMPUTE = click.option(
-    "--compute", multiple=True, metavar="SM", help="A compute capability to hold it against, as sm86 (repeatable)."
-)
-
-
 @click.command(cls=LoadingCommand)
 @_MODEL
 @click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be.")
 @click.option("--target", type=click.Choice(["tensorrt_rtx", "tensorrt"]), help="Show all that this target refuses.")
-@_COMPUTE
+@COMPUTE
 def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, ...]) -> None:
     """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""
     from vggc.cli.diagnosis import diagnosis_page
@@ -232,7 +228,7 @@ def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, .
 
     if compute and not target:
         raise click.UsageError("--compute goes with --target")
-    _check_compute(compute)
+    check_compute(compute)
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     if target:
@@ -242,43 +238,3 @@ def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, .
         stdout().print(page)
         return
     stdout().print(groups_page(graph) if groups else model_page(graph, model))
-
-
-@click.command(cls=LoadingCommand)
-@_MODEL
-@click.option(
-    "--target",
-    type=click.Choice(["tensorrt_rtx", "tensorrt"]),
-    default="tensorrt_rtx",
-    show_default=True,
-    help="For whom.",
-)
-@_COMPUTE
-def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
-    """Find what TARGET rejects, runs otherwise than MODEL says, or runs slowly: types, quantization, every node.
-
-    Ends with exit status 1 when there is an error, with 0 when there are warnings only.
-    """
-    from vggc.cli.diagnosis import count, title
-    from vggc.graph import Graph
-    from vggc.targets.diagnosis import diagnose
-
-    _check_compute(compute)
-    graph = Graph.load(model)
-    graph.infer_shapes(check=True)
-    with progress() as tell:
-        tell(f"asking {target}")
-        found = diagnose(graph, target, compute)
-    messages = [each.diagnostic() for each in found]
-    if any(each.severity == "error" for each in found):
-        raise CompileError(*messages)
-    if messages:
-        print_diagnostics(messages)
-    stdout().print(f"{model}: {count(found)} ({title(target)})")
-
-
-def _check_compute(compute: tuple[str, ...]) -> None:
-    from vggc.targets.capabilities import compute_problems
-
-    if compute and (problems := compute_problems(compute)):
-        raise CompileError(*problems)

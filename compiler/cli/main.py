@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from vggc import __version__
-from vggc.cli import commands
+from vggc.cli import commands, target_commands
 from vggc.cli.console import print_diagnostics, stderr
 from vggc.cli.interrupts import end_on_signals
 from vggc.diagnostics import CompileError, nearest
@@ -69,7 +69,8 @@ for each in (
     commands.fmt,
     commands.passes,
     commands.inspect,
-    commands.lint,
+    target_commands.lint,
+    target_commands.rebuild,
     commands.explain,
 ):
     vggc.add_command(each)

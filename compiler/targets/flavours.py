@@ -36,16 +36,20 @@ def missing(package: str) -> Diagnostic | None:
     return None
 
 
-@cache
 def release(package: str) -> tuple[int, int]:
     """Major and minor version of an installed flavour."""
+    numbers = [int(each) for each in re.findall(r"\d+", full_release(package))[:2]]
+    return numbers[0], numbers[1]
+
+
+@cache
+def full_release(package: str) -> str:
+    """The whole version of an installed flavour, as it calls itself: `1.7.1.116`."""
     try:
-        text = importlib.metadata.version(package)
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         # Installed without pip, as on Jetson boards.
-        text = importlib.import_module(package).__version__
-    numbers = [int(each) for each in re.findall(r"\d+", text)[:2]]
-    return numbers[0], numbers[1]
+        return str(importlib.import_module(package).__version__)
 
 
 def _installation(package: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,18 @@ TYPES = {
 """TensorRT's names of types that ONNX and numpy call otherwise."""
 
 
+OPTIONS = (
+    "workspace",
+    "weight_streaming",
+    "refit",
+    "strip",
+    "version_compatible",
+    "hardware",
+    "optimization",
+)
+"""Fields of a job that are recorded as they were asked for."""
+
+
 def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Provenance) -> dict[str, Any]:
     """The sidecar's keys and values.
 
@@ -37,11 +50,14 @@ def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Pro
         "vggc": vggc.__version__,
         "engine": {"file": Path(job.engine).name, "bytes": engine.bytes, "sha256": engine.sha256},
         "flavour": job.package,
+        "network": job.name,
         "version": engine.version,
         "compute_capabilities": [each.lower() for each in engine.compute],
         "flags": engine.flags,
         "tf32": "TF32" in engine.flags,
         "workspace": engine.workspace,
+        "options": {name: getattr(job, name) for name in OPTIONS},
+        "timing_cache": {"sha256": file_sha256(Path(job.timing_cache))} if job.timing_cache else None,
         "profiles": [
             {name: {"min": low, "opt": middle, "max": high} for name, (low, middle, high) in each.items()}
             for each in job.profiles
@@ -61,6 +77,12 @@ def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Pro
         "build_seconds": round(sum(engine.seconds.values()), 3),
         "validated_on": None,
     }
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(path: Path, values: dict[str, Any], folder: Path, target: str) -> Artifact:

@@ -106,3 +106,21 @@ def test_what_is_no_model(vggc: Any, content: bytes) -> None:
     ran = vggc("lint", "model.onnx")
     assert ran.status == 1
     assert ran.err.startswith("error: ")
+
+
+def test_rebuild_says_whether_an_engine_is_the_same(vggc: Any, recipe: Any) -> None:
+    text = recipe("set_batch(2)\nsimplify\ntarget onnx\ntarget tensorrt_rtx(compute=[sm86])")
+    assert vggc(text, "model.onnx", "-o", "out").status == 0
+    ran = vggc("rebuild", "out/model.engine.json")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith("model.engine: built again from out/model.onnx, byte for byte the same (")
+    sidecar = Path("out/model.engine.json")
+    sidecar.write_text(sidecar.read_text().replace('"sm86"', '"sm89"'))
+    ran = vggc("rebuild", "out/model.engine.json")
+    assert ran.status == 1
+    assert ran.err.startswith("error: the engine built again from `out/model.onnx` is not `model.engine`")
+    ran = vggc("rebuild", "model.onnx")
+    assert (ran.status, ran.err.splitlines()[0]) == (
+        1,
+        "error: `model.onnx` is not the sidecar of an engine: it is not JSON",
+    )

@@ -65,7 +65,7 @@ def fake_tensorrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[C
     for each in (site, package):
         monkeypatch.syspath_prepend(str(each))
     monkeypatch.setenv("PYTHONPATH", str(package))
-    flavours.release.cache_clear()
+    flavours.full_release.cache_clear()
     yield lambda behaviour: monkeypatch.setenv("FAKE_TENSORRT", behaviour)
-    flavours.release.cache_clear()
+    flavours.full_release.cache_clear()
     sys.modules.pop("tensorrt", None)

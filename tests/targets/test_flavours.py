@@ -27,9 +27,9 @@ RELU = "g (float[2,3] x) => (float[2,3] y) { [relu1] y = Relu(x) }"
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    flavours.release.cache_clear()
+    flavours.full_release.cache_clear()
     yield
-    flavours.release.cache_clear()
+    flavours.full_release.cache_clear()
 
 
 def text(error: pytest.ExceptionInfo[CompileError]) -> str:

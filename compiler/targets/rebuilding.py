@@ -1,0 +1,111 @@
+"""Build an engine again from its sidecar and the compiled model, and say whether it is the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vggc.diagnostics import CompileError, fail
+from vggc.graph import Graph
+from vggc.targets import flavours
+from vggc.targets.engine_file import Sidecar, read_engine
+from vggc.targets.engine_messages import TITLES
+from vggc.targets.engine_process import Engine, Job, build
+from vggc.targets.node_names import describer, origins
+from vggc.targets.sidecar import OPTIONS, file_sha256
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """An engine that was built again, and the model it was built from."""
+
+    engine: Engine
+    model: Path
+    same: bool
+    excuse: str
+    """why a difference says nothing; empty where the same bytes are to be expected"""
+
+
+def rebuild(sidecar: Sidecar, model: Path | None = None, *, timeout: float | None = HOUR) -> Rebuilt:
+    """Build again what a sidecar describes. `model` is the compiled ONNX model; beside the sidecar it is found alone.
+
+    Raises CompileError when the release that built the engine is not installed, the model is not found or is another
+    one, the engine beside the sidecar is not the one it describes, or the build fails.
+    """
+    values = sidecar.values
+    flavour = values["flavour"]
+    _check_release(flavour, values["version"])
+    if sidecar.engine.exists():
+        read_engine(sidecar)
+    source = _model(sidecar, model)
+    graph = Graph.load(source)
+    with tempfile.TemporaryDirectory(prefix="vggc-rebuild-") as folder:
+        job = Job(
+            package=flavour,
+            model=str(source),
+            engine=str(Path(folder) / "model.engine"),
+            name=values["network"],
+            compute=tuple(each.upper() for each in values["compute_capabilities"]),
+            tf32=values["tf32"],
+            profiles=tuple(_profile(sidecar, each) for each in values["profiles"]),
+            origins=origins(graph),
+            **{name: values["options"][name] for name in OPTIONS},
+        )
+        engine = build(job, describer(graph), timeout=timeout)
+    excuse = ""
+    if sidecar.dynamic:
+        excuse = f"{TITLES[flavour]} does not build the same bytes twice where shapes vary"
+    elif flavour == "tensorrt":
+        excuse = "TensorRT chooses kernels by their time, which is never the same twice"
+    return Rebuilt(engine, source, engine.sha256 == values["engine"]["sha256"], excuse)
+
+
+def _check_release(flavour: str, recorded: str) -> None:
+    if absent := flavours.missing(flavour):
+        raise CompileError(absent)
+    if (installed := flavours.full_release(flavour)) != recorded:
+        package = flavour.replace("_", "-")
+        raise fail(
+            f"the engine was built with {TITLES[flavour]} {recorded}, and {installed} is installed",
+            help=f"another release builds another engine: pip install {package}=={recorded}",
+        )
+
+
+def _model(sidecar: Sidecar, given: Path | None) -> Path:
+    """The compiled model that an engine was built from."""
+    wanted = sidecar.values["onnx"]
+    candidates = [given] if given else sorted(sidecar.path.parent.glob("*.onnx"))
+    try:
+        found = next((each for each in _files(candidates) if file_sha256(each) == wanted["sha256"]), None)
+        if found is None:
+            what = f"`{given}` is not the model" if given else f"`{sidecar.path.parent}` holds no model"
+            raise fail(
+                f"{what} that the engine was built from: none with SHA-256 {wanted['sha256'][:16]}...",
+                help="name the compiled model with --onnx; `target onnx` in the recipe keeps it beside the engine",
+            )
+        data = found.with_name(f"{found.name}.data")
+        if wanted["data_sha256"] and (not data.is_file() or file_sha256(data) != wanted["data_sha256"]):
+            raise fail(f"the weights of `{found}` are not the ones that the engine was built from: `{data}` differs")
+    except OSError as error:
+        raise fail(f"cannot read the model: {error.strerror or error}") from None
+    return found
+
+
+def _files(candidates: Iterable[Path]) -> Iterable[Path]:
+    return (each for each in candidates if each.is_file())
+
+
+def _profile(sidecar: Sidecar, recorded: dict[str, Any]) -> dict[str, tuple[list[int], list[int], list[int]]]:
+    """A profile as a job has it. Raises CompileError when the sidecar's is none."""
+    profile = {}
+    for name, limits in recorded.items():
+        shapes: list[Any] = [limits.get(each) for each in ("min", "opt", "max")] if isinstance(limits, dict) else []
+        if not shapes or not all(isinstance(each, list) and all(type(n) is int for n in each) for each in shapes):
+            raise fail(f"`{sidecar.path}` is not the sidecar of an engine: the profile of `{name}` has no shapes")
+        profile[name] = (shapes[0], shapes[1], shapes[2])
+    return profile
