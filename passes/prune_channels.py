@@ -30,6 +30,7 @@ from vggc.pruning.matrix import Indices
 from vggc.pruning.naming import select
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.pruning.reading import Readings
+from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
 from vggc.pruning.samples import Samples
 from vggc.pruning.shelf import Shelf
@@ -115,8 +116,7 @@ def prune_channels(
     _cut(groups, staying, samples)
     if samples is not None and repair != "none":
         done = repair_weights(graph, original, kept, samples, mode=repair, seed=seed)
-        if done:
-            graph.record("solve weights" if repair == "least_squares" else "correct statistics", len(done))
+        record(graph, done)
 
 
 def _check_options(budgets: Mapping[str, float | None]) -> None:

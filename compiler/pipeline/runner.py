@@ -117,6 +117,7 @@ class Runner:
         before = self._cost
         self.graph.prove = self._verify == "each"
         self.graph.destinations = self._destinations
+        self.graph.original = self.original_graph
         record = execute(step, self.graph, options, before, self._doing())
         self._report.steps.append(record)
         self._report.warnings += [f"{step.label}: {each}" for each in self.graph.log.warnings]

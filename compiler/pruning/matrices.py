@@ -186,7 +186,7 @@ class ProductMatrix(AsMatrix):
         return self.node.inputs[0 if self.left else 1]
 
     def count(self, x: Array, y: Array) -> int:
-        return int(y.size // self.outputs)
+        return int(y.size // y.shape[-2 if self.left else -1])
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
         given: Floats = np.asarray(x, np.float32)
@@ -197,7 +197,8 @@ class ProductMatrix(AsMatrix):
 
     def results(self, y: Array, chosen: Indices | None = None) -> Floats:
         given: Floats = np.asarray(y, np.float32)
-        flat = (np.moveaxis(given, -2, -1) if self.left else given).reshape(-1, self.outputs)
+        turned = np.moveaxis(given, -2, -1) if self.left else given
+        flat = turned.reshape(-1, turned.shape[-1])
         return flat if chosen is None else flat[chosen]
 
     def matrix(self) -> NDArray[np.float64]:

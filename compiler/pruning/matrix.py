@@ -55,7 +55,7 @@ class AsMatrix(ABC):
 
     @abstractmethod
     def count(self, x: Array, y: Array) -> int:
-        """How many rows an input and its output have."""
+        """How many rows an input and its output have; the latter may have more channels than the node makes."""
 
     @abstractmethod
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
@@ -63,7 +63,7 @@ class AsMatrix(ABC):
 
     @abstractmethod
     def results(self, y: Array, chosen: Indices | None = None) -> Floats:
-        """An output, or anything shaped like it, as (rows, output channels) in float32."""
+        """An output, or anything like it with any number of channels, as (rows, channels) in float32."""
 
     @abstractmethod
     def matrix(self) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from vggc.pruning.matrix import Indices
 KEY = "vggc.channels"
 """Under it a node's metadata lists the numbers its output channels had in the model as read: `0-3, 7, 12`."""
 
+SPARSITY = "vggc.sparsity"
+"""Under it a node's metadata says which of its weights are zeros that are to stay: `2:4`, `unstructured`."""
+
 
 def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Indices]:
     """By the name of a node's first output the positions of the output channels that stay, for nodes that lose some."""

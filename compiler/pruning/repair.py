@@ -7,7 +7,7 @@ node. Where a residual sum follows, the sum is what is wanted: the other branch'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +16,12 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.analysis.affine import Affine
-from vggc.graph import Graph
+from vggc.graph import Array, Graph
 from vggc.pruning.epilogue import Epilogue, epilogue
 from vggc.pruning.fitting import Piece, solve
 from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Indices, Unsuitable
+from vggc.pruning.matrix import Floats, Indices, Unsuitable
+from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.reading import WIDEST, choose_rows
 from vggc.pruning.samples import Samples, not_finite
 from vggc.pruning.schedule import Schedule
@@ -39,7 +40,10 @@ _CACHE = 512 << 20
 
 @dataclass(frozen=True)
 class Repaired:
-    """A node whose weights have been solved: the squared error left, as share of the variance, and the ridge."""
+    """A node that has been looked at: the squared error left, as share of the variance, and the ridge.
+
+    Without a ridge its weights gave the right results already; without an error, only its means have been made right.
+    """
 
     name: str
     error: float | None = None
@@ -58,9 +62,10 @@ def repair(
 ) -> list[Repaired]:
     """Solve the weights of `graph` so that its nodes compute again what those of `original` do.
 
-    Nodes of the two belong together when their outputs have one name. `kept` says by that name which output channels
-    of the original are left, for nodes that have lost some. With `only_changed`, nodes that read exactly what the
-    original reads stay as they are. Mode `bias` keeps the weights and makes the mean of each channel right.
+    What a node should compute is the value of its output's name in the original, or that of the last value before its
+    activation. `kept` says by the former name which output channels of the original are left, where some are lost.
+    With `only_changed`, nodes that read exactly what the original reads stay as they are. Mode `bias` keeps the weights
+    and makes the mean of each channel right.
 
     Raises CompileError when a value of the original is NaN or infinite on the samples.
     """
@@ -78,6 +83,16 @@ def repair(
     return repaired
 
 
+def record(graph: Graph, done: Iterable[Repaired]) -> None:
+    """Count for the report what has been done to nodes."""
+    found = list(done)
+    solved = sum(each.ridge is not None for each in found)
+    corrected = sum(each.error is None for each in found)
+    for what, count in (("solve weights", solved), ("correct statistics", corrected)):
+        if count:
+            graph.record(what, count)
+
+
 class _Task:
     """One node, with what its results should be and the rows it has to make them of."""
 
@@ -89,10 +104,11 @@ class _Task:
         self.original, self.pruned = walks
         self.kept = kept.get(node.outputs[0].name)
         self.seed = seed
-        twin = schedule.twins[node.outputs[0].name]
-        self.own, self.full = as_matrix(self.pruned.graph, node), as_matrix(self.original.graph, twin)
+        self.own = as_matrix(self.pruned.graph, node)
         if len(self.pruned.graph.readers(self.own.weight)) > 1:
             raise Unsuitable("other nodes read the same weights")
+        if SPARSITY in getattr(node, "metadata", {}):
+            raise Unsuitable("its zeros are to stay")
 
     def run(self, mode: Mode) -> Repaired:
         """Solve the node, or, where its inputs say too little for that, make its means right."""
@@ -132,7 +148,9 @@ class _Task:
 def _solved(cut: _Cut, name: str) -> Repaired:
     own, affine = cut.own, cut.behind.affine
     scale = affine.scale.reshape(own.blocks, 1, own.outputs)
-    found = solve(cut.pieces, own.matrix() * scale, cut.behind.gate)
+    found = solve(cut.pieces, own.matrix() * scale, own.bias() * affine.scale + affine.shift, cut.behind.gate)
+    if found.ridge is None:
+        return Repaired(name, found.error)
     # A channel that a batch norm multiplies by zero keeps what it has: nothing of it is seen.
     seen = np.abs(affine.scale) > np.finfo(np.float32).tiny
     divisor = np.where(seen, affine.scale, 1.0)
@@ -149,7 +167,6 @@ class _Cut:
     def __init__(self, task: _Task, behind: Epilogue, end: gs.Tensor) -> None:
         self.own = task.own
         self.behind = behind
-        self._full = task.full
         self._end = end
         self._kept = slice(None) if task.kept is None else task.kept
         self._original, self._pruned = task.original, task.pruned
@@ -182,10 +199,17 @@ class _Cut:
             raise not_finite(f"`{self._end.name}`", self._original.samples.name)
         x = self._pruned.array(self.own.data, index)
         limit = _ROWS if self.own.width <= WIDEST else _WIDE_ROWS
-        chosen = choose_rows(self._full.count(x, target), limit, batches, random)
+        chosen = choose_rows(self.own.count(x, target), limit, batches, random)
         inputs = self.own.rows(x, target.shape, chosen)
         other = self.behind.other
         offset: NDArray[np.floating] | None = None
         if other is not None:
             offset = self.own.results(self._pruned.array(other, index), chosen)
-        return Piece(inputs, offset, self._full.results(target, chosen)[:, self._kept])
+        return Piece(inputs, offset, self._wanted(target, chosen))
+
+    def _wanted(self, target: Array, chosen: Indices | None) -> Floats:
+        """The original's results of the channels that are left."""
+        found = self.own.results(target, chosen)[:, self._kept]
+        if found.shape[1] != self.own.blocks * self.own.outputs:
+            raise Unsuitable(f"`{self._end.name}` has {found.shape[1]} channels in the original")
+        return found

@@ -21,13 +21,12 @@ class Schedule:
     projection behind the other one, it is moved before it.
 
     nodes   in the order of their repair
-    twins   the node of the original by the name of its output
     values  the values of the original by name
     """
 
     def __init__(self, graph: Graph, original: Graph, *, everything: bool) -> None:
         self._graph = graph
-        self.twins = {node.outputs[0].name: node for node in original.nodes if node.outputs}
+        self._twins = {node.outputs[0].name: node for node in original.nodes if node.outputs}
         self.values = {value.name: value for node in original.nodes for value in node.outputs}
         self._pending = {id(node) for node in self._chosen(everything)}
         self._settled: set[int] = set()
@@ -54,12 +53,12 @@ class Schedule:
         for node in self._graph.nodes:
             differs = everything or any(value.name in changed for value in reads(node))
             product = node.op in _PRODUCTS and is_standard(node)
-            twin = self.twins.get(node.outputs[0].name) if node.outputs else None
+            twin = self._twins.get(node.outputs[0].name) if node.outputs else None
             if not differs and (product or node.op.startswith("Reduce") or node.op == "Einsum"):
                 differs = twin is None or _summed(node) != _summed(twin)
             if differs:
                 changed |= {value.name for value in node.outputs}
-            if product and differs and twin is not None and twin.op == node.op:
+            if product and differs:
                 found.append(node)
         return found
 

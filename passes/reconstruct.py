@@ -1,0 +1,82 @@
+"""Bring a model's results back to those of the model as read, without labels or training.
+
+    Conv(x', w)  =>  Conv(x', v)        v the least-squares solution of Conv(x', v) = y
+
+x' is what a node reads now, on the samples, and y what it computed in the model as read. Nodes are solved in the order
+of the graph, so that each makes good what those before it have left; where a residual sum or an activation follows, it
+is their result that is made right. The ridge is chosen on samples held back (see prune_channels, which does this by
+itself for what it prunes).
+
+It mends what other steps have done to weights and values: pruning by names or magnitudes, rounding, replacing
+activations, a pass of your own. Values are those of the model as read that have the same name, and the channels those
+that pruning has left of them. Nodes with computed or quantized weights stay, and so do those that `sparsify` has
+thinned out. A node whose results are right already is left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from vggc.data import Dataset
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+from vggc.pruning.provenance import channels_of
+from vggc.pruning.repair import record
+from vggc.pruning.repair import repair as repair_weights
+from vggc.pruning.samples import Samples, fixed_batch
+from vggc.rewrite import Declined, whole_graph
+from vggc.signature import inputs_of, shape_text
+
+Method = Literal["bias", "least_squares"]
+
+
+@whole_graph(exact=False)
+def reconstruct(graph: Graph, *, data: Dataset, method: Method = "least_squares", seed: int = 0) -> None:
+    """Solve the weights of all nodes anew, so that the model's results on samples are those of the model as read.
+
+    Options:
+        data: the samples, a few hundred or more; labels are not used
+        method: `least_squares` solves weights; `bias` only makes means and batch-norm statistics right
+        seed: of the choice among samples
+    """
+    if graph.original is None:
+        raise fail(
+            "there is no model as read to bring results back to",
+            help="in Python: graph.original = lambda: Graph.load(path), before the call",
+        )
+    original = graph.original()
+    graph.infer_shapes()
+    original.infer_shapes()
+    samples = _samples(graph, original, data)
+    kept = {
+        node.outputs[0].name: np.array(channels)
+        for node in graph.nodes
+        if node.outputs and (channels := channels_of(node)) is not None
+    }
+    done = repair_weights(graph, original, kept, samples, mode=method, only_changed=False, seed=seed)
+    if not done:
+        raise Declined("no node has weights that can be solved")
+    record(graph, done)
+
+
+def _samples(graph: Graph, original: Graph, data: Dataset) -> Samples:
+    """Batches that both models take."""
+    now, then = inputs_of(graph), inputs_of(original)
+    for each, before in zip(now, then, strict=False):
+        alike = each.shape is None or before.shape is None or len(each.shape) == len(before.shape)
+        if each.name != before.name or not alike:
+            break
+    else:
+        sizes = fixed_batch(now), fixed_batch(then)
+        if len(now) == len(then) and (None in sizes or sizes[0] == sizes[1]):
+            return Samples(graph if sizes[1] is None else original, data)
+    raise fail(
+        "the inputs are not those of the model as read any more, so that both cannot run on the same samples",
+        facts=(
+            ("now", ", ".join(f"`{each.name}` {shape_text(each.shape)}" for each in now)),
+            ("as read", ", ".join(f"`{each.name}` {shape_text(each.shape)}" for each in then)),
+        ),
+        help="reconstruct before set_batch and set_input_shapes",
+    )
