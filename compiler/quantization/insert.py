@@ -82,6 +82,25 @@ def integer_bias(bias: Array, scale: float, weight_scale: Floats) -> tuple[Array
     return numbers, steps
 
 
+def replace_bias(graph: Graph, product: Product, shift: Floats) -> None:
+    """Add to the bias of a product, stored as numbers of whatever type."""
+    assert product.bias is not None
+    value = product.node.inputs[product.bias]
+    stored = graph.producer(value)
+    if stored is None:
+        array = graph.array(value)
+        assert array is not None
+        changed = np.asarray(np.asarray(array, np.float64) + shift, np.float32)
+        graph.set_input(product.node, product.bias, graph.constant(changed, value.name))
+        return
+    numbers, steps = (graph.array(each) for each in stored.inputs[:2])
+    assert numbers is not None and steps is not None
+    limits = np.iinfo(np.int32)
+    moved = np.asarray(numbers, np.float64) + np.rint(shift / np.asarray(steps, np.float64))
+    constant = graph.constant(np.clip(moved, limits.min, limits.max).astype(np.int32), stored.inputs[0].name)
+    graph.set_input(stored, 0, constant)
+
+
 def dequantized(
     graph: Graph, inputs: list[gs.Tensor], name: str, shape: object, *, axis: int | None = None
 ) -> gs.Variable:

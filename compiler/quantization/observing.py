@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.pruning.samples import Samples
 from vggc.quantization.histogram import Histogram
 from vggc.quantization.plan import Plan
-from vggc.runtime import Session
+from vggc.quantization.streaming import stream
 
 FEW = 32
 """Samples below which ranges are guesses."""
@@ -28,19 +25,9 @@ def observe(plan: Plan, samples: Samples) -> dict[int, Histogram]:
     """The histogram of each family of sites. Raises CompileError for NaN and infinite numbers."""
     sites = plan.sites
     found = {site.family: Histogram() for site in sites}
-    given = {value.name for value in plan.graph.inputs}
-    names = [site.value.name for site in sites if site.value.name not in given]
-    session = Session(plan.graph, names) if names else None
-    for batch in samples:
-        values = {**batch, **(session.run({each.name: batch[each.name] for each in session.inputs}) if session else {})}
+    for values in stream(plan.graph, [site.value for site in sites], samples):
         for site in sites:
-            array = values[site.value.name]
-            if not np.isfinite(array).all():
-                raise fail(
-                    f"`{site.value.name}` has NaN or infinite numbers on the samples of data `{samples.name}`",
-                    help="look at the samples and at the model before quantizing it: vggc inspect, vggc diff",
-                )
-            found[site.family].add(np.asarray(array, np.float32))
+            found[site.family].add(values[site.value.name])
     for site in sites:
         if found[site.family].bound == 0:
             plan.graph.warn(f"`{site.value.name}` is 0 on all samples of data `{samples.name}`: its range is a guess")

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
 from vggc.quantization.grids import UINT8, Grid
-from vggc.quantization.moving import moves
+from vggc.quantization.moving import limits, moves
 from vggc.quantization.plan import Plan, Product, Site
 
 _INTEGER_KERNELS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
@@ -106,24 +105,10 @@ def _behind_activation(graph: Graph, value: gs.Tensor) -> tuple[gs.Tensor, float
         if node is None or not is_standard(node):
             return value, ceiling
         if node.op == "Clip":
-            limits = _limits(graph, node)
-            if limits is None or limits[0] != 0.0:
+            found = limits(graph, node)
+            if found is None or found[0] != 0.0:
                 return value, ceiling
-            ceiling = limits[1] if ceiling is None else min(ceiling, limits[1])
+            ceiling = found[1] if ceiling is None else min(ceiling, found[1])
         elif node.op != "Relu":
             return value, ceiling
         value = node.outputs[0]
-
-
-def _limits(graph: Graph, node: gs.Node) -> tuple[float, float] | None:
-    """Between what a Clip keeps its numbers; None when that is computed."""
-    found = []
-    for index, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
-        if len(node.inputs) > index and node.inputs[index].name:
-            array = graph.array(node.inputs[index])
-            if array is None:
-                return None
-            found.append(float(array.reshape(-1)[0]))
-        else:
-            found.append(float(node.attrs.get(name, default)))
-    return found[0], found[1]

@@ -47,6 +47,12 @@ def _axis(node: gs.Node, weight: int) -> int:
     return 0 if weight == 0 else 1
 
 
+def all_products(graph: Graph) -> list[Product]:
+    """Every node whose weights could be quantized."""
+    nodes = [node for node in graph.nodes if node.op in OPERATORS and is_standard(node)]
+    return [found for node in nodes if isinstance(found := product(graph, node), Product)]
+
+
 def products(graph: Graph, only: Names, except_: Names) -> list[Product]:
     """The products that `only` names (all, when it names none) and `except_` does not.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 
 from vggc.quantization.grids import Grid, Quantizer, asymmetric, symmetric
 from vggc.quantization.histogram import BINS, Histogram
-from vggc.quantization.plan import Plan
+from vggc.quantization.plan import Plan, Site
 
 Method = Literal["max", "percentile", "entropy", "mse"]
+"""Ways to choose a range by the histogram alone."""
 
 PERCENTILE = 99.999
 """The share of numbers that `percentile` represents; those of largest magnitude are clipped."""
@@ -25,9 +26,13 @@ def quantizers(plan: Plan, histograms: Mapping[int, Histogram], method: Method) 
     """How to quantize each family of a plan."""
     found = {}
     for family, sites in plan.families().items():
-        ceilings = [each.ceiling for each in sites if each.ceiling is not None]
-        found[family] = quantizer(histograms[family], plan.grid, method, min(ceilings, default=None))
+        found[family] = quantizer(histograms[family], plan.grid, method, ceiling(sites))
     return found
+
+
+def ceiling(sites: Iterable[Site]) -> float | None:
+    """What none of the sites of a family exceeds."""
+    return min((each.ceiling for each in sites if each.ceiling is not None), default=None)
 
 
 def quantizer(histogram: Histogram, grid: Grid, method: Method, ceiling: float | None = None) -> Quantizer:

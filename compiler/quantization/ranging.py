@@ -1,0 +1,25 @@
+"""Choosing the range of each value that is quantized."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vggc.data import Dataset
+from vggc.pruning.samples import Samples
+from vggc.quantization.grids import Quantizer
+from vggc.quantization.observing import observe
+from vggc.quantization.plan import Plan
+from vggc.quantization.searching import by_output_error
+from vggc.quantization.streaming import SAMPLES
+from vggc.quantization.thresholds import quantizers
+
+Calibration = Literal["output_error", "max", "percentile", "entropy", "mse"]
+
+
+def find_ranges(plan: Plan, data: Dataset, calibration: Calibration) -> dict[int, Quantizer]:
+    """How to quantize each family of a plan, by what its values are like on the samples."""
+    samples = Samples(plan.graph, data)
+    histograms = observe(plan, samples)
+    if calibration == "output_error":
+        return by_output_error(plan, histograms, Samples(plan.graph, data, limit=SAMPLES))
+    return quantizers(plan, histograms, calibration)

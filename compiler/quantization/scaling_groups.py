@@ -1,0 +1,225 @@
+"""Which channels can be multiplied by a number each without changing what the model computes.
+
+    Conv(Relu(Conv(x, w1, b1)), w2) = Conv(Relu(Conv(x, s * w1, s * b1)), w2 / s)        s > 0, one a channel
+
+Between a product that makes channels and those that read them lie only operators of which f(s * x) = s * f(x).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.graph import Graph
+from vggc.graph.ordering import reads
+from vggc.quantization.moving import limits, pads_with_zero
+from vggc.quantization.plan import Product
+
+_HOMOGENEOUS = frozenset(
+    {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LeakyRelu", "MaxPool", "Relu"}
+)
+
+
+@dataclass(eq=False)
+class ScalingGroup:
+    """Channels that are multiplied together.
+
+    size     how many
+    values   their values; the numbers of a flattened one stand `size` by `size`, each channel `repeats` times
+    writers  products whose output channels these are
+    readers  products that sum over them
+    ceiling  a Clip keeps the values below: a channel may be multiplied only as far as it stays below too
+    """
+
+    size: int
+    values: list[gs.Tensor] = field(default_factory=list)
+    writers: list[Product] = field(default_factory=list)
+    readers: list[Product] = field(default_factory=list)
+    ceiling: float | None = None
+
+
+def scaling_groups(graph: Graph, products: Iterable[Product]) -> list[ScalingGroup]:
+    """The groups of a graph, in the order of its nodes. Products, depthwise ones too, stand between groups."""
+    finder = _Finder(graph, {id(each.node): each for each in products})
+    for node in graph.nodes:
+        finder.visit(node)
+    return finder.groups()
+
+
+class _Finder:
+    def __init__(self, graph: Graph, products: dict[int, Product]) -> None:
+        self.graph = graph
+        self.products = products
+        self.parent: dict[int, int] = {}
+        self.values: dict[int, gs.Tensor] = {}
+        self.fixed: set[int] = set()
+        self.ceilings: dict[int, float] = {}
+        for value in (*graph.inputs, *graph.outputs):
+            self.fix(value)
+
+    def root(self, value: gs.Tensor) -> int:
+        at = id(value)
+        self.values.setdefault(at, value)
+        self.parent.setdefault(at, at)
+        while self.parent[at] != at:
+            at = self.parent[at]
+        return at
+
+    def fix(self, value: gs.Tensor) -> None:
+        if isinstance(value, gs.Variable) and value.name:
+            self.root(value)
+            self.fixed.add(id(value))
+
+    def unite(self, one: gs.Tensor, other: gs.Tensor) -> None:
+        self.parent[self.root(other)] = self.root(one)
+
+    def visit(self, node: gs.Node) -> None:
+        graph = self.graph
+        for value in node.outputs:
+            if graph.is_result(value):
+                self.fix(value)
+        if id(node) in self.products:
+            product = self.products[id(node)]
+            for value in (node.inputs[product.data], node.outputs[0]):
+                self.root(value)
+                if graph.rank(value) is None or _channels(graph, value) is None or not _readable(node):
+                    self.fix(value)
+        elif self._keeps_channels(node):
+            for value in (each for each in node.inputs if isinstance(each, gs.Variable) and each.name):
+                self.unite(value, node.outputs[0])
+        else:
+            for value in (*reads(node), *node.outputs):
+                self.fix(value)
+
+    def _keeps_channels(self, node: gs.Node) -> bool:
+        """Whether multiplying the channels a node reads multiplies those it gives."""
+        graph = self.graph
+        if not is_standard(node) or len([value for value in node.outputs if value.name]) != 1:
+            return False
+        sizes = [_channels(graph, value) for value in (*node.inputs[:1], node.outputs[0])]
+        if None in sizes:
+            return False
+        if node.op in _HOMOGENEOUS:
+            return True
+        if node.op == "Pad":
+            return sizes[0] == sizes[1] and pads_with_zero(graph, node)
+        if node.op == "Add":
+            shapes = [graph.shape(value) for value in (*node.inputs, node.outputs[0])]
+            computed = all(isinstance(value, gs.Variable) for value in node.inputs)
+            return computed and all(shape is not None and shape[1:] == (shapes[0] or [])[1:] for shape in shapes)
+        if node.op in ("Flatten", "Reshape", "Squeeze"):
+            before, after = (graph.shape(value) or [] for value in (node.inputs[0], node.outputs[0]))
+            whole = all(isinstance(size, int) for size in before[1:])
+            return whole and len(after) == 2 and after[1] == math.prod(before[1:])  # type: ignore[arg-type]
+        if node.op == "Clip":
+            found = limits(graph, node)
+            if found is None or found[0] != 0.0:
+                return False
+            self.ceilings[id(node.outputs[0])] = found[1]
+            return True
+        return False
+
+    def groups(self) -> list[ScalingGroup]:
+        found: dict[int, ScalingGroup] = {}
+        fixed = {self.root(self.values[at]) for at in self.fixed}
+        for value in self.values.values():
+            root = self.root(value)
+            if root in fixed:
+                continue
+            size = _channels(self.graph, value)
+            assert size is not None
+            group = found.setdefault(root, ScalingGroup(size))
+            group.size = min(group.size, size)
+            group.values.append(value)
+            if id(value) in self.ceilings:
+                limit = self.ceilings[id(value)]
+                group.ceiling = limit if group.ceiling is None else min(limit, group.ceiling)
+        for product in self.products.values():
+            for value, members in (
+                (product.node.outputs[0], "writers"),
+                (product.node.inputs[product.data], "readers"),
+            ):
+                root = self.root(value)
+                if root in found:
+                    getattr(found[root], members).append(product)
+        return [group for group in found.values() if group.writers and group.readers and self._divides(group)]
+
+    def _divides(self, group: ScalingGroup) -> bool:
+        sizes = [_channels(self.graph, value) for value in group.values]
+        return all(size is not None and size % group.size == 0 for size in sizes)
+
+
+def _channels(graph: Graph, value: gs.Tensor) -> int | None:
+    """How many channels a value has along axis 1."""
+    shape = graph.shape(value)
+    size = shape[1] if shape is not None and len(shape) >= 2 else None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _readable(node: gs.Node) -> bool:
+    """Whether a product has its channels along axis 1 on both sides."""
+    if node.op == "MatMul":
+        return len(node.outputs[0].shape or ()) == 2
+    return node.op != "Gemm" or not node.attrs.get("transA", 0)
+
+
+def multiply(graph: Graph, group: ScalingGroup, factors: np.ndarray) -> None:
+    """Multiply the channels of a group by (size,) positive factors: in the weights and biases, nowhere else."""
+    for product in group.writers:
+        _scale_outputs(graph, product, factors)
+    for product in group.readers:
+        _scale_inputs(graph, product, 1.0 / factors)
+
+
+def _scale_outputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
+    node = product.node
+    array = _array(graph, product.weights)
+    group = int(node.attrs.get("group", 1)) if node.op in ("Conv", "ConvTranspose") else 1
+    outputs = array.shape[product.axis] * (group if node.op == "ConvTranspose" else 1)
+    factors = np.repeat(factors, outputs // len(factors))
+    if node.op == "ConvTranspose":
+        own = array.reshape(group, array.shape[0] // group, *array.shape[1:])
+        spread = factors.reshape(group, 1, array.shape[1], *[1] * (array.ndim - 2))
+        scaled = (own * spread).reshape(array.shape)
+    else:
+        shape = [1] * array.ndim
+        shape[product.axis] = -1
+        scaled = array * factors.reshape(shape)
+    _replace(graph, node, product.weight, scaled)
+    if product.bias is not None:
+        bias = _array(graph, node.inputs[product.bias])
+        # Of a Gemm it may be one number for all channels.
+        _replace(graph, node, product.bias, np.broadcast_to(bias.reshape(-1), factors.shape) * factors)
+
+
+def _scale_inputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
+    node = product.node
+    array = _array(graph, product.weights)
+    if node.op == "ConvTranspose":
+        scaled = array * factors.reshape(-1, *[1] * (array.ndim - 1))
+    elif node.op == "Conv":
+        group = int(node.attrs.get("group", 1))
+        own = array.reshape(group, array.shape[0] // group, *array.shape[1:])
+        spread = factors.reshape(group, 1, array.shape[1], *[1] * (array.ndim - 2))
+        scaled = (own * spread).reshape(array.shape)
+    else:
+        inner = 1 - product.axis
+        repeated = np.repeat(factors, array.shape[inner] // len(factors))
+        scaled = array * (repeated[:, None] if inner == 0 else repeated[None, :])
+    _replace(graph, node, product.weight, scaled)
+
+
+def _array(graph: Graph, value: gs.Tensor) -> np.ndarray:
+    found = graph.array(value)
+    assert found is not None
+    return np.asarray(found, np.float64)
+
+
+def _replace(graph: Graph, node: gs.Node, index: int, values: np.ndarray) -> None:
+    constant = graph.constant(np.ascontiguousarray(values, np.float32), node.inputs[index].name)
+    graph.set_input(node, index, constant)
