@@ -4,6 +4,7 @@
 #     make test     run the tests
 #     make check    lint, types and layering
 #     make format   lay the code out as `make check` wants it
+#     make prove    prove every rule of the library on graphs made for it; takes minutes
 #     make bench    vggc beside its peers
 #     make clean    remove what these targets made
 #
@@ -20,7 +21,7 @@ PEERS = build/peers
 PEERS_PYTHON = $(PEERS)/bin/python
 PEERS_INSTALLED = $(PEERS)/installed
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format prove bench clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -45,6 +46,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+prove: $(INSTALLED)
+	set -e; for rules in $(filter-out %/all.opt,$(wildcard recipes/rules/*.opt)); do $(BIN)/vggc check --rules $$rules; done
 
 # Less of it: make bench BENCH="--models chain5000 --peers onnxsim" RULES=benchmarks/exports/torch_vit.onnx
 bench: $(INSTALLED) $(PEERS_INSTALLED)

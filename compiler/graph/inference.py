@@ -25,8 +25,7 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
     model = graph.skeleton(known=False)
     if check:
         _check(model)
-    if any(each.op_type in (*_LIKE_THEIR_INPUT, "Resize") for each in model.graph.node):
-        _put_simply(model)
+    put_simply(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
@@ -44,12 +43,14 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
                 value.shape = [None if str(each).startswith(INVENTED) else each for each in value.shape]
 
 
-def _put_simply(model: onnx.ModelProto) -> None:
+def put_simply(model: onnx.ModelProto) -> None:
     """Write operators of which inference finds too little as others that give the same shapes.
 
     A Resize by whole numbers is as large as copies of its input side by side; unlike it, a Concat keeps the names of
     dimensions that stay as they are.
     """
+    if not any(each.op_type in (*_LIKE_THEIR_INPUT, "Resize") for each in model.graph.node):
+        return
     constants = {each.name: each for each in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:

@@ -157,10 +157,10 @@ class Applier:
             if old is new:
                 continue
             if id(new) in fresh:
-                check_same(old, new, certain=False)
+                check_same(old, new, made=True)
                 continue
             source = self._scopes.producer(old)
-            check_same(old, new, certain=source is not None and sum(bool(each.name) for each in source.inputs) > 1)
+            check_same(old, new, made=source is None or sum(bool(each.name) for each in source.inputs) < 2)
             copies = source is not None and operator_of(source) == ("", "Identity")
             if copies and len(replaced) == 1 and not self._takes_name(old, new, found.body):
                 raise Declined(f"`{old.name}` is an output of the model that no other node can compute")

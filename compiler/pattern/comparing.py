@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def is_number(graph: Graph, value: gs.Tensor, number: float) -> bool:
     if float(wanted.astype(np.float64)) != number and dtype.kind in "iu":
         return False
     return bool(array.flat[0] == wanted) and bool((array == wanted).all())
+
+
+def enlarges(graph: Graph, value: gs.Tensor, beside: Sequence[gs.Tensor]) -> bool:
+    """Whether a constant may give an element-by-element result more elements or axes than the other inputs give it."""
+    shape = [int(size) for size in value.shape]
+    others = [found for each in beside if (found := graph.shape(each)) is not None]
+    for at in range(1, len(shape) + 1):
+        sizes = [each[-at] for each in others if len(each) >= at]
+        if not sizes or (shape[-at] != 1 and shape[-at] not in sizes):
+            return True
+    return False
 
 
 def same(graph: Graph, one: Any, other: Any) -> bool:

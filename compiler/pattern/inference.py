@@ -11,6 +11,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph, StoredWeights
+from vggc.graph.inference import put_simply
 from vggc.graph.ordering import subgraphs
 from vggc.graph.writing import node_proto, onnx_type, tensor_proto, value_info, weight_bytes
 from vggc.pattern.declined import Declined
@@ -95,6 +96,7 @@ def infer(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> None:
     model = _model(graph, sets, nodes)
     if model is None:
         return
+    put_simply(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
@@ -154,22 +156,23 @@ def _reason(error: Exception) -> str:
     return re.sub(r" in node \S+ \(\w+\)\.$", "", said)
 
 
-def check_same(old: gs.Tensor, new: gs.Tensor, *, certain: bool) -> None:
+def check_same(old: gs.Tensor, new: gs.Tensor, *, made: bool) -> None:
     """Raise Declined when a value is not of the type and shape of the one it replaces, as far as both are known.
 
-    With `certain`, also where a dimension of the old value is a number and that of the new one is not known.
+    Also where a dimension of the old value is a number and that of the new one is not known: what was matched may have
+    broadcast it. Of a value that the replacement has `made`, the number of dimensions may be unknown.
     """
     if old.dtype is not None and new.dtype is not None and onnx_type(old.dtype) != onnx_type(new.dtype):
         raise Declined(f"its replacement is of type {_type(new)}, and not {_type(old)}")
     if old.shape is None or new.shape is None:
-        if certain and old.shape is not None:
+        if old.shape is not None and not made:
             raise Declined("its replacement is of unknown shape")
         return
     shapes = f"its replacement is of shape {_shape(new)}, and not {_shape(old)}"
     if len(old.shape) != len(new.shape):
         raise Declined(shapes)
     for one, other in zip(old.shape, new.shape, strict=True):
-        if isinstance(one, int) and (other != one if isinstance(other, int) else certain and one != 1):
+        if isinstance(one, int) and (other != one if isinstance(other, int) else one != 1):
             raise Declined(shapes)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.pattern.comparing import is_number, same, same_attribute
+from vggc.pattern.comparing import enlarges, is_number, same, same_attribute
 from vggc.pattern.compiled import (
     AttributeSpec,
     CaptureSpec,
@@ -22,7 +22,7 @@ from vggc.pattern.compiled import (
     RootSpec,
 )
 from vggc.pattern.declined import Declined
-from vggc.pattern.operators import OperatorSets, attribute, is_commutative, operator_of
+from vggc.pattern.operators import BROADCASTING, OperatorSets, attribute, is_commutative, operator_of
 from vggc.pattern.scopes import Scopes
 from vggc.pattern.values import Absent
 
@@ -117,6 +117,8 @@ class Matcher:
             self._attribute(each, node) for each in spec.attributes
         ):
             for inputs, rest in self._arrangements(spec, node):
+                if self._enlarged(node, inputs):
+                    continue
                 inner = len(self._trail)
                 if not spec.rest or self._bind(spec.rest, rest):
                     further = tasks
@@ -154,6 +156,15 @@ class Matcher:
             if order != straight and any(one is not other for one, other in zip(chosen, values, strict=False)):
                 left = tuple(each for at, each in enumerate(values) if at not in order and each is not None)
                 yield list(zip(spec.inputs, [*chosen, *[None] * (wanted - len(chosen))], strict=True)), left
+
+    def _enlarged(self, node: gs.Node, inputs: Sequence[tuple[InputSpec, gs.Tensor | None]]) -> bool:
+        """Whether a constant that stands for a number makes the node's result larger, as a number would not."""
+        domain, op = operator_of(node)
+        if domain or op not in BROADCASTING:
+            return False
+        numbers = [value for spec, value in inputs if isinstance(spec, NumberSpec) and isinstance(value, gs.Constant)]
+        beside = [each for each in node.inputs if each.name and not any(each is number for number in numbers)]
+        return any(each.shape and enlarges(self._graph, each, beside) for each in numbers)
 
     def _root(self, spec: RootSpec, index: int, tasks: _Tasks) -> bool:
         if isinstance(spec, OutputSpec):

@@ -24,6 +24,13 @@ OLDEST = 7
 _COMMUTATIVE = frozenset(
     {"Add", "Mul", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Max", "Min", "Sum", "Mean"}
 )
+BROADCASTING = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "PRelu", "Max", "Min", "Mean", "Sum", "Where", "And", "Or", "Xor"}
+    | {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "BitShift"}
+    | {"BitwiseAnd", "BitwiseOr", "BitwiseXor"}
+)
+"""ONNX's operators that repeat each input as the shape of the others asks."""
+
 _WINDOWED = frozenset(
     {"Conv", "ConvInteger", "ConvTranspose", "QLinearConv", "DeformConv", "MaxPool", "AveragePool", "LpPool"}
 )

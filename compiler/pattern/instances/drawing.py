@@ -69,6 +69,15 @@ class Draw:
         """Make a shape the usual one of its rank."""
         self._base[len(shape)] = shape
 
+    @property
+    def usual(self) -> list[Shape]:
+        """The shapes that values of this instance most often have, one a rank."""
+        return list(self._base.values())
+
+    def number(self) -> float:
+        """A number that the rule writes, or another that means something special."""
+        return float(self.one_of(self._numbers if self._numbers and self.chance(0.6) else _NUMBERS))
+
     def beside(self, shape: Shape) -> Shape:
         """A shape that combines with another one element by element."""
         kind = self.one_of(*_BESIDE)
@@ -94,9 +103,8 @@ class Draw:
         if fill == "any":
             fill = self.one_of(("weights", "equal", "positive"), (0.45, 0.35, 0.2))
         if fill == "equal":
-            pool = self._numbers if self._numbers and self.chance(0.6) else _NUMBERS
             with np.errstate(all="ignore"):
-                return np.full(shape, self.one_of(pool)).astype(dtype)
+                return np.full(shape, self.number()).astype(dtype)
         if kind == "i":
             return self._random.integers(0 if fill == "small" else -4, 5, shape).astype(dtype)
         normal = self._random.standard_normal(shape)

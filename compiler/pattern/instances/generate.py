@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.grammar import pattern_syntax as syntax
-from vggc.grammar.syntax import Number, Syntax, Word
 from vggc.graph import Graph
 from vggc.pattern.attributes import as_attribute_value
 from vggc.pattern.compiled import CaptureSpec, NodeSpec, NumberSpec, OutputSpec
@@ -19,13 +16,11 @@ from vggc.pattern.declined import Declined
 from vggc.pattern.inference import infer
 from vggc.pattern.instances.blanks import Blank, Free, Misfit
 from vggc.pattern.instances.drawing import Draw, Shape
+from vggc.pattern.instances.hints import computed_names
 from vggc.pattern.instances.operators import fill
 from vggc.pattern.operators import OperatorSets, attribute, domain_of, is_commutative
 from vggc.pattern.rule import Rule
 
-_FACTS = frozenset(
-    {"shape", "rank", "dtype", "size", "readers", "is_output", "is_input", "present", "count", "operator"}
-)
 _IR_VERSION = 10
 _CONSUMERS = {"f": ("Neg", "Abs", "Tanh"), "i": ("Neg", "Abs"), "b": ("Not",)}
 
@@ -33,53 +28,6 @@ _CONSUMERS = {"f": ("Neg", "Abs", "Tanh"), "i": ("Neg", "Abs"), "b": ("Not",)}
 def generate(rule: Rule, draw: Draw, sets: OperatorSets) -> Graph:
     """A graph with the rule's pattern in it. Raises Misfit when the choices made do not go together."""
     return _Instance(rule, draw, sets).build()
-
-
-def written_numbers(rule: Rule) -> list[float]:
-    """The numbers that a rule writes, in its pattern or its terms."""
-    parts: list[object] = [each.syntax for each in rule.pattern.roots if isinstance(each, NodeSpec)]
-    if rule.body is not None:
-        parts += [rule.body.guard, *rule.body.lets, *rule.body.results]
-    found = {float(each.value) for part in parts for each in _walk(part) if isinstance(each, Number)}
-    return sorted(found)
-
-
-def computed_names(rule: Rule) -> frozenset[str]:
-    """The names of whose numbers a rule computes something: constants wherever it applies."""
-    assert rule.body is not None
-    found: set[str] = set()
-    terms: list[object] = [rule.body.guard, *(each.value for each in rule.body.lets)]
-    for result in rule.body.results:
-        for each in _walk(result):
-            if isinstance(each, syntax.Construct):
-                terms += [one for one in each.inputs if not isinstance(one, syntax.Construct | Word | syntax.Rest)]
-    waiting = terms
-    while waiting:
-        term = waiting.pop()
-        if isinstance(term, Word):
-            found.add(term.name)
-        elif isinstance(term, syntax.Call) and term.name in _FACTS:
-            continue
-        elif isinstance(term, Syntax):
-            waiting.extend(_parts(term))
-    return frozenset(found)
-
-
-def _parts(node: Syntax) -> Iterator[object]:
-    for value in vars(node).values():
-        if isinstance(value, tuple):
-            yield from value
-        else:
-            yield value
-
-
-def _walk(part: object) -> Iterator[Syntax]:
-    waiting = [part]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, Syntax):
-            yield each
-            waiting.extend(_parts(each))
 
 
 class _Instance:

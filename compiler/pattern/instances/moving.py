@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from vggc.pattern.instances.blanks import Blank, Misfit
+from vggc.pattern.instances.drawing import Shape
 from vggc.pattern.instances.operators import FILLS
 
 
@@ -19,7 +20,7 @@ def _transpose(b: Blank) -> None:
 def _reshape(b: Blank) -> None:
     shape = b.primary()
     total = math.prod(shape)
-    kind = b.draw.one_of(("flat", "merge", "split", "same", "zero"))
+    kind = b.draw.one_of(("flat", "merge", "split", "same", "zero", "groups", "rows", "back"))
     if kind == "flat" or len(shape) < 2:
         wanted = [-1]
     elif kind == "merge":
@@ -30,10 +31,25 @@ def _reshape(b: Blank) -> None:
         wanted = [divisor, total // divisor]
     elif kind == "zero":
         wanted = [0, -1]
+    elif kind == "groups":
+        wanted = [0, b.draw.one_of([each for each in range(1, shape[1] + 1) if shape[1] % each == 0]), -1]
+    elif kind == "rows":
+        wanted = [-1, shape[-1]]
+    elif kind == "back":
+        wanted = _back(b, shape)
     else:
         wanted = list(shape)
     b.set("allowzero", 0)
     b.put_list(1, wanted)
+
+
+def _back(b: Blank, shape: Shape) -> list[int]:
+    """Another shape of the instance with as many elements, or with as many rows; the first dimension is left open."""
+    same = [[-1, *each[1:]] for each in b.draw.usual if math.prod(each) == math.prod(shape) and each]
+    rows = [[-1, *each[1:-1], shape[-1]] for each in b.draw.usual if each and math.prod(each[:-1]) == shape[0]]
+    if not same and not rows:
+        raise Misfit
+    return b.draw.one_of(same + rows)
 
 
 def _flatten(b: Blank) -> None:

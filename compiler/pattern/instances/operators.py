@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import onnx
 
 from vggc.pattern.instances.blanks import Blank, Misfit
 
@@ -22,6 +23,10 @@ def _alone(b: Blank) -> None:
     if b.op in _BOOLEAN and b.is_free(0):
         b.put(0, b.draw.shape(), "bool")
     b.primary()
+    schema = b.sets.schema(("", b.op))
+    for name, attribute in {} if schema is None else schema.attributes.items():
+        if attribute.type == onnx.defs.OpSchema.AttrType.FLOAT and b.draw.chance(0.6):
+            b.set(name, b.draw.number())
 
 
 def _elementwise(b: Blank) -> None:
@@ -85,6 +90,19 @@ def _window(b: Blank, axes: int, kernel: list[int]) -> None:
         b.set("pads", [b.draw.whole(0, max(0, min(1, size - 1))) for size in kernel * 2])
 
 
+def _check_window(b: Blank, image: Sequence[int], kernel: Sequence[int]) -> None:
+    """Raise Misfit for a window that is larger than what it slides over: runtimes disagree about those."""
+    axes = len(kernel)
+    if b.given("auto_pad", "NOTSET") != "NOTSET":
+        return
+    pads, dilations = b.given("pads", [0] * (2 * axes)), b.given("dilations", [1] * axes)
+    if len(pads) != 2 * axes or len(dilations) != axes:
+        raise Misfit
+    for at, size in enumerate(image[2:]):
+        if size + pads[at] + pads[at + axes] < (kernel[at] - 1) * dilations[at] + 1:
+            raise Misfit
+
+
 def _image(b: Blank, index: int = 0) -> tuple[int, ...]:
     """The shape of an image-like input; a weight that is known decides its rank and channels."""
     weight = b.shape(1)
@@ -123,6 +141,8 @@ def _conv(b: Blank) -> None:
         out = weight[1] if transposed else weight[0]
         kernel = list(weight[2:])
     _window(b, len(x) - 2, kernel)
+    if not transposed:
+        _check_window(b, x, kernel)
     if transposed and b.draw.chance(0.3):
         b.set("output_padding", [b.draw.whole(0, min(1, each - 1)) for each in b.given("strides", [1] * len(kernel))])
     b.put(2, (out,), fill="weights", constant=b.draw.chance(0.9))
@@ -151,6 +171,8 @@ def _gemm(b: Blank) -> None:
 
 def _matmul(b: Blank) -> None:
     first, second = b.shape(0), b.shape(1)
+    if () in (first, second):
+        raise Misfit
     if first is None and second is None:
         b.put(0, b.draw.shape(max(1, b.draw.rank)))
         first = b.shape(0)
@@ -190,8 +212,9 @@ def _pool(b: Blank) -> None:
     x = _image(b)
     if b.op.startswith("Global"):
         return
-    kernel = [b.draw.whole(1, 3) for _ in x[2:]]
-    _window(b, len(x) - 2, list(b.given("kernel_shape", kernel)))
+    kernel = list(b.given("kernel_shape", [b.draw.whole(1, 3) for _ in x[2:]]))
+    _window(b, len(x) - 2, kernel)
+    _check_window(b, x, kernel)
     b.set("ceil_mode", int(b.draw.chance(0.15)))
     if b.op == "AveragePool":
         b.set("count_include_pad", int(b.draw.chance(0.3)))
