@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from vggc.analysis.channels import Group, Groups
 from vggc.analysis.naming import named, names_of
 from vggc.diagnostics import fail, spelling_help
@@ -16,19 +18,23 @@ def select(groups: Groups, only: Names, except_: Names) -> list[Group]:
     meant when one of its nodes is. Raises CompileError for a name that means no node with weights.
     """
     known = {group.id: _names(group) for group in groups}
-    for option, patterns in (("only", only), ("except", except_)):
-        for pattern in patterns:
-            if not any(named(names, [pattern]) for names in known.values()):
-                everything = {name for names in known.values() for name in names}
-                raise fail(
-                    f"`{option}` names `{pattern}`, and no node with weights is called so",
-                    help=spelling_help(pattern, everything, "there are"),
-                )
+    check_names(list(known.values()), only, except_)
     return [
         group
         for group in groups.prunable
         if (not only or named(known[group.id], only)) and not named(known[group.id], except_)
     ]
+
+
+def check_names(known: Collection[set[str]], only: Names, except_: Names) -> None:
+    """Raise CompileError for a name or glob that none of the things that may be meant is called by."""
+    for option, patterns in (("only", only), ("except", except_)):
+        for pattern in patterns:
+            if not any(named(names, [pattern]) for names in known):
+                raise fail(
+                    f"`{option}` names `{pattern}`, and no node with weights is called so",
+                    help=spelling_help(pattern, {name for names in known for name in names}, "there are"),
+                )
 
 
 def _names(group: Group) -> set[str]:

@@ -26,6 +26,7 @@ from vggc.pruning.reading import WIDEST, choose_rows
 from vggc.pruning.samples import Samples, not_finite
 from vggc.pruning.schedule import Schedule
 from vggc.pruning.shelf import Shelf
+from vggc.pruning.sparsity import Thinning
 from vggc.pruning.statistics import measure, re_estimate, shift
 from vggc.pruning.walk import Walk
 
@@ -58,6 +59,7 @@ def repair(
     *,
     mode: Mode = "least_squares",
     only_changed: bool = True,
+    thinning: Mapping[str, Thinning] | None = None,
     seed: int = 0,
 ) -> list[Repaired]:
     """Solve the weights of `graph` so that its nodes compute again what those of `original` do.
@@ -65,18 +67,27 @@ def repair(
     What a node should compute is the value of its output's name in the original, or that of the last value before its
     activation. `kept` says by the former name which output channels of the original are left, where some are lost.
     With `only_changed`, nodes that read exactly what the original reads stay as they are. Mode `bias` keeps the weights
-    and makes the mean of each channel right.
+    and makes the mean of each channel right. With `thinning` only the nodes are solved that it names, by their first
+    output, and get the zeros it asks for.
 
     Raises CompileError when a value of the original is NaN or infinite on the samples.
     """
-    schedule = Schedule(graph, original, everything=not only_changed)
+    everything = not only_changed or thinning is not None
+    schedule = Schedule(
+        graph,
+        original,
+        everything=everything,
+        wanted=lambda node: thinning is None or node.outputs[0].name in thinning,
+    )
     repaired = []
     with Shelf() as shelf:
         walks = Walk(original, samples, shelf, "original:"), Walk(graph, samples, shelf, "pruned:")
         for index, node in enumerate(schedule.nodes):
             graph.progress(f"node {index + 1} of {len(schedule.nodes)}")
             try:
-                repaired.append(_Task(node, schedule, walks, kept, seed + index).run(mode))
+                task = _Task(node, schedule, walks, kept, seed + index)
+                task.thinning = (thinning or {}).get(node.outputs[0].name)
+                repaired.append(task.run(mode))
             except Unsuitable as reason:
                 graph.decline(node, f"its weights are not solved: {reason}")
             schedule.finish(node)
@@ -104,6 +115,7 @@ class _Task:
         self.original, self.pruned = walks
         self.kept = kept.get(node.outputs[0].name)
         self.seed = seed
+        self.thinning: Thinning | None = None
         self.own = as_matrix(self.pruned.graph, node)
         if len(self.pruned.graph.readers(self.own.weight)) > 1:
             raise Unsuitable("other nodes read the same weights")
@@ -137,7 +149,7 @@ class _Task:
         try:
             cut = _Cut(self, behind, end)
             if mode == "least_squares":
-                return _solved(cut, name)
+                return _solved(cut, name, self.thinning)
             re_estimate(graph, own, measure(cut.pieces, own))
             return Repaired(name)
         finally:
@@ -145,18 +157,20 @@ class _Task:
             self.pruned.release(here)
 
 
-def _solved(cut: _Cut, name: str) -> Repaired:
+def _solved(cut: _Cut, name: str, thinning: Thinning | None) -> Repaired:
     own, affine = cut.own, cut.behind.affine
     scale = affine.scale.reshape(own.blocks, 1, own.outputs)
     found = solve(cut.pieces, own.matrix() * scale, own.bias() * affine.scale + affine.shift, cut.behind.gate)
-    if found.ridge is None:
+    if found.ridge is None and thinning is None:
         return Repaired(name, found.error)
     # A channel that a batch norm multiplies by zero keeps what it has: nothing of it is seen.
     seen = np.abs(affine.scale) > np.finfo(np.float32).tiny
     divisor = np.where(seen, affine.scale, 1.0)
     weights = np.where(seen.reshape(scale.shape), found.weights / divisor.reshape(scale.shape), own.matrix())
     bias = np.where(seen, (found.bias - affine.shift) / divisor, own.bias())
-    own.store(weights, own.bias())
+    if thinning is not None:
+        weights, bias = thinning.solve(cut.pieces, own, weights, bias)
+    own.store_matrix(weights)
     shift(own.graph, own, bias)
     return Repaired(name, found.error, found.ridge)
 

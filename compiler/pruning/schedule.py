@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
@@ -24,11 +26,18 @@ class Schedule:
     values  the values of the original by name
     """
 
-    def __init__(self, graph: Graph, original: Graph, *, everything: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        original: Graph,
+        *,
+        everything: bool,
+        wanted: Callable[[gs.Node], bool] = lambda node: True,
+    ) -> None:
         self._graph = graph
         self._twins = {node.outputs[0].name: node for node in original.nodes if node.outputs}
         self.values = {value.name: value for node in original.nodes for value in node.outputs}
-        self._pending = {id(node) for node in self._chosen(everything)}
+        self._pending = {id(node) for node in self._chosen(everything) if wanted(node)}
         self._settled: set[int] = set()
         left = set(self._pending)
         self.nodes: list[gs.Node] = []

@@ -1,0 +1,138 @@
+"""Make weights zero in place, in patterns that sparse kernels know, and let the others make good what that changes.
+
+    sparsify(data=calib)                 2:4: of each 4 consecutive input channels 2 weights stay, at each position
+    sparsify(pattern="1:4", data=calib)  1 of each 4
+    sparsify(amount=60%, data=calib)     any 60 % of each node's weights, which no kernel is quicker for
+
+Nodes are taken in the order of the graph. The weights of each are first brought to give the results of the model
+before this step on inputs that the nodes before it have changed already; then they become zero column by column, and
+those of later columns make good each time what that has changed (optimal brain surgeon in SparseGPT's order, Frantar
+and Alistarh 2023). Without data the smallest weights become zero and the others stay.
+
+TensorRT has sparse kernels for 2:4 along the input channels of convolutions and matrix products, and takes them where
+its own timing finds them quicker; it looks at nodes of 256 channels or more. The report names the nodes that have got
+the pattern; that the engine is quicker for it nobody can promise without a measurement. Shapes and bytes stay what they
+were. Do it behind pruning and folding: later steps that solve weights leave these alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from vggc.analysis.naming import named, names_of
+from vggc.data import Dataset
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import AsMatrix, Unsuitable
+from vggc.pruning.naming import check_names
+from vggc.pruning.provenance import SPARSITY
+from vggc.pruning.repair import repair
+from vggc.pruning.samples import Samples
+from vggc.pruning.sparsity import Thinning
+from vggc.rewrite import Declined, whole_graph
+from vggc.values import Names, Ratio, Within
+
+_SPARSE_KERNELS = 256
+"""Input channels from which TensorRT considers sparse kernels."""
+
+
+@whole_graph(exact=False)
+def sparsify(
+    graph: Graph,
+    *,
+    pattern: str | None = None,
+    amount: Ratio | None = None,
+    data: Dataset | None = None,
+    smallest: Annotated[int, Within(1, 65536)] | None = None,
+    only: Names = Names(),  # noqa: B008
+    except_: Names = Names(),  # noqa: B008
+    seed: int = 0,
+) -> None:
+    """Make weights zero in place: 2 of each 4 input channels' unless told otherwise.
+
+    Options:
+        pattern: `"2:4"`, the default, `"1:4"` or any other `"N:M"`: so many weights stay of each M input channels'
+        amount: instead of a pattern the share of each node's weights that goes, wherever they are
+        data: samples by which to choose and to make good; without them the smallest weights go
+        smallest: nodes of fewer input channels stay as they are; 256 for a pattern, as TensorRT has it
+        only: these nodes only: names or globs of nodes, values, weights or modules
+        except: leave these nodes alone
+        seed: of the choice among samples
+    """
+    thinning = _thinning(pattern, amount)
+    least = smallest or (_SPARSE_KERNELS if thinning.of else 1)
+    graph.infer_shapes()
+    products = _products(graph)
+    check_names([names_of(each.node) for each in products], only, except_)
+    chosen = []
+    for each in products:
+        names = names_of(each.node)
+        if (only and not named(names, only)) or named(names, except_):
+            continue
+        reason = _refusal(graph, each, thinning, least)
+        if reason is None:
+            chosen.append(each)
+        else:
+            graph.decline(each.node, reason)
+    if not chosen:
+        raise Declined("no node with weights can get such zeros")
+    if data is None:
+        for each in chosen:
+            each.store_matrix(thinning.plain(each))
+        done = chosen
+    else:
+        wanted = {each.node.outputs[0].name: thinning for each in chosen}
+        found = repair(graph, graph.copy(), {}, Samples(graph, data), thinning=wanted, seed=seed)
+        solved = {each.name for each in found if each.error is not None}
+        done = [each for each in chosen if (each.node.name or each.node.outputs[0].name) in solved]
+    for each in done:
+        each.node.metadata = {**getattr(each.node, "metadata", {}), SPARSITY: str(thinning)}
+        graph.touch(each.node)
+        graph.record(f"{thinning} zeros in {graph.label(each.node)}")
+
+
+def _thinning(pattern: str | None, amount: Ratio | None) -> Thinning:
+    if pattern is not None and amount is not None:
+        raise fail(
+            "sparsify takes `pattern` or `amount`, not both",
+            help='a pattern says how much goes: sparsify(pattern="2:4"), or sparsify(amount=50%) without one',
+        )
+    if amount is not None:
+        if not 0 < amount < 1:
+            raise fail(f"`amount` is {amount:.0%}: more than nothing goes, and less than everything")
+        return Thinning(share=float(amount))
+    found = re.fullmatch(r"(\d{1,2}):(\d{1,2})", "2:4" if pattern is None else pattern)
+    keep, of = (int(each) for each in found.groups()) if found else (0, 0)
+    if not 0 < keep < of:
+        raise fail(
+            f'`pattern` is "{pattern}", and no pattern',
+            help='"2:4" keeps 2 weights of each 4 input channels\'',
+        )
+    return Thinning(keep, of)
+
+
+def _products(graph: Graph) -> list[AsMatrix]:
+    """The nodes with constant weights."""
+    found = []
+    for node in graph.nodes:
+        try:
+            found.append(as_matrix(graph, node))
+        except Unsuitable as reason:
+            if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+                graph.decline(node, f"its weights are not looked at: {reason}")
+    return found
+
+
+def _refusal(graph: Graph, product: AsMatrix, thinning: Thinning, least: int) -> str | None:
+    """Why a node does not get such zeros; None when it can."""
+    if product.channels < least:
+        why = f": TensorRT has sparse kernels from {least} on" if least == _SPARSE_KERNELS else ""
+        each = " in each group" if product.blocks > 1 else ""
+        return f"it reads {product.channels} channels{each}, fewer than {least}{why}"
+    if thinning.of and product.channels <= thinning.keep:
+        return f"it reads {product.channels} channels only, which {thinning} leaves all"
+    if len(graph.readers(product.weight)) > 1:
+        return "other nodes read the same weights"
+    return None
