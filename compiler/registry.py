@@ -97,7 +97,7 @@ def _measures() -> dict[str, Measure]:
 
 
 def _targets() -> dict[str, Target]:
-    from vggc.targets import onnx, tensorrt
+    from vggc.targets import ep_context, onnx, onnxruntime, tensorrt, triton
 
-    modules = (onnx, tensorrt)
+    modules = (onnx, onnxruntime, tensorrt, ep_context, triton)
     return {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Target)}

@@ -11,7 +11,7 @@ from vggc.binding.params import Overrides, bind_param, plain
 from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Scope, Undetermined
 from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line
-from vggc.binding.targets import bind_target
+from vggc.binding.targets import Written, bind_target
 from vggc.binding.uses import Uses, declared_names
 from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
 from vggc.diagnostics import Diagnostics
@@ -45,7 +45,7 @@ class _Binder:
         self.body: list[Bound] = []
         self.data: dict[str, BoundData] = {}
         self.targets: list[BoundTarget] = []
-        self.files: dict[str, Span] = {}
+        self.files: Written = {}
         self.last_target: Span | None = None
 
     def bind(self) -> Pipeline:

@@ -10,11 +10,13 @@ from vggc.diagnostics import Diagnostics, at, fail, spelling_help
 from vggc.grammar import syntax
 from vggc.options import schema
 from vggc.source import Span
-from vggc.targets.contract import file_name_problem
 from vggc.values import File
 
+Written = dict[str, tuple[str, Span]]
+"""By file, the target that writes it and where that stands."""
 
-def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) -> BoundTarget:
+
+def bind_target(statement: syntax.Target, scope: Scope, taken: Written) -> BoundTarget:
     """The target with its options. `taken` holds the files that targets before it write, and gets its own.
 
     Raises CompileError with everything wrong in the statement, and Undetermined.
@@ -33,15 +35,26 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: dict[str, Span]) 
             options[name] = File(scope.folder / option)
     found = Diagnostics()
     for name in target.files(options):
-        if problem := file_name_problem(name):
+        if problem := target.name_problem(name):
             found.error(problem.message, call.span, help=problem.help)
             break
         if name in taken:
-            note = ("note", f"the first one stands at {taken[name].place}")
+            note = ("note", f"the first one stands at {taken[name][1].place}")
             stem, dot, suffix = name.partition(".")
             help = f'give one of them another name: name="{stem}_2{dot}{suffix}"'
+            if target.folders:
+                help = f"give one of them another folder than `{name.rpartition('/')[0]}`"
             found.error(f"two targets write the file `{name}`", call.span, facts=(note,), help=help)
             break
+    for name, writers in target.reads(options).items():
+        writer, span = taken.get(name, ("", call.span))
+        if writer not in writers:
+            wanted = " or ".join(f"`target {each}`" for each in writers)
+            what = f"`target {writer}` writes" if writer else "no target before it writes"
+            facts = (("note", f"it stands at {span.place}"),) if writer else ()
+            found.error(
+                f"`{call.name}` needs `{name}`, which {what}", call.span, facts=facts, help=f"put {wanted} before it"
+            )
     found.raise_errors()
-    taken |= dict.fromkeys(target.files(options), call.span)
+    taken |= dict.fromkeys(target.files(options), (call.name, call.span))
     return BoundTarget(target, options, call.span)

@@ -68,6 +68,7 @@ for each in (
     commands.plan,
     commands.fmt,
     commands.passes,
+    target_commands.targets,
     commands.inspect,
     target_commands.lint,
     target_commands.rebuild,

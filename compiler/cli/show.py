@@ -27,7 +27,7 @@ from vggc.rewrite import Pass
 from vggc.signature import value_text
 from vggc.targets.flavours import missing, release
 from vggc.targets.verifier import Subject, refusals
-from vggc.values import Bytes, Dimension, Ratio, Within
+from vggc.values import Bytes, Dimension, Ratio, Seconds, Within
 
 
 def pass_list() -> RenderableType:
@@ -111,6 +111,8 @@ def _recipe_text(value: Any) -> str:
     if isinstance(value, Bytes):
         power = next(each for each in (30, 20, 10, 0) if value % (1 << each) == 0)
         return f"{value >> power}{ {30: 'GiB', 20: 'MiB', 10: 'KiB', 0: ''}[power] }"
+    if isinstance(value, Seconds):
+        return f"{value:g}s"
     if isinstance(value, str) and not value.isidentifier():
         return f'"{value}"'
     if isinstance(value, Sequence) and not isinstance(value, str):

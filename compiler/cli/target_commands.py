@@ -76,6 +76,15 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
         )
 
 
+@click.command(cls=LoadingCommand)
+@click.argument("name", required=False)
+def targets(name: str | None) -> None:
+    """List the targets, or show one target with its options."""
+    from vggc.cli.target_pages import target_list, target_page
+
+    stdout().print(target_page(name) if name else target_list())
+
+
 def check_compute(compute: tuple[str, ...]) -> None:
     """Raise CompileError when a capability is none that engines are built for."""
     from vggc.targets.capabilities import compute_problems

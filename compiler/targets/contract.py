@@ -78,8 +78,8 @@ class Lowering:
     model_name: str
     directory: Path
     provenance: Provenance
-    engines: list[Path] = field(default_factory=list, repr=False)
-    """engines that targets before this one built, each with its sidecar beside it"""
+    engines: dict[str, tuple[str, Path]] = field(default_factory=dict, repr=False)
+    """engines that targets before this one built, by name: the flavour, and the file with its sidecar beside it"""
     warnings: list[str] = field(default_factory=list, repr=False)
     """for the report"""
     _models: list[list[Written]] = field(default_factory=list, repr=False)
@@ -99,6 +99,27 @@ class Lowering:
                 help=f'give one of them another name: name="{PurePosixPath(name).stem}_2{PurePosixPath(name).suffix}"',
             )
         return path
+
+    def claim_folder(self, path: str) -> Path:
+        """A new folder in the output folder, `/` between its parts. Raises CompileError as `claim` does."""
+        folder = self.directory
+        for name in path.split("/"):
+            if problem := file_name_problem(name):
+                raise CompileError(problem)
+            folder /= name
+        if os.path.lexists(folder):
+            raise fail(f"two targets write the folder `{path}`", help="give one of them another name")
+        folder.mkdir(parents=True)
+        return folder
+
+    def engine(self, name: str, flavours: Sequence[str]) -> Path:
+        """An engine that a target before this one built. Raises CompileError when none did, or another flavour."""
+        flavour, path = self.engines.get(name, ("", self.directory / name))
+        if flavour in flavours:
+            return path
+        wanted = " or ".join(f"`target {each}`" for each in flavours)
+        what = f"is one of {flavour}" if flavour else "was built by no target before this one"
+        raise fail(f"the engine `{name}` {what}", help=f"put {wanted} before it")
 
     def save_model(self, name: str, *, external: bool) -> list[Written]:
         """Write the graph as the ONNX file `name`; with `external`, or beyond 2 GiB, its weights beside it."""
@@ -123,6 +144,7 @@ class Lowering:
 
 Check = Callable[[Sequence[ValueType], Mapping[str, Any]], list[Diagnostic]]
 Files = Callable[[Mapping[str, Any]], Sequence[str]]
+Reads = Callable[[Mapping[str, Any]], Mapping[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -138,6 +160,9 @@ class Target:
     doc: str
     check_options: Check | None = None
     files_of: Files | None = None
+    reads_of: Reads | None = None
+    folders: bool = False
+    """whether its files may stand in folders of their own"""
     lacking: Mapping[str, str] = field(default_factory=dict)
     """options that another flavour has and this one cannot have, and why"""
 
@@ -148,7 +173,7 @@ class Target:
     def check(self, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
         """What is wrong with these options for a model with these inputs, before anything is compiled."""
         full = self._with_defaults(options)
-        problems = [each for name in self.files(options) if (each := file_name_problem(name))]
+        problems = [each for name in self.files(options) if (each := self.name_problem(name))]
         if self.check_options and not problems:
             problems += self.check_options(inputs, full)
         return problems
@@ -160,6 +185,15 @@ class Target:
             return tuple(self.files_of(full))
         return (full["name"],) if "name" in full else ()
 
+    def reads(self, options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """The files that targets before this one must have written, each with the targets that may have."""
+        return self.reads_of(self._with_defaults(options)) if self.reads_of else {}
+
+    def name_problem(self, name: str) -> Diagnostic | None:
+        """Why a file of these targets cannot have a name; None when it can."""
+        parts = name.split("/") if self.folders else [name]
+        return next((each for part in parts if (each := file_name_problem(part))), None)
+
     def _with_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
@@ -170,7 +204,12 @@ class Target:
 def target(function: Callable[..., list[Artifact]], /) -> Target: ...
 @overload
 def target(
-    *, check: Check | None = None, files: Files | None = None, lacking: Mapping[str, str] | None = None
+    *,
+    check: Check | None = None,
+    files: Files | None = None,
+    reads: Reads | None = None,
+    folders: bool = False,
+    lacking: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., list[Artifact]]], Target]: ...
 def target(
     function: Callable[..., list[Artifact]] | None = None,
@@ -178,17 +217,21 @@ def target(
     *,
     check: Check | None = None,
     files: Files | None = None,
+    reads: Reads | None = None,
+    folders: bool = False,
     lacking: Mapping[str, str] | None = None,
 ) -> Target | Callable[[Callable[..., list[Artifact]]], Target]:
     """Declare a function as a target of its own name.
 
     `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
-    `files` takes the options and returns the names of the files that will be written; `lacking` says of options that
-    users may expect why there is none.
+    `files` takes the options and returns the names of the files that will be written, with `folders` in folders of
+    their own; `reads` returns the files of targets before it that it needs, and which targets those may be; `lacking`
+    says of options that users may expect why there is none.
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:
-        return Target(function.__name__, function, inspect.getdoc(function) or "", check, files, lacking or {})
+        doc = inspect.getdoc(function) or ""
+        return Target(function.__name__, function, doc, check, files, reads, folders, lacking or {})
 
     return declare(function) if function else declare
 

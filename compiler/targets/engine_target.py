@@ -55,7 +55,7 @@ def lower_engine(
             each.unlink()
         _refuse([each.diagnostic() for each in otherwise])
     lowering.warn(f"{each.message}; {each.help}" for each in found)
-    lowering.engines.append(files["engine"])
+    lowering.engines[name] = (package, files["engine"])
     values = sidecar.contents(engine, job, model, lowering.provenance)
     return [
         Artifact(files["engine"].name, package, engine.bytes, engine.sha256),

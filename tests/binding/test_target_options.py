@@ -71,3 +71,47 @@ def test_files_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
         "error: there is no file `odl.timings`",
         " --> net.opt:1:8",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "target ep_context\ntarget tensorrt_rtx\n",
+            "error: `ep_context` needs `model.engine`, which no target before it writes\n"
+            " --> net.opt:1:8\n"
+            "  |\n"
+            "1 | target ep_context\n"
+            "  |        ^^^^^^^^^^\n"
+            "help: put `target tensorrt` or `target tensorrt_rtx` before it",
+        ),
+        (
+            "target tensorrt_rtx\ntarget triton(platform=tensorrt)\n",
+            "error: `triton` needs `model.engine`, which `target tensorrt_rtx` writes\n"
+            " --> net.opt:2:8\n"
+            "  |\n"
+            "2 | target triton(platform=tensorrt)\n"
+            "  |        ^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+            "  = note: it stands at net.opt:1:8\n"
+            "help: put `target tensorrt` before it",
+        ),
+        (
+            "target triton\ntarget triton(max_batch=8)\n",
+            "error: two targets write the file `triton/model/config.pbtxt`\n"
+            " --> net.opt:2:8\n"
+            "  |\n"
+            "2 | target triton(max_batch=8)\n"
+            "  |        ^^^^^^^^^^^^^^^^^^^\n"
+            "  = note: the first one stands at net.opt:1:8\n"
+            "help: give one of them another folder than `triton/model`",
+        ),
+    ],
+)
+def test_what_targets_need_of_each_other(tmp_path: Path, text: str, expected: str) -> None:
+    assert errors(tmp_path, text) == expected
+
+
+def test_targets_that_go_together(tmp_path: Path) -> None:
+    recipe = tmp_path / "net.opt"
+    recipe.write_text("target onnx\ntarget tensorrt_rtx\ntarget ep_context\ntarget triton\ntarget onnxruntime\n")
+    assert len(bind(parse(read_recipe(recipe))).targets) == 5

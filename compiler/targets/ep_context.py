@@ -1,0 +1,81 @@
+"""The target `ep_context`: an ONNX file through which onnxruntime loads an engine instead of building one.
+
+Source: onnxruntime's "EP Context Cache Feature Design", and the attributes that its TensorRT and TensorRT RTX
+execution providers read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+from onnx import helper
+
+from vggc.diagnostics import fail
+from vggc.graph.writing import PROTOBUF_LIMIT, value_info
+from vggc.signature import inputs_of, outputs_of
+from vggc.targets.contract import Artifact, Lowering, target
+from vggc.targets.engine_file import read_engine, read_sidecar
+
+PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "tensorrt_rtx": "NvTensorRTRTXExecutionProvider"}
+DOMAIN = "com.microsoft"
+
+_ROOM = 1 << 20
+"""Bytes left for names and shapes in a message that holds the engine."""
+
+
+def _reads(options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    return {options["engine"]: tuple(PROVIDERS)}
+
+
+@target(reads=_reads)
+def ep_context(
+    lowering: Lowering, *, engine: str = "model.engine", embed: bool = False, name: str = "model_ctx.onnx"
+) -> list[Artifact]:
+    """Write an ONNX file that lets onnxruntime load an engine that a target before this one built.
+
+    It takes and gives what the model does; onnxruntime needs the execution provider of the engine's flavour.
+
+    Options:
+        engine: the engine's file name. It stands beside the ONNX file and must stay there.
+        embed: put the engine into the ONNX file, at most 2 GiB.
+        name: the file's name in the output folder.
+    """
+    graph = lowering.graph
+    inputs_of(graph), outputs_of(graph)
+    source = lowering.engine(engine, tuple(PROVIDERS))
+    sidecar = read_sidecar(source.with_name(f"{source.name}.json"))
+    values = sidecar.values
+    content: str | bytes = engine
+    if embed:
+        content = read_engine(sidecar)
+        if len(content) > PROTOBUF_LIMIT - _ROOM:
+            raise fail(
+                f"the engine `{engine}` is larger than the 2 GiB that an ONNX file can hold",
+                help="embed=false keeps it beside the file",
+            )
+    node = helper.make_node(
+        "EPContext",
+        [each.name for each in graph.inputs],
+        [each.name for each in graph.outputs],
+        lowering.model_name,
+        domain=DOMAIN,
+        main_context=1,
+        embed_mode=int(embed),
+        ep_cache_context=content,
+        ep_sdk_version=values["version"],
+        partition_name=lowering.model_name,
+        source=PROVIDERS[values["flavour"]],
+    )
+    takes, gives = ([value_info(each) for each in values] for values in (graph.inputs, graph.outputs))
+    model = helper.make_model(
+        helper.make_graph([node], lowering.model_name, takes, gives),
+        producer_name="vggc",
+        ir_version=min(graph.ir_version, 10),
+        opset_imports=[helper.make_opsetid("", graph.opset), helper.make_opsetid(DOMAIN, 1)],
+    )
+    onnx.checker.check_model(model)
+    path = lowering.claim(name)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return [Artifact.of(path, lowering.directory, "ep_context")]

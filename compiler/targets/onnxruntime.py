@@ -1,0 +1,102 @@
+"""The target `onnxruntime`: the compiled model, the options of its session, and a program that runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from vggc.diagnostics import CompileError, Diagnostic
+from vggc.signature import ValueType, inputs_of, outputs_of
+from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
+from vggc.values import Within
+
+Provider = Literal["cpu", "cuda", "tensorrt", "tensorrt_rtx", "directml", "openvino", "coreml", "qnn"]
+
+PROVIDERS: dict[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "tensorrt_rtx": "NvTensorRTRTXExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+}
+
+LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+
+RUNNER = Path(__file__).with_name("onnxruntime_runner.py")
+"""Copied as it is, so that what users get is what the tests run."""
+
+
+def _files(options: Mapping[str, Any]) -> Sequence[str]:
+    folder = options["folder"]
+    return (f"{folder}/model.onnx", f"{folder}/model.onnx.data", f"{folder}/session.json", f"{folder}/run.py")
+
+
+def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
+    found = [each for each in [file_name_problem(options["folder"])] if each]
+    providers = options["providers"]
+    if providers is None:
+        return found
+    if not providers:
+        found.append(Diagnostic("providers=[] runs nowhere", help="providers=[cpu]"))
+    if twice := sorted({each for each in providers if providers.count(each) > 1}):
+        found.append(Diagnostic(f"`{twice[0]}` stands twice in providers", help="write it once"))
+    return found
+
+
+@target(check=_check, files=_files, folders=True)
+def onnxruntime(
+    lowering: Lowering,
+    *,
+    providers: list[Provider] | None = None,
+    threads: Annotated[int, Within(1, 4096)] | None = None,
+    spin: bool = True,
+    optimization: Literal["none", "basic", "extended", "all"] = "all",
+    folder: str = "onnxruntime",
+) -> list[Artifact]:
+    """Write the compiled model with the options of an onnxruntime session, and a program that runs it.
+
+    `python run.py inputs.npz outputs.npz` in the folder runs the model on arrays named like its inputs.
+
+    Options:
+        providers: the execution providers, by default [cpu]; of several, the first one that can run a node does.
+        threads: how many work at one operator; by default one for each core.
+        spin: let threads wait actively. On a machine that has other work, false is several times faster.
+        optimization: what onnxruntime may rewrite itself. It fuses what the CPU's kernels take in one.
+        folder: the folder in the output folder.
+    """
+    options = {"folder": folder, "providers": providers}
+    graph = lowering.graph
+    if problems := _check(inputs_of(graph), options):
+        raise CompileError(*problems)
+    place = lowering.claim_folder(folder)
+    session = {
+        "model": "model.onnx",
+        "providers": [PROVIDERS[each] for each in providers or ["cpu"]],
+        "graph_optimization_level": LEVELS[optimization],
+        "intra_op_num_threads": threads or 0,
+        "config": {"session.intra_op.allow_spinning": "1" if spin else "0"},
+        "inputs": [_value(each) for each in inputs_of(graph)],
+        "outputs": [_value(each) for each in outputs_of(graph)],
+    }
+    written = graph.save(place / "model.onnx")
+    settings, runner = place / "session.json", place / "run.py"
+    settings.write_text(json.dumps(session, indent=2) + "\n", encoding="utf-8")
+    runner.write_bytes(RUNNER.read_bytes())
+    return [
+        *(Artifact.written(each, lowering.directory, "onnxruntime") for each in written),
+        *(Artifact.of(each, lowering.directory, "onnxruntime") for each in (settings, runner)),
+    ]
+
+
+def _value(value: ValueType) -> dict[str, Any]:
+    return {"name": value.name, "type": str(value.dtype), "shape": None if value.shape is None else list(value.shape)}

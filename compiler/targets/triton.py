@@ -1,0 +1,122 @@
+"""The target `triton`: a model repository that Triton Inference Server loads as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.signature import ValueType, inputs_of, outputs_of
+from vggc.targets import triton_config
+from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
+from vggc.targets.engine_file import read_sidecar
+from vggc.values import Seconds, Within
+
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
+VERSION = "1"
+"""Triton serves the highest number; a new compile is a new repository, so there is one."""
+
+_MODEL = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
+
+
+def _folder(options: Mapping[str, Any]) -> str:
+    return f"{options['repository']}/{options['name']}"
+
+
+def _files(options: Mapping[str, Any]) -> Sequence[str]:
+    folder, model = _folder(options), _MODEL[options["platform"]]
+    data = (f"{folder}/{VERSION}/{model}.data",) if options["platform"] == "onnxruntime" else ()
+    return (f"{folder}/config.pbtxt", f"{folder}/{VERSION}/{model}", *data)
+
+
+def _reads(options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    # An RTX plan does not load in TensorRT, which is what Triton has.
+    return {options["engine"]: ("tensorrt",)} if options["platform"] == "tensorrt" else {}
+
+
+def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
+    found = [each for name in (options["repository"], options["name"]) if (each := file_name_problem(name))]
+    preferred = options["preferred"] or []
+    if preferred and options["delay"] is None:
+        found.append(Diagnostic("preferred=... without delay=...: no request would ever wait for others"))
+    if options["delay"] is not None and options["max_batch"] == 0:
+        found.append(Diagnostic("delay=... without max_batch=...: there is nothing to put together"))
+    if too_large := [each for each in preferred if not 0 < each <= options["max_batch"]]:
+        found.append(Diagnostic(f"preferred={too_large[0]} is no batch from 1 to max_batch={options['max_batch']}"))
+    return found + triton_config.problems(inputs, (), options["max_batch"])
+
+
+@target(check=_check, files=_files, reads=_reads, folders=True)
+def triton(
+    lowering: Lowering,
+    *,
+    name: str = "model",
+    max_batch: Annotated[int, Within(0, 65536)] = 0,
+    platform: Literal["onnxruntime", "tensorrt"] = "onnxruntime",
+    engine: str = "model.engine",
+    instances: Annotated[int, Within(1, 1024)] = 1,
+    device: Literal["auto", "gpu", "cpu"] = "auto",
+    delay: Seconds | None = None,
+    preferred: list[int] | None = None,
+    repository: str = "triton",
+) -> list[Artifact]:
+    """Write a model repository for Triton Inference Server: `<repository>/<name>/config.pbtxt` and the model.
+
+    Options:
+        name: what clients call the model.
+        max_batch: put requests together to batches of at most this size; 0 serves the model with the batch it has.
+        platform: onnxruntime serves the compiled model, tensorrt an engine that a `target tensorrt` before this one
+            built. Engines of tensorrt_rtx do not load there.
+        engine: which engine, for platform=tensorrt.
+        instances: how many of it run at the same time.
+        device: where they run.
+        delay: let a request wait so long for others to make a batch with.
+        preferred: batch sizes to make when there is a choice.
+        repository: the folder that Triton is started with, `tritonserver --model-repository=<repository>`.
+    """
+    options = {"name": name, "repository": repository, "max_batch": max_batch, "delay": delay, "preferred": preferred}
+    graph = lowering.graph
+    inputs, outputs = inputs_of(graph), outputs_of(graph)
+    if problems := _check(inputs, options):
+        raise CompileError(*problems)
+    microseconds = None if delay is None else round(delay * 1_000_000)
+    service = triton_config.Service(
+        name, PLATFORMS[platform], max_batch, instances, device, tuple(preferred or ()), microseconds
+    )
+    config = triton_config.text(service, inputs, outputs)
+    folder = lowering.claim_folder(f"{repository}/{name}")
+    version = folder / VERSION
+    version.mkdir()
+    (folder / "config.pbtxt").write_text(config, encoding="ascii")
+    written = [Artifact.of(folder / "config.pbtxt", lowering.directory, "triton")]
+    if platform == "tensorrt":
+        plan = version / _MODEL[platform]
+        _place_engine(lowering, engine, max_batch, plan)
+        return [*written, Artifact.of(plan, lowering.directory, "triton")]
+    files = graph.save(version / _MODEL[platform])
+    return written + [Artifact.written(each, lowering.directory, "triton") for each in files]
+
+
+def _place_engine(lowering: Lowering, engine: str, max_batch: int, plan: Path) -> None:
+    """Put an engine of `tensorrt` into the repository. Raises CompileError when it is another one's or too small."""
+    source = lowering.engine(engine, ("tensorrt",))
+    values = read_sidecar(source.with_name(f"{source.name}.json")).values
+    if max_batch > 0 and (small := _too_small(values["profiles"], max_batch)):
+        raise fail(
+            f"the engine `{engine}` takes batches of at most {small}, and Triton would send {max_batch}",
+            help=f"max_batch={small}, or build the engine with batch=1..{max_batch}",
+        )
+    try:
+        os.link(source, plan)
+    except OSError:
+        # A file system without links.
+        shutil.copyfile(source, plan)
+
+
+def _too_small(profiles: Sequence[Mapping[str, Any]], max_batch: int) -> int:
+    """The largest batch that all inputs take in some profile, when it is less than `max_batch`; else 0."""
+    largest = max((min(each["max"][0] for each in profile.values()) for profile in profiles), default=1)
+    return largest if largest < max_batch else 0

@@ -1,0 +1,95 @@
+"""The configuration of a model in Triton's repository, as protobuf text (`inference.ModelConfig`).
+
+Source: Triton's documentation of the model configuration, and model_config.proto, whose DataType and
+ModelInstanceGroup.Kind the words come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vggc.diagnostics import CompileError, Diagnostic
+from vggc.graph.writing import onnx_type
+from vggc.signature import ValueType, type_text
+from vggc.targets.serving_types import TRITON_TYPES
+
+KINDS = {"auto": "KIND_AUTO", "gpu": "KIND_GPU", "cpu": "KIND_CPU"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """How a model is served. `delay` is in microseconds; None means no dynamic batching."""
+
+    name: str
+    platform: str
+    max_batch: int
+    instances: int
+    kind: str
+    preferred: tuple[int, ...] = ()
+    delay: int | None = None
+
+
+def problems(inputs: Sequence[ValueType], outputs: Sequence[ValueType], max_batch: int) -> list[Diagnostic]:
+    """Why a server could not take or give these values, or batch them."""
+    found = []
+    for what, values in (("input", inputs), ("output", outputs)):
+        for each in values:
+            if each.shape is None:
+                message = f"the {what} `{each.name}` has no declared number of dimensions, which Triton needs"
+                found.append(Diagnostic(message, help=f"export the model with the {what}'s shape"))
+            elif _number(each) not in TRITON_TYPES:
+                found.append(Diagnostic(f"Triton has no type for the {what} `{each.name}` {type_text(each.dtype)}"))
+            elif max_batch > 0 and (not each.shape or isinstance(each.shape[0], int)):
+                message = f"the {what} {each} has no first dimension that varies, and Triton batches along it"
+                found.append(Diagnostic(message, help="max_batch=0 serves the model with the batch it has"))
+    return found
+
+
+def text(service: Service, inputs: Sequence[ValueType], outputs: Sequence[ValueType]) -> str:
+    """The content of config.pbtxt. Raises CompileError for values that a server cannot take or give."""
+    if wrong := problems(inputs, outputs, service.max_batch):
+        raise CompileError(*wrong)
+    return "\n".join(_lines(service, inputs, outputs)) + "\n"
+
+
+def _lines(service: Service, inputs: Sequence[ValueType], outputs: Sequence[ValueType]) -> Iterator[str]:
+    yield f"name: {quoted(service.name)}"
+    yield f"platform: {quoted(service.platform)}"
+    yield f"max_batch_size: {service.max_batch}"
+    for what, values in (("input", inputs), ("output", outputs)):
+        for each in values:
+            yield f"{what} {{"
+            yield f"  name: {quoted(each.name)}"
+            yield f"  data_type: {TRITON_TYPES[_number(each)]}"
+            yield from (f"  {line}" for line in _dims(each, batched=service.max_batch > 0))
+            yield "}"
+    yield f"instance_group {{ count: {service.instances} kind: {KINDS[service.kind]} }}"
+    if service.delay is not None:
+        yield "dynamic_batching {"
+        yield from (f"  preferred_batch_size: {each}" for each in service.preferred)
+        yield f"  max_queue_delay_microseconds: {service.delay}"
+        yield "}"
+
+
+def _dims(value: ValueType, *, batched: bool) -> Iterator[str]:
+    """The dimensions behind the batch, -1 where they vary. Triton has no empty list: a scalar is a reshaped [1]."""
+    shape = (value.shape or ())[1:] if batched else value.shape or ()
+    sizes = [each if isinstance(each, int) and each >= 0 else -1 for each in shape]
+    yield f"dims: [ {', '.join(str(each) for each in sizes or [1])} ]"
+    if not sizes:
+        yield "reshape { shape: [ ] }"
+
+
+def quoted(name: str) -> str:
+    """A name as protobuf's text format writes it: ASCII, everything else as the octal bytes of its UTF-8."""
+    plain = {'"': '\\"', "\\": "\\\\"}
+    return (
+        '"'
+        + "".join(plain.get(chr(byte), chr(byte)) if 32 <= byte < 127 else f"\\{byte:03o}" for byte in name.encode())
+        + '"'
+    )
+
+
+def _number(value: ValueType) -> int:
+    return onnx_type(value.dtype)
