@@ -26,6 +26,7 @@ from vggc.graph import Graph
 from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
 from vggc.pruning.choosing import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.elimination import Elimination
+from vggc.pruning.losses import Losses
 from vggc.pruning.matrix import Indices
 from vggc.pruning.naming import select
 from vggc.pruning.provenance import kept_outputs, note
@@ -95,7 +96,8 @@ def prune_channels(
         if samples is not None and (importance in NEEDS_DATA or repair == "least_squares"):
             graph.progress("read the samples")
             readings = Readings(groups, chosen, samples, shelf, seed=seed)
-        orders = _orders(groups, chosen, importance, readings)
+        losses = Losses(groups, samples, chosen) if samples is not None and importance == "taylor" else None
+        orders = _orders(groups, chosen, importance, readings, losses)
         if limit is not None:
             check_reachable(groups, chosen, limit, align, orders)
         if limit is None:
@@ -143,12 +145,16 @@ def _check_data(data: Dataset | None, importance: Importance, repair: Repair) ->
 
 
 def _orders(
-    groups: Groups, chosen: Sequence[Group], importance: Importance, readings: Readings | None
+    groups: Groups,
+    chosen: Sequence[Group],
+    importance: Importance,
+    readings: Readings | None,
+    losses: Losses | None,
 ) -> dict[int, Elimination]:
     found = {}
     for index, group in enumerate(chosen):
         groups.graph.progress(f"group {index + 1} of {len(chosen)}")
-        found[group.id] = order(groups, group, importance, readings=readings)
+        found[group.id] = order(groups, group, importance, readings=readings, losses=losses)
     return found
 
 

@@ -12,6 +12,7 @@ from vggc.diagnostics import fail
 from vggc.pruning import importance as scores
 from vggc.pruning.budget import Budget
 from vggc.pruning.elimination import Elimination, by_scores, eliminate
+from vggc.pruning.losses import Losses
 from vggc.pruning.matrix import Indices
 from vggc.pruning.reading import Readings
 from vggc.pruning.samples import Samples
@@ -25,7 +26,14 @@ NEEDS_DATA: frozenset[str] = frozenset({"activation", "obs", "taylor"})
 _OF_WEIGHTS = {"l1": scores.l1, "l2": scores.l2, "fpgm": scores.fpgm, "bn_scale": scores.bn_scale}
 
 
-def order(groups: Groups, group: Group, importance: Importance, *, readings: Readings | None) -> Elimination:
+def order(
+    groups: Groups,
+    group: Group,
+    importance: Importance,
+    *,
+    readings: Readings | None,
+    losses: Losses | None = None,
+) -> Elimination:
     """The order in which the atoms of a group go. Raises CompileError where the group has not what is asked for."""
     if importance in _OF_WEIGHTS:
         found = _OF_WEIGHTS[importance](groups.graph, group)
@@ -39,6 +47,9 @@ def order(groups: Groups, group: Group, importance: Importance, *, readings: Rea
     assert readings is not None
     if importance == "activation":
         return by_scores(scores.activation(readings, group))
+    if importance == "taylor":
+        assert losses is not None
+        return by_scores(losses.taylor(group))
     problems = [each for reader in readings.readers(group) for _, each in readings.problems(group, reader)]
     return eliminate(group.size, problems, readings.energies(group))
 

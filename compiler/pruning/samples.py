@@ -20,6 +20,7 @@ _LARGEST_BATCH = 64
 class Samples:
     """All samples of a data set as batches of one size, the same ones on every reading.
 
+    `labels` are the class numbers of all samples of the data, or None.
     A model of a fixed batch size gets batches of that size; what is left over at the end is not used.
     Raises CompileError when the data does not fit the model or is not enough for one batch.
     """
@@ -27,6 +28,7 @@ class Samples:
     def __init__(self, graph: Graph, data: Dataset, limit: int | None = None) -> None:
         self.inputs: tuple[ValueType, ...] = inputs_of(graph)
         self.name = data.name
+        self.labels = data.labels
         self._data = data.fit(self.inputs)
         count = len(self._data) if limit is None else min(limit, len(self._data))
         fixed = fixed_batch(self.inputs)

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.group import Keep
+from vggc.analysis.channels.group import Group, Keep
 from vggc.compare import Comparison, compare
 from vggc.diagnostics import fail
+from vggc.graph.writing import onnx_type
 from vggc.inputs import random_inputs
 from vggc.runtime import Feeds
 
@@ -42,6 +44,43 @@ def masked(groups: Groups, keep: Keep) -> Graph:
         mask[kept] = 1
         shape = [len(channels) if each == axis else 1 for each in range(rank)]
         product = graph.add("Mul", [twin.inputs[index], graph.constant(mask.reshape(shape), hint="mask")])
+        graph.set_input(twin, index, product.outputs[0])
+    graph.tidy()
+    return graph
+
+
+GATE = "vggc:gate"
+"""The input of a gated graph."""
+
+
+def gated(groups: Groups, group: Group) -> Graph:
+    """A copy of the graph with one more input, GATE: a factor for each atom of a group, wherever a node sums over it.
+
+    It is float32 [size]. All ones leave the graph as it is, a zero removes an atom as `masked` does.
+    """
+    graph = groups.graph.copy()
+    twins = {id(node): twin for node, twin in zip(groups.graph.nodes, graph.nodes, strict=True)}
+    gate = gs.Variable(GATE, np.dtype(np.float32), [group.size])
+    graph.inputs.append(gate)
+    open_ = graph.constant(np.ones(1, np.float32), hint="open")
+    padded = graph.add("Concat", [gate, open_], {"axis": 0}).outputs[0]
+    for node, index, axis, along in groups.swept.contractions:
+        channels = groups.of(along)
+        if group.id not in channels.groups:
+            continue
+        twin, value = twins[id(node)], node.inputs[index]
+        dtype = groups.graph.dtype(value)
+        if dtype is None:
+            raise fail(f"the type of `{value.name}` is not known, so that its channels cannot be scaled")
+        # What belongs to other groups is multiplied by the one at the end.
+        places = np.where(channels.group == group.id, channels.atom, group.size)
+        factors = graph.add("Gather", [padded, graph.constant(places, hint="places")], {"axis": 0}).outputs[0]
+        rank = len(groups.swept.statics.shape(value) or ())
+        shape = [len(channels) if each == axis else 1 for each in range(rank)]
+        factors = graph.add("Reshape", [factors, graph.constant(np.array(shape, np.int64), hint="shape")]).outputs[0]
+        if dtype != np.float32:
+            factors = graph.add("Cast", [factors], {"to": onnx_type(dtype)}).outputs[0]
+        product = graph.add("Mul", [twin.inputs[index], factors])
         graph.set_input(twin, index, product.outputs[0])
     graph.tidy()
     return graph
