@@ -89,6 +89,7 @@ def prune_channels(
         raise nothing_to_prune(groups, named=bool(only or except_))
     limit = None if keep is not None else budget(groups, macs, params, size)
     if limit is not None:
+        limit = limit if repair == "none" else limit.with_biases(graph)
         check_reachable(groups, chosen, limit, align)
     samples = None if data is None else Samples(graph, data)
     with Shelf() as shelf:

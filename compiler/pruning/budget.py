@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vggc.analysis.channels import Cost, Group, Groups
 from vggc.diagnostics import CompileError, fail
+from vggc.graph import Graph
 from vggc.pruning.elimination import Elimination
+from vggc.pruning.matrices import as_matrix
+from vggc.pruning.matrix import Unsuitable
+from vggc.pruning.statistics import norm_behind
 from vggc.pruning.widths import Left, Widths, narrowest
 from vggc.values import Bytes, Ratio
 
@@ -17,11 +21,16 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit of one number of the whole model: `macs`, `params` or weight `bytes`."""
+    """A limit of one number of the whole model: `macs`, `params` or weight `bytes`.
+
+    full     the number of the model as it is
+    reserve  what repair may add to it
+    """
 
     what: str
     limit: float
     full: float
+    reserve: float = 0.0
 
     @property
     def word(self) -> str:
@@ -29,10 +38,26 @@ class Budget:
         return {"macs": "MACs", "params": "parameters", "bytes": "bytes of weights"}[self.what]
 
     def of(self, cost: Cost) -> float:
-        """The number that is limited."""
+        """The number that is limited, with what is in reserve."""
         found: float | None = getattr(cost, self.what)
         assert found is not None
-        return found
+        return found + self.reserve
+
+    def with_biases(self, graph: Graph) -> Budget:
+        """The same with room for the biases that repair gives to nodes without one."""
+        if self.what == "macs":
+            return self
+        room = 0
+        for node in graph.nodes:
+            try:
+                found = as_matrix(graph, node)
+            except Unsuitable:
+                continue
+            if not found.has_bias and norm_behind(graph, node) is None:
+                dtype = graph.dtype(node.outputs[0])
+                size = dtype.itemsize if self.what == "bytes" and dtype is not None else 1
+                room += found.blocks * found.outputs * size
+        return replace(self, reserve=float(room))
 
 
 def budget(groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio | Bytes | None) -> Budget:

@@ -37,7 +37,8 @@ def order(
     """The order in which the atoms of a group go. Raises CompileError where the group has not what is asked for."""
     if importance in _OF_WEIGHTS:
         found = _OF_WEIGHTS[importance](groups.graph, group)
-        if not found.any():
+        # What no weights make, such as the channels a Pad adds, is the same for every input.
+        if not found.any() and (group.producers or group.carriers):
             what = "no batch norm" if importance == "bn_scale" else "no constant weights"
             raise fail(
                 f"the channels of {group.name} have {what} to tell their importance by",

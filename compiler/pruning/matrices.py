@@ -134,6 +134,10 @@ class SlidingMatrix(AsMatrix):
             return self._constant(2).astype(np.float64)
         return np.zeros(self.blocks * self.outputs)
 
+    @property
+    def has_bias(self) -> bool:
+        return len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)
+
     def store_matrix(self, matrix: NDArray[np.float64]) -> None:
         old = self._constant(1)
         own = matrix.reshape(self.blocks, self.taps, self.channels, self.outputs)
@@ -212,6 +216,10 @@ class ProductMatrix(AsMatrix):
             beta = float(self.node.attrs.get("beta", 1.0))
             return np.broadcast_to(beta * self._constant(2).astype(np.float64).reshape(-1), (self.outputs,)).copy()
         return np.zeros(self.outputs)
+
+    @property
+    def has_bias(self) -> bool:
+        return (len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)) if self.gemm else self.adder is not None
 
     def store_matrix(self, matrix: NDArray[np.float64]) -> None:
         index = 0 if self.left else 1

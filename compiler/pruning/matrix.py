@@ -73,6 +73,11 @@ class AsMatrix(ABC):
     def bias(self) -> NDArray[np.float64]:
         """One number for each output channel."""
 
+    @property
+    @abstractmethod
+    def has_bias(self) -> bool:
+        """Whether a bias can be stored without another constant."""
+
     @abstractmethod
     def store_matrix(self, matrix: NDArray[np.float64]) -> None:
         """Give the node other weights."""

@@ -249,3 +249,24 @@ def test_the_result_becomes_an_engine(networks, kind, tmp_path):
     }
     made = tensorrt_rtx(Lowering(graph, "net", tmp_path, provenance), compute=["sm86"], batch=Interval((1, 4, 8)))
     assert made[0].bytes == (tmp_path / "model.engine").stat().st_size > 0
+
+
+def test_the_biases_of_repair_are_in_the_budget(net):
+    n = net()
+    x = n.op("Relu", n.conv(n.op("Relu", n.conv("x", 3, 16, bias=False)), 16, 16, 1, bias=False))
+    pooled = n.op("Flatten", n.op("GlobalAveragePool", x))
+    graph = n.graph(n.op("MatMul", n.op("MatMul", pooled, n.weight(16, 16)), n.weight(16, 5)))
+    full = costs(graph).params
+    prune_channels(graph, params=Ratio(0.6), data=samples(graph), align=1)
+    graph.tidy()
+    assert [node.op for node in graph.nodes].count("Add") == 2
+    assert 0.5 * full < costs(graph).params <= 0.6 * full
+
+
+def test_channels_that_a_pad_adds_matter_least(net):
+    n = net()
+    x = n.op("Pad", n.conv("x", 3, 6), n.ints(0, 2, 0, 0, 0, 1, 0, 0))
+    graph = n.graph(n.head(n.conv(x, 9, 8), 8))
+    prune_channels(graph, keep=Ratio(0.5), importance="l2", align=1)
+    graph.infer_shapes(check=True)
+    assert graph.shape(next(node for node in graph.nodes if node.op == "Pad").outputs[0])[1] <= 6
