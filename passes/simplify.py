@@ -107,6 +107,9 @@ class _Sweep:
 
     def visit(self, node: gs.Node) -> None:
         self._share_constants(node)
+        if not is_standard(node):
+            # An operator of another domain may have one of ONNX's names and mean something else.
+            return
         if self._remove(node) or self._choose_branch(node):
             return
         for index in zero_states(self.graph, node):

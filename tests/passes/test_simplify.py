@@ -176,3 +176,18 @@ def test_opsets_before_broadcasting_from_the_right() -> None:
     """Mul of opset 6 broadcasts by an attribute: what is neutral since opset 7 is not touched there."""
     graph = parse("(float[2,3] x) => (float[2,3] y) <float[1] k = {1.0}> { y = Mul <broadcast = 1> (x, k) }", opset=6)
     assert [node.op for node in simplified(graph).nodes] == ["Mul"]
+
+
+def test_operators_of_another_domain_with_names_of_onnxs() -> None:
+    """What they mean is not known: they may have fewer inputs, and other results."""
+    header = '<ir_version: 8, opset_import: ["": 17, "my": 1]>'
+    nodes = "{ a = my.Identity(x) s = my.Shape(a) c = my.CastLike(s) y = my.Reshape(c) }"
+    graph = Graph.from_model(onnx.parser.parse_model(f"{header} g (float[2,3] x) => (float[n] y) {nodes}"))
+    simplify(graph)
+    graph.tidy()
+    assert [(node.op, node.domain) for node in graph.nodes] == [
+        ("Identity", "my"),
+        ("Shape", "my"),
+        ("CastLike", "my"),
+        ("Reshape", "my"),
+    ]
