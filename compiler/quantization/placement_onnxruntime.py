@@ -13,6 +13,7 @@ and the Relu itself costs nothing. What the model hands out stays float.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import onnx_graphsurgeon as gs
@@ -25,6 +26,10 @@ from vggc.quantization.plan import Plan, Product, Site
 
 _INTEGER_KERNELS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
 """Operators that take and give quantized values, each with a scale of its own."""
+
+
+_QUICK = 448
+"""Multiplications at each position of a convolution up to which float is quicker than quantizing what it gives."""
 
 
 def place(graph: Graph, products: Iterable[Product], grid: Grid = UINT8) -> Plan:
@@ -59,9 +64,18 @@ def _without_kernel(graph: Graph, product: Product) -> str | None:
         return "onnxruntime's integer kernel for Gemm takes rows of data only"
     if node.op == "MatMul" and product.weight == 0:
         return "onnxruntime's integer kernel takes weights on the right side only"
+    if node.op == "Conv" and _is_quick(graph, product):
+        return "so small a convolution of the model's input is quicker in float"
     if node.op == "Conv" and graph.is_result(_behind_activation(graph, node.outputs[0])[0]):
         return "its result is handed out by the model, in float"
     return None
+
+
+def _is_quick(graph: Graph, product: Product) -> bool:
+    """Whether a product reads an input of the model, few numbers at a time, and gives few."""
+    data = product.node.inputs[product.data]
+    first = any(data is value for value in graph.inputs)
+    return first and math.prod(product.weights.shape) <= _QUICK
 
 
 def _takes_sites(plan: Plan, node: gs.Node) -> bool:
