@@ -50,11 +50,14 @@ format: $(INSTALLED)
 prove: $(INSTALLED)
 	set -e; for rules in $(filter-out %/all.opt,$(wildcard recipes/rules/*.opt)); do $(BIN)/vggc check --rules $$rules; done
 
-# Less of it: make bench BENCH="--models chain5000 --peers onnxsim" RULES=benchmarks/exports/torch_vit.onnx
+# SHARED is a folder of nets and their data, which no clone has; without it what needs them is skipped, and says so.
+# Torch-Pruning joins in once it is among the peers: build/peers/bin/python -m pip install torch torch-pruning
+# Less of it: make bench BENCH="--models chain5000 --peers onnxsim" RULES=benchmarks/exports/torch_vit.onnx PRUNING="--nets vgg16"
 bench: $(INSTALLED) $(PEERS_INSTALLED)
 	$(BIN)/python benchmarks/simplify_fold.py --peers-python $(PEERS_PYTHON) $(BENCH)
 	$(BIN)/python benchmarks/rules.py --peers-python $(PEERS_PYTHON) $(RULES)
 	$(BIN)/python benchmarks/rewrite.py
+	$(BIN)/python benchmarks/pruning.py $(SHARED) --peers-python $(PEERS_PYTHON) $(PRUNING)
 
 clean:
 	rm -rf build $(VENV) vggc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
