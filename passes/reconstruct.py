@@ -22,6 +22,7 @@ import numpy as np
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.pruning.matrix import Indices
 from vggc.pruning.provenance import channels_of
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
@@ -50,15 +51,26 @@ def reconstruct(graph: Graph, *, data: Dataset, method: Method = "least_squares"
     graph.infer_shapes()
     original.infer_shapes()
     samples = _samples(graph, original, data)
-    kept = {
-        node.outputs[0].name: np.array(channels)
-        for node in graph.nodes
-        if node.outputs and (channels := channels_of(node)) is not None
-    }
-    done = repair_weights(graph, original, kept, samples, mode=method, only_changed=False, seed=seed)
+    done = repair_weights(graph, original, _kept(graph, original), samples, mode=method, only_changed=False, seed=seed)
     if not done:
         raise Declined("no node has weights that can be solved")
     record(graph, done)
+
+
+def _kept(graph: Graph, original: Graph) -> dict[str, Indices]:
+    """By the name of a node's output the positions of its channels among those it had in the model as read.
+
+    A model that had been pruned before it was read numbers its channels as they were before that.
+    """
+    before = {node.name: channels_of(node) for node in original.nodes if node.name}
+    found = {}
+    for node in graph.nodes:
+        channels, all_of_them = channels_of(node), before.get(node.name)
+        if channels is not None and channels != all_of_them:
+            places = {number: at for at, number in enumerate(all_of_them)} if all_of_them else None
+            numbers = channels if places is None else [places[each] for each in channels if each in places]
+            found[node.outputs[0].name] = np.array(numbers, np.int64)
+    return found
 
 
 def _samples(graph: Graph, original: Graph, data: Dataset) -> Samples:

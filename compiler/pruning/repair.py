@@ -182,7 +182,7 @@ class _Cut:
         self.own = task.own
         self.behind = behind
         self._end = end
-        self._kept = slice(None) if task.kept is None else task.kept
+        self._kept = task.kept
         self._original, self._pruned = task.original, task.pruned
         self._seed = task.seed
         self._cached: list[Piece] = []
@@ -223,7 +223,8 @@ class _Cut:
 
     def _wanted(self, target: Array, chosen: Indices | None) -> Floats:
         """The original's results of the channels that are left."""
-        found = self.own.results(target, chosen)[:, self._kept]
-        if found.shape[1] != self.own.blocks * self.own.outputs:
-            raise Unsuitable(f"`{self._end.name}` has {found.shape[1]} channels in the original")
-        return found
+        found = self.own.results(target, chosen)
+        full, own = found.shape[1], self.own.blocks * self.own.outputs
+        if (full != own) if self._kept is None else (len(self._kept) != own or int(max(self._kept)) >= full):
+            raise Unsuitable(f"`{self._end.name}` has {full} channels in the original, and which of them is not known")
+        return found if self._kept is None else found[:, self._kept]

@@ -135,6 +135,36 @@ def test_a_batch_that_is_not_the_originals(networks, refused):
         reconstruct(graph, data=samples(original))
 
 
+def test_channels_of_which_nobody_knows_which_they_are(networks):
+    """A graph that was pruned by other means has no record of its channels."""
+    original = networks.plain_with_flatten(2)
+    graph = original.copy()
+    prune_channels(graph, keep=Ratio(0.5), importance="l2", align=1)
+    for node in graph.nodes:
+        node.metadata = {}
+    graph.original = original.copy
+    reconstruct(graph, data=samples(original))
+    assert (
+        "Conv `Conv_4`",
+        "its weights are not solved: `conv3` has 12 channels in the original, and which of them is not known",
+    ) in graph.log.declined
+
+
+def test_a_model_that_had_been_pruned_before_it_was_read(networks):
+    """Its nodes number their channels as they were before: of the second pruning that is the wrong place to look."""
+    original = networks.plain_with_flatten(2)
+    prune_channels(original, keep=Ratio(0.7), importance="l2", align=1)
+    graph = original.copy()
+    graph.original = original.copy
+    reconstruct(graph, data=samples(original))
+    assert not graph.log.changes and not graph.log.declined
+    prune_channels(graph, keep=Ratio(0.6), importance="l2", align=1)
+    pruned = errors(original, graph)
+    reconstruct(graph, data=samples(original))
+    assert not graph.log.declined
+    assert errors(original, graph) < 0.5 * pruned
+
+
 def test_without_a_model_as_read(networks, refused):
     graph = networks.plain_with_flatten(2)
     with refused(

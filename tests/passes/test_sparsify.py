@@ -129,8 +129,9 @@ def test_narrow_nodes_stay(networks):
 
 
 def test_zeros_come_through_folding_and_stay_in_reconstruct(networks):
-    graph = networks.batch_norms_unfolded(2)
-    graph.original = graph.copy
+    original = networks.batch_norms_unfolded(2)
+    graph = original.copy()
+    graph.original = original.copy
     sparsify(graph, smallest=8)
     zeros = {name: array == 0 for name, array in weights(graph).items()}
     fold_batch_norm(graph)
