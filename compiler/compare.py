@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from vggc.diagnostics import CompileError
 from vggc.distance import Distance, distance
+from vggc.fetching import fetch, in_chunks, variables
 from vggc.graph import Graph
 from vggc.pieces import run
 from vggc.runtime import Feeds, Session
@@ -32,9 +33,6 @@ Four to a dozen roundings of the type: errors of a reordered sum grow with the l
 NOISE_FACTOR = 10
 NOISE_LIMIT = 1e-2
 """No noise excuses more than this share (or the type's own tolerance, where that is larger)."""
-
-_CHUNK_BYTES = 256 << 20
-_UNKNOWN_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
         expected, got = run(first, feed), second.run(feed)
         for name, numbers in expected.items():
             finite[name] = finite.get(name, False) or _any_finite(numbers)
-            each = _difference(name, numbers, got.get(name), floats)
+            each = difference(name, numbers, got.get(name), floats)
             if not each.ok and again.differs(feed, name, numbers):
                 random.add(name)
                 each = Difference(name, Distance(0.0), each.tolerance)
@@ -167,7 +165,7 @@ class _Again:
         if self._feed is not feed:
             self._outputs = run(self._session, feed)
             self._feed = feed
-        return _difference(name, expected, self._outputs[name], 0.0).error > 0
+        return difference(name, expected, self._outputs[name], 0.0).error > 0
 
 
 class _Noise:
@@ -186,7 +184,7 @@ class _Noise:
         if self._feed is not feed:
             self._outputs = run(self._session, feed)
             self._feed = feed
-        noise = _difference(name, expected, self._outputs[name], tolerance).error
+        noise = difference(name, expected, self._outputs[name], tolerance).error
         return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
 
 
@@ -202,7 +200,8 @@ def coarsest(*graphs: Graph) -> float:
     return max((TOLERANCE[name] for name in names if name in TOLERANCE), default=TOLERANCE["float64"])
 
 
-def _difference(name: str, expected: Any, got: Any, floats: float) -> Difference:
+def difference(name: str, expected: Any, got: Any, floats: float) -> Difference:
+    """How far a value, a tensor or a list of them, is from what is expected; `floats` is what floats may differ by."""
     if got is None:
         return Difference(name, Distance(math.inf, note="is no output any more"), 0.0)
     if isinstance(expected, list) or isinstance(got, list):
@@ -215,7 +214,7 @@ def _sequences(name: str, expected: Any, got: Any, floats: float) -> Difference:
     """The worst of two lists of tensors, item by item."""
     if type(expected) is not type(got) or len(expected) != len(got):
         return Difference(name, Distance(math.inf, note="is a sequence of another length"), 0.0)
-    items = [_difference(name, old, new, floats) for old, new in zip(expected, got, strict=True)]
+    items = [difference(name, old, new, floats) for old, new in zip(expected, got, strict=True)]
     nothing = Difference(name, Distance(0.0), 0.0)
     return max(items, key=_beyond, default=nothing)
 
@@ -230,68 +229,19 @@ def first_difference(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Dif
     floats = coarsest(before, after)
     before.infer_shapes()
     for feed in feeds:
-        for names in _chunks(before, after, feed):
-            expected, got = _values(before, names, feed), _values(after, names, feed)
+        for names in in_chunks(before, _shared(before, after), feed):
+            expected, got = fetch(before, names, feed), fetch(after, names, feed)
             for name in names:
                 if name not in expected or name not in got:
                     continue
-                found = _difference(name, expected[name], got[name], floats)
+                found = difference(name, expected[name], got[name], floats)
                 if not found.ok:
                     return found
     return None
 
 
-def _variables(graph: Graph) -> dict[str, Any]:
-    return {value.name: value for node in graph.nodes for value in node.outputs if value.name}
-
-
-def _chunks(before: Graph, after: Graph, feed: Feeds) -> Iterator[list[str]]:
-    """The names both graphs have, in the order of `after`, so that the values of a chunk fit in memory."""
-    old, new = _variables(before), _variables(after)
-    constants = {value.name: value for value in before.constants()}
-    shared = [value.name for value in after.constants() if value.name in old or value.name in constants]
-    shared += [name for name in new if name in old or name in constants]
-    sizes = _symbols(before, feed)
-    chunk: list[str] = []
-    held = 0
-    for name in shared:
-        size = _bytes(before, old[name], sizes) if name in old else 0
-        if chunk and held + size > _CHUNK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(name)
-        held += size
-    if chunk:
-        yield chunk
-
-
-def _symbols(graph: Graph, feed: Feeds) -> dict[str, int]:
-    """What the symbols of the input shapes are for a feed."""
-    found: dict[str, int] = {}
-    for value in graph.inputs:
-        if value.name in feed:
-            pairs = zip(graph.shape(value) or (), feed[value.name].shape, strict=False)
-            found.update({symbol: size for symbol, size in pairs if isinstance(symbol, str)})
-    return found
-
-
-def _bytes(graph: Graph, value: Any, sizes: dict[str, int]) -> int:
-    shape, dtype = graph.shape(value), graph.dtype(value)
-    if shape is None or dtype is None:
-        return _UNKNOWN_BYTES
-    known = [sizes.get(each) if isinstance(each, str) else each for each in shape]
-    if any(each is None for each in known):
-        return _UNKNOWN_BYTES
-    return int(np.prod([each for each in known if each is not None], dtype=object)) * dtype.itemsize
-
-
-def _values(graph: Graph, names: Sequence[str], feed: Feeds) -> dict[str, Any]:
-    """The named values of a graph: constants as they stand, the others from a run."""
-    computed = _variables(graph)
-    wanted = [name for name in names if name in computed]
-    asked = set(names)
-    found = {value.name: graph.array(value) for value in graph.constants() if value.name in asked}
-    if wanted:
-        session = Session(graph, wanted)
-        found.update(run(session, feed))
-    return {name: array for name, array in found.items() if array is not None}
+def _shared(before: Graph, after: Graph) -> list[str]:
+    """The names both graphs have: constants of `after`, then what it computes, in its order."""
+    known = {*variables(before), *(value.name for value in before.constants())}
+    names = [value.name for value in after.constants()]
+    return [name for name in (*names, *variables(after)) if name in known]

@@ -220,7 +220,7 @@ def test_the_first_value_that_differs() -> None:
 
 @pytest.mark.parametrize("size", [1, 1 << 30])
 def test_values_are_fetched_in_chunks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr("vggc.compare._CHUNK_BYTES", size)
+    monkeypatch.setattr("vggc.fetching._CHUNK_BYTES", size)
     after = graph(NET, w=W, v=V[:, ::-1])
     found = first_difference(graph(NET, w=W, v=V), after, random_inputs(after))
     # A weight that was changed in place comes first: nothing computed depends on less.

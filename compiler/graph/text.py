@@ -23,7 +23,7 @@ def graph_text(graph: Graph) -> str:
     for node in graph.nodes:
         results = ", ".join(_typed(graph, value) for value in node.outputs if value.name)
         arguments = ", ".join(_argument(graph, value) for value in node.inputs)
-        attributes = ", ".join(f"{name}={_attribute(each)}" for name, each in node.attrs.items())
+        attributes = ", ".join(f"{name}={attribute_text(each)}" for name, each in node.attrs.items())
         domain = f"{node.domain}." if node.domain else ""
         lines.append(f"{results} = {domain}{node.op}({arguments})" + (f" {{{attributes}}}" if attributes else ""))
     lines += [f"output {value.name}" for value in graph.outputs]
@@ -46,9 +46,10 @@ def _argument(graph: Graph, value: gs.Tensor) -> str:
     return _typed(graph, value)
 
 
-def _attribute(attribute: Any) -> str:
+def attribute_text(attribute: Any) -> str:
+    """An attribute in messages; a body and a constant by their size only."""
     if isinstance(attribute, gs.Graph):
         return f"a body of {len(attribute.nodes)} nodes"
     if isinstance(attribute, gs.Tensor):
         return f"a constant of shape {list(attribute.shape)}"
-    return str(attribute)
+    return attribute.decode("utf-8", "backslashreplace") if isinstance(attribute, bytes) else str(attribute)

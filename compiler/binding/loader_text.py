@@ -1,0 +1,28 @@
+"""A data set given outside a recipe, in a recipe's words: `npz("test.npz", label="y")`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vggc.binding.data import bind_data
+from vggc.binding.scope import Scope
+from vggc.data import Dataset
+from vggc.diagnostics import fail
+from vggc.grammar import syntax
+from vggc.grammar.parser import parse
+from vggc.registry import shipped
+from vggc.source import Source
+
+
+def bind_loader(text: str, origin: str) -> Dataset:
+    """The samples that a call of a loader names; paths are relative to the current folder.
+
+    `origin` is where the text stands, for messages. Raises CompileError when it is no such call, or has no samples.
+    """
+    recipe = parse(Source(origin, f"data samples = {text}\n"))
+    (statement, *more) = recipe.statements
+    if more or not isinstance(statement, syntax.Data):
+        raise fail(f"{origin} takes one data set", help=f"such as {origin} 'npz(\"test.npz\")'")
+    bound = bind_data(statement, Scope(shipped(), Path(), later={}))
+    assert bound is not None, "nothing stands before the statement that its options could depend on"
+    return bound.load()

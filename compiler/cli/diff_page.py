@@ -1,0 +1,133 @@
+"""Two models side by side, as a person reads it in a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vggc.diff import ModelDiff, Numbers, Structure, ValueDifference
+from vggc.diff.structure import READ
+from vggc.report.record import human_bytes, human_count
+
+_SHOWN = 12
+"""Lines of each list; `--json` has them all."""
+
+
+def diff_page(found: ModelDiff, first: Path, second: Path) -> RenderableType:
+    """Structure, then numbers, then where the two part, which is what most people look for."""
+    parts = [_sizes(found.structure, first, second), *_structure(found.structure)]
+    if found.numbers is None:
+        parts += [Text(), Text(f"numbers: not compared, since {found.not_run}")]
+    else:
+        parts += [_outputs(found.numbers), *_values(found.numbers), Text(), Text(_verdict(found))]
+    return Group(*parts)
+
+
+def _sizes(found: Structure, first: Path, second: Path) -> RenderableType:
+    table = _table("", str(first), str(second), right=1)
+    old, new = found.sizes
+    for what, was, now in (
+        ("nodes", str(old.nodes), str(new.nodes)),
+        ("params", human_count(old.params), human_count(new.params)),
+        ("MACs", human_count(old.macs), human_count(new.macs)),
+        ("weights", human_bytes(old.bytes), human_bytes(new.bytes)),
+        ("opset", str(old.opset), str(new.opset)),
+    ):
+        table.add_row(what, was, now)
+    for op, (was_count, now_count) in found.operators.items():
+        if was_count != now_count:
+            table.add_row(op, str(was_count), str(now_count))
+    lines = sorted({*found.provenance[0], *found.provenance[1]} - {READ})
+    for line in lines:
+        table.add_row(f"from {line}", *(str(each.get(line, 0)) for each in found.provenance))
+    return table
+
+
+def _structure(found: Structure) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for title, lines in (
+        ("interface", found.interface),
+        ("only in the first", found.only_before),
+        ("only in the second", found.only_after),
+        ("changed", [_change(each.before, each.after, each.changes) for each in found.changed]),
+    ):
+        parts += _list(title, lines)
+    if found.same:
+        parts += [Text(), Text("structure: the same")]
+    if found.matched.get("structure"):
+        told = ", ".join(f"{count} by {how}" for how, count in sorted(found.matched.items()))
+        parts += [Text(), Text(f"counterparts: {told}")]
+    return parts
+
+
+def _change(before: str, after: str, changes: Sequence[str]) -> str:
+    return f"{before if before == after else f'{before}, {after}'}: {'; '.join(changes)}"
+
+
+def _list(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    if not lines:
+        return []
+    more = [Text(f"  and {len(lines) - _SHOWN} more (--json has all)")] if len(lines) > _SHOWN else []
+    return [
+        Text(),
+        Text(f"{title} ({len(lines)})", style="bold"),
+        *(Text(f"  {each}") for each in lines[:_SHOWN]),
+        *more,
+    ]
+
+
+def _outputs(found: Numbers) -> RenderableType:
+    table = _table(f"\noutput, on {found.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
+    for each in found.outputs:
+        table.add_row(_names(each), *_distance(each))
+    return table
+
+
+def _values(found: Numbers) -> list[RenderableType]:
+    """The values that diverge, the first ones; a list of those that agree tells nobody anything."""
+    diverging = [each for each in found.values if not each.ok]
+    compared = f"{len(found.values)} values inside compared, {len(diverging)} diverge"
+    if not diverging:
+        return [Text(), Text(compared)]
+    table = _table(f"\n{compared}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
+    for each in diverging[:_SHOWN]:
+        table.add_row(f"{_names(each)} of {each.node_before}", *_distance(each))
+    more = [Text(f"and {len(diverging) - _SHOWN} more (--json has all)")] if len(diverging) > _SHOWN else []
+    return [table, *more]
+
+
+def _names(value: ValueDifference) -> str:
+    return f"`{value.before}`" if value.before == value.after else f"`{value.before}`, `{value.after}`"
+
+
+def _distance(value: ValueDifference) -> tuple[str, str, str, str]:
+    error = value.difference.error
+    sqnr = "" if value.sqnr is None or math.isinf(value.sqnr) else f"{value.sqnr:.1f} dB"
+    note = "random" if value.random else value.difference.distance.note
+    return ("-" if math.isinf(error) else f"{error:.1e}", f"{value.difference.tolerance:.1e}", sqnr, note)
+
+
+def _verdict(found: ModelDiff) -> str:
+    assert found.numbers is not None
+    first = found.numbers.first
+    if first is None:
+        return "the two compute the same"
+    nodes = first.node_before if first.node_before == first.node_after else f"{first.node_before}, {first.node_after}"
+    lines = [f"first to diverge: {_names(first)} of {nodes}: {first.difference}"]
+    changes = [
+        each for each in found.structure.changed if (each.before, each.after) == (first.node_before, first.node_after)
+    ]
+    lines += [f"  {line}" for each in changes for line in each.changes]
+    return "\n".join(lines)
+
+
+def _table(*columns: str, right: int, left: int = 99) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if right <= index < left else "left", overflow="fold")
+    return table

@@ -1,0 +1,177 @@
+"""What differs in the structure of two models: operators, what goes in and out, nodes, weights, types and shapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.costs import costs
+from vggc.diff.matching import How, Matching
+from vggc.distance import distance
+from vggc.graph import Graph
+from vggc.graph.text import attribute_text
+from vggc.signature import shape_text, type_text, value_text
+
+READ = "in the model that was read"
+"""The provenance of a node that no step has made or changed."""
+
+
+@dataclass(frozen=True)
+class NodeChange:
+    """Two nodes that are counterparts, and what differs between them: operator, attributes, constants, results."""
+
+    before: str
+    after: str
+    matched_by: How
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is; `macs` as vggc.analysis.costs counts them."""
+
+    nodes: int
+    params: int
+    macs: int | None
+    bytes: int
+    opset: int
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Two models side by side. `operators` counts nodes in the first and in the second.
+
+    `provenance` counts the nodes of each model by the recipe line and the pass they come from, `interface` says what
+    differs in inputs and outputs, `only_before` and `only_after` are the nodes without a counterpart.
+    """
+
+    sizes: tuple[Size, Size]
+    operators: Mapping[str, tuple[int, int]]
+    provenance: tuple[Mapping[str, int], Mapping[str, int]]
+    interface: tuple[str, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    changed: tuple[NodeChange, ...]
+    matched: Mapping[str, int]
+
+    @property
+    def same(self) -> bool:
+        return not (self.interface or self.only_before or self.only_after or self.changed)
+
+
+def structure(before: Graph, after: Graph, matching: Matching) -> Structure:
+    """Compare graphs whose shapes have been inferred. Weights are read; two arrays are equal when all numbers are."""
+    first, second = (Counter(node.op for node in graph.nodes) for graph in (before, after))
+    matched = {id(each.before) for each in matching.nodes} | {id(each.after) for each in matching.nodes}
+    changed = []
+    for each in matching.nodes:
+        told = tuple(_changes(before, each.before, after, each.after))
+        if told:
+            changed.append(NodeChange(before.label(each.before), after.label(each.after), each.how, told))
+    return Structure(
+        sizes=(_size(before), _size(after)),
+        operators={op: (first[op], second[op]) for op in sorted(first.keys() | second.keys())},
+        provenance=(_provenance(before), _provenance(after)),
+        interface=tuple(_interface(before, after, matching)),
+        only_before=tuple(before.label(node) for node in before.nodes if id(node) not in matched),
+        only_after=tuple(after.label(node) for node in after.nodes if id(node) not in matched),
+        changed=tuple(changed),
+        matched=dict(Counter(each.how for each in matching.nodes)),
+    )
+
+
+def _size(graph: Graph) -> Size:
+    found = costs(graph)
+    return Size(len(graph.nodes), found.params, found.macs, found.weight_bytes, int(graph.opset))
+
+
+def _provenance(graph: Graph) -> Mapping[str, int]:
+    counts: Counter[str] = Counter()
+    for node in graph.nodes:
+        line, name = node.metadata.get("vggc.line"), node.metadata.get("vggc.pass")
+        counts[f"{line} {name or ''}".strip() if line else READ] += 1
+    return dict(counts)
+
+
+def _interface(before: Graph, after: Graph, matching: Matching) -> Iterator[str]:
+    for what, pairs, own, other in (
+        ("input", matching.inputs, before.inputs, after.inputs),
+        ("output", matching.outputs, before.outputs, after.outputs),
+    ):
+        old = {value.name: value_text(before, value) for value in own}
+        new = {value.name: value_text(after, value) for value in other}
+        for first, second in pairs:
+            if old[first] != new[second]:
+                yield f"{what} {old[first]} became {new[second]}"
+        yield from (f"{what} {text} is gone" for name, text in old.items() if name not in dict(pairs))
+        taken = {second for _, second in pairs}
+        yield from (f"{what} {text} is new" for name, text in new.items() if name not in taken)
+
+
+def _changes(before: Graph, old: gs.Node, after: Graph, new: gs.Node) -> Iterator[str]:
+    if (old.domain or "", old.op) != (new.domain or "", new.op):
+        # Another operator has other attributes and other constants: there is nothing to compare.
+        yield f"{_operator(old)} became {_operator(new)}"
+    else:
+        first, second = _attributes(before, old), _attributes(after, new)
+        for name in sorted(first.keys() | second.keys()):
+            texts = [each.get(name, "none") for each in (first, second)]
+            if texts[0] != texts[1]:
+                yield f"{name}: {texts[0]} became {texts[1]}"
+        if len(old.inputs) != len(new.inputs):
+            yield f"{len(old.inputs)} inputs became {len(new.inputs)}"
+        for index, (was, now) in enumerate(zip(old.inputs, new.inputs, strict=False)):
+            yield from _constant(index, before, was, after, now)
+    for was, now in zip(old.outputs, new.outputs, strict=False):
+        texts = [_typed(graph, value) for graph, value in ((before, was), (after, now))]
+        if texts[0] != texts[1]:
+            yield f"result {texts[0]} became {texts[1]}"
+
+
+def _attributes(graph: Graph, node: gs.Node) -> dict[str, str]:
+    """The attributes of a node as text, those it leaves at the operator's default among them."""
+    found = {}
+    if onnx.defs.has(node.op, int(graph.opset), node.domain or ""):
+        known = onnx.defs.get_schema(node.op, int(graph.opset), node.domain or "").attributes
+        defaults = {name: each.default_value for name, each in known.items()}
+        found = {
+            name: attribute_text(onnx.helper.get_attribute_value(each))
+            for name, each in defaults.items()
+            if each.type != onnx.AttributeProto.UNDEFINED
+        }
+    found.update({name: attribute_text(each) for name, each in node.attrs.items()})
+    return found
+
+
+def _operator(node: gs.Node) -> str:
+    return f"{node.domain}.{node.op}" if node.domain else str(node.op)
+
+
+def _typed(graph: Graph, value: gs.Tensor) -> str:
+    dtype = graph.dtype(value)
+    # Symbols are names, which differ between exporters without meaning anything.
+    shape = graph.shape(value)
+    sizes = None if shape is None else [each if isinstance(each, int) else None for each in shape]
+    return f"{type_text(dtype) if dtype is not None else 'of unknown type'} {shape_text(sizes)}"
+
+
+def _constant(index: int, before: Graph, old: gs.Tensor, after: Graph, new: gs.Tensor) -> Iterator[str]:
+    first, second = before.array(old), after.array(new)
+    if first is None and second is None:
+        return
+    name = f"input {index} `{old.name or new.name}`"
+    if first is None or second is None:
+        was, now = ("a constant" if each is not None else "computed" for each in (first, second))
+        yield f"{name}: {was} became {now}"
+    elif not _equal(first, second) and (text := str(distance(first, second))) != "equal":
+        yield f"{name}: {text}"
+
+
+def _equal(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> bool:
+    return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
