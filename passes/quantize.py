@@ -1,4 +1,4 @@
-"""Quantize a model: weights and the values between operators become 8-bit numbers.
+"""Quantize a model: weights and the values between operators become numbers of 8 bits, or 16, or weights of 4.
 
     Conv(x, w, b)
     => Conv(DequantizeLinear(QuantizeLinear(x)), DequantizeLinear(codes), b)
@@ -15,6 +15,10 @@ Two placements of QuantizeLinear and DequantizeLinear, for the same model behave
 Weights have one scale for each output channel. Give it a few hundred samples from what the model will see; labels are
 not used. Fold batch norms first. Options that keep the damage small are on by default; together they take about as long
 as a calibration by entropy alone.
+
+`fp8` is E4M3, for TensorRT on GPUs from sm89; `int16` has values of 16 bits and weights of 8, for onnxruntime; `int4`
+stores the weights of matrix products in blocks with a scale each, all else stays as it is and no samples are needed.
+An opset too old for a precision is raised.
 """
 
 from __future__ import annotations
@@ -22,39 +26,43 @@ from __future__ import annotations
 from typing import Literal
 
 from vggc.data import Dataset
+from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.pruning.samples import Samples
-from vggc.quantization.choosing import Placement, choose
+from vggc.quantization.blocks import quantize_blocks
+from vggc.quantization.choosing import candidates, choose
 from vggc.quantization.correcting import correct_biases, give_biases
 from vggc.quantization.equalizing import equalize as equalize_channels
 from vggc.quantization.insert import insert
 from vggc.quantization.observing import check_samples
+from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.ranging import Calibration, find_ranges
 from vggc.quantization.streaming import SAMPLES
 from vggc.quantization.weights import WeightScales, encoded
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Declined, whole_graph
 from vggc.values import Names
 
 
 @whole_graph(exact=False)
 def quantize(
     graph: Graph,
-    precision: Literal["int8"],
+    precision: Precision,
     *,
-    data: Dataset,
+    data: Dataset | None = None,
     calibration: Calibration = "output_error",
     placement: Placement | None = None,
     equalize: bool = True,
     bias_correction: bool = True,
     weights: WeightScales = "mse",
+    block: Literal[64, 128] = 128,
     only: Names = Names(),  # noqa: B008
     except_: Names = Names(),  # noqa: B008
 ) -> None:
     """Quantize convolutions and matrix products, and the values they read.
 
     Options:
-        precision: `int8`
-        data: samples to find the ranges of values on
+        precision: `int8`, `fp8`, `int16`, or `int4` for weights alone
+        data: samples to find the ranges of values on; `int4` needs none
         calibration: how a range is chosen: `max` takes in all numbers seen, `percentile` 99.999 % of them; `entropy`
             and `mse` clip where that costs less than coarser steps do, by Kullback-Leibler divergence and by squared
             error; `output_error` by what that does to the operators that read the value
@@ -64,20 +72,28 @@ def quantize(
             channels of a value make use of its one scale
         bias_correction: take out of each bias what rounding shifts the mean results by
         weights: the range of each channel's weights: `max`, or least squared error (`mse`)
+        block: how many weights of `int4` share a scale
         only: quantize these nodes only: names or globs of nodes, values, weights or modules, or operators
         except: leave these nodes in float
     """
-    plan = choose(graph, placement, only, except_)
+    if precision in WEIGHTS_ONLY:
+        found = candidates(graph, precision, WEIGHTS_ONLY[precision], only, except_)
+        if not quantize_blocks(graph, found, block, weights):
+            raise Declined("nothing of the model can be quantized")
+        return
+    if data is None:
+        raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
+    plan = choose(graph, precision, placement, only, except_)
     check_samples(graph, Samples(graph, data))
     few = Samples(graph, data, limit=SAMPLES)
-    if equalize:
+    if equalize and plan.grid.even:
         graph.progress("equalize channels")
         equalize_channels(plan, few)
     if bias_correction:
         give_biases(plan)
     graph.progress("find ranges")
-    found = find_ranges(plan, data, calibration)
+    ranges = find_ranges(plan, data, calibration)
     original = graph.copy() if bias_correction else graph
-    insert(plan, found, encoded(plan, found, weights))
+    insert(plan, ranges, encoded(plan, ranges, weights))
     if bias_correction:
         correct_biases(original, plan, few)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.quantization import placement_onnxruntime, placement_tensorrt
-from vggc.quantization.plan import Plan
+from vggc.graph.upgrading import raise_opset
+from vggc.quantization.plan import Plan, Product
+from vggc.quantization.precisions import FORMATS, OLDEST_CAPABILITY, Format, Placement, Precision
 from vggc.quantization.preparing import refuse_quantized, warn_of_norms
 from vggc.quantization.products import products
 from vggc.rewrite import Declined
 from vggc.values import Names
-
-Placement = Literal["onnxruntime", "tensorrt"]
-
-OLDEST_OPSET = 13
-"""The first one whose DequantizeLinear takes a scale for each channel."""
 
 
 def placement_for(graph: Graph) -> Placement:
@@ -24,23 +18,51 @@ def placement_for(graph: Graph) -> Placement:
     return "tensorrt" if any(each.target.startswith("tensorrt") for each in graph.destinations) else "onnxruntime"
 
 
-def choose(graph: Graph, placement: Placement | None, only: Names, except_: Names) -> Plan:
-    """What to quantize. Raises CompileError for a graph that cannot be, Declined when nothing of it can."""
-    refuse_quantized(graph)
-    if graph.opset < OLDEST_OPSET:
+def format_for(graph: Graph, precision: Precision, placement: Placement | None) -> Format:
+    """How to store numbers of a precision. Raises CompileError for one that the placement's kernels have not."""
+    where = placement or ("tensorrt" if precision == "fp8" else "onnxruntime" if precision == "int16" else None)
+    chosen = where or placement_for(graph)
+    found = FORMATS.get((precision, chosen))
+    if found is None:
+        able = [place for each, place in FORMATS if each == precision]
         raise fail(
-            f"the model is written in opset {graph.opset}; quantization needs {OLDEST_OPSET}",
-            help="export it again with opset 17",
+            f"placement={chosen} has no {precision}",
+            help=f"write placement={able[0]}, or quantize to int8",
         )
-    graph.infer_shapes()
-    found = products(graph, only, except_)
-    warn_of_norms(graph, found)
-    if (placement or placement_for(graph)) == "tensorrt":
-        plan = placement_tensorrt.place(graph, found)
-    else:
-        plan = placement_onnxruntime.place(graph, found)
+    return found
+
+
+def check_capabilities(graph: Graph, precision: Precision) -> None:
+    """Raise CompileError when a target of the recipe is for GPUs that lack a precision."""
+    oldest = OLDEST_CAPABILITY.get(precision, 0)
+    for each in graph.destinations:
+        compute = each.options.get("compute") or []
+        lacking = [gpu for gpu in compute if int(str(gpu).removeprefix("sm")) < oldest]
+        if lacking:
+            raise fail(
+                f"GPUs of {', '.join(lacking)} have no {precision}, and target `{each.target}` is for them",
+                help=f"leave them out of its `compute`: sm{oldest} and newer have it; or quantize to int8",
+            )
+
+
+def choose(graph: Graph, precision: Precision, placement: Placement | None, only: Names, except_: Names) -> Plan:
+    """What to quantize. Raises CompileError for a graph that cannot be, Declined when nothing of it can."""
+    form = format_for(graph, precision, placement)
+    found = candidates(graph, precision, form.opset, only, except_)
+    plan = form.place(graph, found, form.values, form.weights)
     for node, reason in plan.kept:
         graph.decline(node, reason)
     if not plan.products:
         raise Declined("nothing of the model can be quantized")
     return plan
+
+
+def candidates(graph: Graph, precision: Precision, opset: int, only: Names, except_: Names) -> list[Product]:
+    """The products that a recipe means, in a graph that is ready for a precision."""
+    refuse_quantized(graph)
+    check_capabilities(graph, precision)
+    raise_opset(graph, opset, f"quantizing to {precision}")
+    graph.infer_shapes()
+    found = products(graph, only, except_)
+    warn_of_norms(graph, found)
+    return found

@@ -29,6 +29,11 @@ class Grid:
     def signed(self) -> bool:
         return self.low < 0
 
+    @property
+    def even(self) -> bool:
+        """Whether its numbers are equally far apart."""
+        return True
+
     def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Codes:
         """The stored numbers nearest to `values`, ties to even as ONNX has it; what is beyond the ends is clipped."""
         steps = np.rint(values / np.asarray(scale, values.dtype)) + zero_point
@@ -52,6 +57,10 @@ class Grid:
 class FloatGrid(Grid):
     """Numbers of an 8-bit floating-point type, times the scale."""
 
+    @property
+    def even(self) -> bool:
+        return False
+
     def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Codes:
         steps = np.clip(values / np.asarray(scale, values.dtype), self.low, self.high)
         codes: Codes = steps.astype(self.dtype)
@@ -70,7 +79,7 @@ WEIGHT8 = Grid("int8", np.dtype(np.int8), -127, 127)
 """Weights: the same on both sides of zero, so that negating a channel changes nothing."""
 
 UINT8 = Grid("uint8", np.dtype(np.uint8), 0, 255)
-INT16 = Grid("int16", np.dtype(np.int16), -32768, 32767)
+UINT16 = Grid("uint16", np.dtype(np.uint16), 0, 65535)
 INT4 = Grid("int4", np.dtype(ml_dtypes.int4), -7, 7)
 FLOAT8 = FloatGrid("fp8", np.dtype(ml_dtypes.float8_e4m3fn), -448.0, 448.0)
 

@@ -20,7 +20,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
-from vggc.quantization.grids import UINT8, Grid
+from vggc.quantization.grids import UINT8, WEIGHT8, Grid
 from vggc.quantization.moving import limits, moves
 from vggc.quantization.plan import Plan, Product, Site
 
@@ -32,7 +32,7 @@ _QUICK = 448
 """Multiplications at each position of a convolution up to which float is quicker than quantizing what it gives."""
 
 
-def place(graph: Graph, products: Iterable[Product], grid: Grid = UINT8) -> Plan:
+def place(graph: Graph, products: Iterable[Product], grid: Grid = UINT8, weight_grid: Grid = WEIGHT8) -> Plan:
     """What to quantize for some products; those without an integer kernel are left out."""
     chosen = []
     kept = []
@@ -42,7 +42,7 @@ def place(graph: Graph, products: Iterable[Product], grid: Grid = UINT8) -> Plan
             chosen.append(product)
         else:
             kept.append((product.node, reason))
-    plan = Plan(graph, chosen, grid, integer_bias=True)
+    plan = Plan(graph, chosen, grid, weight_grid, integer_bias=True)
     plan.kept = kept
     for product in chosen:
         plan.read(product.node.inputs[product.data], product.node, product.data)

@@ -19,7 +19,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
 from vggc.quantization.eligibility import too_small
-from vggc.quantization.grids import INT8, Grid
+from vggc.quantization.grids import INT8, WEIGHT8, Grid
 from vggc.quantization.moving import moves, pads_with_zero
 from vggc.quantization.plan import Plan, Product
 
@@ -27,19 +27,19 @@ _BETWEEN = frozenset({"AveragePool", "GlobalAveragePool", "Resize"})
 _ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Elu"})
 
 
-def place(graph: Graph, products: Iterable[Product], grid: Grid = INT8, *, narrow: bool = False) -> Plan:
-    """What to quantize for some products; those too small for INT8 kernels are left out unless `narrow`."""
+def place(graph: Graph, products: Iterable[Product], grid: Grid = INT8, weight_grid: Grid = WEIGHT8) -> Plan:
+    """What to quantize for some products; those too small for 8-bit kernels are left out."""
     inputs = {id(value) for value in graph.inputs}
     chosen = []
     kept = []
     for product in products:
         first = id(product.node.inputs[product.data]) in inputs
-        reason = None if narrow else too_small(graph, product, first=first)
+        reason = too_small(graph, product, first=first)
         if reason is None:
             chosen.append(product)
         else:
             kept.append((product.node, reason))
-    plan = Plan(graph, chosen, grid)
+    plan = Plan(graph, chosen, grid, weight_grid)
     plan.kept = kept
     for product in chosen:
         plan.read(product.node.inputs[product.data], product.node, product.data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.quantization.grids import Grid
+from vggc.quantization.grids import WEIGHT8, Grid
 
 
 @dataclass(eq=False)
@@ -49,13 +49,23 @@ class Plan:
     """Sites and products, and which nodes stay as they are and why.
 
     grid          of the sites
+    weight_grid   of the weights, with a scale for each output channel
     integer_bias  whether the kernels add an int32 bias: it is stored as such, behind a DequantizeLinear
     """
 
-    def __init__(self, graph: Graph, products: Iterable[Product], grid: Grid, *, integer_bias: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        products: Iterable[Product],
+        grid: Grid,
+        weight_grid: Grid = WEIGHT8,
+        *,
+        integer_bias: bool = False,
+    ) -> None:
         self.graph = graph
         self.products = list(products)
         self.grid = grid
+        self.weight_grid = weight_grid
         self.integer_bias = integer_bias
         self.kept: list[tuple[gs.Node, str]] = []
         self._sites: dict[int, Site] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from vggc.diagnostics import fail
 from vggc.graph import Array
-from vggc.quantization.grids import WEIGHT8, Floats, Grid, Quantizer
+from vggc.quantization.grids import Floats, Grid, Quantizer
 from vggc.quantization.plan import Plan
 from vggc.quantization.preparing import plain_gemm
 
@@ -57,7 +57,7 @@ def encoded(plan: Plan, quantizers: Mapping[int, Quantizer], method: WeightScale
         matrix = rows(array, product.axis)
         if not np.isfinite(matrix).all():
             raise fail(f"the weights of {graph.label(product.node)} have NaN or infinite numbers")
-        steps = scales(matrix, WEIGHT8, method)
+        steps = scales(matrix, plan.weight_grid, method)
         if product.bias is not None:
             bias = np.abs(np.asarray(graph.array(product.node.inputs[product.bias]), np.float64).reshape(-1))
             step = scale_of[id(product.node), product.data]
@@ -66,7 +66,7 @@ def encoded(plan: Plan, quantizers: Mapping[int, Quantizer], method: WeightScale
                 steps = np.maximum(steps, (bias / (step * 2**30)).astype(np.float32))
             if bias.any() and (bias < NEGLIGIBLE * step * steps).all():
                 vanish.append(product.node)
-        found[id(product.node)] = encode(array, product.axis, steps, WEIGHT8)
+        found[id(product.node)] = encode(array, product.axis, steps, plan.weight_grid)
     if len(vanish) * 2 > len(plan.products):
         graph.warn(
             f"the biases of {len(vanish)} of {len(plan.products)} nodes vanish beside what they are added to, "

@@ -152,7 +152,7 @@ def test_ranges_become_more_alike() -> None:
         return float(found.max() / found.min())
 
     before, wanted = ratio(), Session(graph).run({"x": next(rows.batches(64))["x"]})["y"]
-    plan = choose(graph, "onnxruntime", Names(), Names())
+    plan = choose(graph, "int8", "onnxruntime", Names(), Names())
     equalize(plan, Samples(graph, rows))
     graph.tidy()
     assert ratio() < 2 * np.sqrt(before)
@@ -176,7 +176,7 @@ def test_channels_stay_below_a_clip() -> None:
         next(each for each in graph.constants() if each.name == value).values = np.array(number, np.float32)
     data = np.random.default_rng(2).standard_normal((64, 3, 8, 8)).astype(np.float32)
     wanted = Session(graph).run({"x": data})["y"]
-    plan = choose(graph, "onnxruntime", Names(), Names())
+    plan = choose(graph, "int8", "onnxruntime", Names(), Names())
     equalize(plan, Samples(graph, Rows(data)))
     graph.tidy()
     assert graph.log.changes["equalize channels"] == 1

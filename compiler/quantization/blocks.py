@@ -1,0 +1,55 @@
+"""4-bit weights of matrix products, in blocks with a scale each; what they are multiplied by stays float."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Array, Graph
+from vggc.quantization.grids import INT4, Floats
+from vggc.quantization.plan import Product
+from vggc.quantization.weights import WeightScales, scales
+
+
+def quantize_blocks(graph: Graph, products: list[Product], block: int, method: WeightScales) -> int:
+    """Store the weights of Gemm and MatMul in blocks of `block` numbers along their inputs. Returns how many."""
+    done = 0
+    for product in products:
+        reason = _unfit(product, block)
+        if reason:
+            graph.decline(product.node, reason)
+            continue
+        array = graph.array(product.weights)
+        assert array is not None
+        numbers, steps = in_blocks(array, 1 - product.axis, block, method)
+        _insert(graph, product, numbers, steps)
+        done += 1
+    return done
+
+
+def _unfit(product: Product, block: int) -> str:
+    if product.node.op not in ("Gemm", "MatMul"):
+        return "only weights of matrix products are stored in 4 bits"
+    inputs = product.weights.shape[1 - product.axis]
+    return "" if inputs % block == 0 else f"its {inputs} inputs are no multiple of a block of {block}"
+
+
+def in_blocks(weights: Array, inner: int, block: int, method: WeightScales) -> tuple[Array, Floats]:
+    """A matrix as INT4 numbers of its shape, and float32 scales, one for each block along axis `inner`."""
+    turned = np.moveaxis(np.asarray(weights, np.float64), inner, 1)
+    rows = turned.reshape(-1, block)
+    steps = scales(rows, INT4, method)
+    numbers = INT4.codes(rows, steps[:, None]).reshape(turned.shape)
+    across = steps.astype(np.float32).reshape(turned.shape[0], -1)
+    return np.ascontiguousarray(np.moveaxis(numbers, 1, inner)), np.ascontiguousarray(np.moveaxis(across, 1, inner))
+
+
+def _insert(graph: Graph, product: Product, numbers: Array, steps: Floats) -> None:
+    name = product.weights.name
+    inputs = [graph.constant(numbers, f"{name}_quantized"), graph.constant(steps, f"{name}_scale")]
+    value = gs.Variable(graph.fresh_name(f"{name}_dequantized"), np.dtype(np.float32), numbers.shape)
+    inner = 1 - product.axis
+    attributes = {"axis": inner, "block_size": numbers.shape[inner] // steps.shape[inner]}
+    graph.add("DequantizeLinear", inputs, attributes, name=f"{name}_dequantize", output=value)
+    graph.set_input(product.node, product.weight, value)
+    graph.record("quantize weights")

@@ -1,0 +1,80 @@
+"""Take QuantizeLinear and DequantizeLinear out: back to a float model.
+
+    DequantizeLinear(QuantizeLinear(x, s, z), s, z) => x
+    DequantizeLinear(codes, s, z)                   => w        the weights that the codes stand for
+
+Weights keep what rounding made of them; ranges and the rounding of values are gone. A model that was quantized by
+another tool can be quantized anew after this. QLinearConv and other operators that compute with integers stay, and so
+does a pair between which something reads the integers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.affine import is_standard
+from vggc.graph import Array, Graph
+from vggc.rewrite import whole_graph
+
+
+@whole_graph(exact=False)
+def strip_qdq(graph: Graph) -> None:
+    """Take out pairs of QuantizeLinear and DequantizeLinear, and make float weights of quantized ones."""
+    for node in list(graph.nodes):
+        if node.op != "DequantizeLinear" or not is_standard(node):
+            continue
+        codes = graph.array(node.inputs[0])
+        source = graph.producer(node.inputs[0])
+        if codes is not None:
+            _restore(graph, node, codes)
+        elif source is None or source.op != "QuantizeLinear" or not is_standard(source):
+            graph.decline(node, "what it reads is computed with integers")
+        elif not _same(graph, source, node):
+            graph.decline(node, "it has another scale than the QuantizeLinear before it")
+        else:
+            graph.replace(node.outputs[0], source.inputs[0])
+            graph.remove(node)
+            graph.record("remove pair")
+
+
+def _same(graph: Graph, quantize: gs.Node, dequantize: gs.Node) -> bool:
+    """Whether a pair has one scale and one zero point."""
+    one, other = ([each for each in node.inputs[1:] if each.name] for node in (quantize, dequantize))
+    if len(one) != len(other) or quantize.attrs.get("axis", 1) != dequantize.attrs.get("axis", 1):
+        return False
+    arrays = [(graph.array(first), graph.array(second)) for first, second in zip(one, other, strict=True)]
+    known = all(first is not None and second is not None for first, second in arrays)
+    return all(first is second for first, second in zip(one, other, strict=True)) or (
+        known and all(np.array_equal(first, second) for first, second in arrays)  # type: ignore[arg-type]
+    )
+
+
+def _restore(graph: Graph, node: gs.Node, codes: Array) -> None:
+    scale = graph.array(node.inputs[1])
+    has_zero = len(node.inputs) > 2 and bool(node.inputs[2].name)
+    zero = graph.array(node.inputs[2]) if has_zero else None
+    if scale is None or (has_zero and zero is None):
+        graph.decline(node, "its scale is computed while the model runs")
+        return
+    block = int(node.attrs.get("block_size", 0))
+    axis = int(node.attrs.get("axis", 1))
+    numbers = np.asarray(codes, np.float64)
+    if zero is not None:
+        numbers = numbers - _along(zero, codes, axis, block)
+    weights = (numbers * _along(scale, codes, axis, block)).astype(scale.dtype)
+    graph.replace(node.outputs[0], graph.constant(weights, node.inputs[0].name))
+    graph.remove(node)
+    graph.record("restore weights")
+
+
+def _along(parameter: Array, codes: Array, axis: int, block: int) -> Array:
+    """A scale or zero point as numbers that broadcast against what is quantized by it."""
+    values = np.asarray(parameter, np.float64)
+    if values.size == 1:
+        return values.reshape(())
+    if block:
+        return np.take(np.repeat(values, block, axis), range(codes.shape[axis]), axis)
+    shape = [1] * codes.ndim
+    shape[axis] = -1
+    return values.reshape(shape)
