@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
 
 from vggc.analysis.affine import is_standard
 from vggc.graph import Array, Graph
@@ -68,13 +69,13 @@ def _restore(graph: Graph, node: gs.Node, codes: Array) -> None:
     graph.record("restore weights")
 
 
-def _along(parameter: Array, codes: Array, axis: int, block: int) -> Array:
+def _along(parameter: Array, codes: Array, axis: int, block: int) -> NDArray[np.float64]:
     """A scale or zero point as numbers that broadcast against what is quantized by it."""
     values = np.asarray(parameter, np.float64)
     if values.size == 1:
         return values.reshape(())
     if block:
-        return np.take(np.repeat(values, block, axis), range(codes.shape[axis]), axis)
+        return np.asarray(np.take(np.repeat(values, block, axis), range(codes.shape[axis]), axis))
     shape = [1] * codes.ndim
     shape[axis] = -1
     return values.reshape(shape)

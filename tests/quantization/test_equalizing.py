@@ -136,7 +136,7 @@ def test_what_does_not_scale_is_left_alone(between: str) -> None:
 def test_ranges_become_more_alike() -> None:
     graph = graph_of(
         """
-        g (float[N,3,8,8] x) => (float[N,2,8,8] y) <float[12,3,3,3] w, float[2,12,1,1] u>
+        g (float[N,3,8,8] x) => (float[N,2,8,8] y) <float[24,3,3,3] w, float[2,24,1,1] u>
         {
            c = Conv <pads = [1,1,1,1]> (x, w)
            a = Relu (c)
@@ -163,7 +163,7 @@ def test_ranges_become_more_alike() -> None:
 def test_channels_stay_below_a_clip() -> None:
     graph = graph_of(
         """
-        g (float[N,3,8,8] x) => (float[N,4,8,8] y) <float[8,3,3,3] w, float[4,8,1,1] u, float lo, float hi>
+        g (float[N,3,8,8] x) => (float[N,4,8,8] y) <float[24,3,3,3] w, float[4,24,1,1] u, float lo, float hi>
         {
            c = Conv <pads = [1,1,1,1]> (x, w)
            r = Clip (c, lo, hi)
