@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import fail, spelling_help
+
 
 def names_of(node: gs.Node) -> set[str]:
     """A node's own name, those of its outputs and its constants, and that of the module in front of either.
@@ -26,3 +28,14 @@ def names_of(node: gs.Node) -> set[str]:
 def named(names: Iterable[str], patterns: Sequence[str]) -> bool:
     """Whether one of the names is one of the patterns, or matches it as a glob."""
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def check_names(option: str, patterns: Sequence[str], known: Iterable[set[str]], what: str) -> None:
+    """Raise CompileError when an option names something that none of the nodes is called; `known` are their names."""
+    everything = list(known)
+    for pattern in patterns:
+        if not any(named(names, [pattern]) for names in everything):
+            raise fail(
+                f"`{option}` names `{pattern}`, and no {what} is called so",
+                help=spelling_help(pattern, sorted(set().union(*everything)), "there are"),
+            )

@@ -6,8 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
-from vggc.analysis.naming import named, names_of
-from vggc.diagnostics import fail, spelling_help
+from vggc.analysis.naming import check_names, named, names_of
 from vggc.graph import Graph
 from vggc.quantization.plan import Product
 from vggc.values import Names
@@ -63,13 +62,7 @@ def products(graph: Graph, only: Names, except_: Names) -> list[Product]:
     nodes = [node for node in graph.nodes if node.op in OPERATORS and is_standard(node)]
     known = [(node, {node.op, *names_of(node)}) for node in nodes]
     for option, patterns in (("only", only), ("except", except_)):
-        for pattern in patterns:
-            if not any(named(names, [pattern]) for _, names in known):
-                everything = sorted({name for _, names in known for name in names})
-                raise fail(
-                    f"`{option}` names `{pattern}`, and no node with weights is called so",
-                    help=spelling_help(pattern, everything, "there are"),
-                )
+        check_names(option, patterns, [names for _, names in known], "node with weights")
     found = []
     for node, names in known:
         if (only and not named(names, only)) or named(names, except_):

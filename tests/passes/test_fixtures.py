@@ -46,7 +46,7 @@ FOLDING = {"float64": 1e-14, "float32": 5e-7, "float16": 5e-4, "bfloat16": 8e-3}
 TOLERANCE = {"fold_batch_norm": FOLDING, "remove_dead_channels": FOLDING}
 """Relative error allowed by output type; a pass that is not listed must not change a bit."""
 
-LOSSY = {"quantize": 0.2, "strip_qdq": 0.05}
+LOSSY = {"cast": 1e-2, "quantize": 0.2, "strip_qdq": 0.05}
 """Relative error allowed of passes that change what a model computes."""
 
 REFUSED_TWICE = {"quantize": "the model is quantized already"}
@@ -172,7 +172,8 @@ class SeededData(Dataset):
             shape = [
                 SIZES[each] if isinstance(each, str) else int(each or 0) for each in (graph.shape(value) or ())[1:]
             ]
-            self._arrays[value.name] = random.standard_normal((count, *shape)).astype(np.float32)
+            numbers = random.standard_normal((count, *shape)).astype(graph.dtype(value))
+            self._arrays[value.name] = numbers
         self._count = count
         self.arrays = {name: SampleType(each.dtype, each.shape[1:]) for name, each in self._arrays.items()}
 

@@ -1,0 +1,68 @@
+"""Compute in 16-bit floating point where that is safe; the types are written into the graph.
+
+    Relu(Conv(x, w))    float32
+    => Cast(Relu(Conv(Cast(x), w)))    float16 between the casts
+
+TensorRT takes precision from the graph alone: this is how a model becomes an fp16 or bf16 engine. A node stays in
+float32 when its operator has no such type, when it is named in `keep`, or when its numbers on the samples, or its
+weights, come near the end of the type's range (fp16 ends at 65504; bf16 has float32's range and fewer digits). The
+model's inputs and outputs keep their types unless asked otherwise. After `quantize`, the scales become 16-bit as well.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vggc.analysis.naming import check_names, named, names_of
+from vggc.data import Dataset
+from vggc.graph import Graph
+from vggc.graph.upgrading import raise_opset
+from vggc.pruning.samples import Samples
+from vggc.quantization.half import OPSETS, QUANTIZED_OPSET, TYPES, Halves, magnitudes, stays
+from vggc.quantization.streaming import SAMPLES
+from vggc.rewrite import Declined, whole_graph
+from vggc.values import Names
+
+_LOST = 0.01
+"""The share of weights that may become zero without a warning."""
+
+
+@whole_graph(exact=False)
+def cast(
+    graph: Graph,
+    precision: Literal["fp16", "bf16"],
+    *,
+    data: Dataset | None = None,
+    keep: Names = Names(),  # noqa: B008
+    interface: bool = False,
+) -> None:
+    """Cast a float32 model to 16-bit floating point.
+
+    Options:
+        precision: `fp16` or `bf16`
+        data: samples to find numbers on that come near the end of the range; without, only weights are looked at
+        keep: nodes that stay in float32: names or globs of nodes, values, weights or modules, or operators
+        interface: cast the model's inputs and outputs as well
+    """
+    quantized = any(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
+    raise_opset(graph, max(OPSETS[precision], QUANTIZED_OPSET if quantized else 0), f"casting to {precision}")
+    graph.infer_shapes()
+    names = {id(node): {node.op, *names_of(node)} for node in graph.nodes}
+    check_names("keep", keep, names.values(), "node")
+    largest = {} if data is None else magnitudes(graph, Samples(graph, data, limit=SAMPLES))
+    chosen = []
+    for node in graph.nodes:
+        reason = (
+            "it is named in `keep`" if named(names[id(node)], keep) else stays(graph, node, TYPES[precision], largest)
+        )
+        if reason is None:
+            chosen.append(node)
+        elif reason:
+            graph.decline(node, reason)
+    if not chosen:
+        raise Declined(f"no node can compute in {precision}")
+    halves = Halves(graph, TYPES[precision], chosen, interface=interface)
+    halves.rewrite()
+    if halves.lost > _LOST * halves.weights:
+        graph.warn(f"{halves.lost} of {halves.weights} weights are too small for {precision} and become zero")
+    graph.record("cast node", len(chosen))

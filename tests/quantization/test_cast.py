@@ -1,0 +1,101 @@
+"""16-bit floating point where fixtures do not reach: the model's interface, bfloat16, bodies, warnings."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from vggc.diagnostics import CompileError
+from vggc.graph import Graph
+from vggc.passes.cast import cast
+from vggc.runtime import Session
+from vggc.values import Names
+
+TEXT = """
+<ir_version: 10, opset_import: ["": %d]>
+g (float[N,4] x) => (float[N,3] y)
+{
+   m = MatMul (x, w)
+   y = Relu (m)
+}
+"""
+
+BODY = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[N,4] x, bool c) => (float[N,3] y)
+{
+   m = MatMul (x, w)
+   r = Relu (m)
+   y = If (c) <
+      then_branch = a () => (float[N,3] p) { p = Neg (r) },
+      else_branch = e () => (float[N,3] q) { q = Abs (r) }
+   >
+}
+"""
+
+
+def graph_of(text: str, scale: float = 1.0) -> Graph:
+    model = onnx.parser.parse_model(text)
+    weights = np.random.default_rng(0).standard_normal((4, 3)) * scale
+    model.graph.initializer.append(numpy_helper.from_array(weights.astype(np.float32), "w"))
+    graph = Graph.from_model(model)
+    graph.infer_shapes()
+    return graph
+
+
+X = np.random.default_rng(1).standard_normal((5, 4)).astype(np.float32)
+
+
+def test_the_interface_when_asked() -> None:
+    graph = graph_of(TEXT % 17)
+    before = Session(graph).run({"x": X})["y"]
+    cast(graph, "fp16", interface=True)
+    graph.tidy()
+    graph.infer_shapes(check=True)
+    assert not any(node.op == "Cast" for node in graph.nodes)
+    after = Session(graph).run({"x": X.astype(np.float16)})["y"]
+    assert after.dtype == np.float16
+    assert np.abs(after.astype(np.float32) - before).max() <= 2e-3 * np.abs(before).max()
+
+
+def test_bfloat16_needs_an_opset_that_has_it() -> None:
+    graph = graph_of(TEXT % 17)
+    before = Session(graph).run({"x": X})["y"]
+    cast(graph, "bf16")
+    graph.tidy()
+    graph.infer_shapes(check=True)
+    assert graph.opset == 22
+    weight = next(value for value in graph.constants() if value.dtype == ml_dtypes.bfloat16)
+    assert weight.shape == (4, 3)
+    after = ReferenceEvaluator(graph.export(1 << 40).model).run(None, {"x": X})[0]
+    assert after.dtype == np.float32
+    assert np.abs(after - before).max() <= 2e-2 * np.abs(before).max()
+
+
+def test_what_a_body_reads_stays_as_it_was() -> None:
+    graph = graph_of(BODY)
+    feeds = {"x": X, "c": np.array(True)}
+    before = Session(graph).run(feeds)["y"]
+    cast(graph, "fp16")
+    graph.tidy()
+    graph.infer_shapes(check=True)
+    assert graph.log.changes["cast node"] == 2
+    after = Session(graph).run(feeds)["y"]
+    assert np.abs(after - before).max() <= 2e-3 * np.abs(before).max()
+
+
+def test_weights_that_vanish_are_warned_of() -> None:
+    graph = graph_of(TEXT % 17, scale=1e-9)
+    cast(graph, "fp16")
+    assert graph.log.warnings == ["12 of 12 weights are too small for fp16 and become zero"]
+
+
+def test_a_name_that_means_nothing() -> None:
+    with pytest.raises(CompileError) as caught:
+        cast(graph_of(TEXT % 17), "fp16", keep=Names(("Gelu",)))
+    assert caught.value.diagnostics[0].message == "`keep` names `Gelu`, and no node is called so"
