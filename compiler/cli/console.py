@@ -50,7 +50,8 @@ def replace_text(path: Path, text: str) -> None:
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         fresh.write_text(text, encoding="utf-8", newline="")
-        shutil.copymode(target, fresh)
+        if target.exists():
+            shutil.copymode(target, fresh)
         fresh.replace(target)
     except OSError as error:
         fresh.unlink(missing_ok=True)

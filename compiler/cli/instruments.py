@@ -1,4 +1,4 @@
-"""The commands that look at models beside each other: `vggc diff`."""
+"""The commands that look at models beside each other: `vggc diff` and `vggc bench`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vggc.cli.console import progress, stdout
+from vggc.cli.console import progress, replace_text, stdout
 from vggc.cli.interrupts import LoadingCommand
 
 if TYPE_CHECKING:
     from vggc.data import Dataset
 
 _PATH = click.Path(path_type=Path)
+_LARGEST_BATCH = 65_536
 
 
 @click.command(cls=LoadingCommand)
@@ -52,6 +53,36 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
         click.echo(json.dumps({"a": str(first), "b": str(second), **found.as_dict()}, indent=2, allow_nan=False))
         return
     stdout().print(diff_page(found, first, second))
+
+
+@click.command(cls=LoadingCommand)
+@click.argument("models", metavar="MODEL_OR_DIR...", nargs=-1, required=True, type=_PATH)
+@click.option("--batch", default="1", show_default=True, metavar="N,...", help="Samples in a run, one size or several.")
+@click.option("--seconds", type=click.FloatRange(0.01, 3600), default=2.0, show_default=True, help="Of runs for each.")
+@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="Threads of onnxruntime. [default: all cores]")
+@click.option("--json", "file", type=_PATH, metavar="FILE", help="Write everything to FILE as well.")
+def bench(*, models: tuple[Path, ...], batch: str, seconds: float, threads: int, file: Path | None) -> None:
+    """Measure models side by side: latency, throughput and memory, each in a process of its own.
+
+    They take turns, so that what the machine does meanwhile hits all of them alike. DIR is the output of a compile.
+    """
+    from vggc.bench import bench_models, measured_in
+    from vggc.cli.bench_page import bench_page
+
+    sizes = _sizes(batch)
+    found = [each for model in models for each in measured_in(model)]
+    with progress() as tell:
+        measured = bench_models(found, sizes, seconds=seconds, threads=threads, progress=tell)
+    if file is not None:
+        replace_text(file, json.dumps(measured.as_dict(), indent=2, allow_nan=False) + "\n")
+    stdout().print(bench_page(measured))
+
+
+def _sizes(text: str) -> list[int]:
+    words = [each.strip() for each in text.split(",")]
+    if not all(each.isdecimal() and 0 < int(each) <= _LARGEST_BATCH for each in words):
+        raise click.UsageError(f"--batch takes whole numbers from 1 to {_LARGEST_BATCH}, such as 1,8,32; not `{text}`")
+    return list(dict.fromkeys(map(int, words)))
 
 
 def _dataset(text: str | None) -> Dataset | None:

@@ -71,6 +71,7 @@ for each in (
     target_commands.targets,
     commands.inspect,
     instruments.diff,
+    instruments.bench,
     target_commands.lint,
     target_commands.rebuild,
     commands.explain,

@@ -1,0 +1,171 @@
+"""Measuring models side by side on onnxruntime's CPU.
+
+Each model runs in a process of its own, so that its memory is its own. All of them are loaded and warmed up, then they
+take turns in short bursts, in changing order: what the machine does meanwhile hits all of them alike. At any
+moment one model runs, and the others wait for their turn.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vggc.bench.worker import Worker
+from vggc.diagnostics import CompileError
+from vggc.graph import Graph
+from vggc.inputs import Feeds, random_inputs
+from vggc.signature import inputs_of
+
+CPU = "onnxruntime CPU"
+BURST = 0.1
+"""Seconds of a turn."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model at a batch size. Times are in seconds for one run of the whole batch, throughput in samples a second.
+
+    `ratio` is how many times faster than the first model it is at this batch size, by the median; None where the first
+    was not measured. `peak_bytes` is the
+    most memory its process took beyond what it had before it read the model; None where the system does not tell.
+    """
+
+    model: str
+    runtime: str
+    batch: int
+    p50: float
+    p90: float
+    p99: float
+    throughput: float
+    ratio: float | None
+    peak_bytes: int | None
+    load_seconds: float
+    runs: int
+
+
+@dataclass
+class Bench:
+    """Everything measured; `left_out` says what was not, and why."""
+
+    machine: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def bench_models(
+    models: Sequence[Path],
+    batches: Sequence[int],
+    *,
+    seconds: float = 2.0,
+    threads: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Bench:
+    """Measure every model at every batch size, about `seconds` of runs for each, on seeded random inputs.
+
+    `threads` 0 takes the machine's cores. A model of a fixed batch size is measured at that one only. Raises
+    CompileError when a model cannot be read, loaded or run.
+    """
+    import onnxruntime
+
+    bench = Bench(
+        {
+            "cores": os.cpu_count(),
+            "processor": _processor(),
+            "threads": threads or os.cpu_count(),
+            "onnxruntime": onnxruntime.__version__,
+            "seconds": seconds,
+        }
+    )
+    inputs = {model: _Inputs(model) for model in models}
+    for batch in batches:
+        fitting = [model for model in models if inputs[model].takes(batch)]
+        bench.left_out += [
+            f"{model} takes batches of {inputs[model].fixed} only: not measured at {batch}"
+            for model in models
+            if model not in fitting
+        ]
+        progress(f"batch {batch}: loading")
+        with ExitStack() as stack:
+            workers = []
+            for model in fitting:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
+                worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), threads, folder))
+                workers.append((worker, worker.ready()))
+            progress(f"batch {batch}: measuring")
+            times = _take_turns([worker for worker, _ in workers], seconds)
+            reference = float(np.median(times[0])) if fitting[:1] == list(models[:1]) else None
+            for model, (worker, loaded), taken in zip(fitting, workers, times, strict=True):
+                p50, p90, p99 = (float(each) for each in np.percentile(taken, (50, 90, 99)))
+                bench.rows.append(
+                    Row(
+                        model=str(model),
+                        runtime=CPU,
+                        batch=batch,
+                        p50=p50,
+                        p90=p90,
+                        p99=p99,
+                        throughput=batch * len(taken) / sum(taken),
+                        ratio=None if reference is None else reference / p50,
+                        peak_bytes=worker.peak_bytes(),
+                        load_seconds=loaded,
+                        runs=len(taken),
+                    )
+                )
+    return bench
+
+
+def _take_turns(workers: Sequence[Worker], seconds: float) -> list[list[float]]:
+    """The times of each worker's runs: bursts in turn, forwards and backwards, until each has had its seconds."""
+    found: list[list[float]] = [[] for _ in workers]
+    for number in range(max(1, round(seconds / BURST))):
+        turns = range(len(workers)) if number % 2 == 0 else reversed(range(len(workers)))
+        for turn in turns:
+            # One run of a large model may last longer than its seconds.
+            if number == 0 or sum(found[turn]) < seconds:
+                found[turn] += workers[turn].times(min(BURST, seconds))
+    return found
+
+
+class _Inputs:
+    """What a model takes, and random numbers of it."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._graph = Graph.load(model)
+        self._graph.infer_shapes(check=True)
+        self._wanted = inputs_of(self._graph)
+        firsts = [each.shape[0] for each in self._wanted if each.shape]
+        sizes = [each for each in firsts if isinstance(each, int)]
+        # One dynamic first dimension is enough of a batch: other inputs may have none.
+        self.fixed = sizes[0] if sizes and len(sizes) == len(firsts) else None
+
+    def takes(self, batch: int) -> bool:
+        return self.fixed is None or self.fixed == batch
+
+    def feeds(self, batch: int) -> Feeds:
+        """Random inputs, the same for every model that takes the same. Raises CompileError when none fit."""
+        try:
+            return random_inputs(self._graph, self._wanted, batches=(batch,))[0]
+        except CompileError as error:
+            named = ("model", f"`{self._model}`")
+            raise CompileError(*(replace(each, facts=(named, *each.facts)) for each in error.diagnostics)) from None
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, or Python's word for its kind."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
