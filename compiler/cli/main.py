@@ -74,6 +74,7 @@ for each in (
     instruments.bench,
     target_commands.lint,
     target_commands.rebuild,
+    target_commands.validate,
     commands.explain,
 ):
     vggc.add_command(each)

@@ -77,6 +77,28 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
 
 
 @click.command(cls=LoadingCommand)
+@click.argument("sidecar", type=_PATH)
+@click.option("--onnx", "model", type=_PATH, metavar="FILE", help="The compiled model. [default: found beside SIDECAR]")
+def validate(sidecar: Path, model: Path | None) -> None:
+    """Run the engine that SIDECAR (model.engine.json) describes on the GPU here, and compare it with onnxruntime.
+
+    What comes of it is written into SIDECAR as `validated_on`.
+    """
+    from vggc.targets.engine_file import read_sidecar
+    from vggc.targets.validating import validate as run_and_compare
+
+    described = read_sidecar(sidecar)
+    with progress() as tell:
+        tell("running the engine")
+        found = run_and_compare(described, model)
+    for each in found.facts["runs"]:
+        shapes = ", ".join(f"{name} {shape}" for name, shape in each["shapes"].items())
+        stdout().print(f"profile {each['profile']}: {shapes}: {each['milliseconds']:.3f} ms")
+    gpu, name = found.facts["gpu"], described.engine.name
+    stdout().print(f"{name}: runs on {gpu}, largest relative error {found.error:.1e} (allowed {found.tolerance:.0e})")
+
+
+@click.command(cls=LoadingCommand)
 @click.argument("name", required=False)
 def targets(name: str | None) -> None:
     """List the targets, or show one target with its options."""

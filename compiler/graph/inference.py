@@ -9,6 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.lengths import hide_long_rows
 from vggc.graph.writing import INVENTED
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
         _check(model)
     put_simply(model)
     try:
+        hide_long_rows(model)
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise fail(f"shape inference failed: {_first_line(error)}") from None

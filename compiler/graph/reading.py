@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from vggc.diagnostics import fail
+from vggc.graph.functions import inline_functions
 from vggc.graph.ordering import body_constants
 from vggc.graph.soundness import reject_unsound
 from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
@@ -31,8 +31,7 @@ def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     """graphsurgeon's graph of a model, Constant nodes turned into constant values."""
     model = skeleton.model
     reject_unsound(model)
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+    model = inline_functions(model)
     extents = {
         tensor.name: skeleton.extents[position]
         for position, tensor in enumerate(model.graph.initializer)

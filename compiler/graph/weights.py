@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def _bits(data_type: int) -> int:
     return _BITS.get(name) or 8 * onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
 
 
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """A message for a name that is too long or has a null byte in it, and for links that lead to each other."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise fail(f"{where} cannot be read: {reason}", help="save the model again") from None
+
+
 def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
     """Where the data of an initializer with external data stands.
 
@@ -118,7 +129,8 @@ def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
     location = entries.get("location", "")
     where = f"the external data of initializer `{tensor.name}`"
     root = folder.resolve()
-    path = (root / location).resolve()
+    with _readable(where):
+        path = (root / location).resolve()
     if not location or Path(location).is_absolute() or not path.is_relative_to(root):
         raise fail(
             f"{where} is outside the model's folder: `{location}`",
@@ -129,11 +141,13 @@ def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
     except ValueError:
         raise fail(f"{where} has a malformed offset: `{entries.get('offset')}`") from None
     need = stored_bytes(tensor.data_type, list(tensor.dims))
-    if not path.is_file():
+    with _readable(where):
+        length_of_file = path.stat().st_size if path.is_file() else None
+    if length_of_file is None:
         raise fail(f"{where} is missing: there is no file `{path}`", help=f"put `{location}` beside the model")
     length = int(size) if size and size.isdigit() else need
     if length != need or offset < 0:
         raise fail(f"{where} does not fit its shape: {length} bytes at {offset} for {need} needed")
-    if offset + length > path.stat().st_size:
+    if offset + length > length_of_file:
         raise fail(f"{where} is cut short: `{path}` ends before byte {offset + length}")
     return Extent(path, offset, length)

@@ -132,6 +132,8 @@ def failed(package: str, result: dict[str, Any], said: str, describe: Describe) 
             facts=spoken,
             help="it is of another release or GPU: build without it, and keep the new one with keep_timings=true",
         )
+    if kind in _RUNNING:
+        return fail(_RUNNING[kind][0].format(title=title, **result), facts=spoken, help=_RUNNING[kind][1])
     if kind == "shape_input":
         return CompileError(*(_shape_input(name, title) for name in result["inputs"]))
     if kind == "exception":
@@ -174,6 +176,26 @@ def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Descr
         else:
             messages.append(Diagnostic(message.format("this model"), facts=facts))
     return messages
+
+
+_RUNNING = {
+    "other_engine": (
+        "the engine `{path}` is not the one that its sidecar describes: its SHA-256 differs",
+        "an engine is code: load it only from where you trust it, or build it again from its model",
+    ),
+    "gpu": ("the engine cannot run here: {text}", "run it on a machine with an NVIDIA GPU and its driver"),
+    "load": (
+        "{title} cannot load the engine",
+        "an engine loads with the release that built it, on GPUs of the capabilities it was built for",
+    ),
+    "profile": ("the engine has no optimisation profile {number}", ""),
+    "shape": ("the engine does not take the shape {shape} for `{name}`", "the sidecar says which it was built for"),
+    "unset": ("the engine has inputs that the model has not: {names}", ""),
+    "unbounded": ("the size of the output `{name}` depends on the numbers in the inputs", "compare it by other means"),
+    "type": ("numpy has no type for `{name}`, which the engine takes or gives", "keep inputs and outputs in float32"),
+    "run": ("the engine failed while it ran", ""),
+}
+"""By kind, what is said of an engine that does not run, and what helps."""
 
 
 def import_message(error: dict[str, Any], title: str, describe: Describe) -> Diagnostic:

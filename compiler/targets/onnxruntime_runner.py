@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,4 +22,7 @@ def session(folder: Path = Path(__file__).parent) -> ort.InferenceSession:
 if __name__ == "__main__":
     model, (inputs, outputs) = session(), sys.argv[1:]
     names = [each.name for each in model.get_outputs()]
-    np.savez(outputs, **dict(zip(names, model.run(names, dict(np.load(inputs))), strict=True)))
+    with zipfile.ZipFile(outputs, "w") as archive:
+        for name, values in zip(names, model.run(names, dict(np.load(inputs))), strict=True):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, values)

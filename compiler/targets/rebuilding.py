@@ -42,7 +42,7 @@ def rebuild(sidecar: Sidecar, model: Path | None = None, *, timeout: float | Non
     _check_release(flavour, values["version"])
     if sidecar.engine.exists():
         read_engine(sidecar)
-    source = _model(sidecar, model)
+    source = compiled_model(sidecar, model)
     graph = Graph.load(source)
     with tempfile.TemporaryDirectory(prefix="vggc-rebuild-") as folder:
         job = Job(
@@ -76,8 +76,11 @@ def _check_release(flavour: str, recorded: str) -> None:
         )
 
 
-def _model(sidecar: Sidecar, given: Path | None) -> Path:
-    """The compiled model that an engine was built from."""
+def compiled_model(sidecar: Sidecar, given: Path | None = None) -> Path:
+    """The compiled model that an engine was built from: `given`, or found beside the sidecar.
+
+    Raises CompileError when it is not found, or `given` is another one.
+    """
     wanted = sidecar.values["onnx"]
     candidates = [given] if given else sorted(sidecar.path.parent.glob("*.onnx"))
     try:

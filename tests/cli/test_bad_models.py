@@ -189,6 +189,16 @@ def test_external_data_outside_the_folder(vggc: Any, recipe: Write, location: st
     )
 
 
+@pytest.mark.parametrize(("location", "reason"), [("a" * 5000, "File name too long"), ("a\0b", "embedded null byte")])
+def test_external_data_of_a_name_that_no_file_can_have(vggc: Any, recipe: Write, location: str, reason: str) -> None:
+    external(location)
+    ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
+    assert (ran.status, ran.err) == (
+        1,
+        f"error: the external data of initializer `w` cannot be read: {reason}\nhelp: save the model again\n",
+    )
+
+
 def test_external_data_behind_a_link_out_of_the_folder(vggc: Any, recipe: Write) -> None:
     external("link.bin")
     Path("link.bin").symlink_to("/etc/hostname")

@@ -26,7 +26,9 @@ LoweringMaker = Callable[..., Lowering]
 @pytest.fixture
 def net(make_graph: GraphMaker) -> Graph:
     weights = np.random.default_rng(0).uniform(-1, 1, (4, 5)).astype(np.float32)
-    text = "g (float[N,4] x, float b) => (float[N,5] y, float[N,4] r) { m = MatMul(x, w) y = Add(m, b) r = Relu(x) }"
+    text = (
+        "g (float[N,4] x, float b) => (float[N,5] y, float[N,4] file) { m = MatMul(x, w) y = Add(m, b) file = Relu(x) }"
+    )
     return make_graph(text, w=weights)
 
 
@@ -43,7 +45,7 @@ def test_the_runner_gives_what_the_model_gives(net: Graph, lower: LoweringMaker,
     subprocess.run(command, cwd=tmp_path, check=True)
     expected = Session(net).run({name: np.asarray(each) for name, each in feeds.items()})
     with np.load(tmp_path / "out.npz") as found:
-        assert set(found) == {"y", "r"}
+        assert set(found) == {"y", "file"}
         for name, values in expected.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
@@ -60,7 +62,7 @@ def test_the_sessions_options(net: Graph, lower: LoweringMaker) -> None:
         "inputs": [{"name": "x", "type": "float32", "shape": ["N", 4]}, {"name": "b", "type": "float32", "shape": []}],
         "outputs": [
             {"name": "y", "type": "float32", "shape": ["N", 5]},
-            {"name": "r", "type": "float32", "shape": ["N", 4]},
+            {"name": "file", "type": "float32", "shape": ["N", 4]},
         ],
     }
 

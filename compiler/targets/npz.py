@@ -1,0 +1,20 @@
+"""Arrays by name in a .npz file, whatever the names: numpy.savez cannot write one that is called `file`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays so that numpy.load reads them. Types that .npz files do not keep, as bfloat16, become float32."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            values = np.asarray(array, np.float32) if array.dtype.kind == "V" else np.asarray(array)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, values, allow_pickle=False)
