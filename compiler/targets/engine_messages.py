@@ -55,12 +55,33 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "drop the statistics it computes for training: export the model for inference",
     ),
     (re.compile(r"number of scales is not equal"), "it has not one scale for each channel", "quantize it anew"),
+    (re.compile(r"has no runners that implement it"), "it is imported, but has no implementation to build", _ELSEWHERE),
+    (
+        re.compile(r"Attention operation was not supported"),
+        "it has no kernel for the types, head sizes or mask of an Attention",
+        "compile it to float16, or write the Attention as MatMul, Softmax and MatMul",
+    ),
+    (
+        re.compile(r"FP32 GEMM is not supported"),
+        "GPUs of sm75 have no float32 matrix product",
+        "leave sm75 out of compute, or compile the model to float16",
+    ),
+    (
+        re.compile(r"not enough workspace|insufficient workspace|increasing the workspace|max_workspace", re.I),
+        "no kernel makes do with the workspace",
+        "allow it more with workspace=, or leave that out",
+    ),
+    (
+        re.compile(r"but is not produced by IPluginLayer.*IQuantizeLayer"),
+        "it has this type from QuantizeLinear only",
+        "quantize with a scale instead of casting",
+    ),
 )
-"""What the importer's own words mean, and what to do about it."""
+"""What TensorRT's own words mean, and what to do about it."""
 
 
 def meaning(text: str) -> tuple[str, str] | None:
-    """What an error of the importer means and what helps; None when that is not known."""
+    """What an error of the importer or the builder means and what helps; None when that is not known."""
     return next(((what, help) for pattern, what, help in _MEANINGS if pattern.search(text)), None)
 
 
@@ -169,12 +190,14 @@ def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Descr
         texts.pop("", None)
     messages = []
     for name, said in list(texts.items())[:_SHOWN]:
+        known = next((found for text in said if (found := meaning(text))), None)
         facts: Facts = tuple((title, text) for text in list(said)[:_SHOWN])
+        facts, help = ((("note", known[0]), *facts), known[1]) if known else (facts, "")
         if name:
             described = describe(name)
-            messages.append(Diagnostic(message.format(described.label), facts=described.facts + facts))
+            messages.append(Diagnostic(message.format(described.label), facts=described.facts + facts, help=help))
         else:
-            messages.append(Diagnostic(message.format("this model"), facts=facts))
+            messages.append(Diagnostic(message.format("this model"), facts=facts, help=help))
     return messages
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from vggc.diagnostics import CompileError, render
+from vggc.targets.engine_messages import failed
 from vggc.targets.engine_process import Engine, Job, build
 from vggc.targets.node_names import Described
 
@@ -87,6 +88,32 @@ def test_a_warning_that_numbers_were_changed_fails_the_build(tmp_path: Path, fak
         " = made by: simplify, line 4\n"
         " = TensorRT: Weight at index 0: 1e+300 is out of range. Clamping to: 3.40282e+38"
     )
+
+
+def test_the_other_warning_that_fails_the_build(tmp_path: Path, fake_tensorrt: Behave) -> None:
+    fake_tensorrt("defaulting")
+    assert message(tmp_path) == (
+        "error: TensorRT would build Relu `relu1` with other numbers than the model's\n"
+        " = made by: simplify, line 4\n"
+        " = TensorRT: Detected UINT8 in the model. Defaulting to INT8."
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("no_layers", "error: TensorRT finds no operator in the model: there is nothing to build"),
+        (
+            "shape_input",
+            "error: the numbers in the input `s` decide shapes inside the model, and TensorRT has no profile for them\n"
+            "help: make that input a constant before compiling",
+        ),
+    ],
+)
+def test_networks_that_are_none(kind: str, text: str) -> None:
+    error = failed("tensorrt", {"failed": kind, "log": [], "inputs": ["s"]}, "", describe)
+    assert isinstance(error, CompileError)
+    assert "\n".join(render(each) for each in error.diagnostics) == text
 
 
 def test_no_engine_and_no_error(tmp_path: Path, fake_tensorrt: Behave) -> None:

@@ -126,6 +126,25 @@ def test_a_node_is_named_once(make_graph: GraphMaker) -> None:
     assert [each.message for each in diagnose(graph, "tensorrt_rtx")] == ["TensorRT RTX cannot build NonZero `nz`"]
 
 
+def test_an_operator_that_only_the_importer_lacks(make_graph: GraphMaker) -> None:
+    graph = make_graph("g (float[1,16,4] x) => (float[1,9,2,2] y) { [dft] y = DFT(x) }")
+    graph.infer_shapes()
+    [found] = diagnose(graph, "tensorrt_rtx")
+    assert (found.message, found.reason) == ("TensorRT RTX cannot import DFT `dft`", "it has no such operator")
+
+
+def test_an_attention_without_a_kernel(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    graph = make_graph(
+        "g (float[2,3,4,8] q, float[2,3,6,8] k, float[2,3,6,8] v) => (float[2,3,4,8] y) { y = Attention(q, k, v) }",
+        opset=23,
+    )
+    with pytest.raises(CompileError) as error:
+        tensorrt_rtx(lower(graph), compute=["sm86"])
+    text = render(error.value.diagnostics[0])
+    assert " = note: it has no kernel for the types, head sizes or mask of an Attention\n" in text
+    assert text.endswith("help: compile it to float16, or write the Attention as MatMul, Softmax and MatMul")
+
+
 # Every operator of ONNX's own tests that TensorRT RTX 1.7 refused in each of them, by what it says.
 @pytest.mark.parametrize(
     ("text", "what"),

@@ -132,6 +132,25 @@ def test_operators_without_an_implementation(make_graph: GraphMaker) -> None:
     assert text(graph, "tensorrt", (10, 13)) == ""
 
 
+@pytest.mark.parametrize("flavour", ["tensorrt", "tensorrt_rtx"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "y = QLinearConv(q, s, z, w, s, z, s, z)",
+        "y = QLinearMatMul(q, s, z, q, s, z, s, z)",
+        "y = ConvInteger(q, w)",
+        "y = MatMulInteger(q, q)",
+        "y, t, o = DynamicQuantizeLinear(f)",
+    ],
+)
+def test_operators_that_compute_in_integers(make_graph: GraphMaker, flavour: str, call: str) -> None:
+    inputs = "int8[1,1,4,4] q, float s, int8 z, int8[1,1,1,1] w, float[3] f"
+    kind = "int32" if "Integer" in call else "uint8" if "Dynamic" in call else "int8"
+    found = text(make_graph(f"g ({inputs}) => ({kind}[a,b,c,d] y) {{ {call} }}"), flavour, (10, 13))
+    op = call.partition("= ")[2].partition("(")[0]
+    assert f" cannot build {op} of `y`\n = note: TensorRT takes int8 as QuantizeLinear and DequantizeLinear" in found
+
+
 def test_operators_inside_bodies_and_where_they_come_from(make_graph: GraphMaker) -> None:
     graph = make_graph(
         "g (float[3] x, bool c) => (int64[1,n] y) "

@@ -97,6 +97,8 @@ class OnnxParser:
         self.logger.log(Severity.VERBOSE, "Parsing node: relu1 [Relu]")
         if BEHAVIOUR == "other numbers":
             self.logger.log(Severity.WARNING, "Weight at index 0: 1e+300 is out of range. Clamping to: 3.40282e+38")
+        if BEHAVIOUR == "defaulting":
+            self.logger.log(Severity.WARNING, "Detected UINT8 in the model. Defaulting to INT8.")
         return True
 
 
