@@ -30,17 +30,15 @@ from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.pruning.samples import Samples
 from vggc.quantization.blocks import quantize_blocks
-from vggc.quantization.choosing import candidates, choose
-from vggc.quantization.correcting import correct_biases, give_biases
-from vggc.quantization.equalizing import equalize as equalize_channels
-from vggc.quantization.insert import insert
+from vggc.quantization.choosing import candidates
 from vggc.quantization.observing import check_samples
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
-from vggc.quantization.ranging import Calibration, find_ranges
-from vggc.quantization.streaming import SAMPLES
-from vggc.quantization.weights import WeightScales, encoded
+from vggc.quantization.process import Settings, quantize_graph
+from vggc.quantization.ranging import Calibration
+from vggc.quantization.sensing import quantize_until
+from vggc.quantization.weights import WeightScales
 from vggc.rewrite import Declined, whole_graph
-from vggc.values import Names
+from vggc.values import Names, Ratio
 
 
 @whole_graph(exact=False)
@@ -54,6 +52,7 @@ def quantize(
     equalize: bool = True,
     bias_correction: bool = True,
     weights: WeightScales = "mse",
+    agreement: Ratio | None = None,
     block: Literal[64, 128] = 128,
     only: Names = Names(),  # noqa: B008
     except_: Names = Names(),  # noqa: B008
@@ -72,6 +71,8 @@ def quantize(
             channels of a value make use of its one scale
         bias_correction: take out of each bias what rounding shifts the mean results by
         weights: the range of each channel's weights: `max`, or least squared error (`mse`)
+        agreement: leave the fewest nodes in float with which the largest output keeps its place on this share of the
+            samples, those that quantizing damages most
         block: how many weights of `int4` share a scale
         only: quantize these nodes only: names or globs of nodes, values, weights or modules, or operators
         except: leave these nodes in float
@@ -83,17 +84,11 @@ def quantize(
         return
     if data is None:
         raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
-    plan = choose(graph, precision, placement, only, except_)
     check_samples(graph, Samples(graph, data))
-    few = Samples(graph, data, limit=SAMPLES)
-    if equalize and plan.grid.even:
-        graph.progress("equalize channels")
-        equalize_channels(plan, few)
-    if bias_correction:
-        give_biases(plan)
-    graph.progress("find ranges")
-    ranges = find_ranges(plan, data, calibration)
-    original = graph.copy() if bias_correction else graph
-    insert(plan, ranges, encoded(plan, ranges, weights))
-    if bias_correction:
-        correct_biases(original, plan, few)
+    settings = Settings(
+        precision, placement, calibration, equalize, bias_correction, weights=weights, only=only, except_=except_
+    )
+    if agreement is None:
+        quantize_graph(graph, data, settings)
+    else:
+        quantize_until(graph, data, settings, agreement)

@@ -42,6 +42,8 @@ class ChangeLog:
     channels: dict[str, list[int]] = field(default_factory=dict)
     """by node, for nodes that have lost output channels: the numbers that those left had before"""
     warnings: list[str] = field(default_factory=list)
+    sensitivity: dict[str, float] = field(default_factory=dict)
+    """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
 
     @property
     def total(self) -> int:

@@ -54,6 +54,7 @@ def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: C
     record = StepRecord(pass_.name, step.label, pass_.exact, changes, declined, seconds, before, after)
     record.rules = dict(graph.log.rules)
     record.channels = dict(graph.log.channels)
+    record.sensitivity = dict(graph.log.sensitivity)
     return record
 
 

@@ -45,10 +45,26 @@ def check_capabilities(graph: Graph, precision: Precision) -> None:
             )
 
 
-def choose(graph: Graph, precision: Precision, placement: Placement | None, only: Names, except_: Names) -> Plan:
-    """What to quantize. Raises CompileError for a graph that cannot be, Declined when nothing of it can."""
+def choose(
+    graph: Graph,
+    precision: Precision,
+    placement: Placement | None,
+    only: Names,
+    except_: Names,
+    *,
+    leave: frozenset[str] = frozenset(),
+) -> Plan:
+    """What to quantize, but for the nodes that compute the values `leave` names.
+
+    Raises CompileError for a graph that cannot be quantized, Declined when nothing of it can.
+    """
     form = format_for(graph, precision, placement)
-    found = candidates(graph, precision, form.opset, only, except_)
+    found = []
+    for product in candidates(graph, precision, form.opset, only, except_):
+        if product.node.outputs[0].name in leave:
+            graph.decline(product.node, "it is left in float for the agreement asked for")
+        else:
+            found.append(product)
     plan = form.place(graph, found, form.values, form.weights)
     for node, reason in plan.kept:
         graph.decline(node, reason)

@@ -45,6 +45,8 @@ class StepRecord:
     """of each rule that the step applies: matches, applications, declines and the time it took"""
     channels: dict[str, list[int]] = field(default_factory=dict)
     """of each node that has lost output channels: the numbers that those left had before"""
+    sensitivity: dict[str, float] = field(default_factory=dict)
+    """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
 
     @property
     def total(self) -> int:
@@ -54,13 +56,21 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A gate and what was measured there; `outcome` is held, failed, warned or rolled back."""
+    """A gate and what was measured there; `outcome` is held, failed, warned or rolled back.
+
+    `value` and `limit` are the numbers behind `measured` and `wanted`, `kind` what they are (as measures tell, "ratio"
+    for a share of one), None where they are not finite, and `after` is how many steps had run.
+    """
 
     line: str
     text: str
     measured: str
     wanted: str
     outcome: str
+    value: float | None
+    limit: float | None
+    kind: str
+    after: int
 
 
 @dataclass(frozen=True)

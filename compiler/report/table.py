@@ -24,10 +24,14 @@ _LONGEST_STEP = 44
 
 _UNLIMITED = 10_000
 
+_BAR = 30
+"""Columns of the longest bar."""
+
 
 def summary(report: Report, folder: Path) -> RenderableType:
     """Steps with their effect, the numerical distance, gates and files."""
     parts: list[RenderableType] = [_steps(report)] if report.steps else []
+    parts += [_sensitivity(step) for step in report.steps if step.sensitivity]
     if report.verification:
         parts.append(_verification(report))
     if report.requirements:
@@ -74,6 +78,15 @@ def _steps(report: Report) -> RenderableType:
             table.add_row(*(row.get(name, "") for name in columns))
         tables.append(table)
     return _Fitting(*tables)
+
+
+def _sensitivity(step: StepRecord) -> RenderableType:
+    """What each node suffers, the worst first, each with a bar of its share of the largest."""
+    table = _plain("", step.name, "", right=3)
+    worst = max(step.sensitivity.values())
+    for name, error in sorted(step.sensitivity.items(), key=lambda each: -each[1]):
+        table.add_row(name, f"{error:.1e}", "#" * round(_BAR * error / worst) if worst else "")
+    return table
 
 
 def _size(step: str | Text, line: str, cost: Cost) -> dict[str, str | Text]:

@@ -1,0 +1,45 @@
+"""Measure how much each convolution and matrix product suffers from being quantized. The model stays as it is.
+
+Each node is quantized alone, and the outputs are compared with the float model's: their mean squared error as a share
+of their variance. The report has it as a table, the worst first: what to name in `except` of `quantize`, and how few
+nodes make most of the damage.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vggc.data import Dataset
+from vggc.graph import Graph
+from vggc.pruning.samples import Samples
+from vggc.quantization.observing import check_samples
+from vggc.quantization.precisions import Placement
+from vggc.quantization.process import Settings
+from vggc.quantization.sensing import damage
+from vggc.rewrite import whole_graph
+from vggc.values import Names
+
+
+@whole_graph
+def sensitivity(
+    graph: Graph,
+    *,
+    data: Dataset,
+    precision: Literal["int8", "fp8", "int16"] = "int8",
+    placement: Placement | None = None,
+    only: Names = Names(),  # noqa: B008
+    except_: Names = Names(),  # noqa: B008
+) -> None:
+    """Measure how much each node suffers from being quantized alone.
+
+    Options:
+        data: samples to run the model on
+        precision: what to quantize to
+        placement: whose kernels it would be for, as in `quantize`
+        only: measure these nodes only: names or globs of nodes, values, weights or modules, or operators
+        except: pass these nodes by
+    """
+    check_samples(graph, Samples(graph, data))
+    makers = {value.name: node for node in graph.nodes for value in node.outputs}
+    found = damage(graph, data, Settings(precision, placement, only=only, except_=except_))
+    graph.log.sensitivity = {graph.label(makers[name]): error for name, error in found.items()}

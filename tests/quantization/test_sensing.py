@@ -1,0 +1,108 @@
+"""What quantizing one node alone does, and leaving the worst in float."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import numpy_helper
+
+from vggc.data.dataset import Dataset, SampleType
+from vggc.graph import Graph
+from vggc.passes.quantize import quantize
+from vggc.passes.sensitivity import sensitivity
+from vggc.pruning.samples import Samples
+from vggc.quantization.sensing import agreement, results
+from vggc.values import Ratio
+
+TEXT = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[N,32] x) => (float[N,8] y) <float[32,32] w1, float[32,32] w2, float[32,8] w3, float[8] bias, float[32] k>
+{
+   a0 = MatMul (x, w1)
+   a1 = Relu (a0)
+   a = Mul (a1, k)
+   b0 = MatMul (a, w2)
+   b = Relu (b0)
+   c = MatMul (b, w3)
+   y = Add (c, bias)
+}
+"""
+
+
+class Rows(Dataset):
+    """Samples of the input `x`."""
+
+    name = "calib"
+    description = "rows"
+    labels = None
+
+    def __init__(self, count: int) -> None:
+        self._rows = np.random.default_rng(5).standard_normal((count, 32)).astype(np.float32)
+        self.arrays = {"x": SampleType(self._rows.dtype, self._rows.shape[1:])}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def parts(self) -> Any:
+        yield {"x": self._rows}
+
+
+@pytest.fixture
+def graph() -> Graph:
+    """Three products; the second one reads a channel ten thousand times as large as all others, and ignores it."""
+    model = onnx.parser.parse_model(TEXT)
+    random = np.random.default_rng(6)
+    arrays = {
+        info.name: random.standard_normal([each.dim_value for each in info.type.tensor_type.shape.dim]) / 6
+        for info in model.graph.value_info
+        if info.name in ("w1", "w2", "w3", "bias", "k")
+    }
+    arrays["k"] = np.ones(32)
+    arrays["k"][3] = 1e4
+    arrays["w2"][3] = 0
+    for name, array in arrays.items():
+        model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    del model.graph.value_info[:]
+    found = Graph.from_model(model)
+    found.infer_shapes()
+    return found
+
+
+def test_the_node_that_reads_the_outlier_suffers_most(graph: Graph) -> None:
+    before = graph.export(1 << 40).model.SerializeToString()
+    sensitivity(graph, data=Rows(64))
+    assert graph.export(1 << 40).model.SerializeToString() == before
+    found = graph.log.sensitivity
+    assert len(found) == 3
+    worst, second = sorted(found, key=lambda name: -found[name])[:2]
+    assert worst == "MatMul of `b0`"
+    assert found[worst] > 100 * found[second]
+
+
+def test_only_the_worst_is_left_in_float(graph: Graph) -> None:
+    data = Rows(256)
+    right = results(graph, Samples(graph, data), ["y"])
+    whole = graph.copy()
+    quantize(whole, "int8", data=data)
+    whole.tidy()
+    assert agreement(right, results(whole, Samples(whole, data), ["y"])) < 0.9
+    quantize(graph, "int8", data=data, agreement=Ratio(0.95))
+    graph.tidy()
+    assert agreement(right, results(graph, Samples(graph, data), ["y"])) >= 0.95
+    assert graph.log.changes["quantize weights"] == 2
+    assert ("MatMul of `b0`", "it is left in float for the agreement asked for") in graph.log.declined
+
+
+def test_what_reaches_the_goal_is_quantized_whole(graph: Graph) -> None:
+    quantize(graph, "int8", data=Rows(64), agreement=Ratio(0.01))
+    assert graph.log.changes["quantize weights"] == 3
+
+
+def test_agreement_counts_samples_that_all_outputs_agree_on() -> None:
+    one = [np.array([[1, 2], [2, 1], [0, 1]], np.float32), np.array([[1, 2, 3], [3, 2, 1], [1, 3, 2]], np.float32)]
+    other = [np.array([[1, 3], [2, 1], [1, 0]], np.float32), np.array([[1, 2, 3], [1, 3, 2], [1, 3, 2]], np.float32)]
+    assert agreement(one, other) == pytest.approx(1 / 3)
