@@ -133,6 +133,20 @@ def test_an_operator_that_only_the_importer_lacks(make_graph: GraphMaker) -> Non
     assert (found.message, found.reason) == ("TensorRT RTX cannot import DFT `dft`", "it has no such operator")
 
 
+def test_an_operator_that_the_library_rewrites(make_graph: GraphMaker) -> None:
+    graph = make_graph(
+        "g (float[2,8] x) => (float[2,4] y) { [cut] s = SplitToSequence<axis=1>(x, four) y = SequenceAt(s, zero) }",
+        four=np.array(4),
+        zero=np.array(0),
+    )
+    graph.infer_shapes()
+    found = import_findings(graph, "tensorrt_rtx")
+    assert found[0].message == "TensorRT RTX cannot import SplitToSequence `cut`"
+    assert found[0].help == (
+        'rules of the library write it as Split, where its parts are fixed: `use "vggc:rules/all.opt"`, then `optimize`'
+    )
+
+
 def test_an_attention_without_a_kernel(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph(
         "g (float[2,3,4,8] q, float[2,3,6,8] k, float[2,3,6,8] v) => (float[2,3,4,8] y) { y = Attention(q, k, v) }",

@@ -22,12 +22,19 @@ REFUSED_OPERATORS: dict[str, dict[str, str]] = {
 }
 
 _QUANTIZE_AGAIN = "quantize the float model anew with `quantize(int8, ...)`"
+_TRAINING = "it is for training: export the model for inference"
+_LIBRARY = (
+    'rules of the library write it as Split, where its parts are fixed: `use "vggc:rules/all.opt"`, then `optimize`'
+)
 _ON_THE_CPU = "end the model before it and run it outside the engine; `target onnxruntime` runs it on the CPU"
 INSTEAD: dict[str, str] = {
     **dict.fromkeys(INTEGER_OPERATORS, _QUANTIZE_AGAIN),
     "DynamicQuantizeLinear": "quantize with fixed scales instead: `quantize(int8, data=...)`",
     "NonMaxSuppression": _ON_THE_CPU,
     "NonZero": _ON_THE_CPU,
+    "SplitToSequence": _LIBRARY,
+    "SequenceAt": _LIBRARY,
+    **dict.fromkeys(("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss", "Adam", "Adagrad", "Momentum"), _TRAINING),
 }
 """What to do instead of an operator, where something is known."""
 
