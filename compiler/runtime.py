@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph, StoredWeights
 from vggc.graph.exporting import METADATA_IR_VERSION
+from vggc.graph.health import check_sizes
 from vggc.graph.ordering import live_nodes, reads
 from vggc.runtime_errors import WITHOUT_RUNNING, Labels, failures, translate
 from vggc.signature import ValueType, shape_text, type_text
@@ -83,6 +84,8 @@ class Session:
         self._asked = list(outputs) if outputs is not None else None
         self._kept: list[Any] = [options]
         self._labels: Labels = {}
+        if isinstance(model, Graph):
+            check_sizes(model)
         with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
             content = self._hand_over(model, options, Path(folder)) if isinstance(model, Graph) else str(model)
             try:

@@ -1,7 +1,9 @@
-"""Whether a model's weights are numbers at all."""
+"""Whether a model's weights are numbers at all, and whether it can be run on this machine."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -27,6 +29,35 @@ def check_numbers(constants: Iterable[gs.Constant]) -> None:
                 f"the weights of the model are not numbers: initializer `{constant.name}` is NaN at [{index}]",
                 help="the training diverged or the file is damaged: export the model from a healthy checkpoint",
             )
+
+
+def check_sizes(graph: gs.Graph) -> None:
+    """Raise CompileError when a node's result, of a shape that is known, is larger than the memory of this machine.
+
+    A model says in a few lines what no machine can compute; the system would end other programs for it.
+    """
+    memory = machine_memory()
+    for node in graph.nodes if memory else ():
+        for value in node.outputs:
+            shape, dtype = value.shape, value.dtype
+            if shape is None or not isinstance(dtype, np.dtype | type) or not all(isinstance(n, int) for n in shape):
+                continue
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            if size > memory:
+                what = f"{node.op} `{node.name}`" if node.name else f"{node.op} of `{value.name}`"
+                raise fail(
+                    f"the model cannot be run here: the result of {what} takes {size >> 30} GiB, "
+                    f"and this machine has {memory >> 30} GiB",
+                    help="compile it with --verify off and without measuring it, or where there is more memory",
+                )
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine has; 0 where that is not told."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _is_float(dtype: np.dtype[np.generic]) -> bool:

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
+from vggc.runtime import Session
 
 resource = pytest.importorskip("resource", reason="limits of memory are POSIX's")
 
@@ -93,3 +94,22 @@ def test_what_stands_behind_a_long_row_is_known_all_the_same() -> None:
     )
     found.infer_shapes(check=True)
     assert [list(value.shape) for value in found.outputs] == [[1000, 2000], [2, 3]]
+
+
+def test_a_result_larger_than_the_machine() -> None:
+    found = graph(
+        "g (float[1] x) => (float[n,m] y) { c = Expand(k, s) y = Add(c, x) }",
+        k=np.ones((1, 1), np.float32),
+        s=[1 << 30, 1 << 20],
+    )
+    found.infer_shapes()
+    with pytest.raises(
+        CompileError, match=r"the model cannot be run here: the result of Expand of `c` takes 4194304 GiB"
+    ):
+        Session(found)
+
+
+def test_sizes_that_are_not_known_are_let() -> None:
+    found = graph("g (float[N] x) => (float[N] y) { y = Relu(x) }")
+    found.infer_shapes()
+    assert Session(found).run({"x": np.ones(3, np.float32)})["y"].shape == (3,)
