@@ -22,7 +22,7 @@ from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.graph import Graph, Written
 from vggc.signature import ValueType
 
-RESERVED = frozenset({"report.json"})
+RESERVED = frozenset({"report.json", "report.html"})
 """Files of the output folder that are not a target's to write."""
 
 _CHUNK = 4 << 20

@@ -163,6 +163,31 @@ def test_types_decide_which_gpus_are_built_for(make_graph: GraphMaker, lower: Lo
     assert values["compute_capabilities"] == (every[2:] if operator == "DequantizeLinear" else every)
 
 
+def test_what_makes_it_slow_is_a_warning(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    lowering = lower(
+        make_graph(
+            "g (float[1,16,8,8] x) => (float[1,16,8,8] y) { wd = DequantizeLinear(w, s, z) [conv] y = Conv(x, wd) }",
+            w=np.ones((16, 16, 1, 1), np.int8),
+            s=np.float32(0.1),
+            z=np.int8(0),
+        )
+    )
+    tensorrt_rtx(lowering, compute=["sm86"])
+    tensorrt_rtx(lowering, compute=["sm89"], name="again.engine")
+    assert lowering.warnings == [
+        "Conv `conv` runs in float: its weights are quantized and its input is not; quantize every input of it, or none"
+    ]
+
+
+def test_several_profiles(conv: Graph, lower: LoweringMaker) -> None:
+    lowering = lower(conv)
+    tensorrt_rtx(lowering, batch=[1, Interval((2, 8, 32))], compute=["sm86"], weight_streaming=True)
+    values = json.loads((lowering.directory / "model.engine.json").read_text())
+    assert [each["x"]["max"][0] for each in values["profiles"]] == [1, 32]
+    assert "WEIGHT_STREAMING" in values["flags"]
+    assert lowering.engine("model.engine", ("tensorrt_rtx",)) == lowering.directory / "model.engine"
+
+
 # --- options -----------------------------------------------------------------------------------------------
 
 
