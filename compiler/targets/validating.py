@@ -38,7 +38,10 @@ FLOAT32 = 1e-4
 
 @dataclass(frozen=True)
 class Validation:
-    """What a GPU made of an engine: `errors` are relative to each output's largest magnitude."""
+    """What a GPU made of an engine: `error` is the largest of any output, relative to that output's largest number.
+
+    `facts` are what the sidecar notes.
+    """
 
     facts: dict[str, Any]
     error: float
@@ -51,6 +54,8 @@ def validate(sidecar: Sidecar, model: Path | None = None, *, timeout: float | No
     What was found goes into the sidecar as `validated_on`. Raises CompileError when there is no GPU, the engine does
     not load or run there, the model it was built from is not found, or an output is further off than its types explain.
     """
+    if sidecar.values["options"]["strip"]:
+        raise fail("the engine was built without its weights", help="refit it, or build it without strip=true")
     source = compiled_model(sidecar, model)
     graph = Graph.load(source)
     graph.infer_shapes()

@@ -218,6 +218,15 @@ def test_shapes_that_the_engine_does_not_take(sidecar: Sidecar) -> None:
     assert refused(read_sidecar(sidecar.path)).startswith("error: the engine does not take the shape [64, 3] for `x`\n")
 
 
+def test_an_engine_without_its_weights(sidecar: Sidecar) -> None:
+    values = json.loads(sidecar.path.read_text())
+    values["options"]["strip"] = True
+    sidecar.path.write_text(json.dumps(values))
+    assert refused(read_sidecar(sidecar.path)) == (
+        "error: the engine was built without its weights\nhelp: refit it, or build it without strip=true"
+    )
+
+
 def test_a_machine_without_a_gpu(sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> None:
         raise CudaError("the NVIDIA driver finds no GPU")
