@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -139,9 +140,11 @@ def headline(console: Console, model: Path, images: Images, arguments: argparse.
         work = Path(folder)
         images.calibration(work, model, PRUNING)
         command = [sys.executable, "-m", "vggc", str(RECIPE), str(model), "-o", str(work / "out"), "--verify", "off"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         subprocess.run([*command, "--set", f"samples={work / 'calib.npz'}"], check=True, stdout=subprocess.DEVNULL)
+        cpu = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
         report = json.loads((work / "out/report.json").read_text())
-        result = Result(work / "out/model.onnx", (report["seconds"], 0.0))
+        result = Result(work / "out/model.onnx", (report["seconds"], cpu))
         results = {"float": Result(model), RECIPE.name: result}
         images.measure(results, arguments.rounds)
         show(console, f"{model.stem}: {RECIPE.name}, {PRUNING:,} images", results)
