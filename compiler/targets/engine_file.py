@@ -17,6 +17,7 @@ from typing import Any
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.targets.contract import file_name_problem
+from vggc.targets.engine_config import HARDWARE
 from vggc.targets.engine_messages import TITLES
 from vggc.targets.sidecar import FORMAT
 
@@ -86,6 +87,8 @@ def read_sidecar(path: Path) -> Sidecar:
         raise _no_sidecar(path, wrong)
     if values["flavour"] not in TITLES:
         raise _no_sidecar(path, f"`flavour` is `{values['flavour'][:40]}`")
+    if (hardware := values["options"]["hardware"]) not in (None, *HARDWARE):
+        raise _no_sidecar(path, f"`options.hardware` is `{hardware[:40]}`")
     if problem := file_name_problem(values["engine"]["file"]):
         raise CompileError(Diagnostic(f"the sidecar `{path}` names no engine: {problem.message}"))
     return Sidecar(path, values)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vggc import __version__
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Graph
 from vggc.signature import ValueType, inputs_of
@@ -38,7 +39,7 @@ def lower_engine(
             package=package,
             model=str(model[0].path),
             engine=str(files["engine"]),
-            name=lowering.model_name,
+            name=_network_name(lowering),
             compute=tuple(each.upper() for each in compute),
             profiles=tuple(shapes),
             origins=origins(graph),
@@ -62,6 +63,13 @@ def lower_engine(
         sidecar.write(files["sidecar"], values, lowering.directory, package),
         *(Artifact.of(file, lowering.directory, package) for file in _written(files["log"], job)),
     ]
+
+
+def _network_name(lowering: Lowering) -> str:
+    """What the engine calls itself: `vgg16 (vggc 0.1.0, fold.opt 1a2b3c4d5e6f)`, the recipe by its hash."""
+    provenance = lowering.provenance
+    recipe = Path(provenance["recipe"]).name
+    return f"{lowering.model_name} (vggc {__version__}, {recipe} {provenance['recipe_sha256'][:12]})"
 
 
 _SUFFIXES = {"engine": "", "sidecar": ".json", "log": ".log"}

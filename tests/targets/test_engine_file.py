@@ -107,6 +107,7 @@ def changed(sidecar: Sidecar, place: str, value: Any) -> Path:
         ("tf32", 1, "`tf32` is 1"),
         ("engine.bytes", "many", '`engine.bytes` is "many"'),
         ("engine.bytes", True, "`engine.bytes` is true"),
+        ("options.hardware", "any", "`options.hardware` is `any`"),
         ("options", None, "`options` is no object"),
         ("profiles", {}, "`profiles` is no list"),
         ("compute_capabilities", [86], "`compute_capabilities` is 86"),

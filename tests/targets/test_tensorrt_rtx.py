@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vggc
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
 from vggc.signature import inputs_of
@@ -52,6 +53,7 @@ def test_an_engine_and_its_sidecar(conv: Graph, lower: LoweringMaker) -> None:
     engine, sidecar, log = tensorrt_rtx(lowering, compute=["sm86", "sm89"], batch=Interval((1, 8, 32)), tf32=False)
     data = (lowering.directory / "model.engine").read_bytes()
     assert (engine.path, engine.target, engine.bytes) == ("model.engine", "tensorrt_rtx", len(data))
+    assert f"net (vggc {vggc.__version__}, net.opt aaaaaaaaaaaa)".encode() in data
     assert engine.sha256 == hashlib.sha256(data).hexdigest()
     text = (lowering.directory / "model.engine.json").read_text()
     assert (lowering.directory / log.path).read_text().startswith("INFO: ")
@@ -71,7 +73,7 @@ def test_an_engine_and_its_sidecar(conv: Graph, lower: LoweringMaker) -> None:
         "flavour": "tensorrt_rtx",
         "format": 1,
         "inputs": [{"name": "x", "type": "float32", "shape": [-1, 16, 8, 8]}],
-        "network": "net",
+        "network": f"net (vggc {values['vggc']}, net.opt aaaaaaaaaaaa)",
         "onnx": {"sha256": model_hash, "data_sha256": None},
         "options": {
             "hardware": None,
