@@ -24,6 +24,9 @@ from vggc.staging import flush, place, staging_folder
 REPORT = "report.json"
 """Says that a folder is vggc's, and which files in it are."""
 
+PAGE = "report.html"
+"""The same for a person to read."""
+
 _REPORT_KEYS = frozenset({"steps", "artifacts", "recipe", "model"})
 _REPORT_LIMIT = 256 << 20
 # Written by file managers into any folder they show.
@@ -111,7 +114,7 @@ def _reported(report: Path) -> frozenset[str]:
         content = json.loads(report.read_bytes())
         if not isinstance(content, dict) or not content.keys() >= _REPORT_KEYS:
             return frozenset()
-        return frozenset({REPORT, *(str(each["path"]) for each in content["artifacts"])})
+        return frozenset({REPORT, PAGE, *(str(each["path"]) for each in content["artifacts"])})
     except (ValueError, TypeError, KeyError, RecursionError):
         return frozenset()
 

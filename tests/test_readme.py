@@ -70,6 +70,7 @@ def test_the_demo_folds_every_batch_norm_into_an_engine(tmp_path: Path) -> None:
         "model.engine",
         "model.engine.json",
         "model.engine.log",
+        "report.html",
         "report.json",
     }
     assert "BatchNormalization" not in {node.op_type for node in onnx.load(written / "model.onnx").graph.node}

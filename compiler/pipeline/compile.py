@@ -15,9 +15,11 @@ from vggc.bound import Pipeline
 from vggc.diagnostics import CompileError, Diagnostics, at
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
-from vggc.output import check_output_folder, output_folder
+from vggc.output import PAGE, check_output_folder, output_folder
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
+from vggc.report.page import html_page
+from vggc.report.picture import picture
 from vggc.report.record import Report
 from vggc.rewrite import check_rules
 from vggc.signature import inputs_of
@@ -48,6 +50,7 @@ def compile_model(
         check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
+        before = picture(graph)
         healthy = background.submit(check_numbers, graph.constants())
         runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
         try:
@@ -64,6 +67,7 @@ def compile_model(
             report.artifacts = [asdict(each) for each in artifacts]
             report.seconds = time.perf_counter() - started
             (staging / "report.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+            (staging / PAGE).write_text(html_page(report, before, picture(graph)), encoding="utf-8")
     return report
 
 

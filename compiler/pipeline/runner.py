@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,18 @@ class Runner:
         wanted = f"{gate.condition.relation} {format_value(right, gate.condition.right.kind)}"
         place = f"{Path(gate.span.source.path).name}:{gate.span.line}"
         outcome = "held" if held else {"fail": "failed", "warn": "warned", "rollback": "rolled back"}[gate.otherwise]
-        self._report.requirements.append(Requirement(place, gate.text, measured, wanted, outcome))
+        requirement = Requirement(
+            line=place,
+            text=gate.text,
+            measured=measured,
+            wanted=wanted,
+            outcome=outcome,
+            value=left if math.isfinite(left) else None,
+            limit=right if math.isfinite(right) else None,
+            kind=gate.condition.left.kind,
+            after=len(self._report.steps),
+        )
+        self._report.requirements.append(requirement)
         if held:
             self._hold()
         elif gate.otherwise == "rollback":

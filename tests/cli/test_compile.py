@@ -30,7 +30,7 @@ def report(folder: str = "out") -> Any:
 def test_a_whole_compile(vggc: Any, recipe: Write) -> None:
     ran = vggc(recipe("simplify\nfold_batch_norm"), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (0, "")
-    assert sorted(each.name for each in Path("out").iterdir()) == ["model.onnx", "report.json"]
+    assert sorted(each.name for each in Path("out").iterdir()) == ["model.onnx", "report.html", "report.json"]
     model = onnx.load("out/model.onnx")
     assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"]
     found = report()
@@ -158,7 +158,7 @@ def test_a_recipe_without_a_target_is_told_of(vggc: Any) -> None:
     Path("recipe.opt").write_text("simplify\n")
     ran = vggc("recipe.opt", "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (0, "note: the recipe has no target, so out holds a report and nothing else\n")
-    assert [each.name for each in Path("out").iterdir()] == ["report.json"]
+    assert sorted(each.name for each in Path("out").iterdir()) == ["report.html", "report.json"]
 
 
 def test_a_recipe_without_steps_shows_what_was_written(vggc: Any, recipe: Write) -> None:

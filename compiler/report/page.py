@@ -1,0 +1,172 @@
+"""The report as one HTML file, for a person: report.html beside report.json.
+
+Everything is inside the file: it is opened without a network, mailed, printed. Tables are plain HTML; the plots and the
+graph are drawn by its script from the data it holds, when they come into view.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vggc.report.picture import Node
+from vggc.report.record import Cost, Report, Requirement, StepRecord, human_bytes, human_count
+
+_MOST_DECLINES = 500
+"""Rows of the table of declined matches; report.json has them all."""
+
+
+@dataclass
+class Line:
+    """A line of the recipe, and what came of it."""
+
+    number: int
+    text: str
+    steps: list[tuple[int, StepRecord]] = field(default_factory=list)
+    gates: list[Requirement] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Width:
+    """A node that has lost output channels."""
+
+    step: str
+    node: str
+    before: int | None
+    after: int
+
+
+def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> str:
+    """The page of a compilation, with pictures of the model as read and as left. Names in it are never markup."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"count": human_count, "size": human_bytes, "share": _share}
+    # Inside <script> and <style> nothing is escaped; these are files of this package.
+    own = {name: Markup(_resource(f"{name}.{kind}")) for name, kind in (("style", "css"), ("page", "js"))}
+    declined = [(step, each) for step in report.steps for each in step.declined]
+    return environment.from_string(_resource("page.html")).render(
+        report=report,
+        title=_title(report),
+        recipe_name=Path(report.recipe["path"]).name,
+        first=report.steps[0].before if report.steps else None,
+        last=_last(report),
+        lines=_lines(report),
+        widths=_widths(report, before),
+        declined=declined[:_MOST_DECLINES],
+        declined_left=max(0, len(declined) - _MOST_DECLINES),
+        before=before,
+        after=after,
+        sums=[(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))],
+        style=own["style"],
+        script=own["page"],
+        plots=Markup(_resource("plot.min.js")),
+        data=Markup(_script_json(_data(report, before, after))),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("vggc.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _title(report: Report) -> str:
+    return f"{Path(report.model['path']).name} by {Path(report.recipe['path']).name}"
+
+
+def _last(report: Report) -> Cost | None:
+    """The cost after the last step that was not undone."""
+    kept = [step for step in report.steps if not step.undone]
+    if kept:
+        return kept[-1].after
+    return report.steps[0].before if report.steps else None
+
+
+def _share(now: int | None, then: int | None) -> str:
+    """`-50.0%`, `+3.1%`, `same`; nothing where one is unknown."""
+    if now is None or not then:
+        return ""
+    return "same" if now == then else f"{100 * (now - then) / then:+.1f}%"
+
+
+def _lines(report: Report) -> list[Line]:
+    """The recipe line by line, each with the steps, gates and files that came of it."""
+    lines = [Line(number, text) for number, text in enumerate(report.recipe["text"].rstrip("\n").split("\n"), 1)]
+    name = Path(report.recipe["path"]).name
+
+    def of(place: str) -> Line | None:
+        # `my.opt:4 > library.opt:9` is a step of a definition that line 4 calls.
+        file, _, number = place.partition(" > ")[0].rpartition(":")
+        return lines[int(number) - 1] if file == name and number.isdigit() and int(number) <= len(lines) else None
+
+    for number, step in enumerate(report.steps, 1):
+        if line := of(step.line):
+            line.steps.append((number, step))
+    for gate in report.requirements:
+        if line := of(gate.line):
+            line.gates.append(gate)
+    by_target: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for each in report.artifacts:
+        by_target[each["target"]].append(each)
+    for line in lines:
+        words = line.text.split("(")[0].split("#")[0].split()
+        if words[:1] == ["target"] and len(words) > 1:
+            line.artifacts = by_target.pop(words[1], [])
+    return lines
+
+
+def _widths(report: Report, before: Sequence[Node]) -> list[Width]:
+    known = {node.name: node.width for node in before if node.name}
+    found = []
+    for step in report.steps:
+        for name, left in ({} if step.undone else step.channels).items():
+            found.append(Width(step.name, name, known.get(name), len(left)))
+            known[name] = len(left)
+    return found
+
+
+def _sum(nodes: Sequence[Node]) -> str:
+    """What a plot of the nodes shows, in words."""
+    costly = max(nodes, key=lambda node: node.macs or 0, default=None)
+    total = sum(node.macs or 0 for node in nodes)
+    if costly is None or not costly.macs:
+        return f"{len(nodes)} nodes, none of which multiplies"
+    share = 100 * costly.macs / total
+    return f"{len(nodes)} nodes; the costliest is {costly.op} {costly.name or costly.key} with {share:.0f}% of the MACs"
+
+
+def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict[str, Any]:
+    """What the script draws from: columns rather than a record for each node, since names of keys weigh more."""
+    return {
+        "costs": [
+            *(_cost("as read", step.before) for step in report.steps[:1]),
+            *(_cost(step.name, step.after, step.undone) for step in report.steps),
+        ],
+        "gates": [
+            {"text": each.text, "value": each.value, "limit": each.limit, "after": each.after, "outcome": each.outcome}
+            for each in report.requirements
+            if each.kind == "ratio" and each.value is not None
+        ],
+        "graphs": [_columns(before), _columns(after)],
+    }
+
+
+def _cost(step: str, cost: Cost, undone: bool = False) -> dict[str, Any]:
+    return {"step": step, "undone": undone, **asdict(cost)}
+
+
+def _columns(nodes: Sequence[Node]) -> dict[str, list[Any]]:
+    names = ("name", "op", "key", "shape", "precision", "params", "bytes", "macs", "line", "inputs")
+    return {name: [getattr(node, name) for node in nodes] for name in names}
+
+
+def _script_json(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

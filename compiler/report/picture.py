@@ -1,0 +1,78 @@
+"""A graph as the report draws it: what each node is, what it costs, and whom it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.costs import costs
+from vggc.graph import Graph
+from vggc.graph.ordering import reads
+from vggc.signature import shape_text, type_text
+
+_QUANTIZED = ("DequantizeLinear",)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node in topological order. `inputs` are the positions of the nodes it reads; `key` is its first result's name.
+
+    `precision` is the type it computes in: that of quantized numbers where a DequantizeLinear feeds it, else that of
+    its first result. `width` is the second size of its first result (channels), `line` the recipe line it comes from.
+    MACs are None where they are unknown.
+    """
+
+    name: str
+    op: str
+    key: str
+    shape: str
+    width: int | None
+    precision: str
+    params: int
+    bytes: int
+    macs: int | None
+    line: str
+    inputs: tuple[int, ...]
+
+
+def picture(graph: Graph) -> tuple[Node, ...]:
+    """The nodes of a graph whose shapes have been inferred. Linear in nodes and values."""
+    positions = {id(value): index for index, node in enumerate(graph.nodes) for value in node.outputs}
+    producers = {id(value): node for node in graph.nodes for value in node.outputs}
+    found = []
+    for node, cost in zip(graph.nodes, costs(graph).nodes, strict=True):
+        value = node.outputs[0] if node.outputs else None
+        shape = None if value is None else graph.shape(value)
+        width = shape[1] if shape is not None and len(shape) > 1 else None
+        found.append(
+            Node(
+                name=str(node.name or ""),
+                op=str(node.op),
+                key=str(value.name) if value is not None else "",
+                shape="?" if shape is None else shape_text(shape),
+                width=width if isinstance(width, int) else None,
+                precision=_precision(graph, node, producers),
+                params=cost.params,
+                bytes=cost.weight_bytes,
+                macs=cost.macs,
+                line=node.metadata.get("vggc.line", ""),
+                inputs=tuple(sorted({positions[id(each)] for each in reads(node) if id(each) in positions})),
+            )
+        )
+    return tuple(found)
+
+
+def _precision(graph: Graph, node: gs.Node, producers: dict[int, gs.Node]) -> str:
+    if node.op not in _QUANTIZED:
+        for value in node.inputs:
+            producer = producers.get(id(value))
+            if producer is not None and producer.op in _QUANTIZED:
+                return _type(graph.dtype(producer.inputs[0]))
+    return _type(graph.dtype(node.outputs[0])) if node.outputs else "?"
+
+
+def _type(dtype: np.dtype[Any] | None) -> str:
+    return "?" if dtype is None else type_text(dtype)

@@ -1,0 +1,161 @@
+"""report.html in a real headless Chromium, without a network: it opens, sorts, draws, and needs no mouse."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+Open = Callable[..., Any]
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_plot_is_drawn(opened: Open, page_file: Path, scheme: str) -> None:
+    report = opened(page_file, color_scheme=scheme)
+    figures = report.plots()
+    assert figures.count() == 5
+    for index in range(5):
+        drawing = figures.nth(index).locator("svg[role=img]")
+        assert drawing.get_attribute("aria-label")
+        assert drawing.locator("path, rect, line, circle").count() > 3
+    ink = report.page.evaluate("getComputedStyle(document.body).color")
+    paper = report.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    bright = {name: sum(map(int, value[4:-1].split(","))) for name, value in (("ink", ink), ("paper", paper))}
+    assert (bright["ink"] > bright["paper"]) is (scheme == "dark")
+
+
+def test_the_theme_can_be_chosen(opened: Open, page_file: Path) -> None:
+    page = opened(page_file, color_scheme="light").page
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == light
+    button.click()
+    assert button.inner_text() == "Theme: dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    button.click()
+    assert page.evaluate("document.documentElement.dataset.theme") is None
+
+
+def test_tables_sort(opened: Open, page_file: Path) -> None:
+    page = opened(page_file).page
+    table = page.locator("#widths table")
+    kept = table.get_by_role("button", name="kept")
+
+    def shares() -> list[int]:
+        return [int(each.rstrip("%")) for each in table.locator("tbody tr td:nth-child(5)").all_inner_texts()]
+
+    given = shares()
+    kept.click()
+    assert shares() == sorted(given)
+    assert table.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    kept.click()
+    assert shares() == sorted(given, reverse=True)
+    table.get_by_role("button", name="node").click()
+    assert table.locator("th[aria-sort]").count() == 1
+
+
+def test_it_needs_no_mouse(opened: Open, page_file: Path) -> None:
+    page = opened(page_file).page
+    press = page.keyboard.press
+    press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
+    press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for _ in range(100):
+        press("Tab")
+        if page.evaluate("document.activeElement.matches('details.graph > summary')"):
+            break
+    press("Enter")
+    press("Tab")
+    assert page.evaluate("document.activeElement.type") == "search"
+    press("Tab")
+    press("ArrowDown")
+    first = page.evaluate("document.activeElement.textContent")
+    assert first.startswith("Conv")
+    press("End")
+    assert page.evaluate("document.activeElement.textContent").startswith("Gemm")
+    press("Enter")
+    twin = "document.activeElement.closest('details.graph').dataset.graph"
+    assert page.evaluate(twin) == "1"
+    assert page.evaluate("document.activeElement.textContent").startswith("Gemm")
+    press("Home")
+    press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.at") == "1"
+
+
+def test_nodes_are_found(opened: Open, page_file: Path) -> None:
+    page = opened(page_file).page
+    compiled = page.locator("details.graph").nth(1)
+    compiled.locator("summary").click()
+    compiled.locator("li").first.wait_for()
+    everything = compiled.locator("li").count()
+    compiled.get_by_role("searchbox").fill("conv net.opt:6")
+    compiled.locator("li").first.wait_for()
+    found = compiled.locator("li").count()
+    assert 0 < found < everything
+    assert compiled.get_by_role("status").inner_text() == f"{found} of {everything} nodes"
+    assert all(each.startswith("Conv") for each in compiled.locator("li .op").all_inner_texts())
+
+
+def test_it_prints(opened: Open, page_file: Path) -> None:
+    report = opened(page_file, color_scheme="dark")
+    report.page.emulate_media(media="print")
+    assert not report.page.locator("header").is_visible()
+    report.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert report.page.locator("figure svg[role=img]").count() == 5
+    assert (
+        report.page.locator("details:not(.graph)[open]").count() == report.page.locator("details:not(.graph)").count()
+    )
+    assert report.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert report.page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_5000_nodes_open_in_two_seconds(opened: Open, large_file: Path) -> None:
+    started = time.perf_counter()
+    report = opened(large_file)
+    report.page.locator("h1").wait_for()
+    assert time.perf_counter() - started < 2
+    started = time.perf_counter()
+    graph = report.page.locator("details.graph").first
+    graph.locator("summary").click()
+    graph.locator("li").first.wait_for()
+    assert time.perf_counter() - started < 2
+    # Rows far below are not there yet, and come when one goes there.
+    assert graph.locator("li").count() < 1000
+    graph.locator("li").first.click()
+    report.page.keyboard.press("End")
+    assert report.page.evaluate("document.activeElement.textContent").startswith("Add")
+    report.plots()
+
+
+def picture(page: Any, file: Path) -> None:
+    """What the window shows, in the few colours that a page of text has."""
+    shot = Image.open(io.BytesIO(page.screenshot()))
+    shot.convert("RGB").quantize(64).save(file, optimize=True)
+
+
+def test_its_pictures_for_the_documentation(opened: Open, digits_file: Path, bless: bool, tmp_path: Path) -> None:
+    """Taken anew with --bless; fonts and the browser's version change their bytes, so that they are not compared."""
+    page = opened(digits_file, color_scheme="light", viewport={"width": 1280, "height": 1560})
+    page.plots()
+    folder = ROOT / "docs/images" if bless else tmp_path
+    page.page.evaluate("scrollTo(0, 0)")
+    picture(page.page, folder / "report.png")
+    dark = opened(digits_file, color_scheme="dark", viewport={"width": 1280, "height": 760})
+    dark.plots()
+    for each in dark.page.locator("details.graph summary").all():
+        each.click()
+    dark.page.locator("details.graph li").last.wait_for()
+    dark.page.evaluate("document.getElementById('graph').scrollIntoView()")
+    picture(dark.page, folder / "report_graph.png")
+    for name in ("report.png", "report_graph.png"):
+        with Image.open(ROOT / "docs/images" / name) as kept, Image.open(folder / name) as taken:
+            assert kept.size == taken.size
