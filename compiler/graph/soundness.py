@@ -38,11 +38,13 @@ def _graph(graph: onnx.GraphProto) -> None:
     names = set()
     for tensor in graph.initializer:
         _texts("an initializer", tensor.name)
-        if tensor.data_type not in _TYPES or tensor.data_type == onnx.TensorProto.UNDEFINED:
-            raise _unknown_type(tensor.name, tensor.data_type)
+        _element_type(tensor.name, tensor)
         if tensor.name in names:
             raise fail("the model has two initializers of one name", help="export it again")
         names.add(tensor.name)
+    for sparse in graph.sparse_initializer:
+        _texts("a sparse initializer", sparse.values.name)
+        _element_type(sparse.values.name, sparse.values)
     _nodes(graph.node)
     made: set[str] = set()
     for node in graph.node:
@@ -64,11 +66,20 @@ def _nodes(nodes: Iterable[onnx.NodeProto]) -> None:
                 raise _damaged(f"attribute `{attribute.name}` of {label} has no type that ONNX knows")
             for text in (attribute.s, *attribute.strings):
                 _decode(text, f"attribute `{attribute.name}` of {label}")
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                _element_type(attribute.name, attribute.t)
+            elif attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
+                _element_type(attribute.name, attribute.sparse_tensor.values)
             for graph in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
                 _graph(graph)
 
 
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def _element_type(name: str, tensor: onnx.TensorProto) -> None:
+    if tensor.data_type not in _TYPES or tensor.data_type == onnx.TensorProto.UNDEFINED:
+        raise _unknown_type(name, tensor.data_type)
 
 
 def _type(name: str, kind: onnx.TypeProto) -> None:

@@ -9,26 +9,21 @@ when a file appears outside the output folder. Findings are kept, with what was 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import onnx
-
 sys.path.insert(0, str(Path(__file__).parent))
-from mutate import damaged_bytes, damaged_json, damaged_model, damaged_recipe
+from cases import Case, cases
 
 import vggc.cli.diagnosis
 import vggc.cli.show
@@ -37,7 +32,6 @@ import vggc.targets.rebuilding  # noqa: F401 - loaded once, for all cases
 from vggc.cli.main import run
 from vggc.registry import shipped
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTED = frozenset({0, 1, 2, 3})
 SECONDS = 60
 MEMORY = 2 << 30
@@ -45,17 +39,6 @@ MEMORY = 2 << 30
 
 ADDRESSES = 16 << 30
 """Bytes of addresses, which onnxruntime and TensorRT reserve far more of than they use."""
-
-RECIPE = "simplify\nfold_batch_norm\ntarget onnx\ntarget onnxruntime\ntarget triton\n"
-
-
-@dataclass(frozen=True)
-class Case:
-    """Files by name, and the words of the command that reads them."""
-
-    kind: str
-    files: dict[str, bytes]
-    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -69,60 +52,6 @@ class Outcome:
     problem: str
 
 
-def models() -> list[onnx.ModelProto]:
-    """Small models of many kinds: convolutions, bodies of If and Loop, quantizers, shape computations, functions."""
-    texts: list[tuple[str, dict[str, tuple[list[int], int]]]] = [
-        (
-            "g (float[N,3,8,8] x) => (float[N,4] y) { c = Conv<pads=[1,1,1,1]>(x, w) "
-            "n = BatchNormalization(c, s, s, s, s) r = Relu(n) p = GlobalAveragePool(r) "
-            "f = Flatten(p) y = Gemm<transB=1>(f, k) }",
-            {"w": ([8, 3, 3, 3], 1), "s": ([8], 1), "k": ([4, 8], 1)},
-        ),
-        (
-            "g (float[N,4] x, bool b) => (float[N,4] y) { y = If(b) <then_branch = t () => (float[N,4] p) "
-            "{ p = Relu(x) }, else_branch = e () => (float[N,4] q) { q = Mul(x, k) }> }",
-            {"k": ([4], 1)},
-        ),
-        (
-            "g (float[2,4] x) => (float[2,4] y) { h = Shape(x) z = Reshape(x, h) q = QuantizeLinear(z, c, o)"
-            " d = DequantizeLinear(q, c, o) a = Slice(d, i, j) y = Softmax(a) }",
-            {"c": ([], 1), "o": ([], 3), "i": ([1], 7), "j": ([1], 7)},
-        ),
-        (
-            "g (int64 n, float[3] x) => (float[3] y) { t = Cast<to=9>(n) y = Loop(n, t, x) <body = b"
-            " (int64 i, bool c, float[3] v) => (bool c2, float[3] u) { c2 = Identity(c) u = Add(v, x) }> }",
-            {},
-        ),
-        (
-            "g (float[N,4] x) => (float[N,4] y) { y = my.f(x) }"
-            ' <opset_import: ["": 17], domain: "my"> f (a) => (b) { c = Neg(a) b = Relu(c) }',
-            {},
-        ),
-    ]
-    found = []
-    for text, constants in texts:
-        model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17, "my": 1]> {text}')
-        for name, (dims, kind) in constants.items():
-            values = [1 if kind == 1 else 4 * (name == "j")] * math.prod(dims)
-            model.graph.initializer.append(onnx.helper.make_tensor(name, kind, dims, values))
-        onnx.checker.check_model(model)
-        found.append(model)
-    return found
-
-
-def sidecar(folder: Path) -> tuple[str, bytes]:
-    """A real sidecar's text and the model it was built from."""
-    model = models()[0]
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 2
-    onnx.save(model, folder / "net.onnx")
-    (folder / "net.opt").write_text("target onnx\ntarget tensorrt_rtx(compute=[sm86])\n")
-    # In a process of its own: what is loaded and started here, every case would inherit.
-    command = [sys.executable, "-m", "vggc", "net.opt", "net.onnx", "-o", "out"]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return (folder / "out/model.engine.json").read_text(), (folder / "out/model.onnx").read_bytes()
-
-
 def load_everything() -> None:
     """Import what commands import when they need it, so that no case has to. Starts no thread: the cases are forks."""
     import onnxruntime
@@ -131,52 +60,6 @@ def load_everything() -> None:
     registry = shipped()
     assert onnxruntime and onnxsim and all(map(len, (registry.loaders, registry.measures, registry.targets)))
     assert all(each.doc for each in registry.passes.values())
-
-
-def cases(random: Random, only: set[str]) -> Iterator[Case]:
-    """Endless cases, of the kinds wanted."""
-    recipes = [each.read_text(encoding="utf-8") for each in sorted((ROOT / "recipes").rglob("*.opt"))]
-    recipes += [each.read_text(encoding="utf-8") for each in sorted((ROOT / "examples").rglob("*.opt"))]
-    for fixture in sorted((ROOT / "tests").rglob("*.txt")):
-        recipes += [each.split("---")[0] for each in fixture.read_text(encoding="utf-8").split("===")[:40]]
-    known = models()
-    plain = [each.SerializeToString() for each in known]
-    with tempfile.TemporaryDirectory() as folder:
-        text, built = sidecar(Path(folder)) if "sidecar" in only else ("", b"")
-    makers: dict[str, Callable[[], Case]] = {
-        "recipe": lambda: Case(
-            "recipe",
-            {"net.opt": damaged_recipe(random.choice(recipes), recipes, random).encode(errors="surrogatepass")},
-            ("check", "net.opt"),
-        ),
-        "compile": lambda: Case(
-            "compile",
-            {
-                "net.opt": damaged_recipe(RECIPE, recipes, random).encode(errors="surrogatepass"),
-                "net.onnx": random.choice(plain),
-            },
-            ("net.opt", "net.onnx", "-o", "out"),
-        ),
-        "bytes": lambda: Case(
-            "bytes",
-            {"net.opt": RECIPE.encode(), "net.onnx": damaged_bytes(random.choice(plain), random)},
-            random.choice([("net.opt", "net.onnx", "-o", "out"), ("inspect", "net.onnx")]),
-        ),
-        "model": lambda: Case(
-            "model",
-            {"net.opt": RECIPE.encode(), "net.onnx": damaged_model(random.choice(known), random)},
-            random.choice([("net.opt", "net.onnx", "-o", "out"), ("inspect", "net.onnx", "--groups")]),
-        ),
-        "lint": lambda: Case("lint", {"net.onnx": damaged_model(random.choice(known), random)}, ("lint", "net.onnx")),
-        "sidecar": lambda: Case(
-            "sidecar",
-            {"model.engine.json": damaged_json(text, random), "model.onnx": built},
-            ("rebuild", "model.engine.json"),
-        ),
-    }
-    kinds = [each for each in makers if each in only]
-    while True:
-        yield makers[random.choice(kinds)]()
 
 
 def outcome(case: Case) -> Outcome:
@@ -239,7 +122,7 @@ def _be_child(case: Case, folder: Path, said: Path) -> None:
 
 def main() -> None:
     """Fuzz for a while; exit status 1 when something was found."""
-    kinds = ("recipe", "compile", "bytes", "model", "lint", "sidecar")
+    kinds = ("recipe", "compile", "bytes", "model", "lint", "sidecar", "engine", "data")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
