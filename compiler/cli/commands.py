@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
+from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.target_commands import COMPUTE, check_compute
 from vggc.diagnostics import CompileError
@@ -52,6 +53,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
 @_MODEL
 @click.option("-o", "--output", type=_PATH, metavar="DIR", help="The output folder. [default: build/<model>-<recipe>]")
 @_SET
+@module_options
 @click.option(
     "--verify",
     type=click.Choice(["each", "end", "off"]),
@@ -70,16 +72,23 @@ def compile_(
     model: Path,
     output: Path | None,
     overrides: tuple[str, ...],
+    weights: Path | None,
+    inputs: tuple[str, ...],
+    dynamic: tuple[str, ...],
     verify: str,
     print_after: str | None,
 ) -> None:
-    """Compile MODEL (an ONNX file) by RECIPE into an output folder."""
+    """Compile MODEL by RECIPE into an output folder.
+
+    MODEL is an ONNX file, or a PyTorch module as PACKAGE.MODULE:FACTORY, which is exported first (see `vggc export`).
+    """
     from vggc.cli.show import graph_printer
     from vggc.pipeline import compile_model
     from vggc.report.table import declines, summary
 
     pipeline = _bind(recipe, overrides)
-    folder = output or Path("build") / f"{model.stem}-{recipe.stem}"
+    folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
+    model = onnx_file(model, folder, weights, inputs, dynamic)
     with progress() as tell:
         stepped = graph_printer(pipeline, print_after)
         report = compile_model(

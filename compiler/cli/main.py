@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from vggc import __version__
-from vggc.cli import commands, instruments, target_commands
+from vggc.cli import commands, export_command, instruments, target_commands
 from vggc.cli.console import print_diagnostics, stderr
 from vggc.cli.interrupts import end_on_signals
 from vggc.diagnostics import CompileError, nearest
@@ -70,6 +70,7 @@ for each in (
     commands.passes,
     target_commands.targets,
     commands.inspect,
+    export_command.export,
     instruments.diff,
     instruments.bench,
     target_commands.lint,

@@ -1,0 +1,123 @@
+"""From `package.module:factory` to a module of PyTorch in eval mode."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vggc.diagnostics import CompileError, fail, spelling_help
+
+_FACTORY = re.compile(r"(?P<place>[A-Za-z_][\w.]*|.*\.py):(?P<name>[A-Za-z_]\w*)")
+INSTALL = 'install it: pip install "vggc[torch]"'
+
+
+def is_factory(text: str) -> bool:
+    """Whether a text that could name a file reads `package.module:factory` or `file.py:factory`."""
+    return _FACTORY.fullmatch(text) is not None and not Path(text).exists()
+
+
+def need_torch() -> Any:
+    """torch. Raises CompileError that says what to install where it is missing."""
+    try:
+        import onnxscript  # noqa: F401
+        import torch
+        import torch.onnx
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnxscript"):
+            raise
+        raise fail(f"exporting needs `{error.name}`, which is not installed", help=INSTALL) from None
+    return torch
+
+
+def load_module(text: str) -> Any:
+    """Import the place, call the factory, and give its module in eval mode.
+
+    The current folder is on the path, as with `python -m`; for a file it is the file's own folder. What stands under
+    the name may be a module itself, or anything that gives one when it is called without arguments. Raises
+    CompileError for whatever goes wrong.
+    """
+    torch = need_torch()
+    found = _FACTORY.fullmatch(text)
+    if found is None:
+        raise fail(f"`{text}` names no factory", help="write `package.module:function` or `folder/file.py:function`")
+    home = _import(found["place"])
+    name = found["name"]
+    if not hasattr(home, name):
+        own = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
+        raise fail(f"`{found['place']}` has no `{name}`", help=spelling_help(name, own, "it has"))
+    made = getattr(home, name)
+    if not isinstance(made, torch.nn.Module):
+        if not callable(made):
+            raise fail(
+                f"`{text}` cannot be called: it is of type {type(made).__name__}",
+                help="name a function without arguments that returns the module",
+            )
+        try:
+            made = made()
+        except (Exception, SystemExit) as error:
+            raise raised(f"calling `{text}`", error) from error
+    if not isinstance(made, torch.nn.Module):
+        raise fail(
+            f"`{text}` gives no torch.nn.Module but a {type(made).__name__}",
+            help="the function has to return the module, without loading its weights onto a GPU",
+        )
+    return made.cpu().eval()
+
+
+def _import(place: str) -> ModuleType:
+    path = Path(place) if place.endswith(".py") else None
+    if path is not None and not path.is_file():
+        raise fail(f"there is no file `{path}`")
+    folder = str((path.parent if path is not None else Path()).resolve())
+    if folder not in sys.path:
+        # It stays: the module may import its neighbours when the factory is called.
+        sys.path.insert(0, folder)
+    name = path.stem if path is not None else place
+    importlib.invalidate_caches()
+    try:
+        found = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise _no_module(name, error.name or str(error), place) from None
+    except (Exception, SystemExit) as error:
+        raise raised(f"importing `{place}`", error) from error
+    if path is not None and Path(found.__file__ or "").resolve() != path.resolve():
+        raise fail(
+            f"`{path}` cannot be imported: another module has the name `{name}`",
+            facts=(("it is", found.__file__ or "built in"),),
+            help="give the file a name of its own",
+        )
+    return found
+
+
+def _no_module(name: str, missing: str, place: str) -> CompileError:
+    if missing == name or name.startswith(f"{missing}."):
+        return fail(
+            f"there is no module `{missing}`",
+            facts=(("looked in", f"{Path.cwd()}, and what is installed for {sys.executable}"),),
+            help="run vggc in the folder that holds the package, or name the file: `folder/file.py:factory`",
+        )
+    return fail(
+        f"importing `{place}` needs the module `{missing}`, which is not there",
+        help=f"install it for {sys.executable}, or run vggc in the folder that holds it",
+    )
+
+
+def raised(doing: str, error: BaseException) -> CompileError:
+    """The message for what the user's code raised, with the last line of it that is not in a library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if "site-packages" not in each.filename and not _of_vggc(each.filename)]
+    own = [each for each in own if not each.filename.startswith("<") and each.filename != importlib.__file__]
+    place = (
+        (("at", f"{own[-1].filename}:{own[-1].lineno}" + (f": {own[-1].line}" if own[-1].line else "")),) if own else ()
+    )
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return fail(f"{doing} failed with {type(error).__name__}" + (f": {first}" if first else ""), facts=place)
+
+
+def _of_vggc(filename: str) -> bool:
+    return Path(filename).is_relative_to(Path(__file__).parents[1])

@@ -1,0 +1,111 @@
+"""Loading a file of weights into a module, and saying what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.pytorch.module import INSTALL, need_torch
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+"""Where training scripts keep the weights in a checkpoint that holds more than them."""
+
+_PARALLEL = "module."
+"""What DataParallel puts before every name."""
+
+_COUNTER = "num_batches_tracked"
+"""A batch norm's count of batches, which files of old PyTorch versions lack and inference never reads."""
+
+_SHOWN = 5
+
+
+def load_weights(module: Any, path: Path) -> None:
+    """Load the weights of a file (torch.save of a state_dict, or safetensors) into a module.
+
+    A checkpoint that holds the weights under `state_dict`, `model_state_dict` or `model` is opened, and DataParallel's
+    prefix taken off. No code of the file is run (weights_only). Raises CompileError with every name that is missing,
+    left over, or of another shape.
+    """
+    given = _weights(_read(path), path)
+    wanted = module.state_dict()
+    if given and all(name.startswith(_PARALLEL) for name in given):
+        stripped = {name.removeprefix(_PARALLEL): tensor for name, tensor in given.items()}
+        given = given if given.keys() & wanted.keys() else stripped
+    messages = _misfits(given, wanted)
+    if messages:
+        raise CompileError(
+            *(Diagnostic(f"the weights in `{path}` do not fit: {each}") for each in messages[:-1]),
+            Diagnostic(f"the weights in `{path}` do not fit: {messages[-1]}", help=_advice(given, wanted)),
+        )
+    for name in wanted.keys() - given.keys():
+        given[name] = wanted[name]
+    module.load_state_dict({name: given[name] for name in wanted})
+
+
+def _read(path: Path) -> Any:
+    torch = need_torch()
+    if not path.is_file():
+        raise fail(f"there is no file of weights `{path}`")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - UnpicklingError, RuntimeError, EOFError and others, as the file is
+        note = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise fail(
+            f"`{path}` cannot be read as weights",
+            facts=(("note", note),),
+            help="a file that holds a whole module would run code: write torch.save(module.state_dict(), FILE) instead",
+        ) from None
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError:
+        raise fail(f"reading `{path}` needs `safetensors`, which is not installed", help=INSTALL) from None
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise fail(f"`{path}` is no safetensors file", facts=(("note", str(error)),)) from None
+
+
+def _weights(content: Any, path: Path) -> dict[str, Any]:
+    for key in _NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not all(hasattr(each, "shape") for each in content.values()):
+        kind = f"a {type(content).__name__}"
+        if isinstance(content, Mapping):
+            kind = f"a dict with {', '.join(f'`{each}`' for each in list(content)[:_SHOWN])}"
+        raise fail(
+            f"`{path}` holds no weights but {kind}",
+            help="write them with torch.save(module.state_dict(), FILE)",
+        )
+    return dict(content)
+
+
+def _misfits(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    found = []
+    if missing := [each for each in wanted if each not in given and each.rpartition(".")[2] != _COUNTER]:
+        found.append(f"{_names(missing)} of the module {'is' if len(missing) == 1 else 'are'} not in the file")
+    if unexpected := [each for each in given if each not in wanted]:
+        found.append(f"the module has no {_names(unexpected)}")
+    for name in [each for each in wanted if each in given and given[each].shape != wanted[each].shape][:_SHOWN]:
+        found.append(f"`{name}` is {list(given[name].shape)} in the file and {list(wanted[name].shape)} in the module")
+    return found
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(f"`{each}`" for each in names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+def _advice(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    if not given.keys() & wanted.keys():
+        return "no name agrees: these are the weights of another module, or their names have a prefix"
+    return "the factory must build the module that the weights were trained in: the same widths, blocks and classes"
