@@ -33,7 +33,7 @@ from vggc.quantization.blocks import quantize_blocks
 from vggc.quantization.choosing import candidates
 from vggc.quantization.observing import check_samples
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
-from vggc.quantization.process import Settings, quantize_graph
+from vggc.quantization.process import Rounding, Settings, quantize_graph
 from vggc.quantization.ranging import Calibration
 from vggc.quantization.sensing import quantize_until
 from vggc.quantization.weights import WeightScales
@@ -52,6 +52,7 @@ def quantize(
     equalize: bool = True,
     bias_correction: bool = True,
     weights: WeightScales = "mse",
+    rounding: Rounding = "nearest",
     agreement: Ratio | None = None,
     block: Literal[64, 128] = 128,
     only: Names = Names(),  # noqa: B008
@@ -71,6 +72,8 @@ def quantize(
             channels of a value make use of its one scale
         bias_correction: take out of each bias what rounding shifts the mean results by
         weights: the range of each channel's weights: `max`, or least squared error (`mse`)
+        rounding: of weights: to the `nearest` number, or such that errors cancel in the results (`least_squares`); the
+            latter takes longer, most of it for nodes with thousands of inputs
         agreement: leave the fewest nodes in float with which the largest output keeps its place on this share of the
             samples, those that quantizing damages most
         block: how many weights of `int4` share a scale
@@ -86,7 +89,15 @@ def quantize(
         raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
     check_samples(graph, Samples(graph, data))
     settings = Settings(
-        precision, placement, calibration, equalize, bias_correction, weights=weights, only=only, except_=except_
+        precision,
+        placement,
+        calibration=calibration,
+        equalize=equalize,
+        bias_correction=bias_correction,
+        weights=weights,
+        rounding=rounding,
+        only=only,
+        except_=except_,
     )
     if agreement is None:
         quantize_graph(graph, data, settings)

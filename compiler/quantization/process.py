@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vggc.data import Dataset
 from vggc.graph import Graph
@@ -13,9 +14,12 @@ from vggc.quantization.equalizing import equalize
 from vggc.quantization.insert import insert
 from vggc.quantization.precisions import Placement, Precision
 from vggc.quantization.ranging import Calibration, find_ranges
+from vggc.quantization.rounding import round_weights
 from vggc.quantization.streaming import SAMPLES
 from vggc.quantization.weights import WeightScales, encoded
 from vggc.values import Names
+
+Rounding = Literal["nearest", "least_squares"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Settings:
     equalize: bool = True
     bias_correction: bool = True
     weights: WeightScales = "mse"
+    rounding: Rounding = "nearest"
     only: Names = Names()  # noqa: RUF009
     except_: Names = Names()  # noqa: RUF009
 
@@ -46,7 +51,9 @@ def quantize_graph(graph: Graph, data: Dataset, settings: Settings, leave: froze
         give_biases(plan)
     graph.progress("find ranges")
     ranges = find_ranges(plan, data, settings.calibration)
-    original = graph.copy() if settings.bias_correction else graph
+    original = graph.copy()
     insert(plan, ranges, encoded(plan, ranges, settings.weights))
+    if settings.rounding == "least_squares" and plan.weight_grid.even:
+        round_weights(original, plan, few)
     if settings.bias_correction:
         correct_biases(original, plan, few)
