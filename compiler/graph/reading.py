@@ -16,7 +16,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from vggc.diagnostics import fail
 from vggc.graph.functions import inline_functions
 from vggc.graph.ordering import body_constants
-from vggc.graph.soundness import reject_unsound
+from vggc.graph.soundness import check_count, reject_unsound
 from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
 from vggc.graph.wire import Extent, Skeleton
 
@@ -151,6 +151,8 @@ def _store(value: gs.Constant, extent: Extent | None, folder: Path) -> None:
         needed = stored_bytes(tensor.data_type, list(tensor.dims))
         if needed != size:
             raise fail(f"initializer `{tensor.name}` holds {size} bytes where its shape needs {needed}")
+    else:
+        check_count(tensor)
     value._values = StoredWeights(tensor, extent)
 
 

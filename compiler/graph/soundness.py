@@ -5,6 +5,7 @@ The onnx checker comes later, and says what it finds of a graph that could be re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -80,6 +81,38 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 def _element_type(name: str, tensor: onnx.TensorProto) -> None:
     if tensor.data_type not in _TYPES or tensor.data_type == onnx.TensorProto.UNDEFINED:
         raise _unknown_type(name, tensor.data_type)
+
+
+def check_count(tensor: onnx.TensorProto) -> None:
+    """Raise CompileError when a tensor that holds its numbers one by one holds not as many as its shape says.
+
+    Types of which several share a number are left to the onnx library.
+    """
+    field = _FIELDS.get(tensor.data_type)
+    if field is None:
+        return
+    held, needed = len(getattr(tensor, field)), math.prod(tensor.dims)
+    if held != needed:
+        raise _damaged(f"initializer `{tensor.name}` holds {held} numbers where its shape needs {needed}")
+
+
+_Tensor = onnx.TensorProto
+_FIELDS: dict[int, str] = {
+    _Tensor.FLOAT: "float_data",
+    _Tensor.DOUBLE: "double_data",
+    _Tensor.INT64: "int64_data",
+    _Tensor.UINT32: "uint64_data",
+    _Tensor.UINT64: "uint64_data",
+    _Tensor.STRING: "string_data",
+    **dict.fromkeys(
+        (
+            *(_Tensor.INT32, _Tensor.INT16, _Tensor.INT8, _Tensor.UINT16, _Tensor.UINT8, _Tensor.BOOL),
+            *(_Tensor.FLOAT16, _Tensor.BFLOAT16, _Tensor.FLOAT8E4M3FN, _Tensor.FLOAT8E5M2),
+        ),
+        "int32_data",
+    ),
+}
+"""By type, the field of the message that holds one number for each element, where raw_data does not (onnx.proto)."""
 
 
 def _type(name: str, kind: onnx.TypeProto) -> None:

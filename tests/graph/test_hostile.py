@@ -113,3 +113,13 @@ def test_sizes_that_are_not_known_are_let() -> None:
     found = graph("g (float[N] x) => (float[N] y) { y = Relu(x) }")
     found.infer_shapes()
     assert Session(found).run({"x": np.ones(3, np.float32)})["y"].shape == (3,)
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0], []])
+def test_numbers_that_are_not_as_many_as_the_shape_says(values: list[float]) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) { y = Add(x, w) }'
+    )
+    model.graph.initializer.add(name="w", data_type=onnx.TensorProto.FLOAT, dims=[2], float_data=values)
+    with pytest.raises(CompileError, match=f"initializer `w` holds {len(values)} numbers where its shape needs 2"):
+        Graph.from_model(model)
