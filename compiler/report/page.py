@@ -20,6 +20,9 @@ from vggc.report.record import Cost, Report, Requirement, StepRecord, human_byte
 _MOST_DECLINES = 500
 """Rows of the table of declined matches; report.json has them all."""
 
+_MOST_BARS = 40
+"""Nodes in the plot of sensitivities; the table has them all."""
+
 
 @dataclass
 class Line:
@@ -50,7 +53,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"count": human_count, "size": human_bytes, "share": _share}
     # Inside <script> and <style> nothing is escaped; these are files of this package.
-    own = {name: Markup(_resource(f"{name}.{kind}")) for name, kind in (("style", "css"), ("page", "js"))}
+    own = {name: Markup(_resource(name)) for name in ("style.css", "plot.min.js", "page.js", "graph.js")}
     declined = [(step, each) for step in report.steps for each in step.declined]
     return environment.from_string(_resource("page.html")).render(
         report=report,
@@ -59,15 +62,17 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
         first=report.steps[0].before if report.steps else None,
         last=_last(report),
         lines=_lines(report),
+        sensitive=_sensitive(report),
         widths=_widths(report, before),
         declined=declined[:_MOST_DECLINES],
         declined_left=max(0, len(declined) - _MOST_DECLINES),
         before=before,
         after=after,
         sums=[(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))],
-        style=own["style"],
-        script=own["page"],
-        plots=Markup(_resource("plot.min.js")),
+        style=own["style.css"],
+        plots=own["plot.min.js"],
+        script=own["page.js"],
+        graphs=own["graph.js"],
         data=Markup(_script_json(_data(report, before, after))),
     )
 
@@ -131,6 +136,12 @@ def _widths(report: Report, before: Sequence[Node]) -> list[Width]:
     return found
 
 
+def _sensitive(report: Report) -> list[tuple[StepRecord, str, float]]:
+    """What steps have found of each node's sensitivity, the worst first."""
+    found = [(step, node, error) for step in report.steps for node, error in step.sensitivity.items()]
+    return sorted(found, key=lambda each: -each[2])
+
+
 def _sum(nodes: Sequence[Node]) -> str:
     """What a plot of the nodes shows, in words."""
     costly = max(nodes, key=lambda node: node.macs or 0, default=None)
@@ -153,6 +164,7 @@ def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict
             for each in report.requirements
             if each.kind == "ratio" and each.value is not None
         ],
+        "sensitivity": [{"node": node, "error": error} for _, node, error in _sensitive(report)[:_MOST_BARS]],
         "graphs": [_columns(before), _columns(after)],
     }
 

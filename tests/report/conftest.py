@@ -25,6 +25,7 @@ data samples = npz("samples.npz")
 
 prune_channels(macs=keep, data=samples)
 fold_batch_norm
+sensitivity(data=samples)
 require agreement(samples) >= 1% else warn
 require nodes <= 500
 target onnx

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 def test_every_plot_is_drawn(opened: Open, page_file: Path, scheme: str) -> None:
     report = opened(page_file, color_scheme=scheme)
     figures = report.plots()
-    assert figures.count() == 5
-    for index in range(5):
+    assert figures.count() == 6
+    for index in range(6):
         drawing = figures.nth(index).locator("svg[role=img]")
         assert drawing.get_attribute("aria-label")
         assert drawing.locator("path, rect, line, circle").count() > 3
@@ -74,6 +74,7 @@ def test_it_needs_no_mouse(opened: Open, page_file: Path) -> None:
         if page.evaluate("document.activeElement.matches('details.graph > summary')"):
             break
     press("Enter")
+    page.locator("details.graph li").first.wait_for()
     press("Tab")
     assert page.evaluate("document.activeElement.type") == "search"
     press("Tab")
@@ -83,6 +84,7 @@ def test_it_needs_no_mouse(opened: Open, page_file: Path) -> None:
     press("End")
     assert page.evaluate("document.activeElement.textContent").startswith("Gemm")
     press("Enter")
+    page.locator("details.graph").nth(1).locator("li").first.wait_for()
     twin = "document.activeElement.closest('details.graph').dataset.graph"
     assert page.evaluate(twin) == "1"
     assert page.evaluate("document.activeElement.textContent").startswith("Gemm")
@@ -110,7 +112,7 @@ def test_it_prints(opened: Open, page_file: Path) -> None:
     report.page.emulate_media(media="print")
     assert not report.page.locator("header").is_visible()
     report.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert report.page.locator("figure svg[role=img]").count() == 5
+    assert report.page.locator("figure svg[role=img]").count() == 6
     assert (
         report.page.locator("details:not(.graph)[open]").count() == report.page.locator("details:not(.graph)").count()
     )

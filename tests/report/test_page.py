@@ -68,9 +68,9 @@ def test_each_line_of_the_recipe_has_its_effect(page_file: Path) -> None:
     assert found[1] == found[2] == ""
     assert re.match(r"prune_channels: \d+ changes, MACs -\d\d\.\d%, weights -\d\d\.\d%", found[5])
     assert re.match(r"fold_batch_norm: 8 changes, weights -", found[6])
-    assert found[7].startswith("held ")
-    assert re.fullmatch(r"held \d+, wanted <= 500", found[8])
-    assert found[9].startswith("model.onnx ")
+    assert found[8].startswith("held ")
+    assert re.fullmatch(r"held \d+, wanted <= 500", found[9])
+    assert found[10].startswith("model.onnx ")
 
 
 def test_it_says_what_report_json_says(page_file: Path) -> None:
@@ -83,6 +83,10 @@ def test_it_says_what_report_json_says(page_file: Path) -> None:
     pruned = report["steps"][0]["channels"]
     assert {name: after for name, (_, after) in widths.items()} == {name: len(left) for name, left in pruned.items()}
     assert all(before > after for before, after in widths.values())
+    errors = {row[0]: row[3] for row in rows(document, "sensitivity")}
+    assert errors == {name: f"{error:.1e}" for name, error in report["steps"][2]["sensitivity"].items()}
+    worst = max(report["steps"][2]["sensitivity"].values())
+    assert data(document)["sensitivity"][0]["error"] == worst > 0
     (artifact,) = report["artifacts"]
     assert rows(document, "files")[0][3] == artifact["sha256"]
     drawn = data(document)
@@ -120,7 +124,7 @@ def test_names_are_never_markup(compiled: Compile, networks: ModuleType) -> None
     page = compiled(graph, f"# {evil}\nsimplify\nfold_batch_norm\ntarget onnx\n")
     document = parsed(page)
     assert document.find(".//img") is None
-    assert len(list(document.iter("script"))) == 3
+    assert len(list(document.iter("script"))) == 4
     assert data(document)["graphs"][0]["name"][0] == f"{evil}0"
 
 
