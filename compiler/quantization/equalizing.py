@@ -83,14 +83,12 @@ class _Watched:
         for name in self.names:
             if not ration.allows(name, found[name]):
                 continue
-            values = self._channels(found[name])
-            reach = self.share * float(self.largest[name].max())
+            # In units of the range, for squares of large numbers overflow.
+            values = self._channels(found[name]) / np.float32(self.largest[name].max() or 1.0)
             energy = max(float(np.square(values).mean()), 1e-30)
             shape = (1, -1, *[1] * (values.ndim - 2))
             for index, share in enumerate(_SHARES):
-                scale = (reach * share / steps).astype(np.float32).reshape(shape)
-                if not scale.all():
-                    continue
+                scale = (self.share * share / steps).astype(np.float32).reshape(shape)
                 rounded = values / scale
                 np.rint(rounded, out=rounded)
                 np.clip(rounded, -steps, steps, out=rounded)

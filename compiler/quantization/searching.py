@@ -41,8 +41,10 @@ def by_output_error(plan: Plan, histograms: Mapping[int, Histogram], samples: Sa
             if not ration.allows(name, values[name]):
                 continue
             given = channels_second(values[name], axes[name])
-            energy[name] = energy.get(name, 0.0) + np.square(given).mean(axis=(0, *range(2, given.ndim)))
-            found = [pooled_error(each.rounded(given) - given) for each in tried[site.family]]
+            # In units of the range, for squares of large numbers overflow.
+            unit = np.float32(histograms[site.family].bound or 1.0)
+            energy[name] = energy.get(name, 0.0) + np.square(given / unit).mean(axis=(0, *range(2, given.ndim)))
+            found = [pooled_error((each.rounded(given) - given) / unit) for each in tried[site.family]]
             errors[name].append(np.array(found))
     chosen = {}
     for family, members in families.items():

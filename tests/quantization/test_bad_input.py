@@ -107,9 +107,10 @@ def test_values_that_are_always_zero_are_warned_of(make: Make) -> None:
     graph.infer_shapes(check=True)
 
 
-def test_samples_out_of_all_proportion_are_warned_of(make: Make) -> None:
+@pytest.mark.parametrize("factor", [1e5, 1e22])
+def test_samples_out_of_all_proportion_are_warned_of(make: Make, factor: float) -> None:
     graph = make()
-    quantize(graph, "int8", data=Images(images() * 1e5), placement="tensorrt")
+    quantize(graph, "int8", data=Images(images() * factor), placement="tensorrt")
     (warning,) = graph.log.warnings
     assert warning.startswith("the biases of 2 of 2 nodes vanish beside what they are added to")
     quiet = make()
