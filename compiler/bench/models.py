@@ -1,4 +1,4 @@
-"""Measuring models side by side on onnxruntime's CPU.
+"""Measuring models side by side: on onnxruntime's CPU, engines on the GPU.
 
 Each model runs in a process of its own, so that its memory is its own. All of them are loaded and warmed up, then they
 take turns in short bursts, in changing order: what the machine does meanwhile hits all of them alike. At any
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from vggc.bench.engines import engine_times
+from vggc.bench.folders import is_engine
 from vggc.bench.worker import Worker
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
@@ -34,8 +36,8 @@ class Row:
     """A model at a batch size. Times are in seconds for one run of the whole batch, throughput in samples a second.
 
     `ratio` is how many times faster than the first model it is at this batch size, by the median; None where the first
-    was not measured. `peak_bytes` is the
-    most memory its process took beyond what it had before it read the model; None where the system does not tell.
+    was not measured. `peak_bytes` is the most memory its process took beyond what it had before it read the model; None
+    where the system does not tell. Engines have no `peak_bytes` and no `load_seconds`.
     """
 
     model: str
@@ -47,7 +49,7 @@ class Row:
     throughput: float
     ratio: float | None
     peak_bytes: int | None
-    load_seconds: float
+    load_seconds: float | None
     runs: int
 
 
@@ -88,42 +90,79 @@ def bench_models(
             "seconds": seconds,
         }
     )
-    inputs = {model: _Inputs(model) for model in models}
+    inputs = {model: _Inputs(model) for model in models if not is_engine(model)}
     for batch in batches:
-        fitting = [model for model in models if inputs[model].takes(batch)]
-        bench.left_out += [
-            f"{model} takes batches of {inputs[model].fixed} only: not measured at {batch}"
+        measured = _on_cpu(bench, inputs, batch, seconds=seconds, threads=threads, progress=progress)
+        for model in models:
+            if is_engine(model):
+                progress(f"batch {batch}: {model}")
+                measured[model] = _on_gpu(bench, model, batch, seconds)
+        first = measured.get(models[0])
+        bench.rows += [
+            replace(row, ratio=None if first is None else first.p50 / row.p50)
             for model in models
-            if model not in fitting
+            if (row := measured.get(model)) is not None
         ]
-        progress(f"batch {batch}: loading")
-        with ExitStack() as stack:
-            workers = []
-            for model in fitting:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
-                worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), threads, folder))
-                workers.append((worker, worker.ready()))
-            progress(f"batch {batch}: measuring")
-            times = _take_turns([worker for worker, _ in workers], seconds)
-            reference = float(np.median(times[0])) if fitting[:1] == list(models[:1]) else None
-            for model, (worker, loaded), taken in zip(fitting, workers, times, strict=True):
-                p50, p90, p99 = (float(each) for each in np.percentile(taken, (50, 90, 99)))
-                bench.rows.append(
-                    Row(
-                        model=str(model),
-                        runtime=CPU,
-                        batch=batch,
-                        p50=p50,
-                        p90=p90,
-                        p99=p99,
-                        throughput=batch * len(taken) / sum(taken),
-                        ratio=None if reference is None else reference / p50,
-                        peak_bytes=worker.peak_bytes(),
-                        load_seconds=loaded,
-                        runs=len(taken),
-                    )
-                )
     return bench
+
+
+def _on_cpu(
+    bench: Bench,
+    inputs: Mapping[Path, _Inputs],
+    batch: int,
+    *,
+    seconds: float,
+    threads: int,
+    progress: Callable[[str], None],
+) -> dict[Path, Row | None]:
+    """Measure the models that take this batch."""
+    fitting = [model for model, each in inputs.items() if each.takes(batch)]
+    bench.left_out += [
+        f"{model} takes batches of {each.fixed} only: not measured at {batch}"
+        for model, each in inputs.items()
+        if model not in fitting
+    ]
+    progress(f"batch {batch}: loading")
+    found: dict[Path, Row | None] = {}
+    with ExitStack() as stack:
+        workers = []
+        for model in fitting:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
+            worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), threads, folder))
+            workers.append((worker, worker.ready()))
+        progress(f"batch {batch}: measuring")
+        times = _take_turns([worker for worker, _ in workers], seconds)
+        for model, (worker, loaded), taken in zip(fitting, workers, times, strict=True):
+            row = _row(model, CPU, batch, taken)
+            found[model] = replace(row, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
+    return found
+
+
+def _on_gpu(bench: Bench, sidecar: Path, batch: int, seconds: float) -> Row | None:
+    """Measure an engine where that can be done, else say why not."""
+    try:
+        found = engine_times(sidecar, batch, seconds)
+    except CompileError as error:
+        bench.left_out.append(f"{sidecar} is not measured at {batch}: {error.diagnostics[0].message}")
+        return None
+    return _row(sidecar, found.gpu, batch, found.times)
+
+
+def _row(model: Path, runtime: str, batch: int, times: Sequence[float]) -> Row:
+    p50, p90, p99 = (float(each) for each in np.percentile(times, (50, 90, 99)))
+    return Row(
+        model=str(model),
+        runtime=runtime,
+        batch=batch,
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        throughput=batch * len(times) / sum(times),
+        ratio=None,
+        peak_bytes=None,
+        load_seconds=None,
+        runs=len(times),
+    )
 
 
 def _take_turns(workers: Sequence[Worker], seconds: float) -> list[list[float]]:

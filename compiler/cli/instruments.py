@@ -64,7 +64,8 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
 def bench(*, models: tuple[Path, ...], batch: str, seconds: float, threads: int, file: Path | None) -> None:
     """Measure models side by side: latency, throughput and memory, each in a process of its own.
 
-    They take turns, so that what the machine does meanwhile hits all of them alike. DIR is the output of a compile.
+    They take turns, so that what the machine does meanwhile hits all of them alike. DIR is the output of a compile: its
+    models are measured, and its engines on the GPU; where that cannot be done a note says why.
     """
     from vggc.bench import bench_models, measured_in
     from vggc.cli.bench_page import bench_page

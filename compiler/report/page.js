@@ -150,7 +150,7 @@ const byNode = (what, label, format) => (width) => {
 const sensitivity = (width) => Plot.plot({
   ...common, width, height: 60 + 16 * data.sensitivity.length, marginLeft: Math.min(300, width / 3),
   ariaLabel: "Bars of the error that quantizing each node alone causes",
-  x: { label: "error, as a share of the outputs' variance", grid: true },
+  x: { label: "error, as a share of the outputs' variance", grid: true, ticks: 5, tickFormat: ".1e" },
   y: { label: null, tickFormat: (name) => (name.length > 40 ? `\u2026${name.slice(-39)}` : name) },
   marks: [
     Plot.ruleX([0]),

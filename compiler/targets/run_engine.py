@@ -53,12 +53,13 @@ def run_all(job: dict[str, Any], log: Log) -> dict[str, Any]:
         "compute_capability": device.capability,
         "cuda": device.driver,
         "version": trt.__version__,
-        "milliseconds": times,
+        "milliseconds": [statistics.median(each) for each in times],
+        "every_milliseconds": times,
     }
 
 
-def _run(trt: Any, engine: Any, device: Device, run: dict[str, Any], repeats: int) -> float:
-    """One run's outputs, written to its file, and the median time of a repetition in milliseconds."""
+def _run(trt: Any, engine: Any, device: Device, run: dict[str, Any], repeats: int) -> list[float]:
+    """One run's outputs, written to its file, and the time of each repetition in milliseconds."""
     context = engine.create_execution_context()
     if context is None:
         raise Failed("load")
@@ -94,7 +95,7 @@ def _run(trt: Any, engine: Any, device: Device, run: dict[str, Any], repeats: in
     for name, array in results.items():
         device.read(context.get_tensor_address(name), array)
     write_npz(Path(run["outputs"]), results)
-    return statistics.median(times)
+    return times
 
 
 def _execute(context: Any, device: Device) -> None:

@@ -122,10 +122,11 @@ def test_a_model_that_cannot_run_is_named(tmp_path: Path, model: Make) -> None:
     assert ("model", f"`{path}`") in told.facts
 
 
-def test_of_a_folder_its_models_are_measured(tmp_path: Path, model: Make) -> None:
-    with pytest.raises(CompileError, match="holds no model"):
+def test_of_a_folder_its_models_and_engines_are_measured(tmp_path: Path, model: Make) -> None:
+    with pytest.raises(CompileError, match="holds neither a model nor an engine"):
         measured_in(tmp_path)
     model("model.onnx")
+    (tmp_path / "model.engine.json").write_text("{}")
     (tmp_path / "report.json").write_text("{}")
-    assert [each.name for each in measured_in(tmp_path)] == ["model.onnx"]
+    assert [each.name for each in measured_in(tmp_path)] == ["model.onnx", "model.engine.json"]
     assert measured_in(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]

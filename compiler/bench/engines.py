@@ -1,0 +1,81 @@
+"""Measuring engines on the GPU of this machine.
+
+Times are the GPU's own, from event to event: copies to and from it are not in them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+from vggc.inputs import random_inputs
+from vggc.signature import ValueType, inputs_of
+from vggc.targets.engine_file import Sidecar, read_sidecar
+from vggc.targets.engine_process import ask
+from vggc.targets.node_names import describer
+from vggc.targets.npz import write_npz
+from vggc.targets.rebuilding import compiled_model
+
+_TRIAL = 20
+"""Runs that tell how many fit into the seconds asked for."""
+
+_MOST = 10_000
+_TIMEOUT = 600
+
+
+@dataclass(frozen=True)
+class EngineTimes:
+    """The seconds of each run on the GPU `gpu`."""
+
+    gpu: str
+    times: tuple[float, ...]
+
+
+def engine_times(sidecar: Path, batch: int, seconds: float) -> EngineTimes:
+    """Run an engine with random inputs for about this long, at the profile whose batch sizes hold `batch`.
+
+    Raises CompileError when there is no GPU, no profile holds the batch, the model that tells the inputs is not found,
+    or the engine does not load or run.
+    """
+    described = read_sidecar(sidecar)
+    graph = Graph.load(compiled_model(described))
+    graph.infer_shapes()
+    number, wanted = _profile(described, inputs_of(graph), batch)
+    feeds = random_inputs(graph, wanted)[0]
+    with tempfile.TemporaryDirectory(prefix="vggc-bench-") as folder:
+        arrays = Path(folder, "in.npz")
+        write_npz(arrays, feeds)
+        values = described.values
+        job: dict[str, Any] = {
+            "package": values["flavour"],
+            "engine": str(described.engine),
+            "sha256": values["engine"]["sha256"],
+            "host_code": values["options"]["version_compatible"],
+            "runs": [{"profile": number, "inputs": str(arrays), "outputs": str(Path(folder, "out.npz"))}],
+            "repeats": _TRIAL,
+        }
+        trial, _ = ask("vggc.targets.run_engine", job, describer(graph), timeout=_TIMEOUT)
+        repeats = int(1000 * seconds / max(trial["milliseconds"][0], 1e-3))
+        job["repeats"] = max(_TRIAL, min(repeats, _MOST))
+        done, _ = ask("vggc.targets.run_engine", job, describer(graph), timeout=_TIMEOUT + 2 * seconds)
+    return EngineTimes(done["gpu"], tuple(each / 1000 for each in done["every_milliseconds"][0]))
+
+
+def _profile(sidecar: Sidecar, inputs: tuple[ValueType, ...], batch: int) -> tuple[int, list[ValueType]]:
+    """The first profile that takes this batch, and the inputs' shapes: the profile's best, but for the batch."""
+    profiles = sidecar.values["profiles"] or [{}]
+    for number, profile in enumerate(profiles):
+        wanted = []
+        for each in inputs:
+            limits = profile.get(each.name)
+            shape = list(limits["opt"] if limits else each.shape or ())
+            if shape and (limits is None or limits["min"][0] <= batch <= limits["max"][0]):
+                shape[0] = batch if limits is not None else shape[0]
+            wanted.append(each._replace(shape=tuple(shape)))
+        if any(each.shape and each.shape[0] == batch for each in wanted):
+            return number, wanted
+    raise fail(f"no profile of the engine takes {batch} samples")
