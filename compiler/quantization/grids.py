@@ -49,10 +49,6 @@ class Grid:
         steps *= factor
         return steps
 
-    def scale(self, bound: ArrayLike) -> Floats:
-        """The scale with which the grid reaches from -bound to bound around a zero point of 0."""
-        return np.asarray(bound, np.float64) / self.high
-
 
 class FloatGrid(Grid):
     """Numbers of an 8-bit floating-point type, times the scale."""

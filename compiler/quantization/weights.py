@@ -105,10 +105,3 @@ def encode(weights: Array, axis: int, scale: Floats, grid: Grid) -> Codes:
     shape[axis] = -1
     numbers = grid.codes(np.asarray(weights, np.float64), scale.reshape(shape))
     return Codes(numbers, scale.astype(np.float32), axis)
-
-
-def decode(codes: Codes) -> Floats:
-    """The weights that codes stand for, in float32."""
-    shape = [1] * codes.numbers.ndim
-    shape[codes.axis] = -1
-    return np.asarray(np.asarray(codes.numbers, np.float32) * codes.scale.reshape(shape))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vggc.quantization.grids import INT4, WEIGHT8
-from vggc.quantization.weights import DEAD, decode, encode, rows, scales
+from vggc.quantization.weights import DEAD, encode, rows, scales
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -17,7 +17,7 @@ def test_each_channel_has_its_own_scale(axis: int) -> None:
     codes = encode(weights, axis, step, WEIGHT8)
     assert codes.numbers.dtype == np.int8
     assert (np.abs(rows(codes.numbers, axis)).max(axis=1) == 127).all()
-    error = np.abs(rows(decode(codes), axis) - rows(weights, axis))
+    error = np.abs(rows(codes.numbers, axis) * step[:, None] - rows(weights, axis))
     assert (error <= 0.501 * step[:, None]).all()
 
 
