@@ -47,3 +47,13 @@ def test_declines_have_a_column_where_there_are_some() -> None:
     assert lines[0][:4] == ["step", "line", "changes", "declined"]
     assert lines[2][2:4] == ["6", "24"]
     assert lines[3][2:5] == ["6", "2", "24"]
+
+
+def test_sensitivity_is_a_table_of_bars_the_worst_first() -> None:
+    record = step("sensitivity")
+    record.sensitivity = {"Conv `a`": 1e-5, "Conv `[b]`": 2e-5, "Gemm `c`": 0.0}
+    lines = shown(100, record)
+    at = lines.index(["sensitivity"])
+    assert lines[at + 1] == ["Conv", "`[b]`", "2.0e-05", "#" * 30]
+    assert lines[at + 2] == ["Conv", "`a`", "1.0e-05", "#" * 15]
+    assert lines[at + 3] == ["Gemm", "`c`", "0.0e+00"]

@@ -85,7 +85,7 @@ def _sensitivity(step: StepRecord) -> RenderableType:
     table = _plain("", step.name, "", right=3)
     worst = max(step.sensitivity.values())
     for name, error in sorted(step.sensitivity.items(), key=lambda each: -each[1]):
-        table.add_row(name, f"{error:.1e}", "#" * round(_BAR * error / worst) if worst else "")
+        table.add_row(Text(name), f"{error:.1e}", "#" * round(_BAR * error / worst) if worst else "")
     return table
 
 
