@@ -81,7 +81,7 @@ def _feeds(
     fitted = data.fit(wanted)
     feeds = list(fitted.batches(samples, limit=samples))
     count = sum(len(next(iter(each.values()))) for each in feeds)
-    return feeds, f"the first {count} samples of {data.name}"
+    return feeds, f"the first {count} samples"
 
 
 def _common_inputs(before: Graph, after: Graph, matching: Matching) -> tuple[tuple[ValueType, ...], str]:

@@ -53,7 +53,7 @@ def test_it_runs_on_samples(vggc: Any, tmp_path: Path) -> None:
     np.savez("test.npz", x=np.ones((20, 3, 8, 8), np.float32))
     for given in ("test.npz", 'npz("test.npz")'):
         ran = vggc("diff", "model.onnx", "other.onnx", "--data", given, "--samples", "5")
-        assert "output, on the first 5 samples of samples" in ran.out
+        assert "output, on the first 5 samples " in ran.out
         assert "first to diverge: `logits` of Gemm `head`" in ran.out
 
 
