@@ -6,9 +6,9 @@ SHARED is a folder with models/{vgg16,resnet20,mobilenet}.onnx and data/fashion_
 are the test set). Each net is pruned to several shares of its MACs with the first 1,024 training images, in a process
 of its own. Accuracy is that of the whole test set; beside it stand the seconds, by the wall clock and of CPU time, and
 the peak memory. Torch-Pruning gets the same images, and their labels where it wants them; the best of its three
-importances counts. It needs an interpreter with torch and torch-pruning: without `--peers-python` its column is left
-out. `--plot` needs matplotlib, which `pip install '.[bench]'` brings. Without the folder nothing is measured, and the
-reason is printed.
+importances, ranked over all groups or in each, counts. It needs an interpreter with torch and torch-pruning: without
+`--peers-python` its column is left out. `--plot` needs matplotlib, which `pip install '.[bench]'` brings. Without the
+folder nothing is measured, and the reason is printed.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ SHARES = {
 ALIGN = {"vgg16": 8, "resnet20": 2, "mobilenet": 8}
 """resnet20 has groups of 16 channels, for which steps of 8 are too coarse."""
 
-IMPORTANCES = ("l2", "bn_scale", "taylor")
+PEERS = [f"{importance}, {ranking}" for importance in ("l2", "bn_scale", "taylor") for ranking in ("global", "uniform")]
 PEER_SECONDS = 900.0
 
 
 @dataclass
 class Point:
-    """One net at one share of its MACs; accuracies in percent, of Torch-Pruning by importance."""
+    """One net at one share of its MACs; accuracies in percent, of Torch-Pruning by importance and ranking."""
 
     net: str
     share: float
@@ -62,11 +62,11 @@ class Point:
     cpu: float
     gigabytes: float
     peers: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Accuracy and share of MACs by importance."""
+    """Accuracy and share of MACs by importance and ranking."""
 
     @property
     def best(self) -> tuple[str, float] | None:
-        """The importance with which Torch-Pruning does best, and its accuracy."""
+        """The way in which Torch-Pruning does best, and its accuracy."""
         return max(((name, found[0]) for name, found in self.peers.items()), key=lambda each: each[1], default=None)
 
 
@@ -134,27 +134,27 @@ def no_peer(python: str) -> str:
 
 
 def peer(model: Path, samples: Path, share: float, python: str, test: Images) -> dict[str, tuple[float, float]]:
-    """Torch-Pruning's accuracy, in percent, and share of MACs left, by importance."""
+    """Torch-Pruning's accuracy, in percent, and share of MACs left, by importance and ranking."""
     full = costs(load(model)).macs
     assert full is not None
     found = {}
-    for importance in IMPORTANCES:
+    for way in PEERS:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "pruned.onnx"
-            arguments = [str(model), str(samples), str(share), str(ALIGN[model.stem]), importance, str(out)]
+            arguments = [str(model), str(samples), str(share), *way.split(", "), str(out)]
             command = [python, str(HERE / "pruning_peers.py"), *arguments]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PEER_SECONDS)
             except subprocess.TimeoutExpired:
-                print(f"Torch-Pruning, {importance}, {model.stem}: over {PEER_SECONDS:.0f} s", file=sys.stderr)
+                print(f"Torch-Pruning, {way}, {model.stem}: over {PEER_SECONDS:.0f} s", file=sys.stderr)
                 continue
             if done.returncode:
-                print(f"Torch-Pruning, {importance}, {model.stem}:\n{done.stderr}", file=sys.stderr)
+                print(f"Torch-Pruning, {way}, {model.stem}:\n{done.stderr}", file=sys.stderr)
                 continue
             graph = load(out)
             macs = costs(graph).macs
             assert macs is not None
-            found[importance] = (100 * float((classes(graph, test.x) == test.y).mean()), macs / full)
+            found[way] = (100 * float((classes(graph, test.x) == test.y).mean()), macs / full)
     return found
 
 
@@ -191,7 +191,7 @@ def plot(points: list[Point], originals: dict[str, float], path: Path) -> None:
         theirs = [start, *((100 * each.peers[each.best[0]][1], each.best[1]) for each in own if each.best)]
         axes.plot(*zip(*ours, strict=True), "o-", label="vggc prune_channels")
         if len(theirs) > 1:
-            axes.plot(*zip(*theirs, strict=True), "s--", color="tab:gray", label="Torch-Pruning, best of 3")
+            axes.plot(*zip(*theirs, strict=True), "s--", color="tab:gray", label="Torch-Pruning, best of 6")
         axes.set(title=name, xlabel="MACs left (%)", ylim=(0, 100), xlim=(0, 103))
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("top-1 accuracy (%), no training")

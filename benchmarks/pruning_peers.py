@@ -1,7 +1,8 @@
-"""Torch-Pruning on an ONNX model: `python pruning_peers.py IN.onnx SAMPLES.npz SHARE ALIGN IMPORTANCE OUT.onnx`.
+"""Torch-Pruning on an ONNX model: `python pruning_peers.py IN.onnx SAMPLES.npz SHARE IMPORTANCE RANKING OUT.onnx`.
 
 Runs in an environment with torch and torch-pruning, so it imports nothing of vggc. The model is read into PyTorch node
 by node, pruned down to the share of MACs, and exported again. SAMPLES.npz has `x`, and `y` for importance `taylor`.
+RANKING is `global`, over all groups, or `uniform`, the same share of each. Widths are free: no multiples are asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-STEPS = 24
+STEPS = 48
 """Torch-Pruning takes a share of channels, not of MACs: it goes down in so many steps, and stops at the MACs asked."""
 
 GRADIENTS = 256
@@ -109,8 +110,8 @@ def _plain(kind: str, values: list[torch.Tensor], attributes: dict[str, Any]) ->
     raise NotImplementedError(f"the benchmark has no {kind}")
 
 
-def prune(net: Net, samples: dict[str, np.ndarray], share: float, align: int, importance: str) -> None:
-    """Torch-Pruning's global ranking over all groups, the layer of the class logits left alone."""
+def prune(net: Net, samples: dict[str, np.ndarray], share: float, importance: str, ranking: str) -> None:
+    """Torch-Pruning step by step, the layer of the class logits left alone."""
     import torch_pruning
 
     kinds = {
@@ -127,12 +128,11 @@ def prune(net: Net, samples: dict[str, np.ndarray], share: float, align: int, im
         net,
         example,
         importance=kinds[importance](),
-        global_pruning=True,
+        global_pruning=ranking == "global",
         pruning_ratio=1 - share / 2,
         max_pruning_ratio=0.9,
         iterative_steps=STEPS,
         ignored_layers=[last],
-        round_to=align,
     )
     for _ in range(STEPS):
         if torch_pruning.utils.count_ops_and_params(net, example)[0] <= share * full:
@@ -144,13 +144,13 @@ def prune(net: Net, samples: dict[str, np.ndarray], share: float, align: int, im
 
 
 def main() -> None:
-    source, given, share, align, importance, out = sys.argv[1:]
+    source, given, share, importance, ranking, out = sys.argv[1:]
     torch.manual_seed(0)
     torch.set_num_threads(2)
     net = Net(onnx.load(source)).eval()
     with np.load(given) as file:
         samples = dict(file)
-    prune(net, samples, float(share), int(align), importance)
+    prune(net, samples, float(share), importance, ranking)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     torch.onnx.export(
