@@ -83,6 +83,7 @@ def compile_(
     MODEL is an ONNX file, or a PyTorch module as PACKAGE.MODULE:FACTORY, which is exported first (see `vggc export`).
     """
     from vggc.cli.show import graph_printer
+    from vggc.output import PAGE
     from vggc.pipeline import compile_model
     from vggc.report.table import declines, summary
 
@@ -101,6 +102,7 @@ def compile_(
         )
     console = stdout()
     console.print(summary(report, folder))
+    console.print(f"\nreport: {folder / PAGE}")
     notes = [line for step in report.steps for line in declines(step)]
     for line in notes:
         stderr().print(f"declined: {line}", style="dim")

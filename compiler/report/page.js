@@ -165,6 +165,8 @@ const draw = (figure) => {
   const made = plots[figure.dataset.plot](Math.max(300, figure.clientWidth));
   const svg = made.matches("svg") ? made : made.querySelector("svg");
   svg.setAttribute("role", "img");
+  // What is inside a picture is not read out, so it needs no names.
+  for (const each of svg.querySelectorAll("[aria-label]")) each.removeAttribute("aria-label");
   figure.append(made);
   if (figure.dataset.plot === "steps") figure.append(legend(colours));
 };

@@ -161,3 +161,17 @@ def test_its_pictures_for_the_documentation(opened: Open, digits_file: Path, ble
     for name in ("report.png", "report_graph.png"):
         with Image.open(ROOT / "docs/images" / name) as kept, Image.open(folder / name) as taken:
             assert kept.size == taken.size
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(opened: Open, page_file: Path, scheme: str) -> None:
+    """axe-core's rules: contrast, names, roles, landmarks, order of headings, and whether keys reach everything."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    report = opened(page_file, color_scheme=scheme)
+    report.plots()
+    for each in report.page.locator("summary").all():
+        each.click()
+    report.page.locator("details.graph li").last.wait_for()
+    found = axe.Axe().run(report.page).response
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
+    assert len(found["passes"]) > 30
