@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from vggc.binding.conditions import bind_requirement
 from vggc.binding.data import bind_data
 from vggc.binding.grouping import check_rules_together
 from vggc.binding.params import Overrides, bind_param, plain
@@ -14,13 +16,15 @@ from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_lin
 from vggc.binding.targets import Written, bind_target
 from vggc.binding.uses import Uses, declared_names
 from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
-from vggc.diagnostics import Diagnostics
+from vggc.conditions import Measured
+from vggc.diagnostics import Diagnostics, fail
 from vggc.grammar import syntax
+from vggc.grammar.parser import parse
 from vggc.options import Given
 from vggc.pattern.rule import Rule
 from vggc.registry import Registry, shipped
 from vggc.rewrite import Pass
-from vggc.source import Span
+from vggc.source import Source, Span
 
 
 def bind(
@@ -33,8 +37,33 @@ def bind(
     return _Binder(recipe, Overrides(overrides or {}), registry or shipped()).bind()
 
 
+def bind_with_measure(
+    recipe: syntax.Recipe, measure: str, origin: str, *, overrides: Mapping[str, str] | None = None
+) -> tuple[Pipeline, Measured]:
+    """Bind a recipe and a measure written beside it, which may name its data: `agreement(test)`.
+
+    `origin` is where the measure stands, for messages. Raises CompileError as `bind` does, and for what is no measure.
+    """
+    asked = parse(Source(origin, f"require {measure} == original\n"))
+    (statement, *more) = asked.statements
+    if more or not isinstance(statement, syntax.Require):
+        raise fail(f"{origin} takes one measure", help=f"such as {origin} 'agreement(test)'")
+    binder = _Binder(recipe, Overrides(overrides or {}), shipped(), statement.condition)
+    pipeline = binder.bind()
+    assert binder.measured is not None
+    return pipeline, binder.measured
+
+
 class _Binder:
-    def __init__(self, recipe: syntax.Recipe, overrides: Overrides, registry: Registry) -> None:
+    def __init__(
+        self,
+        recipe: syntax.Recipe,
+        overrides: Overrides,
+        registry: Registry,
+        asked: syntax.Comparison | None = None,
+    ) -> None:
+        self.asked = asked
+        self.measured: Measured | None = None
         self.recipe = recipe
         self.overrides = overrides
         self.found = Diagnostics()
@@ -59,6 +88,9 @@ class _Binder:
         self.found.extend(self.overrides.unclaimed([each.name for each in params]))
         self._must_do_something()
         self.found.extend(check_rules_together(self.body))
+        if self.asked is not None:
+            with self.found.collect(), suppress(Undetermined):
+                self.measured = self._measure(self.asked)
         self.found.raise_errors()
         self._warn_unused()
         return Pipeline(
@@ -70,6 +102,12 @@ class _Binder:
             rules=self._rules(),
             warnings=tuple(self.found.messages),
         )
+
+    def _measure(self, asked: syntax.Comparison) -> Measured:
+        bound = bind_requirement(asked, self.scope)
+        if not isinstance(bound.left, Measured):
+            raise fail("this is no measure", asked.left.span, help="name one measure, such as `agreement(test)`")
+        return bound.left
 
     def _rules(self) -> tuple[Rule, ...]:
         """The rules that the recipe declares itself, used or not."""

@@ -24,7 +24,7 @@ _SET = click.option(
 )
 
 
-def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
+def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -41,7 +41,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
     from vggc.grammar.parser import parse
     from vggc.grammar.reading import read_recipe
 
-    overrides = _overrides(pairs)
+    overrides = given_overrides(pairs)
     pipeline = bind(parse(read_recipe(recipe)), overrides=overrides)
     if pipeline.warnings:
         print_diagnostics(pipeline.warnings)

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from vggc import __version__
-from vggc.cli import commands, export_command, instruments, target_commands
+from vggc.cli import bisect_command, commands, export_command, instruments, target_commands
 from vggc.cli.console import print_diagnostics, stderr
 from vggc.cli.interrupts import end_on_signals
 from vggc.diagnostics import CompileError, nearest
@@ -73,6 +73,7 @@ for each in (
     export_command.export,
     instruments.diff,
     instruments.bench,
+    bisect_command.bisect,
     target_commands.lint,
     target_commands.rebuild,
     target_commands.validate,

@@ -1,0 +1,199 @@
+"""The changes that a step made, taken apart: what lies between two values that both graphs have is one change.
+
+A value's name keeps its meaning, so a value of the same name, type and shape before and after is a place where the two
+graphs can be joined. A change is all that a graph computes between such a value and the next ones above it, where it
+differs from what the other graph has there: a convolution and its batch norm that became one, a weight that was
+scaled, the quantizers around a layer. `joined` makes the graph before the step with some of its changes in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.fetching import variables
+from vggc.graph import Graph
+from vggc.graph.ordering import subgraphs
+
+
+@dataclass(frozen=True)
+class Change:
+    """What computes `value` after the step, where that differs from before; nodes as messages name them."""
+
+    value: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    rule: str
+    """the rule that made it, where the step is one of rules"""
+
+    def __str__(self) -> str:
+        return f"`{self.value}` of {self.after[-1] if self.after else 'nothing'}"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The nodes between a value and the shared ones above it, in order, and those, in the order they are read."""
+
+    nodes: tuple[gs.Node, ...]
+    inputs: tuple[str, ...]
+
+
+def changes(before: Graph, after: Graph) -> list[Change]:
+    """The changes of a step in the order in which the graph after it computes them. Shapes have been inferred."""
+    shared = shared_values(before, after)
+    hashes: dict[int, str] = {}
+    old, new = Segments(before, shared), Segments(after, shared)
+    found = []
+    for name in variables(after):
+        if name not in shared:
+            continue
+        was, now = old.of(name), new.of(name)
+        if _signature(before, was, name, hashes) != _signature(after, now, name, hashes):
+            rules = [node.metadata.get("vggc.rule", "") for node in now.nodes]
+            rule = next((each for each in reversed(rules) if each), "")
+            found.append(Change(name, _labels(before, was), _labels(after, now), rule))
+    return found
+
+
+def _labels(graph: Graph, segment: Segment) -> tuple[str, ...]:
+    return tuple(graph.label(node) for node in segment.nodes)
+
+
+def shared_values(before: Graph, after: Graph) -> set[str]:
+    """Inputs and outputs, and what both graphs compute under one name in one type and shape."""
+    old, new = variables(before), variables(after)
+    found = {
+        name
+        for name in old.keys() & new.keys()
+        if before.dtype(old[name]) == after.dtype(new[name]) and before.shape(old[name]) == after.shape(new[name])
+    }
+    return found | {value.name for graph in (before, after) for value in (*graph.inputs, *graph.outputs)}
+
+
+class Segments:
+    """The segments of a graph between shared values."""
+
+    def __init__(self, graph: Graph, shared: set[str]) -> None:
+        self._shared = shared
+        self._made_by = {value.name: node for node in graph.nodes for value in node.outputs if value.name}
+        self._place = {id(node): at for at, node in enumerate(graph.nodes)}
+
+    def of(self, name: str) -> Segment:
+        """The segment that ends in a shared value; empty for an input or a constant."""
+        inputs: dict[str, None] = {}
+        nodes: dict[int, gs.Node] = {}
+        stack = [self._made_by[name]] if name in self._made_by else []
+        while stack:
+            node = stack.pop()
+            if id(node) in nodes:
+                continue
+            nodes[id(node)] = node
+            for value in reversed(node.inputs):
+                if isinstance(value, gs.Constant) or not value.name:
+                    continue
+                if value.name in self._shared or value.name not in self._made_by:
+                    inputs[value.name] = None
+                else:
+                    stack.append(self._made_by[value.name])
+        return Segment(tuple(sorted(nodes.values(), key=lambda each: self._place[id(each)])), tuple(inputs))
+
+
+def _signature(graph: Graph, segment: Segment, name: str, hashes: dict[int, str]) -> tuple[Any, ...]:
+    """The same for two segments that compute the same in the same way."""
+    inner = {value.name: (at, slot) for at, node in enumerate(segment.nodes) for slot, value in enumerate(node.outputs)}
+
+    def read(value: gs.Tensor) -> Any:
+        if isinstance(value, gs.Constant):
+            return _hash(graph, value, hashes)
+        return value.name if value.name in segment.inputs else inner.get(value.name, "")
+
+    nodes = tuple(
+        (
+            node.op,
+            node.domain or "",
+            tuple(sorted((key, _plain(each)) for key, each in node.attrs.items())),
+            tuple(read(value) for value in node.inputs),
+        )
+        for node in segment.nodes
+    )
+    return (*nodes, inner.get(name))
+
+
+def _plain(attribute: Any) -> str:
+    if isinstance(attribute, np.ndarray | gs.Constant):
+        array = attribute.values if isinstance(attribute, gs.Constant) else attribute
+        return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    # Bodies are compared by identity: two graphs never share one, so that a node with a body counts as changed.
+    return f"{attribute.name} {id(attribute)}" if isinstance(attribute, gs.Graph) else repr(attribute)
+
+
+def _hash(graph: Graph, value: gs.Constant, hashes: dict[int, str]) -> str:
+    if id(value) not in hashes:
+        array = graph.array(value)
+        content = b"sparse" if array is None else np.ascontiguousarray(array).tobytes()
+        hashes[id(value)] = hashlib.sha256(repr((value.dtype, value.shape)).encode() + content).hexdigest()
+    return hashes[id(value)]
+
+
+def separable(after: Graph, found: Iterable[Change]) -> bool:
+    """Whether the changes can be put into the graph before one by one: nodes with bodies cannot be carried over."""
+    labels = {label for each in found for label in each.after}
+    return not any(after.label(node) in labels and any(subgraphs(node)) for node in after.nodes)
+
+
+def joined(before: Graph, after: Graph, chosen: Sequence[Change]) -> Graph:
+    """The graph before a step with the chosen changes made, which stand in their order."""
+    shared = shared_values(before, after)
+    graph = before.copy()
+    segments = Segments(after, shared)
+    now: dict[str, gs.Tensor] = {value.name: value for value in (*graph.inputs, *variables(graph).values())}
+    constants: dict[int, gs.Constant] = {}
+    for change in chosen:
+        segment = segments.of(change.value)
+        inner: dict[str, gs.Tensor] = {}
+        for node in segment.nodes:
+            inputs = [_carried(graph, value, now, inner, constants) for value in node.inputs]
+            twin = graph.add(
+                node.op, inputs, node.attrs, name=node.name or None, outputs=len(node.outputs), domain=node.domain
+            )
+            twin.kept = dict(getattr(node, "kept", {}))
+            for value, new in zip(node.outputs, twin.outputs, strict=True):
+                new.dtype, new.shape = value.dtype, value.shape
+                if value.name:
+                    inner[value.name] = new
+        new = inner.get(change.value)
+        if new is None:
+            continue
+        old = now[change.value]
+        graph.replace(old, new)
+        if new.name != change.value:
+            # The name keeps its meaning; what had it is read by nobody now.
+            old.name, new.name = new.name, change.value
+        now[change.value] = new
+    graph.tidy()
+    graph.infer_shapes()
+    return graph
+
+
+def _carried(
+    graph: Graph,
+    value: gs.Tensor,
+    now: dict[str, gs.Tensor],
+    inner: dict[str, gs.Tensor],
+    constants: dict[int, gs.Constant],
+) -> gs.Tensor | None:
+    """What a node carried over reads in place of a value of its own graph."""
+    if isinstance(value, gs.Constant):
+        if id(value) not in constants:
+            twin = gs.Constant(graph.fresh_name(value.name), np.zeros(0))
+            twin._values, twin.data_location = value._values, value.data_location
+            constants[id(value)] = twin
+        return constants[id(value)]
+    if not value.name:
+        return None
+    return inner[value.name] if value.name in inner else now[value.name]

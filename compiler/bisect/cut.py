@@ -1,0 +1,54 @@
+"""Cutting a piece out of a graph: some of its nodes as a model of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.graph.ordering import reads
+
+
+def around(graph: Graph, nodes: Iterable[gs.Node], depth: int) -> set[str]:
+    """The names of what nodes compute, and of what all nodes at most `depth` away from them compute."""
+    made_by = {id(value): node for node in graph.nodes for value in node.outputs}
+    readers: dict[int, list[gs.Node]] = {}
+    for node in graph.nodes:
+        for value in reads(node):
+            readers.setdefault(id(value), []).append(node)
+    found = {id(node): node for node in nodes}
+    front = list(found.values())
+    for _ in range(depth):
+        near = [made_by[id(value)] for node in front for value in reads(node) if id(value) in made_by]
+        near += [reader for node in front for value in node.outputs for reader in readers.get(id(value), ())]
+        front = [node for node in {id(each): each for each in near}.values() if id(node) not in found]
+        found |= {id(node): node for node in front}
+    return {value.name for node in found.values() for value in node.outputs if value.name}
+
+
+def cut(graph: Graph, computed: Collection[str]) -> Graph:
+    """A model of the nodes that compute these values: what they read from outside are its inputs.
+
+    What none of them reads is handed out, and what the graph itself hands out.
+    """
+    twin = graph.copy()
+    nodes = [node for node in twin.nodes if any(value.name in computed for value in node.outputs)]
+    made = {id(value) for node in nodes for value in node.outputs}
+    read = {id(value): value for node in nodes for value in reads(node)}
+    outer = {id(value): value for value in twin.inputs}
+    known = {id(value) for node in twin.nodes for value in node.outputs} | outer.keys()
+    inputs = [value for value in read.values() if id(value) in known and id(value) not in made]
+    results = {id(value) for value in twin.outputs}
+    outputs = [
+        value
+        for node in nodes
+        for value in node.outputs
+        if value.name and (id(value) not in read or id(value) in results)
+    ]
+    for value in inputs:
+        list.clear(value.inputs)
+    twin.nodes, twin.inputs, twin.outputs = nodes, inputs, outputs
+    twin.tidy()
+    twin.infer_shapes()
+    return twin

@@ -1,0 +1,163 @@
+"""Running a recipe with a measure after every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vggc.bound import BoundData, BoundStep, Pipeline
+from vggc.conditions import Kind, Measured
+from vggc.diagnostics import CompileError, fail
+from vggc.graph import Destination, Graph
+from vggc.measures import Subject
+from vggc.pipeline.execute import cost_of, execute, shipped
+from vggc.pipeline.runner import Progress, Runner
+from vggc.report.record import Report, StepRecord
+from vggc.signature import inputs_of
+
+
+class Scale:
+    """A measure of one model as a number, and how bad such a number is."""
+
+    def __init__(self, measured: Measured, original: Graph) -> None:
+        self.measure = measured.measure
+        self.kind: Kind = measured.kind
+        self._options = measured.options
+        self._original = Subject(original)
+
+    @property
+    def data(self) -> BoundData | None:
+        """The data set that the measure runs the model on."""
+        return next((each for each in self._options.values() if isinstance(each, BoundData)), None)
+
+    def value(self, graph: Graph) -> float | CompileError:
+        """The measure of a graph, or why it has none: the model does not run."""
+        inputs = inputs_of(graph)
+        options = {
+            name: each.load().fit(inputs) if isinstance(each, BoundData) else each
+            for name, each in self._options.items()
+        }
+        try:
+            return float(self.measure(Subject(graph, self._original), **options))
+        except CompileError as error:
+            return error
+
+    def badness(self, value: float | CompileError) -> float:
+        """A number that grows as the model gets worse; infinite where there is none.
+
+        Decibels become the share of noise they stand for, so that the noises of steps add up.
+        """
+        if isinstance(value, CompileError) or math.isnan(value):
+            return math.inf
+        if self.measure.unit == "dB":
+            return 10 ** min(-value / 10, 300.0)
+        return value if self.measure.better == "lower" else -value
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step as it ran, the measure after it, and how much worse that is than before.
+
+    `cost` is in the measure's own unit (for dB, in the share of noise), infinite where the model broke.
+    """
+
+    name: str
+    line: str
+    value: float | CompileError
+    cost: float
+
+
+@dataclass(frozen=True)
+class Guilty:
+    """A step with the graph before it and, unless the step itself failed, after it."""
+
+    step: BoundStep
+    before: Graph
+    after: Graph | None
+
+
+class _Broken(Exception):
+    """The model has no measure any more: what later steps do to it says nothing."""
+
+
+class Walk:
+    """One run of a recipe's steps on a model; gates and targets are passed by."""
+
+    def __init__(self, pipeline: Pipeline, model: Path, measured: Measured, progress: Progress) -> None:
+        self._pipeline = pipeline
+        self._model = model
+        self._progress = progress
+        self.graph = Graph.load(model)
+        self.graph.infer_shapes(check=True)
+        self.original = self.graph.copy()
+        self.scale = Scale(measured, self.original)
+        self.stages: list[Stage] = []
+        self.guilty: Guilty | None = None
+        self._last = self.original
+        self._steps = list(pipeline.steps())
+        first = self.scale.value(self.original)
+        if isinstance(first, CompileError):
+            raise first
+        self.first = first
+        self._badness = self.scale.badness(first)
+        if math.isinf(self._badness):
+            raise fail(f"the measure `{measured.measure.name}` of the model as read is no number, so nothing is worse")
+        self._worst = 0.0
+
+    def run(self) -> None:
+        """Run every step. Raises CompileError when the model as read cannot be measured."""
+        report = Report({}, {}, "off")
+        runner = Runner(
+            self._pipeline,
+            self.graph,
+            self._model,
+            verify="off",
+            report=report,
+            progress=self._progress,
+            stepped=self._stepped,
+            gates=False,
+        )
+        try:
+            runner.run()
+        except _Broken:
+            return
+        except CompileError as error:
+            failed = self._failed(error)
+            self.stages.append(Stage(failed.name, failed.label, error, math.inf))
+            self.guilty = Guilty(failed, self._last, None)
+
+    def _failed(self, error: CompileError) -> BoundStep:
+        """The step whose place an error has. Raises the error itself where it is none of a step."""
+        spans = {each.span for each in error.diagnostics}
+        for step in self._steps:
+            if step.span in spans:
+                return step
+        raise error
+
+    def _stepped(self, record: StepRecord, graph: Graph) -> None:
+        step = next(each for each in self._steps if (each.name, each.label) == (record.name, record.line))
+        if not record.total and record.before == record.after and shipped(step.pass_):
+            return
+        now = graph.copy()
+        now.infer_shapes()
+        self._progress(f"measuring after {record.name}")
+        value = self.scale.value(now)
+        badness = self.scale.badness(value)
+        cost = badness - self._badness
+        self.stages.append(Stage(record.name, record.line, value, cost))
+        if cost > self._worst:
+            self._worst, self.guilty = cost, Guilty(step, self._last, now)
+        self._last, self._badness = now, badness
+        if math.isinf(badness):
+            raise _Broken
+
+
+def apply(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
+    """Run a step on a graph as the compiler would. Raises CompileError where the pass refuses or fails."""
+    graph.prove = False
+    graph.destinations = tuple(Destination(each.target.name, each.options) for each in pipeline.targets)
+    graph.original = lambda: original
+    execute(step, graph, options, cost_of(graph), "while bisecting")
