@@ -53,11 +53,24 @@ const lines = (rows, from, to, width) => {
   return svg;
 };
 
-const keys = data.graphs.map((graph) => new Map(graph.key.map((key, at) => [key, at])));
+const places = (names) => new Map(names.map((name, at) => [name, at]).filter(([name]) => name));
+const keys = data.graphs.map((graph) => places(graph.key));
+const names = data.graphs.map((graph) => places(graph.name));
+
+/* Where the other model computes the same value, else where it has a node of the same name. */
+const twin = (side, at) => {
+  const graph = data.graphs[side];
+  return keys[1 - side].get(graph.key[at]) ?? names[1 - side].get(graph.name[at]);
+};
+/* Whether the other model has this node: of the same operator, by its name or by what it computes. */
+const kept = (side, at) => {
+  const graph = data.graphs[side], other = data.graphs[1 - side];
+  return [keys[1 - side].get(graph.key[at]), names[1 - side].get(graph.name[at])].some((each) => other.op[each] === graph.op[at]);
+};
 const views = [];
 
 const view = (details) => {
-  const side = Number(details.dataset.graph), graph = data.graphs[side], other = keys[1 - side];
+  const side = Number(details.dataset.graph), graph = data.graphs[side];
   const box = details.querySelector(".nodes"), search = details.querySelector("input"), status = details.querySelector(".found");
   const { rows, width } = lanesOf(graph);
   const texts = graph.op.map((op, at) => `${op} ${graph.name[at]} ${graph.key[at]} ${graph.shape[at]} ${graph.precision[at]} ${graph.line[at]}`.toLowerCase());
@@ -75,7 +88,7 @@ const view = (details) => {
     const name = element("span", graph.name[at] || graph.key[at], "name");
     name.title = `${graph.name[at]} computes ${graph.key[at]}`;
     item.append(name, element("span", `${graph.precision[at]} ${graph.shape[at]}`, "shape"));
-    if (!other.has(graph.key[at])) item.append(element("span", side ? "new" : "gone", "badge"));
+    if (!kept(side, at)) item.append(element("span", side ? "new" : "gone", "badge"));
     if (graph.line[at]) item.append(element("span", graph.line[at], "badge held"));
     const cost = [];
     if (graph.macs[at]) cost.push(`${count(graph.macs[at])} MACs`);
@@ -131,9 +144,9 @@ const view = (details) => {
     const moves = { ArrowDown: position + 1, ArrowUp: position - 1, PageDown: position + 15, PageUp: position - 15, Home: 0, End: shown.length - 1 };
     if (event.key in moves) { event.preventDefault(); focus(moves[event.key]); }
     if (event.key === "Enter" && item) {
-      const twin = other.get(graph.key[Number(item.dataset.at)]);
-      if (twin !== undefined) opened(1 - side).jump(twin);
-      else status.textContent = "no value of this name in the other model";
+      const there = twin(side, Number(item.dataset.at));
+      if (there !== undefined) opened(1 - side).jump(there);
+      else status.textContent = "the other model has neither this value nor this node";
     }
   });
   find();

@@ -116,7 +116,7 @@ const precision = (width) => {
   }));
   const found = [...bars.values()];
   return Plot.plot({
-    ...common, height: 280, width, marginLeft: 80, marginRight: 90,
+    ...common, height: 280, width, marginLeft: 80, marginRight: 130,
     ariaLabel: "Bars of MACs by type, as read and compiled",
     color: sides,
     x: { label: "MACs", tickFormat: count, grid: true, ticks: 5 },

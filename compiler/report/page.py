@@ -10,12 +10,16 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggc.report.picture import Node
 from vggc.report.record import Cost, Report, Requirement, StepRecord, human_bytes, human_count
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _MOST_DECLINES = 500
 """Rows of the table of declined matches; report.json has them all."""
@@ -47,15 +51,10 @@ class Width:
 
 def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> str:
     """The page of a compilation, with pictures of the model as read and as left. Names in it are never markup."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": human_count, "size": human_bytes, "share": _share}
-    # Inside <script> and <style> nothing is escaped; these are files of this package.
-    own = {name: Markup(_resource(name)) for name in ("style.css", "plot.min.js", "page.js", "graph.js")}
     declined = [(step, each) for step in report.steps for each in step.declined]
-    return environment.from_string(_resource("page.html")).render(
+    return _template().render(
         report=report,
         title=_title(report),
         recipe_name=Path(report.recipe["path"]).name,
@@ -69,14 +68,25 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
         before=before,
         after=after,
         sums=[(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))],
-        style=own["style.css"],
-        plots=own["plot.min.js"],
-        script=own["page.js"],
-        graphs=own["graph.js"],
+        # Inside <script> and <style> nothing is escaped; these are files of this package.
+        style=Markup(_resource("style.css")),
+        plots=Markup(_resource("plot.min.js")),
+        script=Markup(_resource("page.js")),
+        graphs=Markup(_resource("graph.js")),
         data=Markup(_script_json(_data(report, before, after))),
     )
 
 
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"count": human_count, "size": human_bytes, "share": _share}
+    return environment.from_string(_resource("page.html"))
+
+
+@cache
 def _resource(name: str) -> str:
     return files("vggc.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -149,7 +159,7 @@ def _sum(nodes: Sequence[Node]) -> str:
     if costly is None or not costly.macs:
         return f"{len(nodes)} nodes, none of which multiplies"
     share = 100 * costly.macs / total
-    return f"{len(nodes)} nodes; the costliest is {costly.op} {costly.name or costly.key} with {share:.0f}% of the MACs"
+    return f"{len(nodes)} nodes; the costliest is {costly.op} {costly.name or costly.key} with {share:.2g}% of the MACs"
 
 
 def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict[str, Any]:

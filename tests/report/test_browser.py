@@ -107,6 +107,20 @@ def test_nodes_are_found(opened: Open, page_file: Path) -> None:
     assert all(each.startswith("Conv") for each in compiled.locator("li .op").all_inner_texts())
 
 
+def test_nodes_of_one_model_only_are_marked(opened: Open, page_file: Path) -> None:
+    page = opened(page_file).page
+    marked = []
+    for side, mark in ((0, "gone"), (1, "new")):
+        graph = page.locator("details.graph").nth(side)
+        graph.locator("summary").click()
+        graph.locator("li").first.wait_for()
+        marked.append(
+            graph.locator("li", has=page.locator(f".badge:text-is('{mark}')")).locator(".op").all_inner_texts()
+        )
+    # Folding takes the batch norms; the convolutions stay, though they compute other values.
+    assert (set(marked[0]), marked[1]) == ({"BatchNormalization"}, [])
+
+
 def test_it_prints(opened: Open, page_file: Path) -> None:
     report = opened(page_file, color_scheme="dark")
     report.page.emulate_media(media="print")
@@ -139,9 +153,9 @@ def test_5000_nodes_open_in_two_seconds(opened: Open, large_file: Path) -> None:
 
 
 def picture(page: Any, file: Path) -> None:
-    """What the window shows, in the few colours that a page of text has."""
+    """What the window shows, in 256 colours."""
     shot = Image.open(io.BytesIO(page.screenshot()))
-    shot.convert("RGB").quantize(64).save(file, optimize=True)
+    shot.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
 
 
 def test_its_pictures_for_the_documentation(opened: Open, digits_file: Path, bless: bool, tmp_path: Path) -> None:
