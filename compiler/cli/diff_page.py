@@ -82,6 +82,8 @@ def _list(title: str, lines: Sequence[str]) -> list[RenderableType]:
 
 
 def _outputs(found: Numbers) -> RenderableType:
+    if not found.outputs:
+        return Text(f"\nnumbers, on {found.inputs}")
     table = _table(f"\noutput, on {found.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
     for each in found.outputs:
         table.add_row(_names(each), *_distance(each))
@@ -115,15 +117,16 @@ def _distance(value: ValueDifference) -> tuple[str, str, str, str]:
 def _verdict(found: ModelDiff) -> str:
     assert found.numbers is not None
     first = found.numbers.first
+    broken = f"the second model does not run: {found.numbers.broken}" if found.numbers.broken else ""
     if first is None:
-        return "the two compute the same"
+        return broken or "the two compute the same"
     nodes = first.node_before if first.node_before == first.node_after else f"{first.node_before}, {first.node_after}"
     lines = [f"first to diverge: {_names(first)} of {nodes}: {first.difference}"]
     changes = [
         each for each in found.structure.changed if (each.before, each.after) == (first.node_before, first.node_after)
     ]
     lines += [f"  {line}" for each in changes for line in each.changes]
-    return "\n".join(lines)
+    return "\n".join([*([broken] if broken else []), *lines])
 
 
 def _table(*columns: str, right: int, left: int = 99) -> Table:

@@ -39,6 +39,7 @@ class ModelDiff:
             found["numbers"] = {
                 "inputs": self.numbers.inputs,
                 "tolerance": self.numbers.tolerance,
+                "broken": self.numbers.broken,
                 "outputs": [_plain(each) for each in self.numbers.outputs],
                 "values": [_plain(each) for each in self.numbers.values],
                 "first": None if first is None else _plain(first),
@@ -58,11 +59,11 @@ def diff_models(
 
     They run on the first `samples` of `data`, else on seeded random numbers. A float value diverges when it is further
     away than `tolerance`, relative to its largest magnitude (by default what vggc.compare allows the coarsest type of
-    the two); any other value when an element differs. Raises CompileError when the data fits neither model, or a model
-    does not run.
+    the two); any other value when an element differs. Where the second model does not run, what it computes before it
+    breaks is compared. Raises CompileError when the first is not valid or does not run, or the data does not fit.
     """
-    for graph in (before, after):
-        graph.infer_shapes(check=True)
+    before.infer_shapes(check=True)
+    after.infer_shapes()
     matching = match(before, after)
     found = structure(before, after, matching)
     wanted, problem = _common_inputs(before, after, matching)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vggc.compare import Difference, difference
+from vggc.diagnostics import CompileError
 from vggc.diff.matching import How, Matching
 from vggc.distance import Distance
 from vggc.fetching import fetch, in_chunks, variables
@@ -42,12 +43,16 @@ class ValueDifference:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Every output, and every value that has a counterpart in the order in which the first model computes them."""
+    """Every output, and every value that has a counterpart in the order in which the first model computes them.
+
+    `broken` says why the second model does not run, empty where it does; then there is only what it computes before.
+    """
 
     inputs: str
     tolerance: float
     outputs: tuple[ValueDifference, ...]
     values: tuple[ValueDifference, ...]
+    broken: str = ""
 
     @property
     def first(self) -> ValueDifference | None:
@@ -61,7 +66,7 @@ def numbers(
     """Run both models on the same inputs, given by the names of the first model, and compare what is matched.
 
     The shapes of the first have been inferred. Intermediate values are fetched about 256 MB at a time. Floats of
-    different types are compared as float32. Raises CompileError when a model does not run.
+    different types are compared as float32. Raises CompileError when the first model does not run.
     """
     renamed = dict(matching.inputs)
     pairs = [(first, second) for first, second, _ in matching.values]
@@ -70,18 +75,25 @@ def numbers(
     twins: dict[str, list[str]] = {}
     for first, second in pairs:
         twins.setdefault(first, []).append(second)
+    compared: set[tuple[str, str]] = set()
+    broken = ""
     for feed in feeds:
         other = {renamed[name]: _as_type(array, after, renamed[name]) for name, array in feed.items()}
         for names in in_chunks(before, list(twins), feed):
             expected = fetch(before, names, feed)
-            got = fetch(after, [twin for name in names for twin in twins[name]], other)
-            here = [(name, twin) for name in names for twin in twins[name]]
+            got, broken = _fetched(after, [twin for name in names for twin in twins[name]], other)
+            here = [(name, twin) for name in names for twin in twins[name] if twin in got or not broken]
+            compared.update(here)
             for pair in here:
                 found[pair].add(expected.get(pair[0]), got.get(pair[1]))
             doubted = [pair for pair in here if not found[pair].ok and not found[pair].looked_at]
             random = _random(before, [first for first, _ in doubted], feed)
             for pair in doubted:
                 found[pair].looked_at, found[pair].random = True, pair[0] in random
+            if broken:
+                break
+        if broken:
+            break
     made = _made_by(before), _made_by(after)
     how = {(first, second): each.how for first, second, each in matching.values}
 
@@ -99,8 +111,27 @@ def numbers(
             random=tally.random,
         )
 
-    values = tuple(told(first, second) for first, second, _ in matching.values)
-    return Numbers(inputs, tolerance, tuple(told(*pair) for pair in matching.outputs), values)
+    values = tuple(told(first, second) for first, second, _ in matching.values if (first, second) in compared)
+    outputs = tuple(told(*pair) for pair in matching.outputs if pair in compared)
+    return Numbers(inputs, tolerance, outputs, values, broken)
+
+
+def _fetched(graph: Graph, names: list[str], feed: Feeds) -> tuple[dict[str, Any], str]:
+    """The named values, or as many of the first of them as the model runs with, and why it does not with all."""
+    try:
+        return fetch(graph, names, feed), ""
+    except CompileError as error:
+        first = error.diagnostics[0]
+        reason = "; ".join([first.message, *(f"{name}: {text}" for name, text in first.facts)])
+    found: dict[str, Any] = {}
+    runs, fails = 0, len(names)
+    while fails - runs > 1:
+        middle = (runs + fails) // 2
+        try:
+            found, runs = fetch(graph, names[:middle], feed), middle
+        except CompileError:
+            fails = middle
+    return found, reason
 
 
 def _random(graph: Graph, names: Sequence[str], feed: Feeds) -> set[str]:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 import pytest
 
@@ -156,6 +157,32 @@ def test_models_with_other_inputs_are_compared_in_structure_alone(net: Any) -> N
         "input `x` float32 [2, 3, 4, 4] of the first model does not go with `x` float32 [2, 5, 4, 4] of the second"
     )
     assert found.structure.interface[0] == "input `x` float32 [2, 3, 4, 4] became `x` float32 [2, 5, 4, 4]"
+
+
+def test_a_fault_that_breaks_a_model_is_named_all_the_same(net: Any) -> None:
+    def small(*axes: int) -> Graph:
+        made = net(shape=(2, 3, 4, 8), opset=18)
+        pooled = made.op("ReduceMean", made.conv("x", 3, 6), made.ints(*axes), keepdims=0)
+        made.outputs = made.linear(pooled, 6, 5)
+        proto = onnx.helper.make_graph(
+            made.nodes,
+            "net",
+            made.inputs,
+            [onnx.helper.make_tensor_value_info(made.outputs, onnx.TensorProto.FLOAT, None)],
+            made.weights,
+        )
+        model = onnx.helper.make_model(proto, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+        return Graph.from_model(model)
+
+    found = diff_models(small(2, 3), small(1, 2))
+    assert found.numbers is not None
+    assert "Gemm `Gemm_11`" in found.numbers.broken
+    assert first_node(found) == "ReduceMean `ReduceMean_7`"
+    assert [each.before for each in found.numbers.values] == ["conv3", "reducemean6"]
+    assert found.numbers.outputs == ()
+    told = {each.before.split()[0]: each.changes for each in found.structure.changed}
+    assert told["ReduceMean"][0].startswith("input 1 `ints")
+    assert told["ReduceMean"][1] == "result float32 [2, 6] became float32 [2, 8]"
 
 
 def test_fixed_batches_need_not_agree(net: Any) -> None:
