@@ -21,6 +21,14 @@ def end_on_signals() -> None:
             signal.signal(each, _interrupt)
 
 
+def ignore_signals() -> None:
+    """Let no signal change the exit status any more: for when all is done and only the interpreter has to end."""
+    for each in _ENDING:
+        # A handler that was not set from Python is None: it is another's.
+        if signal.getsignal(each) is not None:
+            signal.signal(each, signal.SIG_IGN)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 

@@ -15,7 +15,7 @@ import click
 from vggc import __version__
 from vggc.cli import bisect_command, commands, export_command, instruments, target_commands
 from vggc.cli.console import print_diagnostics, stderr
-from vggc.cli.interrupts import end_on_signals
+from vggc.cli.interrupts import end_on_signals, ignore_signals
 from vggc.diagnostics import CompileError, nearest
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
@@ -91,7 +91,9 @@ def main() -> NoReturn:
         if isinstance(stream, TextIOWrapper):
             # Names in models and paths may have characters that the terminal's encoding has not.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    ignore_signals()
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
