@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from vggc.bound import BoundStep
 from vggc.compare import Comparison, Difference, DoesNotRun, compare, first_difference
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.graph import Graph
 from vggc.pipeline.execute import shipped
 from vggc.report.record import Verification
@@ -71,7 +71,8 @@ class Verifier:
             return
         before = self._start()
         try:
-            found = self._compare(before, graph)
+            with at(self._steps[-1].span, "while comparing the model before and after"):
+                found = self._compare(before, graph)
         except DoesNotRun:
             raise self._guilty(before, graph) from None
         self.warnings += found.warnings
