@@ -20,7 +20,7 @@ from vggc.runtime import Session
 
 Matrix = NDArray[np.float64]
 
-_WORK = 5e11
+_WORK = 1.5e12
 """About how many MACs may go into trials; the number of samples follows from it."""
 
 _FEWEST, _MOST = 16, 512
