@@ -23,6 +23,9 @@ PEERS = build/peers
 PEERS_PYTHON = $(PEERS)/bin/python
 PEERS_INSTALLED = $(PEERS)/installed
 
+# Nothing of what make runs is taken from, or left in, the user's cache folder.
+export VGGC_CACHE = off
+
 .PHONY: demo test check format prove bench fuzz clean
 .DELETE_ON_ERROR:
 

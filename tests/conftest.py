@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("bless") and os.environ.get("CI"):
         raise pytest.UsageError("--bless is refused where CI is set: what is expected is decided by a person")
+    # Neither does a test see what another run has found, nor does one write to the user's cache folder; tests of the
+    # cache have a folder of their own. Set here so that processes that tests start inherit it.
+    os.environ["VGGC_CACHE"] = "off"
 
 
 @pytest.fixture

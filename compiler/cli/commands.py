@@ -106,6 +106,9 @@ def compile_(
     notes = [line for step in report.steps for line in declines(step)]
     for line in notes:
         stderr().print(f"declined: {line}", style="dim")
+    for step in report.steps:
+        for line in step.notes:
+            stderr().print(f"note: {step.name}: {line}", style="dim")
     for line in report.warnings:
         stderr().print(f"warning: {line}", style="yellow")
     if not pipeline.targets:

@@ -25,6 +25,10 @@ class StoredDataset(Dataset):
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def repeatable(self) -> bool:
+        return True
+
     def parts(self) -> Iterator[Batch]:
         rows = rows_per_chunk(self.sample_bytes)
         chunks = {name: each.chunks(rows, self._count) for name, each in self._stored.items()}
@@ -49,6 +53,10 @@ class ArrayDataset(Dataset):
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def repeatable(self) -> bool:
+        return True
 
     def parts(self) -> Iterator[Batch]:
         yield dict(self._held)

@@ -72,6 +72,14 @@ class Dataset(Declared, ABC):
         return False
 
     @property
+    def repeatable(self) -> bool:
+        """Whether `sha256` tells in every run which samples each reading gives.
+
+        Not so for what a program makes anew on each reading.
+        """
+        return False
+
+    @property
     def sample_bytes(self) -> int:
         return sum(each.nbytes for each in self.arrays.values())
 

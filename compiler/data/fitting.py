@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -56,6 +58,16 @@ class Fitted(Dataset):
     @property
     def checked_on_reading(self) -> bool:
         return self._source.checked_on_reading
+
+    @property
+    def repeatable(self) -> bool:
+        return self._source.repeatable
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash over the data that was fitted, and how: the source's own is mostly known already."""
+        kinds = [(name, self._taken[name], str(each.dtype), each.shape) for name, each in self.arrays.items()]
+        return hashlib.sha256(repr((self._source.sha256, kinds)).encode()).hexdigest()
 
     def parts(self) -> Iterator[Batch]:
         at = 0

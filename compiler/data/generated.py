@@ -107,6 +107,10 @@ class _Generated(Dataset):
     def checked_on_reading(self) -> bool:
         return True
 
+    @property
+    def repeatable(self) -> bool:
+        return True
+
     def parts(self) -> Iterator[Batch]:
         rows = rows_per_chunk(self.sample_bytes)
         for at in range(0, len(self), rows):

@@ -149,6 +149,10 @@ class ImageFolder(Dataset):
     def checked_on_reading(self) -> bool:
         return True
 
+    @property
+    def repeatable(self) -> bool:
+        return True
+
     def parts(self) -> Iterator[Batch]:
         for path in self._files:
             image = self._prepare.apply(path)

@@ -42,6 +42,8 @@ class ChangeLog:
     channels: dict[str, list[int]] = field(default_factory=dict)
     """by node, for nodes that have lost output channels: the numbers that those left had before"""
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """what the user should know of how results came about, though nothing is wrong"""
     sensitivity: dict[str, float] = field(default_factory=dict)
     """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
 
@@ -228,6 +230,11 @@ class EditableGraph(LinkedGraph):
     def warn(self, message: str) -> None:
         """Tell the user of something that is probably a mistake."""
         self.log.warnings.append(message)
+
+    def note(self, message: str) -> None:
+        """Tell the user how results came about; each message once."""
+        if message not in self.log.notes:
+            self.log.notes.append(message)
 
     def tidy(self) -> None:
         """Drop what no output needs, sort the nodes, and make the links between nodes and values exact again.

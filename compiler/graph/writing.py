@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,21 @@ class FileWriter:
         self.bytes += len(data)
 
     def write_weights(self, values: Array | StoredWeights) -> None:
-        if isinstance(values, StoredWeights):
-            for chunk in values.chunks():
-                self.write(chunk)
-        elif values.size:
-            # ml_dtypes' types have no buffer format of their own; their bytes do.
-            self.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+        for chunk in weight_chunks(values):
+            self.write(chunk)
 
     def close(self) -> Written:
         self._file.close()
         return Written(self.path, self.bytes, self._hash.hexdigest())
+
+
+def weight_chunks(values: Array | StoredWeights) -> Iterator[bytes | memoryview]:
+    """The bytes of a large weight in pieces."""
+    if isinstance(values, StoredWeights):
+        yield from values.chunks()
+    elif values.size:
+        # ml_dtypes' types have no buffer format of their own; their bytes do.
+        yield np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def onnx_type(dtype: Any) -> int:

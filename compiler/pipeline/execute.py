@@ -55,6 +55,7 @@ def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: C
     record.rules = dict(graph.log.rules)
     record.channels = dict(graph.log.channels)
     record.sensitivity = dict(graph.log.sensitivity)
+    record.notes = list(graph.log.notes)
     return record
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from vggc.data import Dataset
+from vggc.graph import Graph
 from vggc.pruning.samples import Samples
 from vggc.quantization.grids import Quantizer
+from vggc.quantization.keeping import kept
 from vggc.quantization.observing import observe
 from vggc.quantization.plan import Plan
 from vggc.quantization.searching import by_output_error
@@ -16,10 +18,20 @@ from vggc.quantization.thresholds import quantizers
 Calibration = Literal["output_error", "max", "percentile", "entropy", "mse"]
 
 
-def find_ranges(plan: Plan, data: Dataset, calibration: Calibration) -> dict[int, Quantizer]:
-    """How to quantize each family of a plan, by what its values are like on the samples."""
+def find_ranges(
+    plan: Plan, data: Dataset, calibration: Calibration, *, told: Graph | None = None
+) -> dict[int, Quantizer]:
+    """How to quantize each family of a plan, by what its values are like on the samples.
+
+    What was found in an earlier run is taken from the user's cache folder, and `told` (the plan's graph unless given)
+    hears of it; see `vggc.quantization.keeping`.
+    """
     samples = Samples(plan.graph, data)
-    histograms = observe(plan, samples)
-    if calibration == "output_error":
-        return by_output_error(plan, histograms, Samples(plan.graph, data, limit=SAMPLES))
-    return quantizers(plan, histograms, calibration)
+
+    def find() -> dict[int, Quantizer]:
+        histograms = observe(plan, samples)
+        if calibration == "output_error":
+            return by_output_error(plan, histograms, Samples(plan.graph, data, limit=SAMPLES))
+        return quantizers(plan, histograms, calibration)
+
+    return kept(plan, data, samples, calibration, told=told or plan.graph, find=find)

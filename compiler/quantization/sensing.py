@@ -34,7 +34,7 @@ def damage(graph: Graph, data: Dataset, settings: Settings) -> dict[str, float]:
     whole: Plan = form.place(base, found, form.values, form.weights)
     if not whole.products:
         raise Declined("nothing of the model can be quantized")
-    ranges = find_ranges(whole, data, "mse")
+    ranges = find_ranges(whole, data, "mse", told=graph)
     by_value = {site.value.name: ranges[site.family] for site in whole.sites}
     samples = Samples(base, data, limit=SAMPLES)
     outputs = floating_outputs(base)
@@ -50,7 +50,7 @@ def damage(graph: Graph, data: Dataset, settings: Settings) -> dict[str, float]:
         known = {site.family: by_value[site.value.name] for site in plan.sites if site.value.name in by_value}
         missing = [site for site in plan.sites if site.family not in known]
         if missing:
-            known |= find_ranges(plan, data, "mse")
+            known |= find_ranges(plan, data, "mse", told=graph)
         insert(plan, known, encoded(plan, known, settings.weights))
         copy.tidy()
         wrong = results(copy, samples, outputs)

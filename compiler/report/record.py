@@ -47,6 +47,8 @@ class StepRecord:
     """of each node that has lost output channels: the numbers that those left had before"""
     sensitivity: dict[str, float] = field(default_factory=dict)
     """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
+    notes: list[str] = field(default_factory=list)
+    """how results came about, such as ranges that an earlier run has found"""
 
     @property
     def total(self) -> int:
