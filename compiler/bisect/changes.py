@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.bisect.scaling import Scales
 from vggc.fetching import variables
 from vggc.graph import Graph
 from vggc.graph.ordering import subgraphs
@@ -43,10 +44,11 @@ class Segment:
     inputs: tuple[str, ...]
 
 
-def changes(before: Graph, after: Graph) -> list[Change]:
-    """The changes of a step in the order in which the graph after it computes them. Shapes have been inferred."""
-    shared = shared_values(before, after)
-    hashes: dict[int, str] = {}
+def changes(before: Graph, after: Graph, shared: frozenset[str], hashes: dict[int, str]) -> list[Change]:
+    """The changes of a step between the shared values, in the order in which the graph after it computes them.
+
+    `hashes` remembers the contents of constants from call to call.
+    """
     old, new = Segments(before, shared), Segments(after, shared)
     found = []
     for name in variables(after):
@@ -64,21 +66,21 @@ def _labels(graph: Graph, segment: Segment) -> tuple[str, ...]:
     return tuple(graph.label(node) for node in segment.nodes)
 
 
-def shared_values(before: Graph, after: Graph) -> set[str]:
-    """Inputs and outputs, and what both graphs compute under one name in one type and shape."""
+def shared_values(before: Graph, after: Graph) -> frozenset[str]:
+    """Inputs and outputs, and what both graphs compute under one name in one type and shape, which are inferred."""
     old, new = variables(before), variables(after)
     found = {
         name
         for name in old.keys() & new.keys()
         if before.dtype(old[name]) == after.dtype(new[name]) and before.shape(old[name]) == after.shape(new[name])
     }
-    return found | {value.name for graph in (before, after) for value in (*graph.inputs, *graph.outputs)}
+    return frozenset(found | {value.name for graph in (before, after) for value in (*graph.inputs, *graph.outputs)})
 
 
 class Segments:
     """The segments of a graph between shared values."""
 
-    def __init__(self, graph: Graph, shared: set[str]) -> None:
+    def __init__(self, graph: Graph, shared: frozenset[str]) -> None:
         self._shared = shared
         self._made_by = {value.name: node for node in graph.nodes for value in node.outputs if value.name}
         self._place = {id(node): at for at, node in enumerate(graph.nodes)}
@@ -146,9 +148,11 @@ def separable(after: Graph, found: Iterable[Change]) -> bool:
     return not any(after.label(node) in labels and any(subgraphs(node)) for node in after.nodes)
 
 
-def joined(before: Graph, after: Graph, chosen: Sequence[Change]) -> Graph:
-    """The graph before a step with the chosen changes made, which stand in their order."""
-    shared = shared_values(before, after)
+def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozenset[str], scaled: Scales) -> Graph:
+    """The graph before a step with the chosen changes between shared values made, which stand in their order.
+
+    What the step has `scaled` is scaled on the way into a change, and back on the way out.
+    """
     graph = before.copy()
     segments = Segments(after, shared)
     now: dict[str, gs.Tensor] = {value.name: value for value in (*graph.inputs, *variables(graph).values())}
@@ -156,6 +160,9 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change]) -> Graph:
     for change in chosen:
         segment = segments.of(change.value)
         inner: dict[str, gs.Tensor] = {}
+        for name in segment.inputs:
+            if name in scaled:
+                inner[name] = _scaled(graph, "Mul", now[name], scaled[name])
         for node in segment.nodes:
             inputs = [_carried(graph, value, now, inner, constants) for value in node.inputs]
             twin = graph.add(
@@ -169,6 +176,8 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change]) -> Graph:
         new = inner.get(change.value)
         if new is None:
             continue
+        if change.value in scaled:
+            new = _scaled(graph, "Div", new, scaled[change.value])
         old = now[change.value]
         graph.replace(old, new)
         if new.name != change.value:
@@ -178,6 +187,12 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change]) -> Graph:
     graph.tidy()
     graph.infer_shapes()
     return graph
+
+
+def _scaled(graph: Graph, op: str, value: gs.Tensor, factor: Any) -> gs.Tensor:
+    made = graph.add(op, [value, graph.constant(factor.astype(graph.dtype(value) or np.float32), "scale")]).outputs[0]
+    made.dtype, made.shape = value.dtype, value.shape
+    return made
 
 
 def _carried(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.bisect.changes import Segments, joined, shared_values
+from vggc.bisect.changes import Segments, joined
 from vggc.bisect.cut import around, cut
 from vggc.bisect.recipe_text import call, declarations
 from vggc.bisect.search import Bisection
@@ -114,7 +114,7 @@ class _Search:
             return [set().union(*names[: at + 1]) for at in range(len(names))] if len(names) <= 256 else []
         if not self._found.worst:
             return []
-        segment = Segments(before, shared_values(before, after)).of(self._found.worst[0].change.value)
+        segment = Segments(before, self._found.shared).of(self._found.worst[0].change.value)
         return [around(before, segment.nodes, depth) for depth in _DEPTHS]
 
     def _captured(self, graph: Graph) -> dict[str, Arrays] | None:
@@ -142,7 +142,9 @@ class _Search:
             return False
         change = self._found.worst[0].change
         wanted = self._error(
-            self._guilty.before, joined(self._guilty.before, self._guilty.after, [change]), self._feeds
+            self._guilty.before,
+            joined(self._guilty.before, self._guilty.after, [change], self._found.shared, self._found.scaled),
+            self._feeds,
         )
         return self._error(graph, after, data) >= _ENOUGH * wanted > 0
 

@@ -6,22 +6,29 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from vggc.bisect.changes import Change, changes, joined, separable
+import numpy as np
+
+from vggc.bisect.changes import Change, changes, joined, separable, shared_values
+from vggc.bisect.scaling import Scales, scales
 from vggc.bisect.stages import Guilty, Stage, Walk
 from vggc.bound import Pipeline
-from vggc.compare import compare
 from vggc.conditions import Kind, Measured
 from vggc.diagnostics import CompileError
+from vggc.fetching import variables
 from vggc.graph import Graph
+from vggc.pieces import run
 from vggc.pipeline.runner import Progress
+from vggc.runtime import Session
 from vggc.signature import inputs_of
 
 ALONE = 32
-"""Changes that are measured one by one; more of them are narrowed down in groups first."""
+"""Changes that are measured one by one: those that move the outputs the most."""
 
-_GROUPS = 8
 _SAMPLES = 16
+_HALF = 4
+"""How many times the noise of the whole step a change may make alone."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,10 @@ class Bisection:
     """changes of the guilty step"""
     worst: tuple[Weighed, ...]
     note: str
-    original: Graph
+    shared: frozenset[str]
+    """the values between which changes lie"""
+    scaled: Scales
+    """those of them that the step has scaled"""
 
 
 def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Progress = lambda _: None) -> Bisection:
@@ -61,18 +71,22 @@ def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Pro
     walk.run()
     guilty = walk.guilty
     found: list[Change] = []
+    shared: frozenset[str] = frozenset()
+    scaled: Scales = {}
     worst: tuple[Weighed, ...] = ()
     note = ""
     if guilty is not None and guilty.after is None:
         note = "the step itself fails"
     elif guilty is not None and guilty.after is not None:
-        found = changes(guilty.before, guilty.after)
+        shared = shared_values(guilty.before, guilty.after)
+        found = changes(guilty.before, guilty.after, shared, {})
         if walk.scale.data is None:
             note = f"`{walk.scale.measure.name}` is measured without data, so that no change can be weighed"
         elif not separable(guilty.after, found):
             note = "it changed nodes with bodies (If, Loop, Scan), which cannot be taken apart"
         else:
-            worst = _Weighing(walk, guilty.before, guilty.after, progress).run(found)
+            weighing = _Weighing(walk, guilty.before, guilty.after, progress)
+            worst, found, shared, scaled = weighing.run(), weighing.found, weighing.shared, weighing.scaled
     return Bisection(
         walk.first,
         walk.scale.kind,
@@ -82,41 +96,98 @@ def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Pro
         len(found),
         worst,
         note,
-        walk.original,
+        shared,
+        scaled,
     )
 
 
 class _Weighing:
+    """Makes changes alone in the model before the step, and measures what comes of it."""
+
     def __init__(self, walk: Walk, before: Graph, after: Graph, progress: Progress) -> None:
         self._scale = walk.scale
         self._before = before
         self._after = after
         self._progress: Callable[[str], None] = progress
-        self._base = walk.scale.badness(walk.scale.value(before))
         assert walk.scale.data is not None
         data = walk.scale.data.load().fit(inputs_of(before))
-        self._feeds = list(data.batches(_SAMPLES, limit=_SAMPLES))
+        self._feed = next(iter(data.batches(_SAMPLES, limit=_SAMPLES)))
+        self._outputs = run(Session(before), self._feed)
+        self._known: dict[Change, float] = {}
+        self.shared = shared_values(before, after)
+        self.scaled: Scales = {}
+        self.found: list[Change] = []
 
-    def run(self, found: Sequence[Change]) -> tuple[Weighed, ...]:
-        """The changes that were measured one by one, the worst first."""
-        candidates = list(found)
-        while len(candidates) > ALONE:
-            size = -(-len(candidates) // _GROUPS)
-            groups = [candidates[at : at + size] for at in range(0, len(candidates), size)]
-            candidates = max(groups, key=lambda group: self._weigh(group)[1:])
-        weighed = [(each, *self._weigh([each])) for each in candidates]
-        weighed.sort(key=lambda each: each[2:], reverse=True)
-        return tuple(Weighed(change, value, cost) for change, value, cost, _ in weighed)
+    def run(self) -> tuple[Weighed, ...]:
+        """The changes that move the outputs the most, measured one by one, the worst first."""
+        self._settle()
+        base = self._scale.badness(self._scale.value(self._before))
+        weighed = []
+        for at, change in enumerate(sorted(self.found, key=self._noise, reverse=True)[:ALONE], 1):
+            self._progress(f"measuring change {at} of {min(ALONE, len(self.found))}")
+            value = self._scale.value(self._made([change]))
+            weighed.append(Weighed(change, value, self._scale.badness(value) - base))
+        weighed.sort(key=lambda each: (each.cost, self._noise(each.change)), reverse=True)
+        return tuple(weighed)
 
-    def _weigh(self, group: Sequence[Change]) -> tuple[float | CompileError, float, float]:
-        """The measure with these changes alone, how much worse it is, and how far the outputs are away.
+    def _settle(self) -> None:
+        """Find the changes that mean something alone.
 
-        The last one decides between changes that each of them alone costs the measure nothing.
+        A pass may move factors from one weight to another: what lies between them has its name still, and other
+        numbers. Half of such a change does far more harm than the step. Then values are scaled back where the graphs
+        are joined; where that does not explain it, the value is no place to join them at, and what is changed there
+        belongs to the change behind it.
         """
-        self._progress(f"measuring {len(group)} of the changes")
-        graph = joined(self._before, self._after, group)
-        value = self._scale.value(graph)
-        cost = self._scale.badness(value) - self._base
-        if math.isinf(cost):
-            return value, cost, math.inf
-        return value, cost, compare(self._before, graph, self._feeds).error
+        whole = self._distance(self._after)
+        outputs = {value.name for value in self._before.outputs}
+        hashes: dict[int, str] = {}
+        tried = False
+        while True:
+            self.found = changes(self._before, self._after, self.shared, hashes)
+            self._progress(f"looking at {len(self.found)} changes")
+            if not math.isfinite(whole) or not whole:
+                return
+            # The first alone: its other half does as much harm, and is right once the two are one.
+            half = next((each for each in self.found if each.value not in outputs and self._is_half(each, whole)), None)
+            if half is None:
+                return
+            if not tried:
+                tried = True
+                inner = [name for name in variables(self._after) if name in self.shared and name not in outputs]
+                self.scaled = scales(self._before, self._after, inner, self._feed)
+                self._known.clear()
+                continue
+            self.shared -= {half.value}
+
+    def _is_half(self, change: Change, whole: float) -> bool:
+        return self._noise(change) > _HALF * whole
+
+    def _made(self, chosen: Sequence[Change]) -> Graph:
+        return joined(self._before, self._after, chosen, self.shared, self.scaled)
+
+    def _noise(self, change: Change) -> float:
+        if change not in self._known:
+            self._known[change] = self._distance(self._made([change]))
+        return self._known[change]
+
+    def _distance(self, graph: Graph) -> float:
+        """The largest share of noise of an output on a few samples; infinite where the graph does not run."""
+        try:
+            got = run(Session(graph), self._feed)
+        except CompileError:
+            return math.inf
+        return max((_noise(old, got.get(name)) for name, old in self._outputs.items()), default=0.0)
+
+
+def _noise(old: Any, new: Any) -> float:
+    """sum (a - b)² / sum a² of two arrays; infinite where NaN or infinity came or went, or they do not compare."""
+    if not isinstance(old, np.ndarray) or not isinstance(new, np.ndarray) or old.shape != new.shape:
+        return 0.0 if old is new else math.inf
+    if old.dtype.kind in "OUST":
+        return float(np.mean(old != new))
+    first, second = old.astype(np.float64), new.astype(np.float64)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    with np.errstate(invalid="ignore"):
+        noise = float(np.square(np.where(same, 0, first - second)).sum())
+        signal = float(np.square(np.where(np.isfinite(first), first, 0)).sum())
+    return noise / (signal or 1.0) if math.isfinite(noise) else math.inf

@@ -39,6 +39,28 @@ def spoil(graph: Graph, node: str = "conv3", factor: float = 1.5) -> None:
 
 
 @whole_graph(exact=False)
+def moves_a_factor(graph: Graph) -> None:
+    """Multiply what conv2 gives by 8, divide what conv3 makes of it, and spoil conv4 a little."""
+    for each in list(graph.nodes):
+        for at, scale in {"conv2": ((1, 8), (2, 8)), "conv3": ((1, 1 / 8),), "conv4": ((1, 1.05),)}.get(each.name, ()):
+            graph.set_input(each, at, graph.constant(graph.array(each.inputs[at]) * np.float32(scale), "scaled"))
+            graph.record("scaled")
+
+
+@whole_graph(exact=False)
+def reorders(graph: Graph) -> None:
+    """Turn the channels between conv2 and conv3 round, and spoil conv4 a little."""
+    for each in list(graph.nodes):
+        for at, change in {
+            "conv2": ((1, lambda weight: weight[::-1]), (2, lambda bias: bias[::-1])),
+            "conv3": ((1, lambda weight: weight[:, ::-1]),),
+            "conv4": ((1, lambda weight: weight * np.float32(1.05)),),
+        }.get(each.name, ()):
+            graph.set_input(each, at, graph.constant(np.ascontiguousarray(change(graph.array(each.inputs[at])))))
+            graph.record("turned round")
+
+
+@whole_graph(exact=False)
 def quietly(graph: Graph) -> None:
     """Turn one bias round, and record nothing of it."""
     (node,) = [each for each in graph.nodes if each.name == "conv2"]
@@ -238,12 +260,36 @@ def test_what_is_no_measure(vggc: Vggc, measure: str, told: str) -> None:
     assert told in err
 
 
-def test_many_changes_are_narrowed_down_in_groups(vggc: Vggc, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_changes_those_that_move_the_outputs_are_measured(vggc: Vggc, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vggc.bisect.search.ALONE", 1)
-    monkeypatch.setattr("vggc.bisect.search._GROUPS", 2)
     for node in ("conv1", "conv2", "conv3", "conv4"):
         recipe("fold_batch_norm", f'spoil(node="{node}", factor=-4)')
         assert vggc("bisect", "recipe.opt", "model.onnx", "--measure", "sqnr(test)")[0] == 0
         found = report()
         assert [each["after"] for each in found["changes"]] == [[f"Conv `{node}`"]]
         assert found["guilty"]["changes"] == 4
+
+
+def test_what_a_step_scaled_is_scaled_back(vggc: Vggc) -> None:
+    """A factor goes from conv2 to conv3, over the Relu between them: neither does any harm."""
+    recipe("fold_batch_norm", "moves_a_factor")
+    assert vggc("bisect", "recipe.opt", "model.onnx", "--measure", "sqnr(test)")[0] == 0
+    found = report()
+    assert found["guilty"] == {"name": "moves_a_factor", "line": "recipe.opt:4", "changes": 3}
+    assert found["changes"][0]["after"] == ["Conv `conv4`"]
+    assert {each["after"][0] for each in found["changes"][1:]} == {"Conv `conv2`", "Conv `conv3`"}
+    assert all(each["cost"] < 1e-9 for each in found["changes"][1:])
+
+
+def test_what_only_two_nodes_together_keep_is_one_change(vggc: Vggc) -> None:
+    """Channels between conv2 and conv3 change their order: neither means anything alone."""
+    recipe("fold_batch_norm", "reorders")
+    assert vggc("bisect", "recipe.opt", "model.onnx", "--measure", "sqnr(test)")[0] == 0
+    found = report()
+    assert found["guilty"] == {"name": "reorders", "line": "recipe.opt:4", "changes": 2}
+    assert [[each.split()[0] for each in change["after"]] for change in found["changes"]] == [
+        ["Conv"],
+        ["Conv", "Relu", "Conv"],
+    ]
+    assert found["changes"][0]["after"] == ["Conv `conv4`"]
+    assert found["changes"][1]["cost"] < 1e-9
