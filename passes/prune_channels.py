@@ -33,9 +33,10 @@ from vggc.pruning.provenance import kept_outputs, note
 from vggc.pruning.reading import Readings
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
-from vggc.pruning.samples import Samples
+from vggc.pruning.samples import Samples, warn_of_samples
 from vggc.pruning.shelf import Shelf
 from vggc.pruning.widths import uniform_widths
+from vggc.quantization.preparing import QUANTIZED
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes, Names, Ratio, Within
 
@@ -92,6 +93,9 @@ def prune_channels(
         limit = limit if repair == "none" else limit.with_biases(graph)
         check_reachable(groups, chosen, limit, align)
     samples = None if data is None else Samples(graph, data)
+    if samples is not None:
+        warn_of_samples(graph, samples, "weights")
+    _warn_of_quantized(graph)
     with Shelf() as shelf:
         readings = None
         if samples is not None and (importance in NEEDS_DATA or repair == "least_squares"):
@@ -142,6 +146,15 @@ def _check_data(data: Dataset | None, importance: Importance, repair: Repair) ->
         raise fail(
             f"importance=taylor needs labels, and data `{data.name}` has none",
             help='name them where the data is declared: npz("calib.npz", label="y")',
+        )
+
+
+def _warn_of_quantized(graph: Graph) -> None:
+    found = [node for node in graph.nodes if node.op in QUANTIZED]
+    if found:
+        graph.warn(
+            f"the model is quantized, {graph.label(found[0])} first: quantized weights cannot be solved anew, and "
+            "ranges stay those of all channels; prune before `quantize`, or behind `strip_qdq`"
         )
 
 

@@ -28,10 +28,9 @@ from typing import Literal
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.pruning.samples import Samples
+from vggc.pruning.samples import Samples, warn_of_samples
 from vggc.quantization.blocks import quantize_blocks
 from vggc.quantization.choosing import candidates
-from vggc.quantization.observing import check_samples
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.process import Rounding, Settings, quantize_graph
 from vggc.quantization.ranging import Calibration
@@ -87,7 +86,7 @@ def quantize(
         return
     if data is None:
         raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
-    check_samples(graph, Samples(graph, data))
+    warn_of_samples(graph, Samples(graph, data), "ranges")
     settings = Settings(
         precision,
         placement,

@@ -26,7 +26,7 @@ from vggc.pruning.matrix import Indices
 from vggc.pruning.provenance import channels_of
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
-from vggc.pruning.samples import Samples, fixed_batch
+from vggc.pruning.samples import Samples, fixed_batch, warn_of_samples
 from vggc.rewrite import Declined, whole_graph
 from vggc.signature import inputs_of, shape_text
 
@@ -51,6 +51,7 @@ def reconstruct(graph: Graph, *, data: Dataset, method: Method = "least_squares"
     graph.infer_shapes()
     original.infer_shapes()
     samples = _samples(graph, original, data)
+    warn_of_samples(graph, samples, "weights")
     done = repair_weights(graph, original, _kept(graph, original), samples, mode=method, only_changed=False, seed=seed)
     if not done:
         raise Declined("no node has weights that can be solved")

@@ -11,8 +11,7 @@ from typing import Literal
 
 from vggc.data import Dataset
 from vggc.graph import Graph
-from vggc.pruning.samples import Samples
-from vggc.quantization.observing import check_samples
+from vggc.pruning.samples import Samples, warn_of_samples
 from vggc.quantization.precisions import Placement
 from vggc.quantization.process import Settings
 from vggc.quantization.sensing import damage
@@ -39,7 +38,7 @@ def sensitivity(
         only: measure these nodes only: names or globs of nodes, values, weights or modules, or operators
         except: pass these nodes by
     """
-    check_samples(graph, Samples(graph, data))
+    warn_of_samples(graph, Samples(graph, data), "ranges")
     makers = {value.name: node for node in graph.nodes for value in node.outputs}
     found = damage(graph, data, Settings(precision, placement, only=only, except_=except_))
     graph.log.sensitivity = {graph.label(makers[name]): error for name, error in found.items()}

@@ -29,7 +29,7 @@ from vggc.pruning.matrix import AsMatrix, Unsuitable
 from vggc.pruning.naming import check_names
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
-from vggc.pruning.samples import Samples
+from vggc.pruning.samples import Samples, warn_of_samples
 from vggc.pruning.sparsity import Thinning
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Names, Ratio, Within
@@ -84,7 +84,9 @@ def sparsify(
         done = chosen
     else:
         wanted = {each.node.outputs[0].name: thinning for each in chosen}
-        found = repair(graph, graph.copy(), {}, Samples(graph, data), thinning=wanted, seed=seed)
+        samples = Samples(graph, data)
+        warn_of_samples(graph, samples, "weights")
+        found = repair(graph, graph.copy(), {}, samples, thinning=wanted, seed=seed)
         solved = {each.name for each in found if each.error is not None}
         done = [each for each in chosen if (each.node.name or each.node.outputs[0].name) in solved]
     for each in done:

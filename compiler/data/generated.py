@@ -125,3 +125,8 @@ class _Generated(Dataset):
         # A generator for each sample: the samples are the same whatever the batch size.
         generator = np.random.default_rng((self._source.seed, index, position))
         return random_array(generator, kind.dtype, kind.shape)
+
+
+def is_random(data: Dataset) -> bool:
+    """Whether the samples of `data` are made up."""
+    return isinstance(data, RandomDataset | _Generated)

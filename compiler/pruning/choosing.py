@@ -40,9 +40,12 @@ def order(
         # What no weights make, such as the channels a Pad adds, is the same for every input.
         if not found.any() and (group.producers or group.carriers):
             what = "no batch norm" if importance == "bn_scale" else "no constant weights"
+            quantized = any(node.op == "DequantizeLinear" for node in groups.graph.nodes)
             raise fail(
                 f"the channels of {group.name} have {what} to tell their importance by",
-                help="choose another importance, or leave them out with `except`",
+                help="prune before `quantize`, or behind `strip_qdq`"
+                if quantized and importance != "bn_scale"
+                else "choose another importance, or leave them out with `except`",
             )
         return by_scores(found)
     assert readings is not None

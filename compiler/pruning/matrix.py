@@ -95,6 +95,9 @@ class AsMatrix(ABC):
         value = self.node.inputs[index]
         array = self.graph.array(value)
         if array is None:
+            producer = self.graph.producer(value)
+            if producer is not None and producer.op == "DequantizeLinear":
+                raise Unsuitable("its weights are quantized: do this before `quantize`, or behind `strip_qdq`")
             raise Unsuitable("its weights are computed: run `simplify` first")
         if not is_float(array.dtype):
             raise Unsuitable(f"its weights are {array.dtype}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vggc.data import Batch, Dataset
+from vggc.data.generated import is_random
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.signature import ValueType, inputs_of, outputs_of
@@ -16,11 +17,14 @@ _BATCH_BYTES = 128 << 20
 
 _LARGEST_BATCH = 64
 
+FEW = 32
+"""Samples below which what is found on them are guesses."""
+
 
 class Samples:
     """All samples of a data set as batches of one size, the same ones on every reading.
 
-    `labels` are the class numbers of all samples of the data, or None.
+    `labels` are the class numbers of all samples of the data, or None. `random` says that they are made up.
     A model of a fixed batch size gets batches of that size; what is left over at the end is not used.
     Raises CompileError when the data does not fit the model or is not enough for one batch.
     """
@@ -29,6 +33,7 @@ class Samples:
         self.inputs: tuple[ValueType, ...] = inputs_of(graph)
         self.name = data.name
         self.labels = data.labels
+        self.random = is_random(data)
         self._data = data.fit(self.inputs)
         count = len(self._data) if limit is None else min(limit, len(self._data))
         fixed = fixed_batch(self.inputs)
@@ -52,6 +57,21 @@ class Samples:
 
     def __iter__(self) -> Iterator[Batch]:
         return self._data.batches(self.size, self.count)
+
+
+def warn_of_samples(graph: Graph, samples: Samples, found: str) -> None:
+    """Warn of samples that say too little of what the model will see; `found` is what is found on them, in plural."""
+    if samples.count < FEW:
+        given = f"{samples.count} sample{'' if samples.count == 1 else 's'}"
+        graph.warn(
+            f"data `{samples.name}` has {given}: {found} found on fewer than {FEW} are guesses; a few hundred are right"
+        )
+    if samples.random:
+        graph.warn(f"data `{samples.name}` is random: {found} found on it are not those of what the model will see")
+        return
+    arrays = list(samples.few(FEW).values())
+    if arrays and all(len(each) > 1 and bool((each == each[:1]).all()) for each in arrays):
+        graph.warn(f"the samples of data `{samples.name}` are alike, the first {len(arrays[0])} at least: is it whole?")
 
 
 def fixed_batch(inputs: Sequence[ValueType]) -> int | None:

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from vggc.graph import Graph
 from vggc.pruning.samples import Samples
 from vggc.quantization.histogram import Histogram
 from vggc.quantization.plan import Plan
 from vggc.quantization.streaming import stream
-
-FEW = 32
-"""Samples below which ranges are guesses."""
-
-
-def check_samples(graph: Graph, samples: Samples) -> None:
-    """Warn of too few samples."""
-    if samples.count < FEW:
-        graph.warn(
-            f"data `{samples.name}` has {samples.count} samples: ranges found on fewer than {FEW} are guesses; "
-            "a few hundred are right"
-        )
 
 
 def observe(plan: Plan, samples: Samples) -> dict[int, Histogram]:

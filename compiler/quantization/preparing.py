@@ -45,7 +45,7 @@ def warn_of_norms(graph: Graph, products: Iterable[Product]) -> None:
             behind.append(reader)
     if behind:
         graph.warn(
-            f"{len(behind)} batch norms stand behind what is quantized, {graph.label(behind[0])} first: "
+            f"behind what is quantized there are batch norms, {len(behind)} in all, {graph.label(behind[0])} first: "
             "`fold_batch_norm` before this step takes them in"
         )
 
