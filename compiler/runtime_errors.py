@@ -36,7 +36,10 @@ _UNKNOWN_OP = re.compile(r"(?P<domain>[\w.]*):(?P<op>\w+)\((?P<version>-?\d+)\) 
 _OPSET = re.compile(r"Opset (?P<version>\d+) is under development")
 _LONGEST = 300
 
-WITHOUT_RUNNING = "vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model"
+WITHOUT_RUNNING = (
+    "vggc checks and measures on onnxruntime's CPU: put steps with data and `require` before a cast to what it cannot "
+    "run; --verify off leaves the other checks out"
+)
 """The advice for models that are right, but not for onnxruntime."""
 
 

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, parser
 
 from vggc.graph import Graph
 from vggc.runtime import Optimise, Session
+from vggc.runtime_errors import WITHOUT_RUNNING
 
 Refused = Callable[[str], AbstractContextManager[None]]
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "my" : 1]>\n'
@@ -151,19 +152,17 @@ def test_feeds_that_do_not_fit(refused: Refused) -> None:
     [
         (
             "g (float[N,3] x) => (float[N,3] y) { [n1] y = my.Foo(x) }",
-            "onnxruntime has no operator Foo of the domain `my`\n = node: Foo `n1`\n"
-            "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
+            f"onnxruntime has no operator Foo of the domain `my`\n = node: Foo `n1`\nhelp: {WITHOUT_RUNNING}",
         ),
         (
             "g (int4[N,3] x) => (int4[N,3] y) { y = Identity(x) }",
             "onnxruntime cannot load the model: its CPU has no kernel for this operator with these types\n"
             " = node: Identity of `y`\n"
-            "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
+            f"help: {WITHOUT_RUNNING}",
         ),
         (
             "g (int4[N,3] x) => (float[N,3] y) { y = Cast<to = 1>(x) }",
-            "the model's input `x` is a tensor(int4), which vggc cannot feed\n"
-            "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model",
+            f"the model's input `x` is a tensor(int4), which vggc cannot feed\nhelp: {WITHOUT_RUNNING}",
         ),
         (
             "g (float[N,3] x, float[4,4] w) => (float[A,B] y) { [n1] y = MatMul(x, w) }",
@@ -202,17 +201,14 @@ def test_a_type_without_a_kernel_names_the_node(refused: Refused) -> None:
     with refused(
         "error: onnxruntime cannot load the model: its CPU has no kernel for this operator with these types\n"
         " = node: Cast `n1`\n"
-        "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model"
+        f"help: {WITHOUT_RUNNING}"
     ):
         Session(newer)
 
 
 def test_an_output_numpy_cannot_hold(refused: Refused) -> None:
     session = Session(graph("g (float[N,3] x) => (int4[N,3] y) { y = Cast<to = 22>(x) }"))
-    with refused(
-        "error: a value of type int4 cannot be read from onnxruntime\n"
-        "help: vggc checks and measures on onnxruntime's CPU; use --verify off where it cannot run the model"
-    ):
+    with refused(f"error: a value of type int4 cannot be read from onnxruntime\nhelp: {WITHOUT_RUNNING}"):
         session.run({"x": X})
 
 
