@@ -6,6 +6,7 @@
 #     make format   lay the code out as `make check` wants it
 #     make prove    prove every rule of the library on graphs made for it; takes minutes
 #     make bench    vggc beside its peers
+#     make docs     build the documentation as a site, build/site/index.html
 #     make fuzz     look for files that vggc does not end on in words
 #     make clean    remove what these targets made
 #
@@ -26,7 +27,7 @@ PEERS_INSTALLED = $(PEERS)/installed
 # Nothing of what make runs is taken from, or left in, the user's cache folder.
 export VGGC_CACHE = off
 
-.PHONY: demo test check format prove bench fuzz clean
+.PHONY: demo test check format prove bench docs fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -63,6 +64,10 @@ bench: $(INSTALLED) $(PEERS_INSTALLED)
 	$(BIN)/python benchmarks/rules.py --peers-python $(PEERS_PYTHON) $(RULES)
 	$(BIN)/python benchmarks/rewrite.py
 	$(BIN)/python benchmarks/pruning.py $(SHARED) --peers-python $(PEERS_PYTHON) $(PRUNING)
+
+# A page that is linked to and is not there, or a heading, ends it.
+docs: $(INSTALLED)
+	$(BIN)/properdocs build --strict
 
 # Damaged recipes, models and sidecars: each must end in a message. Findings are kept in build/fuzz.
 fuzz: $(INSTALLED)
