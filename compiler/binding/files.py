@@ -33,8 +33,13 @@ def _must_be(path: Path, wanted: str) -> None:
 
 
 def _help(path: Path) -> str:
+    here = Path(path.name).absolute()
+    if here.exists() and path.parent.is_dir():
+        return f"paths are relative to the recipe, not to the current folder: write `{here}`"
     try:
-        close = nearest(path.name, (each.name for each in path.parent.iterdir()))
+        # By what is before the suffix: all files of a kind end alike.
+        names = {each.stem: each.name for each in sorted(path.parent.iterdir(), reverse=True)}
     except OSError:
         return f"there is no folder `{path.parent}`; paths are relative to the recipe"
-    return f"a similar name exists: `{path.with_name(close)}`" if close else "paths are relative to the recipe"
+    close = nearest(path.stem, names)
+    return f"a similar name exists: `{path.with_name(names[close])}`" if close else "paths are relative to the recipe"

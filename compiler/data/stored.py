@@ -185,6 +185,9 @@ def open_npy(path: Path) -> StoredArray:
     where = f"the array in `{path}`"
     size = readable(path)
     with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            raise fail(f"`{path}` is an archive, not one array", help=f'arrays by their names: npz("{path.name}")')
+        file.seek(0)
         header = _header(file, f"`{path}`")
     found = Mapped(where, header, path, 0)
     found.check()
@@ -200,9 +203,11 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN:
+        with path.open("rb") as file:
+            single = file.read(6) == npy.MAGIC_PREFIX
         raise fail(
             f"`{path}` is no .npz file, or is cut short",
-            help="save it with numpy.savez(path, name=array)",
+            help=f'it is one array: npy("{path.name}")' if single else "save it with numpy.savez(path, name=array)",
         ) from None
     with archive:
         for info in archive.infolist():

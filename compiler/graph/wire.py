@@ -16,7 +16,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import CompileError, fail, nearest
 
 MODEL_GRAPH = 7
 GRAPH_INITIALIZER = 5
@@ -173,7 +173,7 @@ def read_skeleton(path: Path) -> Skeleton:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise fail(f"cannot read the model `{path}`: {reason}") from None
+        raise fail(f"cannot read the model `{path}`: {reason}", help=_similar_model(path)) from None
     with data:
         _reject_other_files(path, data)
         try:
@@ -190,6 +190,14 @@ def read_skeleton(path: Path) -> Skeleton:
     if not model.HasField("graph") or not model.opset_import:
         raise _not_onnx(path)
     return Skeleton(model, extents)
+
+
+def _similar_model(path: Path) -> str:
+    """Advice for a model that is not there."""
+    if path.exists():
+        return ""
+    close = nearest(path.stem, (each.stem for each in path.parent.glob("*.onnx")))
+    return f"a similar name exists: `{path.with_name(close + '.onnx')}`" if close else ""
 
 
 def _reject_other_files(path: Path, data: mmap.mmap) -> None:

@@ -132,7 +132,9 @@ def declines(step: StepRecord, limit: int = 8) -> list[str]:
     lines = []
     for found in ordered[:limit]:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        lines.append(f"{step.name}: {found[0].what}{more}: {found[0].reason}")
+        # What is said of the step as a whole needs its name once.
+        what = "" if found[0].what == step.name else f"{found[0].what}{more}: "
+        lines.append(f"{step.name}: {what}{found[0].reason}")
     if len(ordered) > limit:
         lines.append(f"{step.name}: {len(ordered) - limit} more reasons in report.json")
     return lines

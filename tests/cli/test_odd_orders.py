@@ -73,3 +73,42 @@ def test_quantized_weights_tell_no_importance(wide: Any) -> None:
 def test_weights_that_are_quantized_stay(wide: Any, step: str) -> None:
     said = compile_(wide, f"quantize(int8, data=calib)\n{step}")
     assert "its weights are quantized: do this before `quantize`, or behind `strip_qdq`" in said
+
+
+# --- files that are elsewhere ------------------------------------------------------------------------------
+
+
+def test_a_model_misspelt(vggc: Any) -> None:
+    Path("odd.opt").write_text("simplify\n")
+    ran = vggc("odd.opt", "modle.onnx")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: cannot read the model `modle.onnx`: No such file or directory\n"
+        "help: a similar name exists: `model.onnx`\n",
+    )
+
+
+def test_data_beside_the_caller_and_not_the_recipe(vggc: Any) -> None:
+    Path("recipes").mkdir()
+    Path("recipes/odd.opt").write_text('param samples: string = "calib.npz"\ndata calib = npz(samples)\nsimplify\n')
+    np.savez("mine.npz", x=samples(4))
+    ran = vggc("recipes/odd.opt", "model.onnx", "--set", "samples=mine.npz")
+    assert ran.status == 1
+    assert "error: there is no file `recipes/mine.npz`" in ran.err
+    said = f"paths are relative to the recipe, not to the current folder: write `{Path.cwd() / 'mine.npz'}`"
+    assert said in ran.err
+
+
+def test_data_misspelt_is_compared_without_the_suffix(vggc: Any) -> None:
+    Path("odd.opt").write_text('data calib = npz("missing.npz")\nsimplify\n')
+    np.savez("inf.npz", x=samples(4))
+    ran = vggc("odd.opt", "model.onnx")
+    assert (ran.status, ran.err.splitlines()[-1]) == (1, "help: paths are relative to the recipe")
+    np.savez("mising.npz", x=samples(4))
+    assert vggc("odd.opt", "model.onnx").err.splitlines()[-1] == "help: a similar name exists: `mising.npz`"
+
+
+def test_a_step_that_declines_is_named_once(vggc: Any) -> None:
+    assert compile_(vggc, 'quantize(int8, data=calib, except=["*"])') == (
+        "declined: quantize: nothing of the model can be quantized"
+    )

@@ -122,6 +122,17 @@ def test_missing_folder_empty_and_foreign_files(tmp_path: Path, refused: Refused
     ):
         npz.load("test", tmp_path, path="text.npz")
     (tmp_path / "text.npy").write_text("hello")
+    np.savez(tmp_path / "archive.npy.npz", x=np.zeros(3))
+    with refused(
+        f"error: `{tmp_path}/archive.npy.npz` is an archive, not one array\n"
+        'help: arrays by their names: npz("archive.npy.npz")'
+    ):
+        npy.load("test", tmp_path, path="archive.npy.npz")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with refused(
+        f'error: `{tmp_path}/array.npy` is no .npz file, or is cut short\nhelp: it is one array: npy("array.npy")'
+    ):
+        npz.load("test", tmp_path, path="array.npy")
     with refused(f"error: `{tmp_path}/text.npy` is no numpy array"):
         npy.load("test", tmp_path, path="text.npy")
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
