@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _SHOWN = 5
+_NAMED = 3
 
 
 @click.command(cls=LoadingCommand)
@@ -106,13 +108,18 @@ def _changes(found: Bisection, measure: str) -> RenderableType:
     for each in found.worst[:_SHOWN]:
         change = each.change
         name = f"{change} (rule {change.rule})" if change.rule else str(change)
-        table.add_row(name, ", ".join(change.before), _value(each.value, found.kind), _cost(each.cost, found))
+        table.add_row(name, _listed(change.before), _value(each.value, found.kind), _cost(each.cost, found))
     whole = max(each.cost for each in found.stages)
     alone = found.worst[0].cost
     spread = math.isfinite(whole) and alone < whole / 2
     tail = "no change alone costs half of what they cost together" if spread else ""
     more = found.total - min(_SHOWN, len(found.worst))
     return Group(table, *(Text(each) for each in (f"and {more} more" if more else "", tail) if each))
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    more = len(nodes) - _NAMED
+    return ", ".join(nodes) if more <= 1 else f"{', '.join(nodes[:_NAMED])} and {more} more nodes"
 
 
 def _value(value: float | CompileError, kind: Kind) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vggc.cli.console import progress, stdout
+from vggc.cli.console import progress, stderr, stdout
 from vggc.cli.interrupts import LoadingCommand
 from vggc.diagnostics import fail
 
@@ -118,7 +118,15 @@ def _export(request: Request, path: Path) -> Made:
     from vggc.pytorch import export_model
 
     with progress() as tell:
-        return export_model(request, path, progress=tell)
+        made = export_model(request, path, progress=tell)
+    if made.vacuous:
+        stderr().print(
+            f"warning: the module's outputs hardly depend on its inputs ({made.told:.1e} of the largest), so that the"
+            " comparison says little; are its weights trained?",
+            style="yellow",
+            soft_wrap=True,
+        )
+    return made
 
 
 def _told(made: Made, what: Path) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vggc.compare import TOLERANCE, Difference, difference
 from vggc.diagnostics import CompileError, fail
+from vggc.distance import distance
 from vggc.pytorch.exporting import export_graph
 from vggc.pytorch.inputs import Dynamic, InputSpec, axes, check_inputs, draw, sizes_of
 from vggc.pytorch.module import load_module, need_torch, raised
@@ -26,6 +27,9 @@ BATCHES = (1, 3)
 """Sizes of a dynamic dimension that are compared beside the one given, where it is the first axis."""
 
 _SEEDS = (0, 1)
+
+_VACUOUS = 10
+"""How many times what may be off the outputs have to move with the inputs, to say anything."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Made:
-    """An exported model: its nodes by operator, its opset, and its largest error beside the module over `runs` runs."""
+    """An exported model: its nodes by operator, its opset, and its largest error beside the module over `runs` runs.
+
+    `told` is how far the module's outputs are apart for different inputs, relative to the largest: where that is
+    little, the comparison says little.
+    """
 
     nodes: Counter[str]
     opset: int
     worst: Difference
     runs: int
+    told: float
+
+    @property
+    def vacuous(self) -> bool:
+        return self.told <= _VACUOUS * self.worst.tolerance
 
 
 def export_model(request: Request, path: Path, *, progress: Callable[[str], None] = lambda _: None) -> Made:
@@ -74,11 +87,11 @@ def export_model(request: Request, path: Path, *, progress: Callable[[str], None
         graph = export_graph(module, example, request.inputs, symbols, folder)
         files = graph.save(folder / path.name)
         progress("comparing with PyTorch")
-        worst, runs = _compare(torch, module, folder / path.name, request)
+        worst, runs, told = _compare(torch, module, folder / path.name, request)
         # The weights first: the model refers to them.
         for each in reversed(files):
             each.path.replace(path.parent / each.path.name)
-    return Made(Counter(node.op for node in graph.nodes), graph.opset, worst, runs)
+    return Made(Counter(node.op for node in graph.nodes), graph.opset, worst, runs, told)
 
 
 @contextmanager
@@ -121,16 +134,18 @@ def _array(torch: Any, tensor: Any) -> NDArray[Any]:
     return np.asarray(tensor.detach().numpy())
 
 
-def _compare(torch: Any, module: Any, path: Path, request: Request) -> tuple[Difference, int]:
-    """The output furthest from the module's own, over all sizes and seeds, and the number of runs."""
+def _compare(torch: Any, module: Any, path: Path, request: Request) -> tuple[Difference, int, float]:
+    """The output furthest from the module's own, over all sizes and seeds, the number of runs, and what inputs tell."""
     symbols = axes(request.inputs, request.dynamic)
     sizes = sizes_of(request.inputs, symbols)
     session = Session(path)
     worst: Difference | None = None
+    seen: list[list[NDArray[Any]]] = []
     choices = _choices(symbols, sizes)
     for seed, chosen in [(seed, chosen) for chosen in choices for seed in _SEEDS]:
         arrays = draw(request.inputs, symbols, chosen, seed)
         expected = _run(torch, module, [torch.from_numpy(each) for each in arrays], request)
+        seen.append(expected)
         known = {each.name for each in session.inputs}
         got = session.run(
             {each.name: array for each, array in zip(request.inputs, arrays, strict=True) if each.name in known}
@@ -144,7 +159,9 @@ def _compare(torch: Any, module: Any, path: Path, request: Request) -> tuple[Dif
             worst = found if worst is None else max(worst, found, key=lambda each: each.error)
     if worst is None:
         raise fail("the module gives no tensor", help="forward has to return a tensor, or several in a tuple or dict")
-    return worst, len(choices) * len(_SEEDS)
+    # The first two runs are of one size, and of other numbers.
+    told = max((distance(first, second).error for first, second in zip(*seen[: len(_SEEDS)], strict=True)), default=0.0)
+    return worst, len(choices) * len(_SEEDS), told
 
 
 def _allowed(request: Request, wanted: NDArray[Any]) -> float:

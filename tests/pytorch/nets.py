@@ -174,6 +174,13 @@ class Random(nn.Module):
         return functional.dropout(x, 0.5, training=True)
 
 
+def deaf() -> nn.Module:
+    """What it gives does not depend on what it gets."""
+    last = nn.Conv2d(3, 2, 1)
+    nn.init.zeros_(last.weight)
+    return last
+
+
 def not_a_module() -> int:
     return 3
 

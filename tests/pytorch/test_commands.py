@@ -44,6 +44,14 @@ def test_export(vggc: Callable[..., tuple[int, str, str]]) -> None:
     assert sorted(each.name for each in Path().iterdir()) == ["vgg11.onnx"]
 
 
+def test_outputs_that_say_nothing_are_warned_of(vggc: Callable[..., tuple[int, str, str]]) -> None:
+    """A comparison of outputs that do not depend on the inputs would hold for a wrong model, too."""
+    needs_torch()
+    status, _, err = vggc("export", f"{NETS}:deaf", "--input", "x: 1x3x8x8")
+    assert status == 0
+    assert err.startswith("warning: the module's outputs hardly depend on its inputs (0.0e+00 of the largest)")
+
+
 def test_a_compile_exports_first(vggc: Callable[..., tuple[int, str, str]]) -> None:
     needs_torch()
     Path("fold.opt").write_text("simplify\nfold_batch_norm\ntarget onnx\n")
