@@ -7,25 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from vggc.binding import bind
+from vggc.binding.modules import import_file
+from vggc.cli.main import run
 from vggc.grammar.parser import parse
 from vggc.source import Source
 
 ROOT = Path(__file__).parents[1]
+documents = import_file(Path(__file__).parent / "documents.py")
 FOLDERS = (".", "docs", "examples", "recipes", "benchmarks")
 DOCUMENTS = sorted(
     {each for folder in FOLDERS for each in (ROOT / folder).glob("*.md" if folder == "." else "**/*.md")}
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MAKE = re.compile(r"\bmake ([a-z]+)\b")
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 
 EACH_DOCUMENT = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-
-
-def blocks(path: Path, language: str) -> list[str]:
-    """The fenced code blocks of a document that are marked with this language."""
-    return [body for marked, body in FENCE.findall(path.read_text(encoding="utf-8")) if marked == language]
 
 
 @EACH_DOCUMENT
@@ -38,8 +36,30 @@ def test_links_lead_to_files(path: Path) -> None:
 @EACH_DOCUMENT
 def test_make_targets_exist(path: Path) -> None:
     targets = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
-    named = {target for block in blocks(path, "sh") for target in MAKE.findall(block)}
+    named = {target for block in documents.blocks(path, "sh") for target in MAKE.findall(block)}
     assert named <= targets
+
+
+@EACH_DOCUMENT
+def test_commands_have_the_options_shown(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["--help"])
+    names = set(re.findall(r"^  ([a-z]+) ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE))
+    for block in documents.blocks(path, "sh"):
+        for line in re.findall(r"^vggc (.+?)(?:  +#.*)?$", block.replace("\\\n", " "), re.MULTILINE):
+            first = line.split()[0]
+            run([first if first in names else "compile", "--help"])
+            shown = set(re.findall(r"(?<=\s)--?[a-z]+", re.sub(r"'[^']*'|\"[^\"]*\"", "", line)))
+            assert shown <= set(re.findall(r"--?[a-z]+\b", capsys.readouterr().out)), line
+
+
+@pytest.mark.parametrize("name", ["index", "quantization"])
+def test_recipes_that_no_other_test_reads_bind(name: str, tmp_path: Path) -> None:
+    for file in ("calib.npz", "test.npz"):
+        (tmp_path / file).touch()
+    recipes = documents.blocks(ROOT / "docs" / f"{name}.md", "opt")
+    assert recipes
+    for recipe in recipes:
+        assert bind(parse(Source(str(tmp_path / "page.opt"), recipe))).targets
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.opt")), ids=lambda path: path.name)

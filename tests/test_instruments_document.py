@@ -7,19 +7,20 @@ import io
 import json
 import re
 import shlex
-import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from vggc.binding.modules import import_file
 from vggc.cli.main import run
 from vggc.report.record import Report
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/instruments.md").read_text(encoding="utf-8")
 REPORT = (ROOT / "docs/report.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+documents = import_file(Path(__file__).parent / "documents.py")
+BLOCKS = [(each.language, each.text) for each in documents.read(ROOT / "docs/instruments.md")]
 NUMBER = re.compile(r"-?\d[\d.]*(e[-+]\d+)?")
 
 
@@ -32,8 +33,7 @@ def words(text: str) -> list[str]:
 def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What the page's commands print, in order, in a folder that has what a clone has."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("examples", "recipes"):
-        shutil.copytree(ROOT / name, folder / name)
+    documents.clone(folder)
     found = []
     with contextlib.chdir(folder):
         for language, block in BLOCKS:

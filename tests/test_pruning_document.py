@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vggc.binding import bind
+from vggc.binding.modules import import_file
 from vggc.cli.main import run
 from vggc.grammar.parser import parse
 from vggc.pruning.choosing import Importance
@@ -18,11 +19,13 @@ from vggc.source import Source
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "pruning.md").read_text(encoding="utf-8")
-RECIPES = re.findall(r"^```opt\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+documents = import_file(Path(__file__).parent / "documents.py")
 DIGITS = ROOT / "examples" / "digits"
 
 
-@pytest.mark.parametrize("text", RECIPES, ids=lambda text: text.splitlines()[0])
+@pytest.mark.parametrize(
+    "text", documents.blocks(ROOT / "docs/pruning.md", "opt"), ids=lambda text: text.splitlines()[0]
+)
 def test_its_recipes_bind(tmp_path: Path, text: str) -> None:
     for name in ("calib.npz", "test.npz"):
         (tmp_path / name).touch()

@@ -12,10 +12,12 @@ from pathlib import Path
 import onnx
 import pytest
 
+from vggc.binding.modules import import_file
 from vggc.cli.main import BUG, DONE, INTERRUPTED, USAGE, WRONG_INPUT
 from vggc.diagnostics import RequirementNotMet
 
 ROOT = Path(__file__).parents[1]
+documents = import_file(Path(__file__).parent / "documents.py")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DIGITS = ROOT / "examples" / "digits"
 MODEL = DIGITS / "digits_vgg.onnx"
@@ -32,7 +34,8 @@ needs_tensorrt_rtx = pytest.mark.skipif(
 
 def blocks(language: str) -> list[str]:
     """The README's fenced code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found: list[str] = documents.blocks(ROOT / "README.md", language)
+    return found
 
 
 def vggc(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:

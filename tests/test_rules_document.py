@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from onnx import parser
 
+from vggc.binding.modules import import_file
 from vggc.cli.main import run
 from vggc.graph import Graph
 from vggc.pattern.functions import FUNCTIONS
 from vggc.rewrite import Pass
 
-TEXT = (Path(__file__).parents[1] / "docs/rules.md").read_text(encoding="utf-8")
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RECIPES = [body for language, body in FENCE.findall(TEXT) if language == "opt"]
+documents = import_file(Path(__file__).parent / "documents.py")
+PAGE = documents.ROOT / "docs/rules.md"
 MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>
 g (float[2,3] x, float[2,3] two) => (float[2,3] y, float[2,3] z) <float t = {2}> {
@@ -26,7 +26,7 @@ g (float[2,3] x, float[2,3] two) => (float[2,3] y, float[2,3] z) <float t = {2}>
 """
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", documents.blocks(PAGE, "opt"))
 def test_recipes_run_and_their_rules_are_right(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("recipe.opt").write_text(recipe)
@@ -38,7 +38,7 @@ def test_recipes_run_and_their_rules_are_right(recipe: str, tmp_path: Path, monk
 
 def test_the_python_example_is_a_pass() -> None:
     names: dict[str, object] = {}
-    (code,) = (body for language, body in FENCE.findall(TEXT) if language == "python")
+    (code,) = documents.blocks(PAGE, "python")
     exec(compile(code, "docs/rules.md", "exec"), names)
     found = names["square_is_mul"]
     assert isinstance(found, Pass)
@@ -50,5 +50,5 @@ def test_the_python_example_is_a_pass() -> None:
 
 
 def test_every_function_is_listed() -> None:
-    listed = re.findall(r"^\| `(\w+)\(", TEXT, re.MULTILINE)
+    listed = re.findall(r"^\| `(\w+)\(", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert listed == sorted(FUNCTIONS)

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from vggc.binding import bind
+from vggc.binding.modules import import_file
 from vggc.cli.target_pages import option_tables
 from vggc.grammar.parser import parse
 from vggc.registry import shipped
 from vggc.source import Source
 
+documents = import_file(Path(__file__).parents[1] / "documents.py")
 DOCUMENT = Path(__file__).parents[2] / "docs/targets.md"
 MARK = "--bless -->\n\n"
 
@@ -25,9 +27,8 @@ def test_the_option_tables_are_what_the_docstrings_say(bless: bool) -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == head + option_tables()
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_recipes_of_the_document_can_be_bound(number: int) -> None:
-    recipe = DOCUMENT.read_text(encoding="utf-8").split("```opt\n")[number + 1].partition("```")[0]
+@pytest.mark.parametrize("recipe", documents.blocks(DOCUMENT, "opt"))
+def test_the_recipes_of_the_document_can_be_bound(recipe: str) -> None:
     assert bind(parse(Source("targets.opt", recipe))).targets
 
 

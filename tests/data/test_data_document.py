@@ -12,21 +12,20 @@ import pytest
 
 from vggc import measures
 from vggc.binding import bind
+from vggc.binding.modules import import_file
 from vggc.data import Loader, loaders
 from vggc.grammar.parser import parse
 from vggc.measures import Measure
 from vggc.source import Source
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+documents = import_file(Path(__file__).parents[1] / "documents.py")
+DOCUMENT = documents.ROOT / "docs/data.md"
+PAGE = DOCUMENT.read_text(encoding="utf-8")
 
 
 def example(folder: Path) -> ModuleType:
     path = folder / "my_data.py"
-    path.write_text(blocks("python")[0], encoding="utf-8")
+    path.write_text(documents.blocks(DOCUMENT, "python")[0], encoding="utf-8")
     spec = importlib.util.spec_from_file_location("my_data", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -47,7 +46,7 @@ def test_the_loader_of_the_page(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, pixels[:, None].astype(np.float32) / 255)
 
 
-@pytest.mark.parametrize("text", blocks("opt"), ids=lambda text: text.splitlines()[0])
+@pytest.mark.parametrize("text", documents.blocks(DOCUMENT, "opt"), ids=lambda text: text.splitlines()[0])
 def test_the_recipes_of_the_page_bind(tmp_path: Path, text: str) -> None:
     example(tmp_path)
     for name in ("val", "scans"):

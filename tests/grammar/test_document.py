@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vggc.binding.modules import import_file
 from vggc.grammar.brackets import MAX_NESTED
 from vggc.grammar.outline import MAX_STATEMENTS
 from vggc.grammar.parser import MAX_STATEMENT, parse
@@ -15,7 +16,8 @@ from vggc.source import Source
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "language.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
-RECIPES = re.findall(r"^```opt\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+documents = import_file(Path(__file__).parents[1] / "documents.py")
+RECIPES = documents.blocks(DOCUMENT, "opt")
 
 
 def test_there_are_recipes() -> None:
