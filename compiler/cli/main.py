@@ -120,10 +120,20 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         stderr().print("error: out of memory; nothing was written", style="bold red")
         return WRONG_INPUT
-    except Exception:  # noqa: BLE001 - whatever it is, the user learns that it is our fault
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user learns that it is our fault
+        if _from_an_interrupt(error):
+            stderr().print("interrupted: nothing was written", style="bold")
+            return INTERRUPTED
         traceback.print_exc()
         stderr().print(
             f"\nThis is a bug in vggc {__version__}, not in your recipe. Please report it with the lines above.",
             style="bold red",
         )
         return BUG
+
+
+def _from_an_interrupt(error: BaseException | None) -> bool:
+    """Whether a KeyboardInterrupt led to `error`: C++ libraries interrupted as they load raise ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from vggc.cli.main import run as run_here
+from vggc.cli.main import vggc as group
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to oneself")
 
 WHILE_LOADING = """
@@ -40,6 +43,20 @@ def run(program: str) -> tuple[int, str, str]:
 
 def test_an_interrupt_while_modules_load() -> None:
     assert run(WHILE_LOADING) == (130, "", "interrupted: nothing was written\n")
+
+
+def test_a_library_interrupted_while_it_loads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(*words: object, **options: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr(group, "main", load)
+    assert run_here(["passes"]) == 130
+    assert capsys.readouterr().err == "interrupted: nothing was written\n"
 
 
 def test_an_interrupt_when_all_is_done_changes_nothing() -> None:
