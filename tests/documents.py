@@ -30,9 +30,10 @@ LEFT_OUT = "..."
 # A number with its unit is one word.
 WORD = re.compile(r"-?\d[\d.,]*(?:e[-+]?\d+)?(?: (?:k|M|G|B|kB|MB|us|ms|s|dB)\b|x|%)?(?=[\s,:]|$)|\S+")
 NUMBER = re.compile(r"(-?\d[\d.]*)(?: ?(\S+))?")
-# Of one machine at one time: seconds, speed, a process's memory, rounding errors, the start of a SHA-256.
+# Of one machine at one time: seconds, speed, a process's memory, rounding errors, the start of a SHA-256, the version
+# of a library in parentheses.
 PASSING = re.compile(
-    r"\d[\d.,]* (us|ms|s|dB)|\d\d+\.\d MB|\d[\d.]*x|0\.0\d*%|-?\d[\d.]*e[-+]?\d+|\d+\.\d\d|[0-9a-f]{12}"
+    r"\d[\d.,]* (us|ms|s|dB)|\d\d+\.\d MB|\d[\d.]*x|0\.0\d*%|-?\d[\d.]*e[-+]?\d+|\d+\.\d\d|[0-9a-f]{12}|[\d.]+\)"
 )
 
 
