@@ -96,11 +96,13 @@ def prune_channels(
     if samples is not None:
         warn_of_samples(graph, samples, "weights")
     _warn_of_quantized(graph)
+    # Widths are tried on samples that order and repair have not seen, for what counts is the loss on new ones.
+    tried, read = (samples, samples) if samples is None or limit is None else samples.apart()
     with Shelf() as shelf:
         readings = None
-        if samples is not None and (importance in NEEDS_DATA or repair == "least_squares"):
+        if read is not None and (importance in NEEDS_DATA or repair == "least_squares"):
             graph.progress("read the samples")
-            readings = Readings(groups, chosen, samples, shelf, seed=seed)
+            readings = Readings(groups, chosen, read, shelf, seed=seed)
         losses = Losses(groups, samples, chosen) if samples is not None and importance == "taylor" else None
         orders = _orders(groups, chosen, importance, readings, losses)
         if limit is not None:
@@ -110,7 +112,7 @@ def prune_channels(
             widths = uniform_widths(chosen, keep, align)
         else:
             mending = readings if repair == "least_squares" else None
-            widths = widths_under(groups, chosen, orders, limit, align=align, samples=samples, readings=mending)
+            widths = widths_under(groups, chosen, orders, limit, align=align, samples=tried, readings=mending)
     staying = atoms(chosen, orders, widths)
     if not staying:
         raise Declined(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -16,6 +18,9 @@ _BATCH_BYTES = 128 << 20
 """About what all values of a batch may take while a model runs on it."""
 
 _LARGEST_BATCH = 64
+
+_TRIED = 256
+"""Samples that are kept for trials at most; a quarter of all where that is less."""
 
 FEW = 32
 """Samples below which what is found on them are guesses."""
@@ -35,6 +40,7 @@ class Samples:
         self.labels = data.labels
         self.random = is_random(data)
         self._data = data.fit(self.inputs)
+        self._first = 0
         count = len(self._data) if limit is None else min(limit, len(self._data))
         fixed = fixed_batch(self.inputs)
         self.fixed = fixed is not None
@@ -56,7 +62,20 @@ class Samples:
         return next(iter(self._data.batches(self.size if self.fixed else min(count, self.count), self.count)))
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._data.batches(self.size, self.count)
+        start = self._first * self.size
+        return islice(self._data.batches(self.size, start + self.count), self._first, None)
+
+    def apart(self) -> tuple[Samples, Samples]:
+        """Samples for trials, and the others; all of them twice where they are too few to be divided."""
+        batches = min(len(self) // 4, max(1, _TRIED // self.size))
+        if not batches:
+            return self, self
+        tried, others = copy.copy(self), copy.copy(self)
+        tried.count = batches * self.size
+        others._first, others.count = batches, self.count - tried.count
+        if self.labels is not None:
+            tried.labels, others.labels = self.labels[: tried.count], self.labels[tried.count :]
+        return tried, others
 
 
 def warn_of_samples(graph: Graph, samples: Samples, found: str) -> None:

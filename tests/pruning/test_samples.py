@@ -1,0 +1,43 @@
+"""Samples kept apart for trials."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import parser
+
+from vggc.data import ArrayDataset
+from vggc.graph import Graph
+from vggc.pruning.samples import Samples
+
+
+def samples(count: int, batch: str = "N") -> Samples:
+    text = f'<ir_version: 10, opset_import: ["": 17]> g (float[{batch},3] x) => (float[{batch},3] y) {{ y = Relu(x) }}'
+    graph = Graph.from_model(parser.parse_model(text))
+    array = np.arange(count * 3, dtype=np.float32).reshape(count, 3)
+    return Samples(graph, ArrayDataset({"x": array}, np.arange(count), "calib"))
+
+
+def firsts(found: Samples) -> list[int]:
+    """Which samples these are."""
+    return [int(row[0]) // 3 for batch in found for row in batch["x"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "kept"), [(1024, "N", 256), (600, "N", 128), (300, "2", 74), (2000, "1", 256)]
+)
+def test_a_quarter_and_no_more_than_256_are_kept(count: int, batch: str, kept: int) -> None:
+    whole = samples(count, batch)
+    tried, others = whole.apart()
+    assert firsts(tried) == list(range(kept))
+    assert firsts(others) == list(range(kept, count))
+    assert tried.labels is not None
+    assert others.labels is not None
+    assert [*tried.labels, *others.labels] == firsts(whole)
+    assert (tried.count, others.count) == (kept, count - kept)
+    assert len(others) == len(list(others))
+
+
+def test_few_are_not_divided() -> None:
+    whole = samples(100)
+    assert whole.apart() == (whole, whole)
