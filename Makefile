@@ -31,7 +31,7 @@ export VGGC_CACHE = off
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
-	$(BIN)/vggc recipes/fold.opt examples/digits/digits_vgg.onnx -o build/demo
+	$(BIN)/vggc examples/digits/prune.opt examples/digits/digits_vgg.onnx -o build/demo
 
 # pytest by its own command: `python -m pytest` would put this folder, and with it a second `passes`, on the path.
 # More for pytest: make test TESTS="tests/grammar -k spans"

@@ -106,8 +106,6 @@ def _most(path: Path) -> int:
 
 def test_files_stay_small() -> None:
     big = {
-        str(each.relative_to(ROOT)): each.stat().st_size
-        for each in files(ROOT)
-        if each.stat().st_size > _most(each)
+        str(each.relative_to(ROOT)): each.stat().st_size for each in files(ROOT) if each.stat().st_size > _most(each)
     }
     assert not big, "a clone stays small: make large files by a script"
