@@ -70,7 +70,10 @@ def _scales(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> 
     """The scales of a Resize, where they are few and whole; else none."""
     if len(node.input) != 3 or node.input[2] not in constants or any(each.name == "axes" for each in node.attribute):
         return []
-    scales = [float(each) for each in onnx.numpy_helper.to_array(constants[node.input[2]])]
+    array = onnx.numpy_helper.to_array(constants[node.input[2]])
+    if array.ndim != 1 or array.dtype.kind != "f":
+        return []
+    scales = [float(each) for each in array]
     whole = all(each.is_integer() and 1 <= each <= _LARGEST_SCALE for each in scales)
     return [int(each) for each in scales] if whole else []
 
