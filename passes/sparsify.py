@@ -20,13 +20,12 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from vggc.analysis.naming import named, names_of
+from vggc.analysis.naming import meant, names_of
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.pruning.matrices import as_matrix
 from vggc.pruning.matrix import AsMatrix, Unsuitable
-from vggc.pruning.naming import check_names
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
 from vggc.pruning.samples import Samples, warn_of_samples
@@ -65,11 +64,11 @@ def sparsify(
     least = smallest or (_SPARSE_KERNELS if thinning.of else 1)
     graph.infer_shapes()
     products = _products(graph)
-    check_names([names_of(each.node) for each in products], only, except_)
+    names = [names_of(each.node) for each in products]
+    is_meant = meant(only, except_, names, "node with weights")
     chosen = []
-    for each in products:
-        names = names_of(each.node)
-        if (only and not named(names, only)) or named(names, except_):
+    for each, own in zip(products, names, strict=True):
+        if not is_meant(own):
             continue
         reason = _refusal(graph, each, thinning, least)
         if reason is None:

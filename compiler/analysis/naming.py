@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import onnx_graphsurgeon as gs
@@ -28,6 +28,19 @@ def names_of(node: gs.Node) -> set[str]:
 def named(names: Iterable[str], patterns: Sequence[str]) -> bool:
     """Whether one of the names is one of the patterns, or matches it as a glob."""
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def meant(
+    only: Sequence[str], except_: Sequence[str], known: Iterable[set[str]], what: str
+) -> Callable[[set[str]], bool]:
+    """Tells by the names of a node whether `only` names it, or names nothing, and `except` does not.
+
+    Raises CompileError for a name or glob that none of the `known` nodes is called by.
+    """
+    everything = list(known)
+    for option, patterns in (("only", only), ("except", except_)):
+        check_names(option, patterns, everything, what)
+    return lambda names: (not only or named(names, only)) and not named(names, except_)
 
 
 def check_names(option: str, patterns: Sequence[str], known: Iterable[set[str]], what: str) -> None:

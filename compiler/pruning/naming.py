@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from vggc.analysis.channels import Group, Groups
-from vggc.analysis.naming import named, names_of
-from vggc.diagnostics import fail, spelling_help
+from vggc.analysis.naming import meant, names_of
 from vggc.values import Names
 
 
@@ -18,23 +15,8 @@ def select(groups: Groups, only: Names, except_: Names) -> list[Group]:
     meant when one of its nodes is. Raises CompileError for a name that means no node with weights.
     """
     known = {group.id: _names(group) for group in groups}
-    check_names(list(known.values()), only, except_)
-    return [
-        group
-        for group in groups.prunable
-        if (not only or named(known[group.id], only)) and not named(known[group.id], except_)
-    ]
-
-
-def check_names(known: Collection[set[str]], only: Names, except_: Names) -> None:
-    """Raise CompileError for a name or glob that none of the things that may be meant is called by."""
-    for option, patterns in (("only", only), ("except", except_)):
-        for pattern in patterns:
-            if not any(named(names, [pattern]) for names in known):
-                raise fail(
-                    f"`{option}` names `{pattern}`, and no node with weights is called so",
-                    help=spelling_help(pattern, {name for names in known for name in names}, "there are"),
-                )
+    is_meant = meant(only, except_, known.values(), "node with weights")
+    return [group for group in groups.prunable if is_meant(known[group.id])]
 
 
 def _names(group: Group) -> set[str]:
