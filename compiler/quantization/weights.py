@@ -59,7 +59,9 @@ def encoded(plan: Plan, quantizers: Mapping[int, Quantizer], method: WeightScale
             raise fail(f"the weights of {graph.label(product.node)} have NaN or infinite numbers")
         steps = scales(matrix, plan.weight_grid, method)
         if product.bias is not None:
-            bias = np.abs(np.asarray(graph.array(product.node.inputs[product.bias]), np.float64).reshape(-1))
+            bias = np.abs(np.asarray(graph.array(product.node.inputs[product.bias]), np.float64))
+            # The groups of a ConvTranspose share their scales.
+            bias = bias.reshape(-1, len(steps)).max(axis=0)
             step = scale_of[id(product.node), product.data]
             if plan.integer_bias:
                 # An int32 bias must be able to hold it.

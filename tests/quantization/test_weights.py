@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
+from onnx import numpy_helper
 
+from vggc.data import ArrayDataset
+from vggc.graph import Graph
+from vggc.passes.quantize import quantize
 from vggc.quantization.grids import INT4, WEIGHT8
 from vggc.quantization.weights import DEAD, encode, rows, scales
+from vggc.runtime import Session
+
+GROUPED = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[N,32,5,5] x) => (float[N,32,7,7] y)
+{
+   y = ConvTranspose <group = 2> (x, w, b)
+}
+"""
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -39,3 +54,20 @@ def test_dead_channels_get_a_floor() -> None:
         step = scales(weights, WEIGHT8, method)
         assert step[1] == step[2] == pytest.approx(DEAD / 127)
     assert (scales(np.zeros((2, 4)), WEIGHT8, "mse") > np.finfo(np.float32).tiny).all()
+
+
+def test_groups_of_a_transposed_convolution_share_their_scales() -> None:
+    random = np.random.default_rng(8)
+    model = onnx.parser.parse_model(GROUPED)
+    for name, shape in (("w", (32, 16, 3, 3)), ("b", (32,))):
+        model.graph.initializer.append(numpy_helper.from_array(random.standard_normal(shape, np.float32), name))
+    graph = Graph.from_model(model)
+    samples = {"x": random.standard_normal((64, 32, 5, 5), np.float32)}
+    before = Session(graph).run(samples)["y"]
+    quantize(graph, "int8", data=ArrayDataset(samples, None, "calib"), placement="tensorrt")
+    graph.tidy()
+    weights = graph.producer(graph.nodes[-1].inputs[1])
+    assert weights is not None and weights.inputs[1].shape == (16,)
+    assert weights.attrs["axis"] == 1
+    after = Session(graph).run(samples)["y"]
+    assert 0 < np.square(after - before).mean() < 1e-3 * before.var()
