@@ -22,6 +22,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
 from vggc.analysis.constants import Foldable, is_deterministic
+from vggc.analysis.linear import LINEAR
 from vggc.analysis.noops import passed_on, zero_states
 from vggc.analysis.remnants import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
@@ -38,7 +39,6 @@ _BY_SHAPE = frozenset(
 )
 """Operators that shapes and types decide: without one of them a graph needs no shape inference here."""
 
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _NORM = "BatchNormalization"
 
 
@@ -173,7 +173,7 @@ class _Sweep:
 
     def _choose_branch(self, node: gs.Node) -> bool:
         """Replace an If whose condition is constant by the branch it takes."""
-        condition = self.graph.array(node.inputs[0]) if node.op == "If" and is_standard(node) else None
+        condition = self.graph.array(node.inputs[0]) if node.op == "If" else None
         if condition is None or condition.size != 1:
             return False
         self.graph.inline(node, node.attrs["then_branch" if condition.reshape(-1)[0] else "else_branch"])
@@ -197,9 +197,7 @@ class _Sweep:
         pairs = [(old, new) for old, new in zip(node.outputs, first.outputs, strict=True) if old.name]
         if first is node or not all(self.graph.replaceable(old, new) for old, new in pairs):
             return False
-        if node.op in _WEIGHTED and any(
-            each.op == _NORM for value in node.outputs for each in self.graph.readers(value)
-        ):
+        if node.op in LINEAR and any(each.op == _NORM for value in node.outputs for each in self.graph.readers(value)):
             # A batch norm folds into a convolution that nothing else reads.
             return False
         for old, new in pairs:

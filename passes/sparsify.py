@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+from vggc.analysis.linear import LINEAR
 from vggc.analysis.naming import meant, names_of
 from vggc.data import Dataset
 from vggc.diagnostics import fail
@@ -121,7 +122,7 @@ def _products(graph: Graph) -> list[AsMatrix]:
         try:
             found.append(as_matrix(graph, node))
         except Unsuitable as reason:
-            if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            if node.op in LINEAR:
                 graph.decline(node, f"its weights are not looked at: {reason}")
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.analysis.parts import part
 from vggc.diagnostics import CompileError
 from vggc.graph import Array, Graph
@@ -28,7 +29,7 @@ _BOUNDED = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
 def is_deterministic(node: gs.Node) -> bool:
     """Whether a node is one of ONNX's own operators that computes the same from the same inputs, without a body."""
     return (
-        node.domain in (None, "", "ai.onnx")
+        is_standard(node)
         and node.op not in _RANDOM
         and not (node.op == "Dropout" and len(node.inputs) > 2)
         and not any(isinstance(each, gs.Graph) for each in node.attrs.values())

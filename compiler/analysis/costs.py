@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
 from vggc.graph.writing import weight_bytes
 
@@ -250,7 +251,7 @@ _COUNTERS: dict[str, Callable[[gs.Node, Shapes], int | None]] = {
 
 
 def _macs(node: gs.Node, shapes: Shapes) -> int | None:
-    if node.domain not in (None, "", "ai.onnx"):
+    if not is_standard(node):
         return None
     if any(inner.op in _COUNTERS for inner in _with_bodies(node) if inner is not node):
         # How often a body runs, or which of two, is known when it runs.

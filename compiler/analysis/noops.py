@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.analysis.shape_values import ShapeValues
 from vggc.graph import Graph
 
@@ -19,7 +20,7 @@ def passed_on(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | N
 
     `values` must have visited the nodes that compute the node's inputs.
     """
-    if node.domain not in (None, "", "ai.onnx"):
+    if not is_standard(node):
         return None
     if node.op in _NEUTRAL:
         return _operand(graph, node, values) if graph.opset >= 7 else None
@@ -37,7 +38,7 @@ RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 def zero_states(graph: Graph, node: gs.Node) -> list[int]:
     """The inputs of a recurrent node that hold an initial state of zeros, which is what an omitted one means."""
-    if node.op not in RECURRENT or node.domain not in (None, "", "ai.onnx"):
+    if node.op not in RECURRENT or not is_standard(node):
         return []
     return [index for index, value in enumerate(node.inputs[5:7], 5) if value.name and _is_zero(graph, value)]
 

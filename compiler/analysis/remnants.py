@@ -14,6 +14,7 @@ import onnx
 import onnx.parser
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.analysis.parts import part
 from vggc.graph import Graph
 
@@ -115,7 +116,7 @@ def _belongs(graph: Graph, node: gs.Node) -> bool:
     """
     ends = [value for value in (*node.inputs, *node.outputs) if value.name]
     typed = all(graph.rank(value) is not None and graph.dtype(value) is not None for value in ends)
-    if node.domain not in (None, "", "ai.onnx") or not typed or getattr(node, "kept", None):
+    if not is_standard(node) or not typed or getattr(node, "kept", None):
         return False
     return node.op in _SHAPES or node.op in _MOVES or (node.op in _ARITHMETIC and _is_small(graph, node))
 

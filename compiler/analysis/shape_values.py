@@ -15,6 +15,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
 
 Entries = NDArray[np.object_]
@@ -54,7 +55,7 @@ class ShapeValues:
     def visit(self, node: gs.Node) -> None:
         """Find out what a node's output holds."""
         rule = _RULES.get(node.op)
-        if rule is None or node.domain not in (None, "", "ai.onnx") or len(node.outputs) != 1:
+        if rule is None or not is_standard(node) or len(node.outputs) != 1:
             return
         entries = rule(self, node)
         if entries is not None and entries.ndim <= 1 and entries.size <= _LONGEST:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import is_standard
+from vggc.analysis.linear import LINEAR
 from vggc.graph import Graph
 from vggc.graph.ordering import reads
 from vggc.pruning.epilogue import epilogue
 from vggc.pruning.matrices import as_matrix
 from vggc.pruning.matrix import Unsuitable
-
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class Schedule:
@@ -61,7 +60,7 @@ class Schedule:
         found = []
         for node in self._graph.nodes:
             differs = everything or any(value.name in changed for value in reads(node))
-            product = node.op in _PRODUCTS and is_standard(node)
+            product = node.op in LINEAR and is_standard(node)
             twin = self._twins.get(node.outputs[0].name) if node.outputs else None
             if not differs and (product or node.op.startswith("Reduce") or node.op == "Einsum"):
                 differs = twin is None or _summed(node) != _summed(twin)

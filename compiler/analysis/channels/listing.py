@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.inferring import Dimensions
 from vggc.analysis.channels.records import Operand
@@ -108,7 +109,7 @@ class Lists:
                 self._changes.append(change)
                 if sources and not self._is_right(change) and self._known(change) is None:
                     self._pinned |= sources
-            elif node.op in _MOVES and node.domain in (None, "", "ai.onnx"):
+            elif node.op in _MOVES and is_standard(node):
                 onward |= sources
             else:
                 self._pinned |= sources

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.affine import is_standard
 from vggc.analysis.channels.axes import Atoms, Axis, IntArray, Layout, Part, View
 from vggc.analysis.channels.chains import blocked
 from vggc.analysis.channels.inferring import Dimensions
@@ -250,7 +251,7 @@ def sweep(graph: Graph, rules: Mapping[str, Operator]) -> Sweep:
         if any(result.statics.is_static(value) for value in node.outputs):
             continue
         site = Site(result, node)
-        rule = rules.get(node.op) if node.domain in (None, "", "ai.onnx") else None
+        rule = rules.get(node.op) if is_standard(node) else None
         if rule is not None and not any(node.subgraphs()):
             rule(site)
             continue
