@@ -9,10 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.runtime import Feeds
+from vggc.targets.npz import write_npz
 
 
 class Worker:
@@ -24,8 +23,8 @@ class Worker:
     def __init__(self, model: Path, feeds: Feeds, threads: int, folder: Path) -> None:
         self._model = model
         arrays = folder / "feeds.npz"
-        # `savez` takes the names of arrays as its own arguments, `file` among them.
-        np.savez(arrays, allow_pickle=False, **_storable(model, feeds))
+        _check_storable(model, feeds)
+        write_npz(arrays, feeds)
         job = folder / "job.json"
         job.write_text(json.dumps({"model": str(model), "feeds": str(arrays), "threads": threads}), encoding="utf-8")
         self._said = (folder / "said.txt").open("w+b")
@@ -93,9 +92,8 @@ class Worker:
         return fail(f"the process that measured `{self._model}` {how}", facts=facts, help=advice)
 
 
-def _storable(model: Path, feeds: Feeds) -> dict[str, Any]:
-    """Feeds that an .npz file keeps. Raises CompileError for a type that it does not."""
+def _check_storable(model: Path, feeds: Feeds) -> None:
+    """Raise CompileError for a type that an .npz file does not keep."""
     for name, array in feeds.items():
-        if array.dtype.kind in "OV" or name == "file":
+        if array.dtype.kind in "OV":
             raise fail(f"the input `{name}` of `{model}` is {array.dtype}, which `vggc bench` cannot make up")
-    return dict(feeds)
