@@ -10,7 +10,7 @@ from vggc.binding.conditions import bind_requirement
 from vggc.binding.data import bind_data
 from vggc.binding.grouping import check_rules_together
 from vggc.binding.params import Overrides, bind_param, plain
-from vggc.binding.rules import declare_rule
+from vggc.binding.rules import declare_rule, declared_rules
 from vggc.binding.scope import Scope, Undetermined
 from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line
 from vggc.binding.targets import Written, bind_target
@@ -21,9 +21,7 @@ from vggc.diagnostics import Diagnostics, fail
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.options import Given
-from vggc.pattern.rule import Rule
 from vggc.registry import Registry, shipped
-from vggc.rewrite import Pass
 from vggc.source import Source, Span
 
 
@@ -99,7 +97,7 @@ class _Binder:
             data=self.data,
             body=tuple(self.body),
             targets=tuple(self.targets),
-            rules=self._rules(),
+            rules=declared_rules(self.scope, self.recipe.source),
             warnings=tuple(self.found.messages),
         )
 
@@ -108,12 +106,6 @@ class _Binder:
         if not isinstance(bound.left, Measured):
             raise fail("this is no measure", asked.left.span, help="name one measure, such as `agreement(test)`")
         return bound.left
-
-    def _rules(self) -> tuple[Rule, ...]:
-        """The rules that the recipe declares itself, used or not."""
-        own = [each for each in self.scope.names.values() if each.kind == "rule" and each.span is not None]
-        declared = [each.meaning for each in own if each.span and each.span.source is self.recipe.source]
-        return tuple(rule for each in declared if isinstance(each, Pass) for rule in each.rules)
 
     def _statement(self, statement: syntax.Statement) -> None:
         try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vggc.binding.rules import declare_rule
+from vggc.binding.rules import declare_rule, declared_rules
 from vggc.binding.scope import Scope
 from vggc.binding.uses import Uses, declared_names
 from vggc.diagnostics import Diagnostic, Diagnostics, fail
 from vggc.grammar import syntax
 from vggc.pattern.rule import Rule
 from vggc.registry import shipped
-from vggc.rewrite import Pass, check_rules
+from vggc.rewrite import check_rules
 from vggc.source import Span
 
 
@@ -31,9 +31,7 @@ def bind_rule_file(recipe: syntax.Recipe) -> tuple[list[Rule], list[Diagnostic]]
             elif isinstance(statement, syntax.Rule):
                 declare_rule(statement, scope, found)
     found.raise_errors()
-    declared = [each for each in scope.names.values() if each.kind == "rule" and each.span is not None]
-    own = [each.meaning for each in declared if each.span is not None and each.span.source is recipe.source]
-    rules = [rule for each in own if isinstance(each, Pass) for rule in each.rules]
+    rules = list(declared_rules(scope, recipe.source))
     if not rules:
         raise fail("there is no rule in this file", Span(recipe.source, 0, 0), help="write `rule NAME { ... => ... }`")
     found.extend(check_rules(rules))

@@ -6,7 +6,9 @@ from vggc.binding.scope import Declaration, Scope, Unknown
 from vggc.diagnostics import Diagnostics
 from vggc.grammar import syntax
 from vggc.pattern.binding import bind_rule
-from vggc.rewrite import Predicate, rules_pass
+from vggc.pattern.rule import Rule
+from vggc.rewrite import Pass, Predicate, rules_pass
+from vggc.source import Source
 
 
 def declare_rule(statement: syntax.Rule, scope: Scope, found: Diagnostics) -> None:
@@ -24,3 +26,10 @@ def declare_rule(statement: syntax.Rule, scope: Scope, found: Diagnostics) -> No
     with found.collect():
         rule = bind_rule(statement, found, predicates)
         declaration.meaning = rules_pass([rule], doc=f"A rule of {name.span.source.path}.")
+
+
+def declared_rules(scope: Scope, source: Source) -> tuple[Rule, ...]:
+    """The rules that the recipe `source` declares itself, used or not."""
+    own = (each for each in scope.names.values() if each.span is not None and each.span.source is source)
+    passes = (each.meaning for each in own if each.kind == "rule" and isinstance(each.meaning, Pass))
+    return tuple(rule for each in passes for rule in each.rules)
