@@ -10,7 +10,7 @@ import numpy as np
 
 from vggc.diagnostics import fail
 from vggc.graph import Array
-from vggc.quantization.grids import Floats, Grid, Quantizer
+from vggc.quantization.grids import SMALLEST_SCALE, Floats, Grid, Quantizer
 from vggc.quantization.plan import Plan
 from vggc.quantization.preparing import plain_gemm
 
@@ -97,7 +97,7 @@ def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
             error = np.square(grid.rounded(matrix, tried[:, None]) - matrix).sum(axis=1)
             better = error < best
             best[better], chosen[better] = error[better], tried[better]
-    floor = max(float(chosen.max(initial=0.0)) * DEAD, float(np.finfo(np.float32).tiny) * 2**20)
+    floor = max(float(chosen.max(initial=0.0)) * DEAD, SMALLEST_SCALE)
     return np.asarray(np.maximum(chosen, floor).astype(np.float32), np.float64)
 
 
