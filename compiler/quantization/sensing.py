@@ -44,9 +44,8 @@ def damage(graph: Graph, data: Dataset, settings: Settings) -> dict[str, float]:
         graph.progress(f"node {index + 1} of {len(whole.products)}")
         name = product.node.outputs[0].name
         copy = base.copy()
-        alone = next(each for each in candidates(copy, settings.precision, form.opset, settings.only, settings.except_)
-                     if each.node.outputs[0].name == name)  # fmt: skip
-        plan: Plan = form.place(copy, [alone], form.values, form.weights)
+        node = next(each for each in copy.nodes if each.outputs[0].name == name)
+        plan: Plan = form.place(copy, [replace(product, node=node)], form.values, form.weights)
         known = {site.family: by_value[site.value.name] for site in plan.sites if site.value.name in by_value}
         missing = [site for site in plan.sites if site.family not in known]
         if missing:
