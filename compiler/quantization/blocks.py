@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from vggc.graph import Array, Graph
 from vggc.quantization.grids import INT4, Floats
+from vggc.quantization.insert import dequantized
 from vggc.quantization.plan import Product
 from vggc.quantization.weights import WeightScales, scales
 
@@ -47,9 +47,7 @@ def in_blocks(weights: Array, inner: int, block: int, method: WeightScales) -> t
 def _insert(graph: Graph, product: Product, numbers: Array, steps: Floats) -> None:
     name = product.weights.name
     inputs = [graph.constant(numbers, f"{name}_quantized"), graph.constant(steps, f"{name}_scale")]
-    value = gs.Variable(graph.fresh_name(f"{name}_dequantized"), np.dtype(np.float32), numbers.shape)
     inner = 1 - product.axis
     attributes = {"axis": inner, "block_size": numbers.shape[inner] // steps.shape[inner]}
-    graph.add("DequantizeLinear", inputs, attributes, name=f"{name}_dequantize", output=value)
-    graph.set_input(product.node, product.weight, value)
+    graph.set_input(product.node, product.weight, dequantized(graph, inputs, name, numbers.shape, attributes))
     graph.record("quantize weights")

@@ -44,15 +44,8 @@ def _quantize_value(graph: Graph, value: gs.Tensor, readers: list[tuple[gs.Node,
 
 
 def _quantize_weights(graph: Graph, product: Product, codes: Codes) -> None:
-    name = product.weights.name
-    zeros = np.zeros(codes.scale.shape, codes.numbers.dtype)
-    inputs = [
-        graph.constant(codes.numbers, f"{name}_quantized"),
-        graph.constant(codes.scale, f"{name}_scale"),
-        graph.constant(zeros, f"{name}_zero_point"),
-    ]
-    shape = codes.numbers.shape
-    graph.set_input(product.node, product.weight, dequantized(graph, inputs, name, shape, axis=codes.axis))
+    found = _stored(graph, product.weights.name, codes.numbers, codes.scale, codes.axis)
+    graph.set_input(product.node, product.weight, found)
     graph.record("quantize weights")
 
 
@@ -63,14 +56,17 @@ def _integer_bias(graph: Graph, product: Product, scale: float, codes: Codes) ->
     array = graph.array(value)
     assert array is not None
     numbers, steps = integer_bias(array, scale, codes.scale)
-    zeros = np.zeros(steps.shape, np.int32)
+    graph.set_input(product.node, product.bias, _stored(graph, value.name, numbers, steps, axis=0))
+
+
+def _stored(graph: Graph, name: str, numbers: Array, scale: Floats, axis: int) -> gs.Variable:
+    """What constant numbers, symmetric about zero, stand for, with a scale for each index of an axis."""
     inputs = [
-        graph.constant(numbers, f"{value.name}_quantized"),
-        graph.constant(steps, f"{value.name}_scale"),
-        graph.constant(zeros, f"{value.name}_zero_point"),
+        graph.constant(numbers, f"{name}_quantized"),
+        graph.constant(scale, f"{name}_scale"),
+        graph.constant(np.zeros(scale.shape, numbers.dtype), f"{name}_zero_point"),
     ]
-    found = dequantized(graph, inputs, value.name, numbers.shape, axis=0)
-    graph.set_input(product.node, product.bias, found)
+    return dequantized(graph, inputs, name, numbers.shape, {"axis": axis})
 
 
 def integer_bias(bias: Array, scale: float, weight_scale: Floats) -> tuple[Array, Floats]:
@@ -102,10 +98,9 @@ def replace_bias(graph: Graph, product: Product, shift: Floats) -> None:
 
 
 def dequantized(
-    graph: Graph, inputs: list[gs.Tensor], name: str, shape: object, *, axis: int | None = None
+    graph: Graph, inputs: list[gs.Tensor], name: str, shape: object, attributes: Mapping[str, int] | None = None
 ) -> gs.Variable:
     """The value of a new DequantizeLinear."""
-    attributes = {} if axis is None else {"axis": axis}
     value = gs.Variable(graph.fresh_name(f"{name}_dequantized"), np.dtype(np.float32), shape)
     graph.add("DequantizeLinear", inputs, attributes, name=f"{name}_dequantize", output=value)
     return value
