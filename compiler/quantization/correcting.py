@@ -28,19 +28,13 @@ def give_biases(plan: Plan) -> None:
     graph = plan.graph
     for index, product in enumerate(plan.products):
         if product.bias is None and product.node.op != "MatMul":
-            outputs = _outputs(product)
             name = f"{product.node.name or product.node.outputs[0].name}_bias"
-            constant = graph.constant(np.zeros(outputs, np.float32), name)
+            constant = graph.constant(np.zeros(product.outputs, np.float32), name)
             if len(product.node.inputs) > 2:
                 graph.set_input(product.node, 2, constant)
             else:
                 product.node.inputs.append(constant)
             plan.products[index] = Product(product.node, product.data, product.weight, 2, product.axis)
-
-
-def _outputs(product: Product) -> int:
-    size = int(product.weights.shape[product.axis])
-    return size * int(product.node.attrs.get("group", 1)) if product.node.op == "ConvTranspose" else size
 
 
 def correct_biases(original: Graph, plan: Plan, samples: Samples) -> None:

@@ -24,15 +24,12 @@ def too_small(graph: Graph, product: Product, *, first: bool) -> str | None:
         if rows is not None and math.prod(rows) == rows[-1]:
             return "a product of one row reads each weight once: INT8 would not make it faster"
         return None
-    group = int(node.attrs.get("group", 1))
-    if node.op == "Conv":
-        inner, outputs = shape[1] * group, shape[0]
-    else:
-        inner, outputs = shape[0], shape[1] * group
+    outputs = product.outputs
+    inner = shape[1] * product.group if node.op == "Conv" else shape[0]
     if min(inner, outputs) >= NARROW:
         return None
     square = len(set(shape[2:])) == 1
-    aligned = group == 1 and inner % 8 == 0 and outputs % 8 == 0
+    aligned = product.group == 1 and inner % 8 == 0 and outputs % 8 == 0
     if aligned and square and (first or max(inner, outputs) >= NARROW):
         return None
     return f"a convolution of {inner} channels to {outputs} is too narrow for INT8, which needs {NARROW} on each side"

@@ -44,6 +44,17 @@ class Product:
     def weights(self) -> gs.Constant:
         return self.node.inputs[self.weight]
 
+    @property
+    def group(self) -> int:
+        """Into how many blocks a convolution divides its channels."""
+        return int(self.node.attrs.get("group", 1)) if self.node.op in ("Conv", "ConvTranspose") else 1
+
+    @property
+    def outputs(self) -> int:
+        """How many output channels; the weights of a ConvTranspose show those of one block."""
+        size = int(self.weights.shape[self.axis])
+        return size * self.group if self.node.op == "ConvTranspose" else size
+
 
 class Plan:
     """Sites and products, and which nodes stay as they are and why.

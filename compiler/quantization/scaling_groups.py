@@ -179,13 +179,9 @@ def multiply(graph: Graph, group: ScalingGroup, factors: np.ndarray) -> None:
 def _scale_outputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
     node = product.node
     array = _array(graph, product.weights)
-    group = int(node.attrs.get("group", 1)) if node.op in ("Conv", "ConvTranspose") else 1
-    outputs = array.shape[product.axis] * (group if node.op == "ConvTranspose" else 1)
-    factors = np.repeat(factors, outputs // len(factors))
+    factors = np.repeat(factors, product.outputs // len(factors))
     if node.op == "ConvTranspose":
-        own = array.reshape(group, array.shape[0] // group, *array.shape[1:])
-        spread = factors.reshape(group, 1, array.shape[1], *[1] * (array.ndim - 2))
-        scaled = (own * spread).reshape(array.shape)
+        scaled = _by_block(product, array, factors)
     else:
         shape = [1] * array.ndim
         shape[product.axis] = -1
@@ -203,15 +199,19 @@ def _scale_inputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
     if node.op == "ConvTranspose":
         scaled = array * factors.reshape(-1, *[1] * (array.ndim - 1))
     elif node.op == "Conv":
-        group = int(node.attrs.get("group", 1))
-        own = array.reshape(group, array.shape[0] // group, *array.shape[1:])
-        spread = factors.reshape(group, 1, array.shape[1], *[1] * (array.ndim - 2))
-        scaled = (own * spread).reshape(array.shape)
+        scaled = _by_block(product, array, factors)
     else:
         inner = 1 - product.axis
         repeated = np.repeat(factors, array.shape[inner] // len(factors))
         scaled = array * (repeated[:, None] if inner == 0 else repeated[None, :])
     _replace(graph, node, product.weight, scaled)
+
+
+def _by_block(product: Product, array: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Weights multiplied along axis 1, which has the channels of one block; each block has factors of its own."""
+    own = array.reshape(product.group, array.shape[0] // product.group, *array.shape[1:])
+    spread = factors.reshape(product.group, 1, array.shape[1], *[1] * (array.ndim - 2))
+    return np.asarray((own * spread).reshape(array.shape))
 
 
 def _array(graph: Graph, value: gs.Tensor) -> np.ndarray:

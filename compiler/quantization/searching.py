@@ -78,12 +78,11 @@ def gains(plan: Plan, site: Site) -> list[Floats]:
             found.append(np.ones(1))
             continue
         weights = np.moveaxis(np.square(np.asarray(array, np.float64)), product.axis, 0)
-        group = int(node.attrs.get("group", 1)) if node.op in ("Conv", "ConvTranspose") else 1
         if node.op == "ConvTranspose":
             # (outputs of a block, all inputs, kernel)
             gain = weights.reshape(*weights.shape[:2], -1).sum(axis=(0, 2))
         else:
-            own = weights.reshape(group, weights.shape[0] // group, weights.shape[1], -1)
+            own = weights.reshape(product.group, weights.shape[0] // product.group, weights.shape[1], -1)
             gain = own.sum(axis=(1, 3)).reshape(-1)
         found.append(gain)
     return [each if each.size == count else np.ones(count if isinstance(count, int) else 1) for each in found]
