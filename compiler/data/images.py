@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,9 +64,7 @@ class Preparation:
             try:
                 decoded = image.convert("L" if self.channels == "gray" else "RGB")
             except (OSError, SyntaxError, ValueError) as error:
-                raise fail(
-                    f"the image `{path}` cannot be decoded: {error}", help="remove it or copy it again"
-                ) from None
+                raise fail(f"the image `{path}` cannot be decoded: {error}", help=_REMOVE) from None
         size = self._resized(decoded.size)
         if size[0] * size[1] > _LARGEST:
             raise fail(f"the image `{path}` would have {size[1]} x {size[0]} pixels after resizing")
@@ -163,7 +162,7 @@ class ImageFolder(Dataset):
                 )
             yield {"images": image[None]}
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """A hash over the files and what is done to them; the decoder's rounding is not part of it."""
         digest = hashlib.sha256(repr(self._prepare).encode())
