@@ -109,11 +109,7 @@ def _check_shape(dataset: Dataset, name: str, given: SampleType, wanted: ValueTy
     message = f"array `{name}` of data `{dataset.name}` does not fit the model's input `{wanted.name}`"
     advice = _advice(given, wanted, len(dataset))
     if len(given.shape) != len(wanted.shape) - 1:
-        raise fail(
-            f"{message}: {_dimensions(given)} for {len(wanted.shape)}",
-            facts=facts,
-            help=_advice(given, wanted, len(dataset)),
-        )
+        raise fail(f"{message}: {_dimensions(given)} for {len(wanted.shape)}", facts=facts, help=advice)
     for axis, (got, want) in enumerate(zip(given.shape, wanted.shape[1:], strict=True), 1):
         if isinstance(want, int) and got != want:
             raise fail(f"{message}: {got} along axis {axis} for {want}", facts=facts, help=advice)
