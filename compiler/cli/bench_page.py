@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from vggc.bench import Bench
+from vggc.cli.tables import plain_table
 from vggc.measures import format_value
 from vggc.report.record import human_bytes
 
 
 def bench_page(found: Bench) -> RenderableType:
     """A row for each model and batch size, what was left out, and on what machine."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "ratio"):
-        table.add_column(name, justify="left" if name in ("model", "on") else "right", overflow="fold")
+    table = plain_table("model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "ratio", right=2)
     for row in found.rows:
         table.add_row(
             row.model,

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from vggc.cli.tables import plain_table
 from vggc.graph import Graph
 from vggc.targets.diagnosis import diagnose
 from vggc.targets.engine_messages import TITLES
 from vggc.targets.flavours import release
 from vggc.targets.node_names import origin_facts
 from vggc.targets.verifier import Finding
-
-TARGETS = tuple(TITLES)
-"""The targets that a model can be held against."""
 
 
 def title(flavour: str) -> str:
@@ -33,9 +30,7 @@ def diagnosis_page(graph: Graph, flavour: str, compute: Sequence[str]) -> Render
     found = diagnose(graph, flavour, compute)
     if not found:
         return Text(f"{title(flavour)}: nothing that is known to be refused")
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("", "node", "operator", "reason", "recipe line", "made from", "instead"):
-        table.add_column(column, overflow="fold")
+    table = plain_table("", "node", "operator", "reason", "recipe line", "made from", "instead")
     for each in found:
         facts = dict(origin_facts(each.node)) if each.node is not None else {}
         node, operator = ("", "") if each.node is None else (_name(each), each.node.op)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from vggc.cli.tables import plain_table
 from vggc.diff import ModelDiff, Numbers, Structure, ValueDifference
 from vggc.diff.structure import READ
 from vggc.report.record import human_bytes, human_count
@@ -29,7 +29,7 @@ def diff_page(found: ModelDiff, first: Path, second: Path) -> RenderableType:
 
 
 def _sizes(found: Structure, first: Path, second: Path) -> RenderableType:
-    table = _table("", str(first), str(second), right=1)
+    table = plain_table("", str(first), str(second), right=1)
     old, new = found.sizes
     for what, was, now in (
         ("nodes", str(old.nodes), str(new.nodes)),
@@ -84,7 +84,7 @@ def _list(title: str, lines: Sequence[str]) -> list[RenderableType]:
 def _outputs(found: Numbers) -> RenderableType:
     if not found.outputs:
         return Text(f"\nnumbers, on {found.inputs}")
-    table = _table(f"\noutput, on {found.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
+    table = plain_table(f"\noutput, on {found.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
     for each in found.outputs:
         table.add_row(_names(each), *_distance(each))
     return table
@@ -96,7 +96,7 @@ def _values(found: Numbers) -> list[RenderableType]:
     compared = f"{len(found.values)} values inside compared, {len(diverging)} diverge"
     if not diverging:
         return [Text(), Text(compared)]
-    table = _table(f"\n{compared}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
+    table = plain_table(f"\n{compared}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
     for each in diverging[:_SHOWN]:
         table.add_row(f"{_names(each)} of {each.node_before}", *_distance(each))
     more = [Text(f"and {len(diverging) - _SHOWN} more (--json has all)")] if len(diverging) > _SHOWN else []
@@ -127,10 +127,3 @@ def _verdict(found: ModelDiff) -> str:
     ]
     lines += [f"  {line}" for each in changes for line in each.changes]
     return "\n".join([*([broken] if broken else []), *lines])
-
-
-def _table(*columns: str, right: int, left: int = 99) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if right <= index < left else "left", overflow="fold")
-    return table

@@ -17,6 +17,7 @@ from rich.text import Text
 from vggc.analysis.channels import groups_table
 from vggc.analysis.costs import NodeCost, costs
 from vggc.bound import Pipeline
+from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph
 from vggc.graph.text import graph_text
@@ -32,7 +33,7 @@ from vggc.values import Bytes, Dimension, Ratio, Seconds, Within
 
 def pass_list() -> RenderableType:
     """Every pass on a line: name, whether it is exact, what it does."""
-    table = _table("pass", "", "what it does")
+    table = plain_table("pass", "", "what it does")
     for each in shipped().passes.values():
         table.add_row(each.name, "exact" if each.exact else "lossy", _first_sentence(each.summary))
     return table
@@ -55,11 +56,25 @@ def pass_page(name: str) -> RenderableType:
     if found.details:
         parts += [Text(), Text(found.details)]
     if options:
-        table = _table("\noption", "\ntype", "\ndefault", "\nmeaning")
-        for each in options:
-            table.add_row(each.name, type_text(each.annotation), default_text(each), each.doc)
-        parts.append(table)
+        parts.append(options_table(options))
     return Group(*parts)
+
+
+def options_table(options: Sequence[Option]) -> RenderableType:
+    """A row for each option of a pass or a target."""
+    table = plain_table("\noption", "\ntype", "\ndefault", "\nmeaning")
+    for each in options:
+        table.add_row(each.name, type_text(each.annotation), default_text(each), each.doc)
+    return table
+
+
+def options_markdown(options: Sequence[Option]) -> list[str]:
+    """The same as lines of a page of the documentation."""
+    lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
+    for each in options:
+        kind = type_text(each.annotation).replace("|", "\\|")
+        lines.append(f"| `{each.name}` | {kind} | {default_text(each)} | {each.doc} |")
+    return lines
 
 
 def call_of(found: Pass) -> str:
@@ -134,17 +149,14 @@ def catalogue() -> str:
         lines += ["", found.details] if found.details else []
         options = schema(found.function).options
         if options:
-            lines += ["", "| option | type | default | meaning |", "|---|---|---|---|"]
-        for each in options:
-            kind = type_text(each.annotation).replace("|", "\\|")
-            lines.append(f"| `{each.name}` | {kind} | {default_text(each)} | {each.doc} |")
+            lines += ["", *options_markdown(options)]
     return "\n".join(lines) + "\n"
 
 
 def model_page(graph: Graph, path: Path) -> RenderableType:
     """A model: what goes in and out, its operators with their cost, the totals, and what TensorRT would refuse."""
     found = costs(graph)
-    head = _table("", "")
+    head = plain_table("", "")
     producer = f"{graph.producer_name} {graph.producer_version or ''}".strip() or "unknown"
     head.add_row("model", str(path))
     head.add_row("made by", f"{producer}, opset {graph.opset}, IR {graph.ir_version}")
@@ -175,7 +187,7 @@ def _refusals(graph: Graph) -> str:
 
 def groups_page(graph: Graph) -> RenderableType:
     """The channel groups of a model: axes that shrink together, what the first channel to go saves, what is frozen."""
-    table = _table("group", "channels", "made by", "read by", "params a channel", "MACs a channel", "note")
+    table = plain_table("group", "channels", "made by", "read by", "params a channel", "MACs a channel", "note")
     for row in groups_table(graph):
         made, read = (
             f"{each[0]}{f' +{len(each) - 1}' if len(each) > 1 else ''}" if each else ""
@@ -189,7 +201,7 @@ def groups_page(graph: Graph) -> RenderableType:
 
 
 def _operators(nodes: Sequence[NodeCost]) -> Table:
-    table = _table("\noperator", "\nnodes", "\nparams", "\nMACs", right=1)
+    table = plain_table("\noperator", "\nnodes", "\nparams", "\nMACs", right=1)
     counts = Counter(each.op for each in nodes)
     for op, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         own = [each for each in nodes if each.op == op]
@@ -239,7 +251,7 @@ def node_page(graph: Graph, name: str) -> RenderableType:
         raise fail(f"the model has no node `{name}`", help=spelling_help(name, names, "its nodes"))
     node = found[0]
     known = {key: text for key, text in node.metadata.items() if key.startswith("vggc.")}
-    table = _table("", "")
+    table = plain_table("", "")
     table.add_row("node", graph.label(node))
     table.add_row("computes", ", ".join(f"`{value.name}`" for value in node.outputs if value.name))
     table.add_row("recipe line", known.get("vggc.line", "none: as in the model that was read"))
@@ -253,10 +265,3 @@ def node_page(graph: Graph, name: str) -> RenderableType:
 
 def _first_sentence(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
-
-
-def _table(*columns: str, right: int = 99) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index >= right else "left", overflow="fold")
-    return table

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from vggc.cli.show import default_text, type_text
+from vggc.cli.show import options_markdown, options_table
+from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
 from vggc.options.schema import schema
 from vggc.registry import shipped
@@ -15,7 +15,7 @@ from vggc.targets.contract import Target
 
 def target_list() -> RenderableType:
     """Every target on a line: its name and what it writes."""
-    table = _table("target", "what it writes")
+    table = plain_table("target", "what it writes")
     for each in shipped().targets.values():
         table.add_row(each.name, _parts(each)[0])
     return table
@@ -26,9 +26,7 @@ def target_page(name: str) -> RenderableType:
     targets = shipped().targets
     if name not in targets:
         raise fail(f"unknown target `{name}`", help=spelling_help(name, targets, "targets"))
-    table = _table("\noption", "\ntype", "\ndefault", "\nmeaning")
-    for each in schema(targets[name].function).options:
-        table.add_row(each.name, type_text(each.annotation), default_text(each), each.doc)
+    table = options_table(schema(targets[name].function).options)
     return Group(Text(f"target {name}", style="bold"), *(Text(each) for each in _parts(targets[name])), table)
 
 
@@ -36,18 +34,8 @@ def option_tables() -> str:
     """The options of every target, as docs/targets.md shows them."""
     lines = []
     for found in shipped().targets.values():
-        lines += [
-            f"### {found.name}",
-            "",
-            *_parts(found),
-            "",
-            "| option | type | default | meaning |",
-            "|---|---|---|---|",
-        ]
-        for each in schema(found.function).options:
-            kind = type_text(each.annotation).replace("|", "\\|")
-            lines.append(f"| `{each.name}` | {kind} | {default_text(each)} | {each.doc} |")
-        lines.append("")
+        table = options_markdown(schema(found.function).options)
+        lines += [f"### {found.name}", "", *_parts(found), "", *table, ""]
     return "\n".join(lines)
 
 
@@ -55,10 +43,3 @@ def _parts(target: Target) -> list[str]:
     """The paragraphs of a target's docstring before its options, each in one line."""
     text = target.doc.partition("\nOptions:")[0].strip()
     return [" ".join(each.split()) for each in text.split("\n\n")]
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
