@@ -10,7 +10,7 @@ import click
 from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
-from vggc.cli.target_commands import COMPUTE, check_compute
+from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def passes(name: str | None, markdown: bool) -> None:
 @click.command(cls=LoadingCommand)
 @_MODEL
 @click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be.")
-@click.option("--target", type=click.Choice(["tensorrt_rtx", "tensorrt"]), help="Show all that this target refuses.")
+@click.option("--target", type=FLAVOURS, help="Show all that this target refuses.")
 @COMPUTE
 def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, ...]) -> None:
     """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""

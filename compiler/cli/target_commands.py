@@ -11,8 +11,13 @@ from vggc.cli.interrupts import LoadingCommand
 from vggc.diagnostics import CompileError, fail
 
 _PATH = click.Path(path_type=Path)
+FLAVOURS = click.Choice(["tensorrt_rtx", "tensorrt"])
 COMPUTE = click.option(
     "--compute", multiple=True, metavar="SM", help="A compute capability to hold it against, as sm86 (repeatable)."
+)
+_SIDECAR = click.argument("sidecar", type=_PATH)
+_COMPILED = click.option(
+    "--onnx", "model", type=_PATH, metavar="FILE", help="The compiled model. [default: found beside SIDECAR]"
 )
 
 
@@ -20,7 +25,7 @@ COMPUTE = click.option(
 @click.argument("model", type=_PATH)
 @click.option(
     "--target",
-    type=click.Choice(["tensorrt_rtx", "tensorrt"]),
+    type=FLAVOURS,
     default="tensorrt_rtx",
     show_default=True,
     help="For whom.",
@@ -50,8 +55,8 @@ def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
 
 
 @click.command(cls=LoadingCommand)
-@click.argument("sidecar", type=_PATH)
-@click.option("--onnx", "model", type=_PATH, metavar="FILE", help="The compiled model. [default: found beside SIDECAR]")
+@_SIDECAR
+@_COMPILED
 def rebuild(sidecar: Path, model: Path | None) -> None:
     """Build the engine that SIDECAR (model.engine.json) describes again, and say whether it is the same.
 
@@ -77,8 +82,8 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
 
 
 @click.command(cls=LoadingCommand)
-@click.argument("sidecar", type=_PATH)
-@click.option("--onnx", "model", type=_PATH, metavar="FILE", help="The compiled model. [default: found beside SIDECAR]")
+@_SIDECAR
+@_COMPILED
 def validate(sidecar: Path, model: Path | None) -> None:
     """Run the engine that SIDECAR (model.engine.json) describes on the GPU here, and compare it with onnxruntime.
 
