@@ -31,7 +31,7 @@ THEMES = sorted(each.stem for each in (RECIPES / "rules").glob("*.opt") if each.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3}
 """Relative error allowed by output type: constants are merged in float64, and rounded once."""
 
-cases = import_file(HERE.parent / "passes" / "test_fixtures.py")
+cases = import_file(HERE.parent / "cases.py")
 CASES = [case for file in sorted((HERE / "library").glob("*.txt")) for case in cases.read_cases(file)]
 
 
