@@ -60,7 +60,7 @@ class Foldable:
         if not all(self._is_known(value) for value in node.inputs if value.name):
             return False
         size = self._result_bytes(node)
-        if size is None or _may_trap(self.graph, node):
+        if size is None or may_trap(self.graph, node):
             return False
         if size > max(self.largest, sum(self._bytes(value) for value in node.inputs if value.name)):
             self.too_large.append((node, size))
@@ -79,7 +79,7 @@ class Foldable:
         if not wanted:
             return []
         try:
-            found = _run(self.graph, self.nodes, wanted, {})
+            found = computed(self.graph, self.nodes, wanted, {})
         except CompileError:
             found = self._evaluate_each()
             wanted = [value for node in self.nodes for value in node.outputs if id(value) in found]
@@ -92,7 +92,7 @@ class Foldable:
                 continue
             outputs = [value for value in node.outputs if value.name]
             try:
-                known |= _run(self.graph, [node], outputs, known)
+                known |= computed(self.graph, [node], outputs, known)
             except CompileError as error:
                 try:
                     known |= _run_reference(self.graph, node, known)
@@ -129,9 +129,13 @@ class Foldable:
         return None if any(size is None for size in sizes) else sum(size or 0 for size in sizes)
 
 
-def _run(
+def computed(
     graph: Graph, nodes: Sequence[gs.Node], wanted: Sequence[gs.Tensor], known: dict[int, Array]
 ) -> dict[int, Array]:
+    """What nodes, given in order, compute. `known` are the numbers, by id, of values that others compute.
+
+    Raises CompileError where onnxruntime cannot run one of them.
+    """
     found = Session(part(graph, nodes, wanted, known), threads=1).run({})
     return {id(value): found[value.name] for value in wanted}
 
@@ -162,7 +166,7 @@ def _value_bytes(graph: Graph, value: gs.Tensor) -> int | None:
     return None if shape is None or dtype is None else stored_bytes(onnx_type(dtype), shape)
 
 
-def _may_trap(graph: Graph, node: gs.Node) -> bool:
+def may_trap(graph: Graph, node: gs.Node) -> bool:
     """Whether an integer division could end the process: the processor traps on x / 0 and on the lowest x / -1."""
     if node.op not in ("Div", "Mod") or node.attrs.get("fmod", 0):
         return False

@@ -218,3 +218,15 @@ def test_table(net):
     # A channel of the second convolution: 2 x 9 weights and a bias, 5 weights of the classifier.
     assert (rows[1].params, rows[1].macs) == (18 + 1 + 5, 64 * 18 + 5)
     assert rows[1].producers == (graph.label(graph.nodes[2]),)
+
+
+@pytest.mark.parametrize("op", ["Div", "Mod"])
+@pytest.mark.parametrize(("number", "divisor"), [(5, 0), (-(2**63), -1)])
+def test_divisions_that_end_a_process_are_not_computed(op, number, divisor):
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 17]>
+        g (int64[1] x) => (int64[1] y) <int64[1] a = {{{number}}}, int64[1] b = {{{divisor}}}>
+        {{ c = {op} (a, b) y = Add (x, c) }}"""
+    )
+    groups = channel_groups(Graph.from_model(model))
+    assert not groups.swept.statics.is_static(groups.graph.nodes[0].outputs[0])

@@ -10,12 +10,10 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.inferring import Dimensions, Shapes
-from vggc.analysis.constants import is_deterministic
-from vggc.analysis.parts import part
+from vggc.analysis.constants import computed, is_deterministic, may_trap
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.diagnostics import CompileError
 from vggc.graph import Array, Graph
-from vggc.runtime import Session
 
 _SMALL = 1 << 16
 """Values of more elements than this are evaluated only when somebody asks for their numbers."""
@@ -128,17 +126,9 @@ class Statics:
         return found
 
     def _is_static(self, node: gs.Node) -> bool:
-        if not node.inputs or not is_deterministic(node) or self._may_trap(node):
+        if not node.inputs or not is_deterministic(node) or may_trap(self.graph, node):
             return False
         return all(self.is_static(value) for value in _decisive(node))
-
-    def _may_trap(self, node: gs.Node) -> bool:
-        """Whether an integer division may be by zero, which ends the process."""
-        if node.op not in ("Div", "Mod"):
-            return False
-        divisor = self.graph.array(node.inputs[1])
-        dtype = self.graph.dtype(node.inputs[1])
-        return dtype is None or (dtype.kind in "iu" and (divisor is None or not divisor.all()))
 
     def _small_nodes(self) -> list[gs.Node]:
         """The static nodes whose inputs and results are small."""
@@ -173,18 +163,14 @@ class Statics:
             running.append(node)
             wanted += [value for value in node.outputs if value.name]
         try:
-            return known | self._run(running, wanted, known | typed) if running else known
+            return known | computed(self.graph, running, wanted, known | typed) if running else known
         except CompileError:
             for node in running:
                 outputs = [value for value in node.outputs if value.name]
                 if all(isinstance(value, gs.Constant) or id(value) in known for value in _decisive(node)):
                     with suppress(CompileError):
-                        known |= self._run([node], outputs, known | typed)
+                        known |= computed(self.graph, [node], outputs, known | typed)
             return known
-
-    def _run(self, nodes: list[gs.Node], wanted: list[gs.Tensor], known: dict[int, Array]) -> dict[int, Array]:
-        found = Session(part(self.graph, nodes, wanted, known), threads=1).run({})
-        return {id(value): found[value.name] for value in wanted}
 
     def _shape_of(self, node: gs.Node) -> Array:
         shape = self.graph.static_shape(node.inputs[0]) or []
