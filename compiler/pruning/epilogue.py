@@ -89,10 +89,9 @@ def _alike(graph: Graph, value: gs.Tensor, other: gs.Tensor, result: gs.Tensor) 
 
 def gate(graph: Graph, value: gs.Tensor) -> tuple[float, float]:
     """The limits beyond which the activation that reads a value, and it alone, gives the same for all numbers."""
-    readers = graph.readers(value)
-    if len(readers) != 1 or graph.is_output(value) or graph.only_reader(value) is None:
+    node = graph.only_reader(value)
+    if node is None:
         return -_INFINITY, _INFINITY
-    node = readers[0]
     if node.op == "Relu" and is_standard(node):
         return 0.0, _INFINITY
     if node.op == "Clip" and is_standard(node):
