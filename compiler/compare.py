@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vggc.diagnostics import CompileError
-from vggc.distance import Distance, distance
+from vggc.distance import Distance, distance, has_fractions
 from vggc.fetching import fetch, in_chunks, variables
 from vggc.graph import Graph
 from vggc.pieces import run
@@ -103,7 +103,8 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
     Raises DoesNotRun when it is `after` alone that does not run, CompileError when it is `before`.
     """
     first, second = session or Session(before), _Second(after)
-    floats, noise, again = coarsest(before, after), _Noise(before), _Again(first)
+    floats, again = coarsest(before, after), _Rerun(lambda: first)
+    rewritten = _Rerun(lambda: Session(before, optimise="extended"))
     found: dict[str, Difference] = {}
     finite: dict[str, bool] = {}
     random: set[str] = set()
@@ -112,11 +113,12 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
         for name, numbers in expected.items():
             finite[name] = finite.get(name, False) or _any_finite(numbers)
             each = difference(name, numbers, got.get(name), floats)
-            if not each.ok and again.differs(feed, name, numbers):
+            if not each.ok and difference(name, numbers, again.output(feed, name), 0.0).error > 0:
                 random.add(name)
                 each = Difference(name, Distance(0.0), each.tolerance)
             elif not each.ok and math.isfinite(each.error):
-                each = replace(each, tolerance=noise.allowed(feed, name, numbers, each.tolerance))
+                moved = rewritten.output(feed, name)
+                each = replace(each, tolerance=_with_noise(name, numbers, moved, each.tolerance))
             found[name] = max(found.get(name, each), each, key=_beyond)
         for name in got.keys() - expected.keys():
             found[name] = Difference(name, Distance(math.inf, note="is an output of one model only"), 0.0)
@@ -133,7 +135,7 @@ def _any_finite(numbers: Any) -> bool:
     return (
         not isinstance(numbers, np.ndarray)
         or not numbers.size
-        or numbers.dtype.kind not in "fcV"
+        or not has_fractions(numbers.dtype)
         or bool(np.isfinite(numbers).any())
     )
 
@@ -153,39 +155,27 @@ class _Second:
             raise DoesNotRun(*error.diagnostics) from None
 
 
-class _Again:
-    """The first model run a second time on the same inputs: what differs then is random."""
+class _Rerun:
+    """The first model run once more, on the inputs of which that is asked; loaded when it is first asked for."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._feed: Feeds | None = None
-        self._outputs: dict[str, Any] = {}
-
-    def differs(self, feed: Feeds, name: str, expected: Any) -> bool:
-        if self._feed is not feed:
-            self._outputs = run(self._session, feed)
-            self._feed = feed
-        return difference(name, expected, self._outputs[name], 0.0).error > 0
-
-
-class _Noise:
-    """How much a model's outputs move when onnxruntime rewrites it, measured when it is first asked for."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, load: Callable[[], Session]) -> None:
+        self._load = load
         self._session: Session | None = None
         self._feed: Feeds | None = None
         self._outputs: dict[str, Any] = {}
 
-    def allowed(self, feed: Feeds, name: str, expected: Any, tolerance: float) -> float:
-        """The tolerance of an output for this feed: the one given, or ten times the noise when that is more."""
-        if self._session is None:
-            self._session = Session(self._graph, optimise="extended")
+    def output(self, feed: Feeds, name: str) -> Any:
         if self._feed is not feed:
+            self._session = self._session or self._load()
             self._outputs = run(self._session, feed)
             self._feed = feed
-        noise = difference(name, expected, self._outputs[name], tolerance).error
-        return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
+        return self._outputs[name]
+
+
+def _with_noise(name: str, expected: Any, rewritten: Any, tolerance: float) -> float:
+    """The tolerance of an output: the one given, or ten times what rewriting moves it when that is more."""
+    noise = difference(name, expected, rewritten, tolerance).error
+    return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
 
 
 def coarsest(*graphs: Graph) -> float:
@@ -206,8 +196,7 @@ def difference(name: str, expected: Any, got: Any, floats: float) -> Difference:
         return Difference(name, Distance(math.inf, note="is no output any more"), 0.0)
     if isinstance(expected, list) or isinstance(got, list):
         return _sequences(name, expected, got, floats)
-    exact = expected.dtype.kind not in "fcV" or "int" in expected.dtype.name
-    return Difference(name, distance(expected, got), 0.0 if exact else floats)
+    return Difference(name, distance(expected, got), floats if has_fractions(expected.dtype) else 0.0)
 
 
 def _sequences(name: str, expected: Any, got: Any, floats: float) -> Difference:

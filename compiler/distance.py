@@ -48,7 +48,7 @@ def distance(before: Array, after: Array) -> Distance:
         return Distance(math.inf, note=f"type {before.dtype} became {after.dtype}")
     if before.size == 0:
         return Distance(0.0)
-    if before.dtype.kind in "fcV" and "int" not in before.dtype.name:
+    if has_fractions(before.dtype):
         return _floats(before, after)
     different = before != after
     count = int(np.count_nonzero(different))
@@ -57,6 +57,11 @@ def distance(before: Array, after: Array) -> Distance:
     at = _index(before, int(np.argmax(different)))
     note = f"{count} of {before.size} elements differ"
     return Distance(count / before.size, at, before[at], after[at], note)
+
+
+def has_fractions(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of a type are rounded: floats and complex numbers, those that numpy itself lacks among them."""
+    return dtype.kind in "fcV" and "int" not in dtype.name
 
 
 def _floats(before: Array, after: Array) -> Distance:
