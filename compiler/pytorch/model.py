@@ -87,7 +87,7 @@ def export_model(request: Request, path: Path, *, progress: Callable[[str], None
         graph = export_graph(module, example, request.inputs, symbols, folder)
         files = graph.save(folder / path.name)
         progress("comparing with PyTorch")
-        worst, runs, told = _compare(torch, module, folder / path.name, request)
+        worst, runs, told = _compare(torch, module, folder / path.name, request, symbols, sizes)
         # The weights first: the model refers to them.
         for each in reversed(files):
             each.path.replace(path.parent / each.path.name)
@@ -134,11 +134,17 @@ def _array(torch: Any, tensor: Any) -> NDArray[Any]:
     return np.asarray(tensor.detach().numpy())
 
 
-def _compare(torch: Any, module: Any, path: Path, request: Request) -> tuple[Difference, int, float]:
+def _compare(
+    torch: Any,
+    module: Any,
+    path: Path,
+    request: Request,
+    symbols: Mapping[str, Mapping[int, str]],
+    sizes: Mapping[str, int],
+) -> tuple[Difference, int, float]:
     """The output furthest from the module's own, over all sizes and seeds, the number of runs, and what inputs tell."""
-    symbols = axes(request.inputs, request.dynamic)
-    sizes = sizes_of(request.inputs, symbols)
     session = Session(path)
+    known = {each.name for each in session.inputs}
     worst: Difference | None = None
     seen: list[list[NDArray[Any]]] = []
     choices = _choices(symbols, sizes)
@@ -146,7 +152,6 @@ def _compare(torch: Any, module: Any, path: Path, request: Request) -> tuple[Dif
         arrays = draw(request.inputs, symbols, chosen, seed)
         expected = _run(torch, module, [torch.from_numpy(each) for each in arrays], request)
         seen.append(expected)
-        known = {each.name for each in session.inputs}
         got = session.run(
             {each.name: array for each, array in zip(request.inputs, arrays, strict=True) if each.name in known}
         )

@@ -125,7 +125,6 @@ const view = (details) => {
     item.scrollIntoView({ block: "nearest" });
   };
   const jump = (at) => {
-    if (!details.open) details.open = true;
     if (!shown.includes(at)) { search.value = ""; find(); }
     focus(shown.indexOf(at));
   };

@@ -9,13 +9,13 @@ const element = (tag, text, name) => {
   if (name) made.className = name;
   return made;
 };
-const scaled = (number, base, units) => {
+const scaled = (number, units) => {
   let at = 0;
-  while (number >= base && at < units.length - 1) { number /= base; at += 1; }
+  while (number >= 1000 && at < units.length - 1) { number /= 1000; at += 1; }
   return `${at ? Number(number.toPrecision(3)) : number}${units[at]}`;
 };
-const count = (number) => scaled(number, 1000, ["", " k", " M", " G", " T"]);
-const size = (number) => scaled(number, 1000, [" B", " kB", " MB", " GB", " TB"]);
+const count = (number) => scaled(number, ["", " k", " M", " G", " T"]);
+const size = (number) => scaled(number, [" B", " kB", " MB", " GB", " TB"]);
 
 /* --- light and dark ------------------------------------------------------------------------------------------ */
 

@@ -55,6 +55,11 @@ class StepRecord:
         """How many rewrites were applied."""
         return sum(self.changes.values())
 
+    @property
+    def times_declined(self) -> int:
+        """How often something was left as it was."""
+        return sum(each.times for each in self.declined)
+
 
 @dataclass(frozen=True)
 class Requirement:
@@ -113,18 +118,18 @@ def human_count(number: int | None) -> str:
     """`3.75 M`, `78.7 M`, `312`; `?` when unknown."""
     if number is None:
         return "?"
-    return _scaled(number, 1000, ("", " k", " M", " G", " T"))
+    return _scaled(number, ("", " k", " M", " G", " T"))
 
 
 def human_bytes(number: int) -> str:
     """`553.5 MB` (decimal, as file managers show it)."""
-    return _scaled(number, 1000, (" B", " kB", " MB", " GB", " TB"))
+    return _scaled(number, (" B", " kB", " MB", " GB", " TB"))
 
 
-def _scaled(number: int, base: int, units: Sequence[str]) -> str:
+def _scaled(number: int, units: Sequence[str]) -> str:
     value = float(number)
     for unit in units[:-1]:
-        if value < base:
+        if value < 1000:
             return f"{number}{unit}" if unit == units[0] else f"{value:.3g}{unit}"
-        value /= base
+        value /= 1000
     return f"{value:.3g}{units[-1]}"

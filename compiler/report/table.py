@@ -61,13 +61,18 @@ class _Fitting:
 
 
 def _steps(report: Report) -> RenderableType:
-    rows = [_size("model as read", "", report.steps[0].before)]
+    rows: list[dict[str, str | Text]] = [{"step": "model as read", **_size(report.steps[0].before)}]
     for step in report.steps:
-        row = _size(Text(step.name, style="strike" if step.undone else ""), step.line, step.after)
-        row["changes"] = str(step.total) if step.total else "-"
-        row["declined"] = str(sum(each.times for each in step.declined)) if step.declined else ""
-        row["seconds"] = f"{step.seconds:.2f}"
-        rows.append(row)
+        rows.append(
+            {
+                "step": Text(step.name, style="strike" if step.undone else ""),
+                "line": step.line,
+                "changes": str(step.total) if step.total else "-",
+                "declined": str(step.times_declined) if step.declined else "",
+                **_size(step.after),
+                "seconds": f"{step.seconds:.2f}",
+            }
+        )
     shown = [name for name in _STEPS if name != "declined" or any(row.get(name) for row in rows)]
     tables = []
     for left_out in range(len(_SPARED) + 1):
@@ -89,10 +94,8 @@ def _sensitivity(step: StepRecord) -> RenderableType:
     return table
 
 
-def _size(step: str | Text, line: str, cost: Cost) -> dict[str, str | Text]:
+def _size(cost: Cost) -> dict[str, str]:
     return {
-        "step": step,
-        "line": line,
         "nodes": str(cost.nodes),
         "params": human_count(cost.params),
         "MACs": human_count(cost.macs),
@@ -146,8 +149,6 @@ def plan(report: Report) -> RenderableType:
     for step in report.steps:
         changes = [f"{name} ({times}x)" if times > 1 else name for name, times in step.changes.items()]
         what = "\n".join(changes) or "nothing"
-        after = step.after
-        size = (str(after.nodes), human_count(after.params), human_count(after.macs), human_bytes(after.bytes))
-        table.add_row(step.name, step.line, what, *size)
+        table.add_row(step.name, step.line, what, *_size(step.after).values())
     left = [Text(f"would leave: {line}") for step in report.steps for line in declines(step, limit=1000)]
     return Group(table, *([Text(), *left] if left else []))

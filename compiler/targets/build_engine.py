@@ -14,7 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vggc.targets.engine_child import Failed, Log, answer, import_model, load_package, new_network, tensor_facts
+from vggc.targets.engine_child import (
+    Failed,
+    Log,
+    answer,
+    errors_in,
+    import_model,
+    load_package,
+    new_network,
+    tensor_facts,
+)
 from vggc.targets.engine_config import capabilities, configure, flags
 
 METADATA_LIMIT = 4095
@@ -46,7 +55,7 @@ def build(job: dict[str, Any], log: Log) -> dict[str, Any]:
         plan = builder.build_serialized_network(network, config)
     finally:
         _name_layers(network, log)
-    if plan is None or any(each["severity"] in ("ERROR", "INTERNAL_ERROR") for each in log.entries):
+    if plan is None or errors_in(log.entries):
         raise Failed("build")
     built = time.perf_counter()
     size, digest = _write(plan, Path(job["engine"]))

@@ -25,8 +25,6 @@ from vggc.signature import ValueType
 RESERVED = frozenset({"report.json", "report.html"})
 """Files of the output folder that are not a target's to write."""
 
-_CHUNK = 4 << 20
-
 
 class Provenance(TypedDict):
     """Where a compiled graph comes from. Goes into the sidecar of every engine."""
@@ -51,14 +49,8 @@ class Artifact:
 
     @classmethod
     def of(cls, file: Path, folder: Path, target: str) -> Artifact:
-        """The artifact that `file` is, hashed as it stands on disk, a chunk at a time."""
-        digest = hashlib.sha256()
-        size = 0
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-        return cls(file.relative_to(folder).as_posix(), target, size, digest.hexdigest())
+        """The artifact that `file` is, hashed as it stands on disk."""
+        return cls(file.relative_to(folder).as_posix(), target, file.stat().st_size, file_sha256(file))
 
     @classmethod
     def written(cls, file: Written, folder: Path, target: str) -> Artifact:
@@ -234,6 +226,12 @@ def target(
         return Target(function.__name__, function, doc, check, files, reads, folders, lacking or {})
 
     return declare(function) if function else declare
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_name_problem(name: str) -> Diagnostic | None:

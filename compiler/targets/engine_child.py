@@ -15,7 +15,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,6 +54,11 @@ class Log:
             self._file.flush()
         about = self._about if self.importing else ""
         self.entries.append({"severity": severity, "text": text, "about": about})
+
+
+def errors_in(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those entries of a log that TensorRT calls errors."""
+    return [each for each in entries if each["severity"] in ("ERROR", "INTERNAL_ERROR")]
 
 
 def answer(work: Callable[[Log], dict[str, Any]], keep: Path | None = None) -> None:

@@ -94,6 +94,11 @@ def read_sidecar(path: Path) -> Sidecar:
     return Sidecar(path, values)
 
 
+def read_sidecar_of(engine: Path) -> Sidecar:
+    """Read the sidecar that stands beside an engine. Raises CompileError as `read_sidecar` does."""
+    return read_sidecar(engine.with_name(f"{engine.name}.json"))
+
+
 def read_engine(sidecar: Sidecar) -> bytes:
     """The bytes of an engine, when they are the ones its sidecar was written for. Raises CompileError otherwise."""
     recorded = sidecar.values["engine"]

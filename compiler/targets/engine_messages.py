@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.targets.engine_child import errors_in
 from vggc.targets.node_names import Describe
 
 TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT RTX"}
@@ -124,7 +125,7 @@ def stalled(package: str, seconds: float) -> CompileError:
 def failed(package: str, result: dict[str, Any], said: str, describe: Describe) -> CompileError | OSError:
     """The error for an orderly failure; `result` is what `build_engine` printed. An OSError is one of the disk's."""
     title, kind = TITLES[package], result["failed"]
-    errors = [each for each in result["log"] if each["severity"] in ("ERROR", "INTERNAL_ERROR")]
+    errors = errors_in(result["log"])
     own = [each for each in errors if not _ECHO.search(each["text"])] or errors
     spoken = tuple((title, short(each["text"])) for each in own[:_SHOWN])
     if kind == "write":

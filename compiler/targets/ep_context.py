@@ -16,7 +16,7 @@ from vggc.diagnostics import fail
 from vggc.graph.writing import PROTOBUF_LIMIT, value_info
 from vggc.signature import inputs_of, outputs_of
 from vggc.targets.contract import Artifact, Lowering, target
-from vggc.targets.engine_file import read_engine, read_sidecar
+from vggc.targets.engine_file import read_engine, read_sidecar_of
 
 PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "tensorrt_rtx": "NvTensorRTRTXExecutionProvider"}
 DOMAIN = "com.microsoft"
@@ -45,7 +45,7 @@ def ep_context(
     graph = lowering.graph
     inputs_of(graph), outputs_of(graph)
     source = lowering.engine(engine, tuple(PROVIDERS))
-    sidecar = read_sidecar(source.with_name(f"{source.name}.json"))
+    sidecar = read_sidecar_of(source)
     values = sidecar.values
     content: str | bytes = engine
     if embed:

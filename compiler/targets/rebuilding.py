@@ -11,11 +11,12 @@ from typing import Any
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.targets import flavours
+from vggc.targets.contract import file_sha256
 from vggc.targets.engine_file import Sidecar, read_engine
 from vggc.targets.engine_messages import TITLES
 from vggc.targets.engine_process import Engine, Job, build
 from vggc.targets.node_names import describer, origins
-from vggc.targets.sidecar import OPTIONS, file_sha256
+from vggc.targets.sidecar import OPTIONS
 
 HOUR = 3600.0
 

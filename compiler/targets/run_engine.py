@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vggc.targets.cuda_driver import CudaError, Device
-from vggc.targets.engine_child import Failed, Log, answer, load_package
+from vggc.targets.engine_child import Failed, Log, answer, errors_in, load_package
 from vggc.targets.npz import write_npz
 
 _WARM_UP = 3
@@ -46,7 +46,7 @@ def run_all(job: dict[str, Any], log: Log) -> dict[str, Any]:
         times = [_run(trt, engine, device, each, job["repeats"]) for each in job["runs"]]
     except CudaError as error:
         raise Failed("gpu", text=str(error)) from None
-    if any(each["severity"] in ("ERROR", "INTERNAL_ERROR") for each in log.entries):
+    if errors_in(log.entries):
         raise Failed("run")
     return {
         "gpu": device.name,

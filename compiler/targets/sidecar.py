@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import vggc
 from vggc.graph import Written
-from vggc.targets.contract import Artifact, Provenance
+from vggc.targets.contract import Artifact, Provenance, file_sha256
 from vggc.targets.engine_process import Engine, Job
 
 FORMAT = 1
@@ -77,12 +76,6 @@ def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Pro
         "build_seconds": round(sum(engine.seconds.values()), 3),
         "validated_on": None,
     }
-
-
-def file_sha256(path: Path) -> str:
-    """The hash of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(path: Path, values: dict[str, Any], folder: Path, target: str) -> Artifact:

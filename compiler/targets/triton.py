@@ -12,7 +12,7 @@ from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.signature import ValueType, inputs_of, outputs_of
 from vggc.targets import triton_config
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
-from vggc.targets.engine_file import read_sidecar
+from vggc.targets.engine_file import read_sidecar_of
 from vggc.values import Seconds, Within
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
@@ -103,7 +103,7 @@ def triton(
 def _place_engine(lowering: Lowering, engine: str, max_batch: int, plan: Path) -> None:
     """Put an engine of `tensorrt` into the repository. Raises CompileError when it is another one's or too small."""
     source = lowering.engine(engine, ("tensorrt",))
-    values = read_sidecar(source.with_name(f"{source.name}.json")).values
+    values = read_sidecar_of(source).values
     if max_batch > 0 and (small := _too_small(values["profiles"], max_batch)):
         raise fail(
             f"the engine `{engine}` takes batches of at most {small}, and Triton would send {max_batch}",

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from vggc.analysis.channels import channel_groups
+from vggc.binding.modules import import_file
 from vggc.inputs import random_inputs
 from vggc.passes.remove_dead_channels import remove_dead_channels
 from vggc.runtime import Session
 
-KINDS = (
-    "plain_with_flatten",
-    "plain_with_global_pooling",
-    "batch_norms_unfolded",
-    "residual_blocks_with_projection",
-    "bottlenecks",
-    "inverted_residuals",
-    "squeeze_and_excitation",
-    "dense_block",
-    "channel_shuffle",
-    "split_and_concat",
-    "unet_with_resize_and_concat",
-    "unet_with_computed_sizes",
-    "nhwc_with_reshape_to_matmul",
-)
+KINDS = tuple(import_file(Path(__file__).parents[1] / "networks.py").KINDS)
 
 STAY = {"channel_shuffle": 4, "unet_with_computed_sizes": 4}
 """Dead channels that blocks keep, and constants before convolutions that pad images of unknown size."""

@@ -81,21 +81,21 @@ def test_a_logged_error_fails_the_build_and_names_the_node(
     )
 
 
-def test_a_warning_that_numbers_were_changed_fails_the_build(tmp_path: Path, fake_tensorrt: Behave) -> None:
-    fake_tensorrt("other numbers")
+@pytest.mark.parametrize(
+    ("behaviour", "warning"),
+    [
+        ("other numbers", "Weight at index 0: 1e+300 is out of range. Clamping to: 3.40282e+38"),
+        ("defaulting", "Detected UINT8 in the model. Defaulting to INT8."),
+    ],
+)
+def test_a_warning_that_numbers_were_changed_fails_the_build(
+    tmp_path: Path, fake_tensorrt: Behave, behaviour: str, warning: str
+) -> None:
+    fake_tensorrt(behaviour)
     assert message(tmp_path) == (
         "error: TensorRT would build Relu `relu1` with other numbers than the model's\n"
         " = made by: simplify, line 4\n"
-        " = TensorRT: Weight at index 0: 1e+300 is out of range. Clamping to: 3.40282e+38"
-    )
-
-
-def test_the_other_warning_that_fails_the_build(tmp_path: Path, fake_tensorrt: Behave) -> None:
-    fake_tensorrt("defaulting")
-    assert message(tmp_path) == (
-        "error: TensorRT would build Relu `relu1` with other numbers than the model's\n"
-        " = made by: simplify, line 4\n"
-        " = TensorRT: Detected UINT8 in the model. Defaulting to INT8."
+        f" = TensorRT: {warning}"
     )
 
 

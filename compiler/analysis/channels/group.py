@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vggc.analysis.channels.axes import IntArray
 from vggc.analysis.channels.choosing import Family, choose, count, steps
+from vggc.analysis.channels.records import Weighing
 
 Keep = Mapping[int, Sequence[int] | IntArray]
 """The atoms that stay, by group id; a group that is not named keeps all."""
@@ -69,30 +70,8 @@ class Member:
     input: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Weighted:
-    """A node that mixes channels with weights, and what its input and output channels are.
-
-    `data` and `axis`: the input with the activations and the axis its channels lie along; `out_axis` that of output 0.
-    `weight`: the input with the weights, None when both operands are computed; `weight_in` and `weight_out`: its axes
-    along the input and output channels. With `blocks` > 1 (a grouped convolution) the output channels of a block see
-    the input channels of that block only, so axis 1 of the weights runs inside a block. `inputs` and `outputs` always
-    run over all channels; they are None where none of them can go.
-    A depthwise node has the same channels on both sides.
-    """
-
-    node: gs.Node
-    data: int
-    axis: int
-    out_axis: int
-    weight: int | None
-    bias: int | None
-    weight_in: int | None
-    weight_out: int | None
-    blocks: int
-    depthwise: bool
-    inputs: Channels | None
-    outputs: Channels | None
+Weighted = Weighing[Channels]
+"""A node that mixes channels with weights, with the groups and atoms of its channels."""
 
 
 @dataclass(eq=False)

@@ -20,7 +20,6 @@ from vggc.analysis.channels import (  # noqa: F401
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.cost import CostModel
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
-from vggc.analysis.channels.records import Weighing
 from vggc.analysis.channels.resolving import resolve
 from vggc.analysis.channels.sweep import OPERATORS, sweep
 from vggc.graph import Graph
@@ -40,7 +39,7 @@ class Groups:
         self._resolved = resolve(self.swept)
         self._channels: dict[tuple[bool, int], tuple[Axis, Channels]] = {}
         self.groups: tuple[Group, ...] = self._resolved.groups
-        self.weighted: tuple[Weighted, ...] = tuple(self._weighted(each) for each in self.swept.weighings)
+        self.weighted: tuple[Weighted, ...] = tuple(each.by(self.of) for each in self.swept.weighings)
         self._attach()
         self.cost = CostModel(self)
 
@@ -99,14 +98,6 @@ class Groups:
 
         self.check(keep)
         return cut_channels(self, keep)
-
-    def _weighted(self, found: Weighing) -> Weighted:
-        inputs = None if found.inputs is None else self.of(found.inputs)
-        outputs = None if found.outputs is None else self.of(found.outputs)
-        return Weighted(
-            found.node, found.data, found.axis, found.out_axis, found.weight, found.bias, found.weight_in,
-            found.weight_out, found.blocks, found.depthwise, inputs, outputs,
-        )  # fmt: skip
 
     def _attach(self) -> None:
         """Tell each group who makes it, who reads it, and what shrinks with it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import onnx_graphsurgeon as gs
 
@@ -13,14 +13,20 @@ from vggc.analysis.channels.axes import Axis, Part
 if TYPE_CHECKING:
     from vggc.analysis.channels.slicing import Slicing
 
+Along = TypeVar("Along")
+Other = TypeVar("Other")
+
 
 @dataclass(frozen=True, eq=False)
-class Weighing:
-    """How a node with weights mixes channels: `inputs` channels into `outputs` channels, None where none shrink.
+class Weighing(Generic[Along]):
+    """A node that mixes channels with weights, and what lies along its input and output channels.
 
-    `data` is the input that carries activations and `axis` its channel axis; `out_axis` that of output 0. `weight` is
-    the input with the weights, None when both operands are computed. The weights' axes `weight_in` and `weight_out`
-    run over the channels of one of `blocks` groups: over all of them when `blocks` is 1.
+    `data` and `axis`: the input with the activations and the axis its channels lie along; `out_axis` that of output 0.
+    `weight`: the input with the weights, None when both operands are computed; `weight_in` and `weight_out`: its axes
+    along the input and output channels. With `blocks` > 1 (a grouped convolution) the output channels of a block see
+    the input channels of that block only, so axis 1 of the weights runs inside a block. `inputs` and `outputs` always
+    run over all channels; they are None where none of them can go.
+    A depthwise node has the same channels on both sides.
     """
 
     node: gs.Node
@@ -32,9 +38,14 @@ class Weighing:
     weight_in: int | None
     weight_out: int | None
     blocks: int
-    inputs: Axis | None
-    outputs: Axis | None
+    inputs: Along | None
+    outputs: Along | None
     depthwise: bool = False
+
+    def by(self, of: Callable[[Along], Other]) -> Weighing[Other]:
+        """The same with `of` what lies along the channels."""
+        lying = (None if each is None else of(each) for each in (self.inputs, self.outputs))
+        return Weighing(**{**vars(self), **dict(zip(("inputs", "outputs"), lying, strict=True))})
 
 
 @dataclass(eq=False)

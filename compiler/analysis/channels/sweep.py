@@ -46,7 +46,7 @@ class Sweep:
     layouts: dict[int, Layout] = field(default_factory=dict)
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
     contractions: list[tuple[gs.Node, int, int, Axis]] = field(default_factory=list)
-    weighings: list[Weighing] = field(default_factory=list)
+    weighings: list[Weighing[Axis]] = field(default_factory=list)
     scaling: list[tuple[gs.Node, tuple[Axis, ...]]] = field(default_factory=list)
     sequences: dict[int, list[Layout]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
@@ -208,7 +208,7 @@ class Site:
         if along is not None:
             self.sweep.contractions.append((self.node, index, axis, along))
 
-    def weigh(self, weighing: Weighing) -> None:
+    def weigh(self, weighing: Weighing[Axis]) -> None:
         self.sweep.weighings.append(weighing)
 
     def scales(self, *axes: Axis | None) -> None:
