@@ -30,9 +30,9 @@ from rich.table import Table
 
 from vggc.analysis.costs import costs
 from vggc.data import ArrayDataset
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.prune_channels import prune_channels
-from vggc.runtime import Session
 from vggc.values import Ratio
 
 HERE = Path(__file__).parent

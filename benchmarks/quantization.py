@@ -31,10 +31,10 @@ from rich.table import Table
 from vggc.data.dataset import Dataset
 from vggc.data.loaders import npz
 from vggc.graph import Graph
+from vggc.graph.signature import inputs_of
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.quantize import quantize
 from vggc.passes.simplify import simplify
-from vggc.signature import inputs_of
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "prune_int8_cpu.opt"

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vggc.binding import bind
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.source import Source
 
 RULES = 30
 SIZES = (20_000, 100_000)

@@ -22,10 +22,10 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from vggc.compare import compare
+from vggc.execution.model_comparison import compare
+from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
 from vggc.graph.wire import read_skeleton
-from vggc.inputs import random_inputs
 
 HERE = Path(__file__).parent
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

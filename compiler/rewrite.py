@@ -16,7 +16,7 @@ only if nothing else reads it; the matched nodes go, but for those whose values 
 keeps its name, its readers, and its place among the model's outputs.
 
     rules_pass(rules)            a Pass of rules, applied together until none matches
-    bind_rule(block, messages)   a Rule of a recipe's `rule` block (in vggc.pattern.binding)
+    bind_rule(block, messages)   a Rule of a recipe's `rule` block (in vggc.pattern.rule_binding)
     run_rules(graph, rules)      the engine itself: Outcome(applied, refused, ...); counts and times in graph.log.rules
     dry_run(graph, rules)        the same on a copy: what would match, and what declines and why
     check_rules(rules, graph)    are their operators those of the model's opset?
@@ -33,17 +33,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Declined, Diagnostic
 from vggc.graph import Graph
-from vggc.pattern.binding import bind_pattern
-from vggc.pattern.declined import Declined
+from vggc.pattern.application_proof import Proof, prove
 from vggc.pattern.engine import Outcome, Refusal, run_rules
 from vggc.pattern.match import Match
 from vggc.pattern.operator_checks import check_operators
 from vggc.pattern.operators import OperatorSets
 from vggc.pattern.predicates import Predicate, predicate
-from vggc.pattern.proving import Proof, prove
 from vggc.pattern.rule import Rule
+from vggc.pattern.rule_binding import bind_pattern
 
 __all__ = [
     "Declined",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vggc.diagnostics import Diagnostic
-from vggc.source import Source, Span
+from vggc.diagnostics.source import Source, Span
 
 CLOSER = {"(": ")", "[": "]", "{": "}"}
 OPENER = {closing: opening for opening, closing in CLOSER.items()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from vggc.diagnostics.source import Source
 from vggc.grammar.layout import INDENT, Group, Item, Leaf, add, item_lines, leaves
 from vggc.grammar.outline import BlockEnd, Statement, outline
 from vggc.grammar.parser import parse
 from vggc.grammar.rule_layout import rule_lines
-from vggc.source import Source
 
 # Heads of statements that end with a call whose empty parentheses say nothing.
 _CALLS = ("NAME", "_TARGET", "_DATA", "_DEFINE")

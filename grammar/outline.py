@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from vggc.diagnostics import Diagnostic
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar.brackets import Brackets, match_brackets
-from vggc.source import Source, Span
 
 # More statements than this are nobody's recipe; the rest is not read.
 MAX_STATEMENTS = 10_000

@@ -11,6 +11,7 @@ from lark import Lark
 from lark.exceptions import UnexpectedInput
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.brackets import match_brackets
 from vggc.grammar.outline import BlockEnd, Statement, outline
@@ -21,7 +22,6 @@ from vggc.grammar.situation import Row
 from vggc.grammar.syntax_errors import STATEMENT_ROWS, diagnose
 from vggc.grammar.tree import Else
 from vggc.grammar.value_errors import VALUE_ROWS
-from vggc.source import Source, Span
 
 # A longer statement would take the parser many seconds, and no reader would follow it.
 MAX_STATEMENT = 64 * 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vggc.diagnostics.source import Span
 from vggc.grammar.syntax import Bool, Number, String, Syntax, Word
-from vggc.source import Span
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Literal
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from vggc.diagnostics import Diagnostic
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar.brackets import CLOSER, OPENER
 from vggc.grammar.tree import KEYWORDS
-from vggc.source import Source, Span
 
 # Where a message points: at the offending token, the one before it, both, the word around it, the first of the text.
 Place = Literal["found", "last", "both", "word", "head"]

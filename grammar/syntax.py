@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from vggc.source import Source, Span
+from vggc.diagnostics.source import Source, Span
 
 if TYPE_CHECKING:
     from vggc.grammar.pattern_syntax import Let, Result, Root, Term

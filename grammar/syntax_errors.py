@@ -8,12 +8,12 @@ from __future__ import annotations
 from lark.exceptions import UnexpectedInput
 
 from vggc.diagnostics import Diagnostic
+from vggc.diagnostics.source import Span
 from vggc.grammar import suggestions as suggest
 from vggc.grammar.characters import diagnose_character
 from vggc.grammar.rule_errors import RULE_ROWS
 from vggc.grammar.situation import COMPARE, END, KEYWORD, NAME, VALUE, WORD, Row, Situation
 from vggc.grammar.value_errors import VALUE_ROWS
-from vggc.source import Span
 
 STEP = rf"(?!(?:{KEYWORD})\b)\w*"
 

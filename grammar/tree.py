@@ -12,8 +12,8 @@ from lark.tree import Meta
 from lark.visitors import Transformer_NonRecursive, v_args
 
 from vggc.diagnostics import Diagnostic, nearest
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
-from vggc.source import Source, Span
 
 UNITS = ("%", "KB", "MB", "GB", "KiB", "MiB", "GiB", "us", "ms", "s")
 ACTIONS: tuple[syntax.Otherwise, ...] = ("fail", "rollback", "warn")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vggc.analysis.naming import check_names, named, names_of
+from vggc.analysis.node_selection import check_names, named, names_of
+from vggc.calibration.samples import Samples
+from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
 from vggc.graph import Graph
-from vggc.graph.upgrading import raise_opset
-from vggc.pruning.samples import Samples
-from vggc.quantization.half import OPSETS, QUANTIZED_OPSET, TYPES, Halves, magnitudes, stays
-from vggc.quantization.streaming import SAMPLES
+from vggc.graph.opset_upgrade import raise_opset
+from vggc.quantization.half_precision import OPSETS, QUANTIZED_OPSET, TYPES, Halves, magnitudes, stays
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Names
 

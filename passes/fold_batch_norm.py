@@ -26,15 +26,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, batch_norm, is_standard
+from vggc.analysis.affine import Affine, batch_norm
 from vggc.analysis.folding.downward import Downward, Supply
 from vggc.analysis.folding.parameters import Parameters, new_parameters
-from vggc.analysis.folding.passing import PASSED
+from vggc.analysis.folding.passages import PASSED
 from vggc.analysis.folding.quantized import Quantized
 from vggc.analysis.folding.reasons import why_kept
 from vggc.analysis.folding.upward import ARITHMETIC, Demand, Moved, Upward, linked
 from vggc.analysis.linear import LINEAR, Linear, rounded
 from vggc.graph import Array, Graph
+from vggc.operators.domains import is_standard
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes
 

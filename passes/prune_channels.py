@@ -20,23 +20,23 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from vggc.analysis.channels import Group, Groups, channel_groups, prove
+from vggc.calibration.samples import Samples, warn_of_samples
+from vggc.calibration.spill import Spill
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.graph.arrays import Indices
 from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
-from vggc.pruning.choosing import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.elimination import Elimination
+from vggc.pruning.group_names import select
+from vggc.pruning.group_readers import Readings
 from vggc.pruning.losses import Losses
-from vggc.pruning.matrix import Indices
-from vggc.pruning.naming import select
 from vggc.pruning.provenance import kept_outputs, note
-from vggc.pruning.reading import Readings
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
-from vggc.pruning.samples import Samples, warn_of_samples
-from vggc.pruning.shelf import Shelf
+from vggc.pruning.selection import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.widths import uniform_widths
-from vggc.quantization.preparing import QUANTIZED
+from vggc.quantization.preconditions import QUANTIZED
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes, Names, Ratio, Within
 
@@ -98,11 +98,11 @@ def prune_channels(
     _warn_of_quantized(graph)
     # Widths are tried on samples that order and repair have not seen, for what counts is the loss on new ones.
     tried, read = (samples, samples) if samples is None or limit is None else samples.apart()
-    with Shelf() as shelf:
+    with Spill() as spill:
         readings = None
         if read is not None and (importance in NEEDS_DATA or repair == "least_squares"):
             graph.progress("read the samples")
-            readings = Readings(groups, chosen, read, shelf, seed=seed)
+            readings = Readings(groups, chosen, read, spill, seed=seed)
         losses = Losses(groups, samples, chosen) if samples is not None and importance == "taylor" else None
         orders = _orders(groups, chosen, importance, readings, losses)
         if limit is not None:

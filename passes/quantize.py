@@ -25,16 +25,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.pruning.samples import Samples, warn_of_samples
 from vggc.quantization.blocks import quantize_blocks
-from vggc.quantization.choosing import candidates
+from vggc.quantization.candidates import candidates
+from vggc.quantization.node_sensitivity import quantize_until
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
-from vggc.quantization.process import Rounding, Settings, quantize_graph
-from vggc.quantization.ranging import Calibration
-from vggc.quantization.sensing import quantize_until
+from vggc.quantization.quantize_graph import Rounding, Settings, quantize_graph
+from vggc.quantization.value_ranges import Calibration
 from vggc.quantization.weights import WeightScales
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Names, Ratio

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from vggc.analysis.channels import Group, Groups, channel_groups
 from vggc.analysis.ranges import Range, Ranges
 from vggc.graph import Graph
+from vggc.graph.arrays import Indices
 from vggc.pruning.constants import Absorbed, Reader
-from vggc.pruning.matrix import Indices
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.rewrite import whole_graph
 from vggc.values import Bytes

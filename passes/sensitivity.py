@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
 from vggc.graph import Graph
-from vggc.pruning.samples import Samples, warn_of_samples
+from vggc.quantization.node_sensitivity import damage
 from vggc.quantization.precisions import Placement
-from vggc.quantization.process import Settings
-from vggc.quantization.sensing import damage
+from vggc.quantization.quantize_graph import Settings
 from vggc.rewrite import whole_graph
 from vggc.values import Names
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.interface import Size, data_nodes, redeclare
-from vggc.analysis.noops import RECURRENT, zero_states
+from vggc.analysis.no_ops import RECURRENT, zero_states
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.rewrite import Declined, whole_graph

@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.analysis.constants import Foldable, is_deterministic
 from vggc.analysis.linear import LINEAR
-from vggc.analysis.noops import passed_on, zero_states
-from vggc.analysis.remnants import simplify_remnants
+from vggc.analysis.no_ops import passed_on, zero_states
+from vggc.analysis.onnxsim_tail import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.graph import Graph
-from vggc.graph.writing import onnx_type
+from vggc.graph.writer import onnx_type
+from vggc.operators.domains import is_standard
 from vggc.rewrite import whole_graph
 from vggc.values import Bytes
 

@@ -21,15 +21,15 @@ import re
 from typing import Annotated
 
 from vggc.analysis.linear import LINEAR
-from vggc.analysis.naming import meant, names_of
+from vggc.analysis.node_selection import meant, names_of
+from vggc.calibration.matrix import AsMatrix, Unsuitable
+from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import AsMatrix, Unsuitable
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
-from vggc.pruning.samples import Samples, warn_of_samples
 from vggc.pruning.sparsity import Thinning
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Names, Ratio, Within

@@ -14,8 +14,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from vggc.analysis.affine import is_standard
 from vggc.graph import Array, Graph
+from vggc.operators.domains import is_standard
 from vggc.rewrite import whole_graph
 
 

@@ -22,9 +22,9 @@ import onnx.printer
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from vggc.execution.batching import run
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.pieces import run
-from vggc.runtime import Session
 
 HEADER = re.compile(r"^=== (?P<title>.+)$", re.MULTILINE)
 CALL = re.compile(r"^pass: (?P<name>\w+)(\((?P<options>.*)\))?$")

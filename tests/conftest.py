@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from vggc.binding.modules import import_file
+from vggc.binding.registry import Registry
 from vggc.data import Loader
 from vggc.diagnostics import CompileError, render
 from vggc.measures import Measure
-from vggc.registry import Registry
 from vggc.rewrite import Pass
 from vggc.targets.contract import Target
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from vggc.compare import coarsest, compare, first_difference
-from vggc.distance import distance
+from vggc.execution.array_distance import distance
+from vggc.execution.model_comparison import coarsest, compare, first_difference
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.runtime import Session
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
 W = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -52,7 +52,7 @@ def test_where_everything_was_zero_the_error_is_absolute() -> None:
 
 
 def test_every_block_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggc.distance._BLOCK", 4)
+    monkeypatch.setattr("vggc.execution.array_distance._BLOCK", 4)
     before = np.arange(1.0, 21.0).reshape(4, 5)
     for place in range(20):
         after = before.copy()
@@ -184,8 +184,10 @@ def test_a_model_that_is_loaded_already_is_not_loaded_again(monkeypatch: pytest.
     before = graph(NET, w=W, v=V)
     session = Session(before)
     loaded: list[Graph] = []
-    monkeypatch.setattr("vggc.compare.Session", lambda model, *rest, **more: (loaded.append(model), session)[1])
-    monkeypatch.setattr("vggc.inputs.Session", loaded.append)
+    monkeypatch.setattr(
+        "vggc.execution.model_comparison.Session", lambda model, *rest, **more: (loaded.append(model), session)[1]
+    )
+    monkeypatch.setattr("vggc.execution.random_inputs.Session", loaded.append)
     after = before.copy()
     assert compare(before, after, random_inputs(before, session=session), session=session).ok
     assert loaded == [after]
@@ -220,7 +222,7 @@ def test_the_first_value_that_differs() -> None:
 
 @pytest.mark.parametrize("size", [1, 1 << 30])
 def test_values_are_fetched_in_chunks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr("vggc.fetching._CHUNK_BYTES", size)
+    monkeypatch.setattr("vggc.execution.intermediates._CHUNK_BYTES", size)
     after = graph(NET, w=W, v=V[:, ::-1])
     found = first_difference(graph(NET, w=W, v=V), after, random_inputs(after))
     # A weight that was changed in place comes first: nothing computed depends on less.

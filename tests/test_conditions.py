@@ -11,13 +11,13 @@ import onnx
 import pytest
 
 from vggc.binding import bind
-from vggc.bound import BoundGate, BoundWhen
-from vggc.conditions import combined, comparable
+from vggc.binding.registry import Registry
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.registry import Registry
-from vggc.source import Source
+from vggc.pipeline.conditions import combined, comparable
+from vggc.pipeline.model import BoundGate, BoundWhen
 
 MODEL = """
 <ir_version: 10, opset_import: ["": 17, "com.microsoft": 1]>

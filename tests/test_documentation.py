@@ -10,8 +10,8 @@ import pytest
 from vggc.binding import bind
 from vggc.binding.modules import import_file
 from vggc.cli.main import run
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.source import Source
 
 ROOT = Path(__file__).parents[1]
 documents = import_file(Path(__file__).parent / "documents.py")

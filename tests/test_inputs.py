@@ -12,9 +12,9 @@ import pytest
 from onnx import parser
 
 from vggc.data import random_array
+from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.signature import inputs_of
+from vggc.graph.signature import inputs_of
 
 Refused = Callable[[str], AbstractContextManager[None]]
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
@@ -125,7 +125,7 @@ def test_inputs_too_large_to_make(refused: Refused) -> None:
 
 
 def test_a_large_batch_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggc.inputs._LARGEST_BATCH_BYTES", 8)
+    monkeypatch.setattr("vggc.execution.random_inputs._LARGEST_BATCH_BYTES", 8)
     model = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
     assert shapes(random_inputs(model)) == [{"x": (1, 3)}]
 

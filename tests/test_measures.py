@@ -14,9 +14,9 @@ from onnx import numpy_helper, parser
 
 from vggc import measures
 from vggc.data import ArrayDataset, Dataset
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.measures import Subject, subject
-from vggc.runtime import Session
 from vggc.values import Ratio
 
 Refused = Callable[[str], AbstractContextManager[None]]

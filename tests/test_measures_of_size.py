@@ -13,9 +13,9 @@ from onnx import numpy_helper, parser
 
 from vggc import measures
 from vggc.data import ArrayDataset
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.measures import Measure, Subject, format_value
-from vggc.runtime import Session
 from vggc.values import Bytes, Seconds
 
 Refused = Callable[[str], AbstractContextManager[None]]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, strategies
 
 from vggc.binding.evaluate import evaluate
+from vggc.binding.registry import Registry
 from vggc.binding.scope import Scope
 from vggc.data import Dataset
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar.parser import parse_value
 from vggc.graph import Graph
 from vggc.options import Given, Origin, Reference, Word, convert, option_docs, schema, spell, wanted
-from vggc.registry import Registry
-from vggc.source import Source, Span
 from vggc.values import Bytes, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
 Mode = Literal["entropy", "minmax"]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from vggc import staging
 from vggc.diagnostics import CompileError, fail, render
-from vggc.output import check_output_folder, output_folder
+from vggc.pipeline import atomic_folder
+from vggc.pipeline.output_folder import check_output_folder, output_folder
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and permission bits are POSIX's")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full, /proc and /sys are Linux's")
@@ -175,7 +175,7 @@ def test_the_old_output_stays_after_an_exception(tmp_path: Path) -> None:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from vggc.output import output_folder
+from vggc.pipeline.output_folder import output_folder
 with output_folder(Path(sys.argv[1])) as folder:
     (folder / "model").write_text("new")
     print("inside", flush=True)
@@ -234,7 +234,7 @@ def test_the_staging_folder_of_a_live_process_is_left_alone(tmp_path: Path) -> N
 
 @pytest.fixture
 def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "_rename", lambda *arguments: False)
+    monkeypatch.setattr(atomic_folder, "_rename", lambda *arguments: False)
 
 
 @pytest.mark.usefixtures("no_exchange")
@@ -275,7 +275,7 @@ def test_the_next_run_undoes_half_an_exchange(tmp_path: Path, monkeypatch: pytes
     with output_folder(out) as folder:
         write(folder, model="old")
     # As a process leaves it that is killed between the two renames.
-    aside = tmp_path / f"{staging._prefix(out)}1234-01234567-old"
+    aside = tmp_path / f"{atomic_folder._prefix(out)}1234-01234567-old"
     out.rename(aside)
     with pytest.raises(ValueError), output_folder(out):
         assert read(out) == {"model": "old"}

@@ -13,9 +13,9 @@ import pytest
 from vggc.binding import bind
 from vggc.binding.modules import import_file
 from vggc.cli.main import run
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.pruning.choosing import Importance
-from vggc.source import Source
+from vggc.pruning.selection import Importance
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "pruning.md").read_text(encoding="utf-8")

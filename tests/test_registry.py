@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from vggc.binding.registry import PassFolder, shipped
 from vggc.options import schema
-from vggc.registry import PassFolder, shipped
 
 
 def test_every_shipped_thing_has_a_schema_and_says_what_its_options_mean() -> None:
@@ -30,7 +30,7 @@ def test_every_shipped_thing_has_a_schema_and_says_what_its_options_mean() -> No
 
 def test_passes_are_listed_without_importing_them() -> None:
     code = (
-        "import sys; from vggc.registry import shipped; names = list(shipped().passes); "
+        "import sys; from vggc.binding.registry import shipped; names = list(shipped().passes); "
         "print('simplify' in names, 'vggc.passes.simplify' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,9 +15,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
+from vggc.execution.errors import WITHOUT_RUNNING
+from vggc.execution.session import Optimise, Session
 from vggc.graph import Graph
-from vggc.runtime import Optimise, Session
-from vggc.runtime_errors import WITHOUT_RUNNING
 
 Refused = Callable[[str], AbstractContextManager[None]]
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "my" : 1]>\n'

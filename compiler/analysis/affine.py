@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
+from vggc.graph.arrays import is_float
+from vggc.operators.domains import is_standard
 
 Vector = NDArray[np.float64]
 
-_FLOATS = frozenset(np.dtype(each) for each in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64))
 _DEFAULT_EPSILON = float(np.float32(1e-5))
 
 
@@ -62,16 +62,6 @@ class Affine:
     def scales(self) -> bool:
         """Whether it does more than shift."""
         return bool((self.scale != 1).any())
-
-
-def is_standard(node: gs.Node) -> bool:
-    """Whether a node's operator is one of ONNX's own."""
-    return node.domain in (None, "", "ai.onnx")
-
-
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """float16, bfloat16, float32 or float64: the types whose arithmetic may be rearranged up to rounding."""
-    return dtype in _FLOATS
 
 
 def batch_norm(graph: Graph, node: gs.Node) -> Affine | str:

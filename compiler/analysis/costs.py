@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
-from vggc.graph.writing import weight_bytes
+from vggc.graph.writer import weight_bytes
+from vggc.operators.domains import is_standard
 
 Shape = tuple[int | None, ...] | None
 Shapes = Callable[[gs.Tensor], Shape]

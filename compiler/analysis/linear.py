@@ -10,10 +10,11 @@ import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Channels, Vector, is_float
+from vggc.analysis.affine import Channels, Vector
 from vggc.analysis.folding.quantized import Quantized, quantized
+from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
-from vggc.rewrite import Declined
+from vggc.graph.arrays import is_float
 
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 

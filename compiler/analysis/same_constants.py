@@ -8,7 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.graph import StoredWeights
-from vggc.graph.writing import onnx_type
+from vggc.graph.writer import onnx_type
 
 SMALL = 4096
 """Constants of at most this many bytes are compared as they are met."""

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from vggc.diagnostics import CompileError
-from vggc.runtime import Session
+from vggc.execution.session import Session
 
 WARM_UP_RUNS = 3
 WARM_UP_SECONDS = 0.2

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from vggc.diagnostics import fail
+from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.signature import ValueType, inputs_of
+from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets.engine_file import Sidecar, read_sidecar
 from vggc.targets.engine_process import ask
 from vggc.targets.node_names import describer
 from vggc.targets.npz import write_npz
-from vggc.targets.rebuilding import compiled_model
+from vggc.targets.rebuild import compiled_model
 
 _TRIAL = 20
 """Runs that tell how many fit into the seconds asked for."""

@@ -9,9 +9,9 @@ from typing import Any
 from vggc.binding.evaluate import evaluate
 from vggc.binding.scope import Scope, Undetermined
 from vggc.diagnostics import Diagnostics, spelling_help
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import Schema, convert, wanted
-from vggc.source import Span
 
 
 def bind_arguments(

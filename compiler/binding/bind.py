@@ -8,21 +8,21 @@ from pathlib import Path
 
 from vggc.binding.conditions import bind_requirement
 from vggc.binding.data import bind_data
-from vggc.binding.grouping import check_rules_together
 from vggc.binding.params import Overrides, bind_param, plain
+from vggc.binding.registry import Registry, shipped
+from vggc.binding.rule_groups import check_rules_together
 from vggc.binding.rules import declare_rule, declared_rules
 from vggc.binding.scope import Scope, Undetermined
 from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line
 from vggc.binding.targets import Written, bind_target
 from vggc.binding.uses import Uses, declared_names
-from vggc.bound import Bound, BoundData, BoundTarget, Pipeline
-from vggc.conditions import Measured
 from vggc.diagnostics import Diagnostics, fail
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.options import Given
-from vggc.registry import Registry, shipped
-from vggc.source import Source, Span
+from vggc.pipeline.conditions import Measured
+from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
 
 
 def bind(

@@ -7,7 +7,11 @@ from typing import Any, cast
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.evaluate import calculate, evaluate, is_number, share_of
 from vggc.binding.scope import Scope, Undetermined
-from vggc.conditions import (
+from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
+from vggc.grammar import syntax
+from vggc.measures import Measure
+from vggc.options import Content, Given, Reference, describe, schema
+from vggc.pipeline.conditions import (
     Arithmetic,
     Comparison,
     Expression,
@@ -21,10 +25,6 @@ from vggc.conditions import (
     comparable,
     kind_of,
 )
-from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
-from vggc.grammar import syntax
-from vggc.measures import Measure
-from vggc.options import Content, Given, Reference, describe, schema
 from vggc.values import Interval
 
 _KINDS: dict[Kind, str] = {

@@ -6,7 +6,10 @@ import onnx
 
 from vggc.binding.comparisons import bind_comparison, find_measure, measure_names, unknown_name
 from vggc.binding.scope import CONDITION_WORDS, Scope, Undetermined
-from vggc.conditions import (
+from vggc.diagnostics import Diagnostics, fail, nearest
+from vggc.grammar import syntax
+from vggc.options import describe
+from vggc.pipeline.conditions import (
     Arithmetic,
     Comparison,
     Condition,
@@ -18,9 +21,6 @@ from vggc.conditions import (
     Opset,
     Truth,
 )
-from vggc.diagnostics import Diagnostics, fail, nearest
-from vggc.grammar import syntax
-from vggc.options import describe
 
 
 def bind_condition(value: syntax.Value, scope: Scope) -> Condition:

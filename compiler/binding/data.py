@@ -7,11 +7,11 @@ from pathlib import Path
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file, must_be_folder
 from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
-from vggc.bound import BoundData
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostics, at, fail, nearest, spelling_help
 from vggc.grammar import syntax
 from vggc.options import Given, Reference, schema
+from vggc.pipeline.model import BoundData
 from vggc.values import File, Folder
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from vggc.binding.scope import Scope, Undetermined
-from vggc.conditions import combined, compute, kind_of
 from vggc.diagnostics import CompileError, Diagnostics, fail
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import LARGEST, UNITS, Content, Given, Word, describe, spell
-from vggc.source import Span
+from vggc.pipeline.conditions import combined, compute, kind_of
 from vggc.values import Bytes, Interval, Ratio, Seconds
 
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from vggc.binding.data import bind_data
+from vggc.binding.registry import shipped
 from vggc.binding.scope import Scope
 from vggc.data import Dataset
 from vggc.diagnostics import fail
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
-from vggc.registry import shipped
-from vggc.source import Source
 
 
 def bind_loader(text: str, origin: str) -> Dataset:

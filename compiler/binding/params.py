@@ -11,10 +11,10 @@ from typing import Annotated, Any
 from vggc.binding.evaluate import evaluate
 from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, spelling_help
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse_value
 from vggc.options import Content, Given, Origin, Reference, Word, convert, describe, spell
-from vggc.source import Source, Span
 from vggc.values import Bytes, Interval, Names, Ratio, Seconds, Within
 
 TYPES: dict[str, Any] = {

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vggc.binding.registry import shipped
 from vggc.binding.rules import declare_rule, declared_rules
 from vggc.binding.scope import Scope
 from vggc.binding.uses import Uses, declared_names
 from vggc.diagnostics import Diagnostic, Diagnostics, fail
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.pattern.rule import Rule
-from vggc.registry import shipped
 from vggc.rewrite import check_rules
-from vggc.source import Span
 
 
 def bind_rule_file(recipe: syntax.Recipe) -> tuple[list[Rule], list[Diagnostic]]:

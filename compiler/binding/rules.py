@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from vggc.binding.scope import Declaration, Scope, Unknown
 from vggc.diagnostics import Diagnostics
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
-from vggc.pattern.binding import bind_rule
 from vggc.pattern.rule import Rule
+from vggc.pattern.rule_binding import bind_rule
 from vggc.rewrite import Pass, Predicate, rules_pass
-from vggc.source import Source
 
 
 def declare_rule(statement: syntax.Rule, scope: Scope, found: Diagnostics) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vggc.binding.registry import Registry
 from vggc.data import Loader
 from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.measures import Measure
 from vggc.options import Given
-from vggc.registry import Registry
 from vggc.rewrite import Pass, Predicate
-from vggc.source import Span
 
 CONDITION_WORDS = {
     "original": "the model as read",

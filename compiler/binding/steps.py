@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from vggc.binding.arguments import bind_arguments, match_arguments
 from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
-from vggc.binding.grouping import grouped
+from vggc.binding.rule_groups import grouped
 from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, Unknown
-from vggc.bound import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
 from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import Origin, schema
+from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
 from vggc.rewrite import Pass
-from vggc.source import Span
 
 MAX_STEPS = 10_000
 """Steps a recipe may have when all its defines are expanded: defines that call defines double easily."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file
 from vggc.binding.scope import Scope
-from vggc.bound import BoundTarget
 from vggc.diagnostics import Diagnostics, at, fail, spelling_help
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import schema
-from vggc.source import Span
+from vggc.pipeline.model import BoundTarget
 from vggc.values import File
 
 Written = dict[str, tuple[str, Span]]

@@ -12,11 +12,11 @@ from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Declaration, Scope
 from vggc.binding.steps import define, first_line
 from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest
+from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
-from vggc.grammar.reading import read_recipe
+from vggc.grammar.recipe_file import read_recipe
 from vggc.options import defined_at
-from vggc.source import Span
 
 SHIPPED = "vggc:"
 """Begins the name of a recipe that comes with vggc: `use "vggc:rules/transpose.opt"`."""

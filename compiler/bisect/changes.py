@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.bisect.scaling import Scales
-from vggc.fetching import variables
+from vggc.bisect.channel_scales import Scales
+from vggc.execution.intermediates import variables
 from vggc.graph import Graph
-from vggc.graph.ordering import subgraphs
+from vggc.graph.node_order import subgraphs
 
 
 @dataclass(frozen=True)

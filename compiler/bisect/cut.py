@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.graph.ordering import reads
+from vggc.graph.node_order import reads
 
 
 def around(graph: Graph, nodes: Iterable[gs.Node], depth: int) -> set[str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import vggc.recipes
-from vggc.bound import BoundData, BoundStep
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.options import schema
 from vggc.pipeline.execute import shipped
-from vggc.source import Source
+from vggc.pipeline.model import BoundData, BoundStep
 from vggc.values import Bytes, Interval, Ratio, Seconds
 
 

@@ -20,15 +20,15 @@ from vggc.bisect.cut import around, cut
 from vggc.bisect.recipe_text import call, declarations
 from vggc.bisect.search import Bisection
 from vggc.bisect.stages import Guilty, apply
-from vggc.bound import BoundData, Pipeline
 from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
-from vggc.distance import distance
-from vggc.fetching import fetch
+from vggc.execution.array_distance import distance
+from vggc.execution.intermediates import fetch
 from vggc.graph import Graph
+from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.measures.outputs import sqnr
-from vggc.signature import inputs_of
+from vggc.pipeline.model import BoundData, Pipeline
 
 SAMPLES = 64
 """Samples of each data set that a reproduction keeps."""

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from vggc.bisect.changes import Change, changes, joined, separable, shared_values
-from vggc.bisect.scaling import Scales, scales
+from vggc.bisect.channel_scales import Scales, scales
 from vggc.bisect.stages import Guilty, Stage, Walk
-from vggc.bound import Pipeline
-from vggc.conditions import Kind, Measured
 from vggc.diagnostics import CompileError
-from vggc.fetching import variables
+from vggc.execution.batching import run
+from vggc.execution.intermediates import variables
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.pieces import run
+from vggc.graph.signature import inputs_of
+from vggc.pipeline.conditions import Kind, Measured
+from vggc.pipeline.model import Pipeline
 from vggc.pipeline.runner import Progress
-from vggc.runtime import Session
-from vggc.signature import inputs_of
 
 ALONE = 32
 """Changes that are measured one by one: those that move the outputs the most."""

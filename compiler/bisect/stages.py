@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggc.bound import BoundData, BoundStep, Pipeline
-from vggc.conditions import Kind, Measured
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Destination, Graph
+from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
+from vggc.pipeline.conditions import Kind, Measured
 from vggc.pipeline.execute import cost_of, execute, shipped
+from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 from vggc.pipeline.runner import Progress, Runner
 from vggc.report.record import Report, StepRecord
-from vggc.signature import inputs_of
 
 
 class Scale:

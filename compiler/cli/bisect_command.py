@@ -44,12 +44,12 @@ def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrid
     from vggc.binding import bind_with_measure
     from vggc.bisect import bisect as find
     from vggc.bisect import reproduce
-    from vggc.bound import BoundData
     from vggc.cli.bisect_page import bisect_page
     from vggc.cli.commands import given_overrides
     from vggc.grammar.parser import parse
-    from vggc.grammar.reading import read_recipe
-    from vggc.output import REPORT, check_output_folder, output_folder
+    from vggc.grammar.recipe_file import read_recipe
+    from vggc.pipeline.model import BoundData
+    from vggc.pipeline.output_folder import REPORT, check_output_folder, output_folder
 
     given = given_overrides(overrides)
     pipeline, measured = bind_with_measure(parse(read_recipe(recipe)), measure, "--measure", overrides=given)

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from vggc.bisect import Bisection
 from vggc.cli.tables import plain_table
-from vggc.conditions import Kind
 from vggc.diagnostics import CompileError
 from vggc.measures import format_value
+from vggc.pipeline.conditions import Kind
 
 _SHOWN = 5
 _NAMED = 3

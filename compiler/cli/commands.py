@@ -14,7 +14,7 @@ from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
-    from vggc.bound import Pipeline
+    from vggc.pipeline.model import Pipeline
 
 _PATH = click.Path(path_type=Path)
 _RECIPE = click.argument("recipe", type=_PATH)
@@ -39,7 +39,7 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
 def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
     from vggc.binding import bind
     from vggc.grammar.parser import parse
-    from vggc.grammar.reading import read_recipe
+    from vggc.grammar.recipe_file import read_recipe
 
     overrides = given_overrides(pairs)
     pipeline = bind(parse(read_recipe(recipe)), overrides=overrides)
@@ -83,8 +83,8 @@ def compile_(
     MODEL is an ONNX file, or a PyTorch module as PACKAGE.MODULE:FACTORY, which is exported first (see `vggc export`).
     """
     from vggc.cli.show import graph_printer
-    from vggc.output import PAGE
-    from vggc.pipeline import compile_model
+    from vggc.pipeline.compile import compile_model
+    from vggc.pipeline.output_folder import PAGE
     from vggc.report.table import declines, summary
 
     pipeline = _bind(recipe, overrides)
@@ -149,7 +149,7 @@ def _count(number: int, what: str) -> str:
 def _check_rules(path: Path) -> None:
     from vggc.binding.rule_files import bind_rule_file
     from vggc.grammar.parser import parse
-    from vggc.grammar.reading import read_recipe
+    from vggc.grammar.recipe_file import read_recipe
     from vggc.pattern.instances import prove_rule, told
 
     rules, warnings = bind_rule_file(parse(read_recipe(path)))
@@ -173,7 +173,7 @@ def _check_rules(path: Path) -> None:
 @_SET
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
     """Show what each step of RECIPE would do to MODEL, and what it would leave alone and why. Writes nothing."""
-    from vggc.pipeline import plan_model
+    from vggc.pipeline.compile import plan_model
     from vggc.report import table
 
     pipeline = _bind(recipe, overrides)
@@ -188,7 +188,7 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
 def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
     """Lay recipes out in the one canonical way, comments kept."""
     from vggc.grammar.format import format
-    from vggc.grammar.reading import read_recipe
+    from vggc.grammar.recipe_file import read_recipe
 
     untidy = []
     for path in recipes:

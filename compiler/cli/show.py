@@ -16,16 +16,16 @@ from rich.text import Text
 
 from vggc.analysis.channels import groups_table
 from vggc.analysis.costs import NodeCost, costs
-from vggc.bound import Pipeline
+from vggc.binding.registry import shipped
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph
+from vggc.graph.signature import value_text
 from vggc.graph.text import graph_text
 from vggc.options.schema import Option, schema
-from vggc.registry import shipped
+from vggc.pipeline.model import Pipeline
 from vggc.report.record import StepRecord, human_bytes, human_count
 from vggc.rewrite import Pass
-from vggc.signature import value_text
 from vggc.targets.flavours import missing, release
 from vggc.targets.verifier import Subject, refusals
 from vggc.values import Bytes, Dimension, Ratio, Seconds, Within

@@ -63,7 +63,7 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
     Ends with exit status 1 when it is not and should be. Writes nothing.
     """
     from vggc.targets.engine_file import read_sidecar
-    from vggc.targets.rebuilding import rebuild as build_again
+    from vggc.targets.rebuild import rebuild as build_again
 
     described = read_sidecar(sidecar)
     with progress() as tell:
@@ -90,7 +90,7 @@ def validate(sidecar: Path, model: Path | None) -> None:
     What comes of it is written into SIDECAR as `validated_on`.
     """
     from vggc.targets.engine_file import read_sidecar
-    from vggc.targets.validating import validate as run_and_compare
+    from vggc.targets.validation import validate as run_and_compare
 
     described = read_sidecar(sidecar)
     with progress() as tell:

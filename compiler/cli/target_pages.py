@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from vggc.binding.registry import shipped
 from vggc.cli.show import options_markdown, options_table
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
 from vggc.options.schema import schema
-from vggc.registry import shipped
 from vggc.targets.contract import Target
 
 

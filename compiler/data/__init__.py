@@ -2,7 +2,7 @@
 
 from vggc.data.arrays import ArrayDataset
 from vggc.data.dataset import Batch, Dataset, SampleType, need_samples
-from vggc.data.fitting import fit
+from vggc.data.fit import fit
 from vggc.data.generated import random_array
 from vggc.data.loader import Loader, loader
 

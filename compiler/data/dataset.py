@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggc.diagnostics import fail
-from vggc.signature import ValueType, shape_text, type_text
+from vggc.graph.signature import ValueType, shape_text, type_text
 from vggc.values import Declared
 
 Array = NDArray[Any]
@@ -92,7 +92,7 @@ class Dataset(Declared, ABC):
 
     def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
         """This data as the inputs of a model; see `vggc.data.fit`. Checked once for each signature."""
-        from vggc.data.fitting import Fitted
+        from vggc.data.fit import Fitted
 
         if inputs not in self._fitted:
             self._fitted[inputs] = Fitted(self, inputs)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vggc.data.dataset import Array, Batch, Dataset, SampleType, rows_per_chunk
 from vggc.diagnostics import fail
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 
 SMALL = 8
 """Random integers are below this: indices, masks and token numbers of most models can be that small."""

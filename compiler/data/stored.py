@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 
 from vggc.data.dataset import Array, SampleType
 from vggc.diagnostics import CompileError, fail
-from vggc.signature import type_text
+from vggc.graph.signature import type_text
 
 HELD_BYTES = 256 << 20
 """A compressed array up to this size is unpacked once and held; a larger one is unpacked anew on each pass."""

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from vggc.compare import coarsest
 from vggc.data import Dataset
 from vggc.diagnostics import CompileError
-from vggc.diff.matching import Matching, match
 from vggc.diff.numbers import Numbers, ValueDifference, numbers
 from vggc.diff.structure import Structure, structure
+from vggc.diff.value_matches import Matching, match
+from vggc.execution.model_comparison import coarsest
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Feeds
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.runtime import Feeds
-from vggc.signature import Dimensions, ValueType, inputs_of
+from vggc.graph.signature import Dimensions, ValueType, inputs_of
 
 SAMPLES = 8
 """Samples of a data set that are run unless another number is asked for."""
@@ -58,9 +58,10 @@ def diff_models(
     """Compare two models in structure and, where their inputs are compatible, in numbers.
 
     They run on the first `samples` of `data`, else on seeded random numbers. A float value diverges when it is further
-    away than `tolerance`, relative to its largest magnitude (by default what vggc.compare allows the coarsest type of
-    the two); any other value when an element differs. Where the second model does not run, what it computes before it
-    breaks is compared. Raises CompileError when the first is not valid or does not run, or the data does not fit.
+    away than `tolerance`, relative to its largest magnitude (by default what vggc.execution.model_comparison allows
+    the coarsest type of the two); any other value when an element differs. Where the second model does not run, what
+    it computes before it breaks is compared. Raises CompileError when the first is not valid or does not run, or the
+    data does not fit.
     """
     before.infer_shapes(check=True)
     after.infer_shapes()

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from vggc.compare import Difference, difference
 from vggc.diagnostics import CompileError
-from vggc.diff.matching import How, Matching
-from vggc.distance import Distance
-from vggc.fetching import fetch, in_chunks, variables
+from vggc.diff.value_matches import How, Matching
+from vggc.execution.array_distance import Distance
+from vggc.execution.batching import run
+from vggc.execution.intermediates import fetch, in_chunks, variables
+from vggc.execution.model_comparison import Difference, difference
+from vggc.execution.session import Feeds, Session
 from vggc.graph import Graph
-from vggc.pieces import run
-from vggc.runtime import Feeds, Session
 
 
 @dataclass(frozen=True)

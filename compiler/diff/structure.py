@@ -12,11 +12,11 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.costs import costs
-from vggc.diff.matching import How, Matching
-from vggc.distance import distance
+from vggc.diff.value_matches import How, Matching
+from vggc.execution.array_distance import distance
 from vggc.graph import Graph
+from vggc.graph.signature import shape_text, type_text, value_text
 from vggc.graph.text import attribute_text
-from vggc.signature import shape_text, type_text, value_text
 
 READ = "in the model that was read"
 """The provenance of a node that no step has made or changed."""

@@ -1,9 +1,9 @@
 """The graph being rewritten: onnx-graphsurgeon's, with what it loses kept and weights left on disk."""
 
-from vggc.graph.editing import ChangeLog, Destination, RuleTally
-from vggc.graph.exporting import Exported
+from vggc.graph.edits import ChangeLog, Destination, RuleTally
 from vggc.graph.graph import Graph
+from vggc.graph.model_export import Exported
 from vggc.graph.weights import Array, StoredWeights
-from vggc.graph.writing import Written
+from vggc.graph.writer import Written
 
 __all__ = ["Array", "ChangeLog", "Destination", "Exported", "Graph", "RuleTally", "StoredWeights", "Written"]

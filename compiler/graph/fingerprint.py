@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from vggc.graph.graph import Graph
-from vggc.graph.writing import weight_chunks
+from vggc.graph.writer import weight_chunks
 
 
 def fingerprint(graph: Graph) -> str:

@@ -9,12 +9,12 @@ from typing import Any, Self
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.graph import exporting, inference
-from vggc.graph.editing import EditableGraph
-from vggc.graph.ordering import outer_constants
-from vggc.graph.reading import carry, import_skeleton
+from vggc.graph import inference, model_export
+from vggc.graph.edits import EditableGraph
+from vggc.graph.node_order import outer_constants
+from vggc.graph.reader import carry, import_skeleton
 from vggc.graph.wire import KEEP_BELOW, Skeleton, read_skeleton
-from vggc.graph.writing import Written
+from vggc.graph.writer import Written
 
 
 class Graph(EditableGraph):
@@ -71,20 +71,20 @@ class Graph(EditableGraph):
         outputs = (value for value in self.outputs if isinstance(value, gs.Constant))
         return list({id(value): value for value in (*outer_constants(self.nodes), *outputs)}.values())
 
-    def export(self, inline_below: int = KEEP_BELOW) -> exporting.Exported:
+    def export(self, inline_below: int = KEEP_BELOW) -> model_export.Exported:
         """The model as a message; constants of `inline_below` bytes or more stand apart, marked as external data."""
-        return exporting.export(self, inline_below)
+        return model_export.export(self, inline_below)
 
     def skeleton(self, *, known: bool = True) -> onnx.ModelProto:
         """The model with every large weight as an input: the same structure, small enough to check and infer.
 
         `known` keeps the shapes known so far; without it only declared ones (inputs, foreign operators) stay.
         """
-        return exporting.skeleton(self, known=known)
+        return model_export.skeleton(self, known=known)
 
     def save(self, path: Path, *, external: bool = False) -> list[Written]:
         """Write the model, one weight at a time; with `external`, or beyond 2 GiB, its weights beside it."""
-        return exporting.save(self, path, external=external)
+        return model_export.save(self, path, external=external)
 
     def copy(self) -> Graph:
         """An independent graph; weights, being never written in place, are shared."""

@@ -9,8 +9,8 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
-from vggc.graph.lengths import hide_long_rows
-from vggc.graph.writing import INVENTED
+from vggc.graph.long_rows import hide_long_rows
+from vggc.graph.writer import INVENTED
 
 if TYPE_CHECKING:
     from vggc.graph.graph import Graph

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
 from vggc.graph.weights import Array
-from vggc.graph.writing import onnx_type
+from vggc.graph.writer import onnx_type
 
 
 class LinkedGraph(gs.Graph):

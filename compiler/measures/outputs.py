@@ -9,10 +9,10 @@ import numpy as np
 
 from vggc.data import Dataset
 from vggc.diagnostics import fail
+from vggc.execution.session import Array
+from vggc.graph.signature import shape_text
 from vggc.measures.measure import measure
 from vggc.measures.subject import Subject
-from vggc.runtime import Array
-from vggc.signature import shape_text
 from vggc.values import Ratio
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from vggc.analysis.costs import Costs, costs
 from vggc.data import Dataset, fit
 from vggc.diagnostics import fail
-from vggc.inputs import Feeds, random_inputs
+from vggc.execution.random_inputs import Feeds, random_inputs
+from vggc.execution.session import Session
+from vggc.graph.signature import inputs_of
 from vggc.measures.measure import measure
 from vggc.measures.subject import Subject, filled
-from vggc.runtime import Session
-from vggc.signature import inputs_of
 from vggc.values import Bytes, Seconds, Within
 
 WARM_UP = 3

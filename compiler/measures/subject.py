@@ -10,10 +10,10 @@ import numpy as np
 
 from vggc.data import Batch, Dataset, fit
 from vggc.diagnostics import fail, spelling_help
+from vggc.execution.session import Array, Session
 from vggc.graph import Graph
-from vggc.graph.writing import weight_bytes
-from vggc.runtime import Array, Session
-from vggc.signature import inputs_of, shape_text
+from vggc.graph.signature import inputs_of, shape_text
+from vggc.graph.writer import weight_bytes
 
 BATCH = 32
 """Samples run at once where the batch is dynamic."""

@@ -3,7 +3,7 @@
 from vggc.options.convert import LARGEST, at_use, convert
 from vggc.options.given import UNITS, Content, Given, Origin, Reference, Word, describe, spell
 from vggc.options.schema import Option, Schema, defined_at, option_docs, schema
-from vggc.options.wording import wanted
+from vggc.options.type_text import wanted
 
 __all__ = [
     "LARGEST",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
 from vggc.options.given import Given, Reference, Word, describe, spell
-from vggc.options.wording import Name, advice, bound, items, members, wanted
+from vggc.options.type_text import Name, advice, bound, items, members, wanted
 from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
 LARGEST = 2**63

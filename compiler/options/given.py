@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from vggc.source import Span
+from vggc.diagnostics.source import Span
 from vggc.values import Bytes, Interval, Ratio, Seconds
 
 UNITS: dict[str, int] = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.pattern.declined import Declined
+from vggc.diagnostics import Declined
 from vggc.pattern.evaluate import Evaluator
 from vggc.pattern.inference import settled
 from vggc.pattern.numbers import Numbers, rounded

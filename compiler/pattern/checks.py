@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
+from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Rule, Word
 from vggc.pattern.compiled import Kind, compile_pattern
 from vggc.pattern.functions import Function
 from vggc.pattern.functions.arguments import check_arguments
 from vggc.pattern.pattern_checks import LABEL_HELP, RESERVED, WHAT, check_pattern
-from vggc.source import Span
 
 
 def check_rule(rule: Rule, functions: Mapping[str, Function]) -> list[Diagnostic]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
 from vggc.pattern.operators import Operator, domain_of
-from vggc.source import Span
 
 Kind = Literal["value", "values", "attribute", "node"]
 """What a name of a pattern stands for: an input, the remaining inputs, an attribute, a labelled node."""

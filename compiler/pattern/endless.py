@@ -8,7 +8,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Graph
-from vggc.pattern.applying import Applied
+from vggc.pattern.application import Applied
 
 MOST_AT_ONE_VALUE = 200
 """Rewrites of one value that leave no fewer nodes than they find."""

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Graph, RuleTally
-from vggc.pattern.applying import Applied, Applier, GuardFails, Undecided
-from vggc.pattern.declined import Declined
+from vggc.pattern.application import Applied, Applier, GuardFails, Undecided
+from vggc.pattern.application_proof import Proof
 from vggc.pattern.endless import Watch
 from vggc.pattern.matcher import Found, Matcher
 from vggc.pattern.operators import Operator, OperatorSets, operator_of
-from vggc.pattern.proving import Proof
 from vggc.pattern.rule import Rule
 from vggc.pattern.scopes import Scopes
 

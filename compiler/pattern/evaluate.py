@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from vggc.diagnostics import Declined
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
 from vggc.graph import Graph
-from vggc.pattern.declined import Declined
 from vggc.pattern.functions import Function, call
 from vggc.pattern.numbers import Numbers, elementwise
 from vggc.pattern.operators import OperatorSets

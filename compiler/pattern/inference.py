@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Graph, StoredWeights
 from vggc.graph.inference import put_simply
-from vggc.graph.ordering import subgraphs
-from vggc.graph.writing import node_proto, onnx_type, tensor_proto, value_info, weight_bytes
-from vggc.pattern.declined import Declined
+from vggc.graph.node_order import subgraphs
+from vggc.graph.writer import node_proto, onnx_type, tensor_proto, value_info, weight_bytes
 from vggc.pattern.numbers import Numbers, kind_of
 from vggc.pattern.operators import OperatorSets, operator_of
 

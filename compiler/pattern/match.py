@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
-from vggc.pattern.declined import Declined
 from vggc.pattern.matcher import Found
 from vggc.pattern.values import Absent
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Graph
-from vggc.pattern.comparing import enlarges, is_number, same, same_attribute
 from vggc.pattern.compiled import (
     AttributeSpec,
     CaptureSpec,
@@ -21,7 +21,7 @@ from vggc.pattern.compiled import (
     Pattern,
     RootSpec,
 )
-from vggc.pattern.declined import Declined
+from vggc.pattern.equality import enlarges, is_number, same, same_attribute
 from vggc.pattern.operators import BROADCASTING, OperatorSets, attribute, is_commutative, operator_of
 from vggc.pattern.scopes import Scopes
 from vggc.pattern.values import Absent

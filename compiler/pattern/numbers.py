@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.pattern.declined import Declined
+from vggc.diagnostics import Declined
 
 Array = NDArray[Any]
 Elementwise = Callable[..., Array]

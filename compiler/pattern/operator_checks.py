@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnx
 
 from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
+from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
 from vggc.pattern.checks import constructs
@@ -24,7 +25,6 @@ from vggc.pattern.operators import (
 )
 from vggc.pattern.pattern_checks import pattern_nodes
 from vggc.pattern.rule import Rule
-from vggc.source import Span
 
 _A = onnx.defs.OpSchema.AttrType
 _KINDS = {

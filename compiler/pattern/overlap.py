@@ -11,7 +11,7 @@ from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar import syntax as recipe
 from vggc.grammar.syntax import Number, Word
 from vggc.pattern.checks import constructs
-from vggc.pattern.comparing import same_attribute
+from vggc.pattern.equality import same_attribute
 from vggc.pattern.operators import NEWEST, OperatorSets, is_commutative
 from vggc.pattern.rule import Rule
 from vggc.pattern.terms import UNKNOWN, Leaf, Tree, default_of, made_tree, tree_of

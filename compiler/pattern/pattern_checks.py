@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vggc.diagnostics import Diagnostic, Diagnostics, spelling_help
+from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.pattern.compiled import Kind, compile_pattern
-from vggc.source import Span
 
 MOST_NODES = 100
 """Nodes of one pattern."""

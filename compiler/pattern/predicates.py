@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vggc.pattern.declined import Declined
+from vggc.diagnostics import Declined
 from vggc.pattern.functions import Function
 from vggc.pattern.numbers import Numbers
 from vggc.pattern.values import Content, Matched, Value, Values, describe, known

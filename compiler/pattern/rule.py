@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Word
 from vggc.pattern.compiled import Pattern
 from vggc.pattern.functions import Function
-from vggc.source import Span
 
 
 @dataclass(frozen=True)

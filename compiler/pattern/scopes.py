@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.graph.ordering import subgraphs
+from vggc.graph.node_order import subgraphs
 
 _FEW = 16
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Graph
-from vggc.pattern.declined import Declined
 from vggc.pattern.numbers import Numbers
 
 

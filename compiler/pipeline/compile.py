@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from vggc import __version__
-from vggc.bound import Pipeline
 from vggc.diagnostics import CompileError, Diagnostics, at
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
-from vggc.output import PAGE, check_output_folder, output_folder
+from vggc.graph.signature import inputs_of
+from vggc.pipeline.model import Pipeline
+from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
 from vggc.report.page import html_page
 from vggc.report.picture import picture
 from vggc.report.record import Report
 from vggc.rewrite import check_rules
-from vggc.signature import inputs_of
 from vggc.targets.contract import Artifact, Lowering, Provenance
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.costs import costs
-from vggc.bound import BoundStep
 from vggc.diagnostics import CompileError, Diagnostic, placed
 from vggc.graph import ChangeLog, Graph
+from vggc.pipeline.model import BoundStep
 from vggc.report.record import Cost, Decline, StepRecord
 from vggc.rewrite import Declined, Pass
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vggc.bound import BoundData
 from vggc.diagnostics import CompileError
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.runtime import Session
-from vggc.signature import inputs_of
+from vggc.graph.signature import inputs_of
+from vggc.pipeline.model import BoundData
 
 DATA_SAMPLES = 8
 """Samples of the recipe's data that a comparison runs: enough to meet real values, few enough to be quick."""

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vggc.bound import Bound, BoundData, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.diagnostics import CompileError, Diagnostic, RequirementNotMet, at
 from vggc.graph import Destination, Graph
+from vggc.graph.signature import inputs_of
 from vggc.measures import Subject, format_value
 from vggc.pipeline.execute import cost_of, execute
 from vggc.pipeline.feeds import PairedInputs
+from vggc.pipeline.model import Bound, BoundData, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.pipeline.verify import Verifier, VerifyMode
 from vggc.report.record import Report, Requirement, StepRecord
-from vggc.signature import inputs_of
 
 REPEAT_LIMIT = 50
 """Rounds after which a `repeat` that still changes the graph is an error."""
@@ -26,7 +26,7 @@ Stepped = Callable[[StepRecord, Graph], None]
 
 
 class Runner:
-    """Runs a recipe's body on a graph. Conditions ask it what the graph is like (vggc.conditions.State).
+    """Runs a recipe's body on a graph. Conditions ask it what the graph is like (vggc.pipeline.conditions.State).
 
     Without `gates`, requirements are passed by: a plan asks what steps would do, not whether that is good enough.
     """

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
-from vggc.bound import BoundStep
-from vggc.compare import Comparison, Difference, DoesNotRun, compare, first_difference
 from vggc.diagnostics import CompileError, Diagnostic, at
+from vggc.execution.model_comparison import Comparison, Difference, DoesNotRun, compare, first_difference
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.pipeline.execute import shipped
+from vggc.pipeline.model import BoundStep
 from vggc.report.record import Verification
-from vggc.runtime import Session
 
 VerifyMode = Literal["each", "end", "off"]
 

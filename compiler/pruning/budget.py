@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vggc.analysis.channels import Cost, Group, Groups
+from vggc.calibration.matrix import Unsuitable
+from vggc.calibration.node_matrices import as_matrix
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.pruning.elimination import Elimination
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Unsuitable
 from vggc.pruning.statistics import norm_behind
 from vggc.pruning.widths import Left, Widths, narrowest
 from vggc.values import Bytes, Ratio

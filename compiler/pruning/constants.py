@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from vggc.analysis.channels import Channels
 from vggc.analysis.folding.border import border_map, is_padded, map_sizes
+from vggc.calibration.matrix import AsMatrix, Unsuitable
+from vggc.calibration.node_matrices import SlidingMatrix, as_matrix
 from vggc.graph import Graph
-from vggc.pruning.matrices import SlidingMatrix, as_matrix
-from vggc.pruning.matrix import AsMatrix, Indices, Unsuitable
+from vggc.graph.arrays import Indices
 from vggc.pruning.statistics import shift
 
 Vector = NDArray[np.float64]

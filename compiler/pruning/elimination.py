@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.pruning.matrix import Indices
+from vggc.graph.arrays import Indices
 
 Matrix = NDArray[np.float64]
 

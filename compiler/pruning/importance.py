@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggc.analysis.channels import Channels, Group
+from vggc.calibration.matrix import Unsuitable
+from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Unsuitable
-from vggc.pruning.reading import Readings
+from vggc.pruning.group_readers import Readings
 
 Scores = NDArray[np.float64]
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups
-from vggc.analysis.channels.masking import GATE, gated
+from vggc.analysis.channels.masks import GATE, gated
+from vggc.calibration.samples import Samples, floating_outputs, not_finite
 from vggc.data import Batch
 from vggc.diagnostics import fail
+from vggc.execution.session import Session
 from vggc.graph import Array
-from vggc.pruning.samples import Samples, floating_outputs, not_finite
-from vggc.runtime import Session
-from vggc.signature import shape_text
+from vggc.graph.signature import shape_text
 
 Scores = NDArray[np.float64]
 

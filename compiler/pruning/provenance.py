@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vggc.analysis.channels import Groups, Keep
 from vggc.graph import Graph
-from vggc.pruning.matrix import Indices
+from vggc.graph.arrays import Indices
 
 KEY = "vggc.channels"
 """Under it a node's metadata lists the numbers its output channels had in the model as read: `0-3, 7, 12`."""

@@ -16,19 +16,20 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.analysis.affine import Affine
+from vggc.calibration.epilogue import Epilogue, epilogue
+from vggc.calibration.least_squares import Piece, solve
+from vggc.calibration.matrix import WIDEST, Unsuitable
+from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.samples import Samples, not_finite
+from vggc.calibration.spill import Spill
+from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Array, Graph
-from vggc.pruning.epilogue import Epilogue, epilogue
-from vggc.pruning.fitting import Piece, solve
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Floats, Indices, Unsuitable
+from vggc.graph.arrays import Floats, Indices
+from vggc.pruning.group_readers import choose_rows
 from vggc.pruning.provenance import SPARSITY
-from vggc.pruning.reading import WIDEST, choose_rows
-from vggc.pruning.samples import Samples, not_finite
 from vggc.pruning.schedule import Schedule
-from vggc.pruning.shelf import Shelf
 from vggc.pruning.sparsity import Thinning
 from vggc.pruning.statistics import measure, re_estimate, shift
-from vggc.pruning.walk import Walk
 
 Mode = Literal["bias", "least_squares"]
 _ROWS = 65536
@@ -80,8 +81,8 @@ def repair(
         wanted=lambda node: thinning is None or node.outputs[0].name in thinning,
     )
     repaired = []
-    with Shelf() as shelf:
-        walks = Walk(original, samples, shelf, "original:"), Walk(graph, samples, shelf, "pruned:")
+    with Spill() as spill:
+        walks = StagedRun(original, samples, spill, "original:"), StagedRun(graph, samples, spill, "pruned:")
         for index, node in enumerate(schedule.nodes):
             graph.progress(f"node {index + 1} of {len(schedule.nodes)}")
             try:
@@ -108,7 +109,12 @@ class _Task:
     """One node, with what its results should be and the rows it has to make them of."""
 
     def __init__(
-        self, node: gs.Node, schedule: Schedule, walks: tuple[Walk, Walk], kept: Mapping[str, Indices], seed: int
+        self,
+        node: gs.Node,
+        schedule: Schedule,
+        walks: tuple[StagedRun, StagedRun],
+        kept: Mapping[str, Indices],
+        seed: int,
     ) -> None:
         self.node = node
         self.schedule = schedule

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.analysis.linear import LINEAR
+from vggc.calibration.epilogue import epilogue
+from vggc.calibration.matrix import Unsuitable
+from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
-from vggc.graph.ordering import reads
-from vggc.pruning.epilogue import epilogue
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Unsuitable
+from vggc.graph.node_order import reads
+from vggc.operators.domains import is_standard
 
 
 class Schedule:

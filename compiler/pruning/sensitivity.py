@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups
+from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.samples import Samples, floating_outputs, not_finite
 from vggc.data import Batch
 from vggc.diagnostics import fail
+from vggc.execution.session import Session
 from vggc.graph import Array
+from vggc.graph.arrays import Indices
 from vggc.pruning.elimination import Elimination, remaining
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Indices
-from vggc.pruning.reading import Readings
-from vggc.pruning.samples import Samples, floating_outputs, not_finite
-from vggc.runtime import Session
+from vggc.pruning.group_readers import Readings
 
 Matrix = NDArray[np.float64]
 

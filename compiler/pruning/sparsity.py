@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.pruning.fitting import Pieces
-from vggc.pruning.matrix import AsMatrix
-from vggc.pruning.moments import Moments
+from vggc.calibration.least_squares import Pieces
+from vggc.calibration.matrix import AsMatrix
+from vggc.calibration.moments import Moments
 
 Matrix = NDArray[np.float64]
 

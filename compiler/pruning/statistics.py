@@ -8,10 +8,11 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from vggc.analysis.affine import batch_norm, is_standard
+from vggc.analysis.affine import batch_norm
+from vggc.calibration.least_squares import Pieces
+from vggc.calibration.matrix import AsMatrix
 from vggc.graph import Graph
-from vggc.pruning.fitting import Pieces
-from vggc.pruning.matrix import AsMatrix
+from vggc.operators.domains import is_standard
 
 Vector = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups
 from vggc.analysis.channels.cost import Cost
+from vggc.graph.arrays import Indices
 from vggc.pruning.elimination import Elimination
-from vggc.pruning.matrix import Indices
 
 Widths = dict[int, int]
 """Atoms kept, by group id."""

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vggc.compare import TOLERANCE, Difference, difference
 from vggc.diagnostics import CompileError, fail
-from vggc.distance import distance
-from vggc.pytorch.exporting import export_graph
+from vggc.execution.array_distance import distance
+from vggc.execution.model_comparison import TOLERANCE, Difference, difference
+from vggc.execution.session import Session
+from vggc.pytorch.export import export_graph
 from vggc.pytorch.inputs import Dynamic, InputSpec, axes, check_inputs, draw, sizes_of
 from vggc.pytorch.module import load_module, need_torch, raised
 from vggc.pytorch.weights import load_weights
-from vggc.runtime import Session
 
 BATCHES = (1, 3)
 """Sizes of a dynamic dimension that are compared beside the one given, where it is the first axis."""
@@ -87,7 +87,7 @@ def export_model(request: Request, path: Path, *, progress: Callable[[str], None
         graph = export_graph(module, example, request.inputs, symbols, folder)
         files = graph.save(folder / path.name)
         progress("comparing with PyTorch")
-        worst, runs, told = _compare(torch, module, folder / path.name, request, symbols, sizes)
+        worst, runs, told = _compare(torch, module, folder / path.name, request, symbols=symbols, sizes=sizes)
         # The weights first: the model refers to them.
         for each in reversed(files):
             each.path.replace(path.parent / each.path.name)
@@ -139,6 +139,7 @@ def _compare(
     module: Any,
     path: Path,
     request: Request,
+    *,
     symbols: Mapping[str, Mapping[int, str]],
     sizes: Mapping[str, int],
 ) -> tuple[Difference, int, float]:

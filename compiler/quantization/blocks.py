@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vggc.graph import Array, Graph
-from vggc.quantization.grids import INT4, Floats
+from vggc.graph.arrays import Floats
+from vggc.quantization.grids import INT4
 from vggc.quantization.insert import dequantized
 from vggc.quantization.plan import Product
 from vggc.quantization.weights import WeightScales, scales

@@ -9,7 +9,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.floating[Any]]
+from vggc.graph.arrays import Floats
+
 Codes = NDArray[Any]
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Array, Graph
-from vggc.quantization.grids import Floats, Quantizer
+from vggc.graph.arrays import Floats
+from vggc.quantization.grids import Quantizer
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import Codes
 

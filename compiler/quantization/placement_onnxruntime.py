@@ -18,10 +18,10 @@ from collections.abc import Iterable
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
+from vggc.operators.data_movement import limits, moves
+from vggc.operators.domains import is_standard
 from vggc.quantization.grids import UINT8, WEIGHT8, Grid
-from vggc.quantization.moving import limits, moves
 from vggc.quantization.plan import Plan, Product, Site
 
 _INTEGER_KERNELS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})

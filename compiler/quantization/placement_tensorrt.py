@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
+from vggc.operators.data_movement import moves, pads_with_zero
+from vggc.operators.domains import is_standard
 from vggc.quantization.eligibility import too_small
 from vggc.quantization.grids import INT8, WEIGHT8, Grid
-from vggc.quantization.moving import moves, pads_with_zero
 from vggc.quantization.plan import Plan, Product
 
 _BETWEEN = frozenset({"AveragePool", "GlobalAveragePool", "Resize"})

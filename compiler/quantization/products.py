@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
-from vggc.analysis.naming import check_names, named, names_of
+from vggc.analysis.node_selection import check_names, named, names_of
 from vggc.graph import Graph
+from vggc.operators.domains import is_standard
 from vggc.quantization.plan import Product
 from vggc.values import Names
 

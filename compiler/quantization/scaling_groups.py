@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.graph import Graph
-from vggc.graph.ordering import reads
-from vggc.quantization.moving import limits, pads_with_zero
+from vggc.graph.node_order import reads
+from vggc.operators.data_movement import limits, pads_with_zero
+from vggc.operators.domains import is_standard
 from vggc.quantization.plan import Product
 
 _HOMOGENEOUS = frozenset(

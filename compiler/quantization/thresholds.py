@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vggc.quantization.grids import Grid, Quantizer, asymmetric, symmetric
-from vggc.quantization.histogram import BINS, Histogram
+from vggc.quantization.histograms import BINS, Histogram
 from vggc.quantization.plan import Plan, Site
 
 Method = Literal["max", "percentile", "entropy", "mse"]

@@ -10,9 +10,10 @@ import numpy as np
 
 from vggc.diagnostics import fail
 from vggc.graph import Array
-from vggc.quantization.grids import SMALLEST_SCALE, Floats, Grid, Quantizer
+from vggc.graph.arrays import Floats
+from vggc.quantization.grids import SMALLEST_SCALE, Grid, Quantizer
 from vggc.quantization.plan import Plan
-from vggc.quantization.preparing import plain_gemm
+from vggc.quantization.preconditions import plain_gemm
 
 WeightScales = Literal["max", "mse"]
 

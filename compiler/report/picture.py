@@ -10,8 +10,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.costs import costs
 from vggc.graph import Graph
-from vggc.graph.ordering import reads
-from vggc.signature import shape_text, type_text
+from vggc.graph.node_order import reads
+from vggc.graph.signature import shape_text, type_text
 
 _QUANTIZED = ("DequantizeLinear",)
 

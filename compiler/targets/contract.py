@@ -20,7 +20,7 @@ from typing import Any, TypedDict, overload
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.graph import Graph, Written
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 
 RESERVED = frozenset({"report.json", "report.html"})
 """Files of the output folder that are not a target's to write."""

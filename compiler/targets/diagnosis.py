@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
-from vggc.signature import inputs_of, outputs_of
+from vggc.graph.signature import inputs_of, outputs_of
 from vggc.targets import flavours
 from vggc.targets.probe import import_findings
 from vggc.targets.verifier import Finding, Subject, findings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.diagnostics import CompileError
-from vggc.targets import watched
+from vggc.targets import supervised_process
 from vggc.targets.engine_messages import Entry, crashed, failed, other_numbers
 from vggc.targets.node_names import Describe
 
@@ -72,7 +72,9 @@ class Engine:
     warnings: list[str]
 
 
-def build(job: Job, describe: Describe, *, timeout: float | None = None, stall: float = watched.STALL) -> Engine:
+def build(
+    job: Job, describe: Describe, *, timeout: float | None = None, stall: float = supervised_process.STALL
+) -> Engine:
     """Build an engine; `describe` names nodes for the user, `timeout` and `stall` are in seconds.
 
     Raises CompileError, without a span, unless the build went through without a single ERROR and without a warning
@@ -100,14 +102,14 @@ def ask(
     describe: Describe,
     *,
     timeout: float | None = None,
-    stall: float = watched.STALL,
+    stall: float = supervised_process.STALL,
 ) -> tuple[dict[str, Any], list[Entry]]:
     """What a module that TensorRT runs in answers to a job, and the log of it. Raises CompileError and OSError."""
     package = job["package"]
     with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
         file = Path(folder) / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
-        ended = watched.run(module, file, package, timeout, stall)
+        ended = supervised_process.run(module, file, package, timeout, stall)
     result = _result(ended.output)
     if result is None:
         raise crashed(package, ended.status, ended.said or _last_line(job.get("log")))

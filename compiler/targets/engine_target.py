@@ -9,7 +9,7 @@ from typing import Any
 from vggc import __version__
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Graph
-from vggc.signature import ValueType, inputs_of
+from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets import flavours, sidecar
 from vggc.targets.contract import Artifact, Lowering
 from vggc.targets.engine_messages import TITLES, ModelRefused

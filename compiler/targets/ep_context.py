@@ -13,8 +13,8 @@ import onnx
 from onnx import helper
 
 from vggc.diagnostics import fail
-from vggc.graph.writing import PROTOBUF_LIMIT, value_info
-from vggc.signature import inputs_of, outputs_of
+from vggc.graph.signature import inputs_of, outputs_of
+from vggc.graph.writer import PROTOBUF_LIMIT, value_info
 from vggc.targets.contract import Artifact, Lowering, target
 from vggc.targets.engine_file import read_engine, read_sidecar_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from vggc.diagnostics import CompileError, Diagnostic
-from vggc.signature import ValueType, inputs_of, outputs_of
+from vggc.graph.signature import ValueType, inputs_of, outputs_of
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
 from vggc.values import Within
 

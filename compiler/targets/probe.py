@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.graph import Graph
-from vggc.signature import outputs_of, shape_text, type_text
+from vggc.graph.signature import outputs_of, shape_text, type_text
 from vggc.targets import sidecar
 from vggc.targets.engine_messages import TITLES, import_message, meaning, short
 from vggc.targets.engine_process import ask

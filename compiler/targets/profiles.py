@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from vggc.diagnostics import CompileError, Diagnostic, spelling_help
-from vggc.signature import ValueType, shape_text
+from vggc.graph.signature import ValueType, shape_text
 from vggc.targets.engine_process import Profile
 from vggc.values import Dimension, Interval
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from vggc.diagnostics import CompileError, Diagnostic
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 from vggc.targets.capabilities import Capability, chosen, compute_problems
 from vggc.targets.contract import Artifact, Lowering, target
 from vggc.targets.engine_target import lower_engine, option_problems

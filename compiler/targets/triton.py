@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
-from vggc.signature import ValueType, inputs_of, outputs_of
+from vggc.graph.signature import ValueType, inputs_of, outputs_of
 from vggc.targets import triton_config
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
 from vggc.targets.engine_file import read_sidecar_of

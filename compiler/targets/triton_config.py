@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vggc.diagnostics import CompileError, Diagnostic
-from vggc.graph.writing import onnx_type
-from vggc.signature import ValueType, type_text
+from vggc.graph.signature import ValueType, type_text
+from vggc.graph.writer import onnx_type
 from vggc.targets.serving_types import TRITON_TYPES
 
 KINDS = {"auto": "KIND_AUTO", "gpu": "KIND_GPU", "cpu": "KIND_CPU"}

@@ -10,9 +10,9 @@ import pytest
 
 from vggc.analysis.channels import Groups, channel_groups, prove
 from vggc.analysis.costs import costs
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.runtime import Session
 
 
 def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggc.analysis.channels.axes import components
-from vggc.analysis.channels.choosing import choose, count, steps
+from vggc.analysis.channels.block_choice import choose, count, steps
 from vggc.analysis.channels.group import Group
 
 

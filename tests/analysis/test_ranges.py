@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggc.analysis.ranges import UNBOUNDED, Range, Ranges
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.runtime import Session
 
 KINDS = (
     "plain_with_flatten",

@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as draw
 
 from vggc.binding import bind
-from vggc.bound import Pipeline
+from vggc.binding.registry import Registry
 from vggc.diagnostics import CompileError, render
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.registry import Registry
-from vggc.source import Source
+from vggc.pipeline.model import Pipeline
 
 PASSES = ["simplify", "prune_channels", "quantize", "slim"]
 WORDS = [

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from vggc.binding import bind
-from vggc.bound import BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
+from vggc.binding.registry import Registry
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.grammar.reading import read_recipe
-from vggc.registry import Registry
-from vggc.source import Source
+from vggc.grammar.recipe_file import read_recipe
+from vggc.pipeline.model import BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.values import Bytes, Interval, Names, Ratio, Seconds
 
 Bind = Callable[..., Pipeline]

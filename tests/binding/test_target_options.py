@@ -10,7 +10,7 @@ import pytest
 from vggc.binding import bind
 from vggc.diagnostics import CompileError, render
 from vggc.grammar.parser import parse
-from vggc.grammar.reading import read_recipe
+from vggc.grammar.recipe_file import read_recipe
 
 
 def errors(tmp_path: Path, text: str) -> str:

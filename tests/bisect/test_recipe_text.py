@@ -11,10 +11,10 @@ import pytest
 from vggc import recipes
 from vggc.binding import bind
 from vggc.bisect.recipe_text import call, declarations, literal
-from vggc.bound import BoundStep
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.grammar.reading import read_recipe
-from vggc.source import Source
+from vggc.grammar.recipe_file import read_recipe
+from vggc.pipeline.model import BoundStep
 from vggc.values import Bytes, Interval, Names, Ratio, Seconds
 
 PASSES = '''

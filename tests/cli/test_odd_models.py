@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.runtime import Session
 
 ONNX = '<ir_version: 8, opset_import: ["" : 17]> '
 

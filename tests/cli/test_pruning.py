@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.runtime import Session
 
 Write = Callable[[str], str]
 

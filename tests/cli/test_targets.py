@@ -9,10 +9,10 @@ import pytest
 
 from vggc.binding import bind
 from vggc.binding.modules import import_file
+from vggc.binding.registry import shipped
 from vggc.cli.target_pages import option_tables
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.registry import shipped
-from vggc.source import Source
 
 documents = import_file(Path(__file__).parents[1] / "documents.py")
 DOCUMENT = Path(__file__).parents[2] / "docs/targets.md"

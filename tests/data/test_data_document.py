@@ -14,9 +14,9 @@ from vggc import measures
 from vggc.binding import bind
 from vggc.binding.modules import import_file
 from vggc.data import Loader, loaders
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.measures import Measure
-from vggc.source import Source
 
 documents = import_file(Path(__file__).parents[1] / "documents.py")
 DOCUMENT = documents.ROOT / "docs/data.md"

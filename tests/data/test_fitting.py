@@ -12,7 +12,7 @@ import pytest
 
 from vggc.data import ArrayDataset, Dataset, fit, need_samples
 from vggc.data.loaders import random
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 
 Refused = Callable[[str], AbstractContextManager[None]]
 F32 = np.dtype(np.float32)

@@ -12,7 +12,7 @@ import pytest
 
 from vggc.data import ArrayDataset, Dataset, fit, loader
 from vggc.diagnostics import CompileError, render
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 
 Refused = Callable[[str], AbstractContextManager[None]]
 X = np.arange(12, dtype=np.float32).reshape(6, 2)

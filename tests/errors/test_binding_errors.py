@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from vggc.binding import bind
+from vggc.binding.registry import Registry
 from vggc.diagnostics import CompileError, render
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
-from vggc.registry import Registry
-from vggc.source import Source
 
 HERE = Path(__file__).with_name("binding")
 FIXTURES = sorted(HERE.glob("*.txt"))

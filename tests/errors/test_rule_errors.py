@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from vggc.binding import bind
+from vggc.binding.registry import Registry
 from vggc.diagnostics import CompileError, Diagnostic, render
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.registry import Registry
 from vggc.rewrite import check_rules
-from vggc.source import Source
 
 HERE = Path(__file__).with_name("rules")
 FIXTURES = sorted(HERE.glob("*.txt"))

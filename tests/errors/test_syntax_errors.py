@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from vggc.diagnostics import CompileError, Diagnostic, render
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse, parse_pattern, parse_value
 from vggc.grammar.rule_errors import RULE_ROWS
 from vggc.grammar.situation import Row, Situation
 from vggc.grammar.syntax_errors import LAST_ROWS, STATEMENT_ROWS
-from vggc.source import Source
 
 FIXTURES = sorted(Path(__file__).with_name("syntax").glob("*.txt"))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from vggc.diagnostics.source import Span
 from vggc.grammar.syntax import Recipe, Syntax
-from vggc.source import Span
 
 
 def _bare(node: Any) -> Any:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.source import Source
 from vggc.grammar.format import format
-from vggc.source import Source
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggc.diagnostics import CompileError, render
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import SHOWN_ERRORS, parse, parse_value
-from vggc.source import Source
 
 MEGABYTE = 1024 * 1024
 # The whole megabyte is tried on what costs the reader most; the rest only has to show that time grows with size.

@@ -9,7 +9,7 @@ import pytest
 
 from vggc.diagnostics import CompileError
 from vggc.grammar.parser import parse
-from vggc.grammar.reading import MAX_BYTES, read_recipe
+from vggc.grammar.recipe_file import MAX_BYTES, read_recipe
 
 
 def refusal(path: Path) -> tuple[str, str]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from vggc.diagnostics import CompileError, render
+from vggc.diagnostics.source import Source
 from vggc.grammar import pattern_syntax as pattern
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse, parse_pattern
-from vggc.source import Source
 
 Bare = Callable[[Any], Any]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.grammar.tree import KEYWORDS
-from vggc.source import Source
 
 Bare = Callable[[Any], Any]
 

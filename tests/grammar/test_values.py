@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from vggc.diagnostics import CompileError, render
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse, parse_value
-from vggc.source import Source
 
 Bare = Callable[[Any], Any]
 

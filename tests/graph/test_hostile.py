@@ -12,8 +12,8 @@ import pytest
 from onnx import numpy_helper
 
 from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.runtime import Session
 
 resource = pytest.importorskip("resource", reason="limits of memory are POSIX's")
 

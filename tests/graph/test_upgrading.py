@@ -9,9 +9,9 @@ import pytest
 from onnx import numpy_helper
 
 from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.graph.upgrading import raise_opset
-from vggc.runtime import Session
+from vggc.graph.opset_upgrade import raise_opset
 
 OLD = """
 <ir_version: 6, opset_import: ["": 11]>

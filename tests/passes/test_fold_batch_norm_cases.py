@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.fold_batch_norm import fold_batch_norm
-from vggc.runtime import Session
 
 ALLOWED = {"float32": 5e-7, "float16": 5e-4}
 HEADER = '<ir_version: 8, opset_import: ["": 17]>'

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.simplify import simplify
 from vggc.rewrite import Pass
-from vggc.runtime import Session
 
 CHANNELS, SIZE, BATCH = 4, 6, 2
 

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 import pytest
 
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.simplify import simplify
-from vggc.runtime import Session
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 

@@ -10,14 +10,14 @@ import pytest
 from vggc.analysis.channels import channel_groups, prove
 from vggc.analysis.costs import costs
 from vggc.data import ArrayDataset
-from vggc.inputs import random_inputs
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Session
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.prune_channels import prune_channels
 from vggc.passes.simplify import simplify
-from vggc.pruning.choosing import NEEDS_DATA
 from vggc.pruning.provenance import channels_of
+from vggc.pruning.selection import NEEDS_DATA
 from vggc.pruning.widths import steps
-from vggc.runtime import Session
 from vggc.targets.contract import Lowering
 from vggc.targets.tensorrt import tensorrt_rtx
 from vggc.values import Bytes, Interval, Names, Ratio

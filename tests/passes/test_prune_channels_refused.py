@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vggc.data import ArrayDataset
+from vggc.execution.session import Session
 from vggc.passes.prune_channels import prune_channels
 from vggc.rewrite import Declined
-from vggc.runtime import Session
 from vggc.values import Bytes, Names, Ratio
 
 HALF = Ratio(0.5)

@@ -10,13 +10,13 @@ from onnx import numpy_helper
 from vggc.analysis.costs import costs
 from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.prune_channels import prune_channels
 from vggc.passes.reconstruct import reconstruct
 from vggc.passes.remove_dead_channels import remove_dead_channels
 from vggc.passes.sparsify import sparsify
-from vggc.runtime import Session
 from vggc.values import Ratio
 
 

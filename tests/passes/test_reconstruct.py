@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from vggc.data import ArrayDataset
+from vggc.execution.session import Session
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.prune_channels import prune_channels
 from vggc.passes.reconstruct import reconstruct
 from vggc.passes.set_batch import set_batch
 from vggc.passes.simplify import simplify
 from vggc.rewrite import Declined
-from vggc.runtime import Session
 from vggc.values import Ratio
 
 KINDS = (

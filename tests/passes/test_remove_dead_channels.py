@@ -9,9 +9,9 @@ import pytest
 
 from vggc.analysis.channels import channel_groups
 from vggc.binding.modules import import_file
-from vggc.inputs import random_inputs
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Session
 from vggc.passes.remove_dead_channels import remove_dead_channels
-from vggc.runtime import Session
 
 KINDS = tuple(import_file(Path(__file__).parents[1] / "networks.py").KINDS)
 

@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 from onnx import helper, numpy_helper
 
-from vggc.analysis import remnants
+from vggc.analysis import onnxsim_tail
 from vggc.graph import Graph, StoredWeights
 from vggc.passes.simplify import simplify
 
@@ -90,7 +90,7 @@ def test_onnxsim_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(model: onnx.ModelProto) -> onnx.ModelProto:
         raise RuntimeError("no supported data type: 17\nand more")
 
-    monkeypatch.setattr(remnants, "_by_onnxsim", fail)
+    monkeypatch.setattr(onnxsim_tail, "_by_onnxsim", fail)
     graph = parse(REMNANT)
     assert [node.op for node in simplified(graph).nodes] == ["Slice", "Slice"]
     assert dict(graph.log.declined.keys()) == {
@@ -99,7 +99,7 @@ def test_onnxsim_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_result_of_onnxsim_with_as_many_nodes_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remnants, "_by_onnxsim", lambda model: model)
+    monkeypatch.setattr(onnxsim_tail, "_by_onnxsim", lambda model: model)
     graph = parse(REMNANT)
     first, second = graph.nodes
     assert simplified(graph).nodes == [first, second]
@@ -128,7 +128,7 @@ def test_onnxsim_is_not_asked_without_need(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(model: onnx.ModelProto) -> onnx.ModelProto:
         raise AssertionError("there was nothing to do for it")
 
-    monkeypatch.setattr(remnants, "_by_onnxsim", fail)
+    monkeypatch.setattr(onnxsim_tail, "_by_onnxsim", fail)
     graph = parse(
         """(float[N,3,4] x) => (float[N,12] y) <int64[1] zero = {0}, int64[1] one = {1}, int64[1] rest = {12}>
         { s = Shape (x) b = Slice (s, zero, one) t = Concat <axis = 0> (b, rest) y = Reshape (x, t) }"""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vggc.calibration.node_matrices import as_matrix
 from vggc.data import ArrayDataset
+from vggc.execution.session import Session
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.reconstruct import reconstruct
 from vggc.passes.sparsify import sparsify
-from vggc.pruning.matrices import as_matrix
 from vggc.pruning.provenance import SPARSITY
 from vggc.rewrite import Declined
-from vggc.runtime import Session
 from vggc.values import Names, Ratio
 
 

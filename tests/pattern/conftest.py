@@ -9,12 +9,12 @@ import onnx.parser
 import pytest
 
 from vggc.diagnostics import Diagnostics
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.pattern.binding import bind_rule
+from vggc.pattern.rule_binding import bind_rule
 from vggc.rewrite import Rule
-from vggc.source import Source
 
 MakeRules = Callable[[str], list[Rule]]
 MakeGraph = Callable[[str], Graph]

@@ -9,16 +9,16 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import pytest
 
+from vggc.diagnostics import Declined
+from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.pattern.declined import Declined
 from vggc.pattern.evaluate import Evaluator
 from vggc.pattern.functions import FUNCTIONS
 from vggc.pattern.numbers import Numbers, rounded
 from vggc.pattern.operators import OperatorSets
 from vggc.pattern.values import Absent, Content, Matched, Value, Values
-from vggc.source import Source
 
 W = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2) - 5
 K = np.array([2.0, -3.0], np.float32)

@@ -10,14 +10,14 @@ import onnx_graphsurgeon as gs
 import pytest
 
 from vggc.binding import bind
-from vggc.compare import compare
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.source import Source
+from vggc.execution.model_comparison import compare
+from vggc.execution.random_inputs import random_inputs
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
 from vggc.options import schema
 from vggc.rewrite import Declined, Match, rewrites
-from vggc.source import Source
 
 FOLD = "BatchNormalization(conv: Conv(x, w, b?), scale, shift, mean, var, epsilon=eps, training_mode=0)"
 CONV = """g (float[1,2,4,4] x) => (float[1,3,4,4] y)

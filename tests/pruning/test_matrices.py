@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vggc.pruning.matrices import as_matrix
-from vggc.pruning.matrix import Unsuitable
-from vggc.runtime import Session
+from vggc.calibration.matrix import Unsuitable
+from vggc.calibration.node_matrices import as_matrix
+from vggc.execution.session import Session
 
 CONVOLUTIONS = {
     "plain": ("Conv", (2, 6, 9, 8), (5, 6, 3, 3), {}),

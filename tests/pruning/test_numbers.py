@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vggc.pruning import fitting
+from vggc.calibration import least_squares
+from vggc.calibration.least_squares import Piece, solve
+from vggc.calibration.matrix import Unsuitable
+from vggc.calibration.moments import Moments
+from vggc.calibration.spill import Spill
 from vggc.pruning.elimination import Problem, by_scores, eliminate, remaining
-from vggc.pruning.fitting import Piece, solve
-from vggc.pruning.matrix import Unsuitable
-from vggc.pruning.moments import Moments
 from vggc.pruning.provenance import parse, written
-from vggc.pruning.shelf import Shelf
 
 OPEN = (-np.inf, np.inf)
 
@@ -142,7 +142,7 @@ def pieces_of(x, target, offset=None, size=64):
 @pytest.mark.parametrize("wide", [False, True])
 def test_the_weights_that_made_the_results_are_found(monkeypatch, blocks, wide):
     if wide:
-        monkeypatch.setattr(fitting, "WIDEST", 3)
+        monkeypatch.setattr(least_squares, "WIDEST", 3)
     random = np.random.default_rng(0)
     x = correlated(random, 600, 8, blocks)
     weights, bias = random.normal(size=(blocks, 8, 3)), random.normal(size=blocks * 3)
@@ -200,7 +200,7 @@ def test_few_rows_keep_near_what_there_was():
 @pytest.mark.parametrize("wide", [False, True])
 def test_inputs_that_never_change_say_nothing(monkeypatch, wide):
     if wide:
-        monkeypatch.setattr(fitting, "WIDEST", 3)
+        monkeypatch.setattr(least_squares, "WIDEST", 3)
     x = np.ones((1, 20, 6), np.float32)
     target = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
     with pytest.raises(Unsuitable, match="its inputs are the same on all samples"):
@@ -223,18 +223,18 @@ def test_lists_of_channels_are_ranges():
 def test_a_shelf_puts_into_files_what_memory_has_no_room_for(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     arrays = [np.full((4, 5), each, np.float32) for each in range(4)]
-    with Shelf(memory=200) as shelf:
+    with Spill(memory=200) as spill:
         for each in arrays:
-            shelf.add("a", each)
-        shelf.add("b", np.array(["x"], object))
+            spill.add("a", each)
+        spill.add("b", np.array(["x"], object))
         assert len(list(tmp_path.rglob("*.npy"))) == 2
         for index, each in enumerate(arrays):
-            np.testing.assert_array_equal(shelf.get("a", index), each)
-        assert "a" in shelf and "c" not in shelf
-        shelf.drop("a")
-        assert "a" not in shelf
+            np.testing.assert_array_equal(spill.get("a", index), each)
+        assert "a" in spill and "c" not in spill
+        spill.drop("a")
+        assert "a" not in spill
         assert not list(tmp_path.rglob("*.npy"))
         # The room is free again.
-        shelf.add("d", arrays[0])
+        spill.add("d", arrays[0])
         assert not list(tmp_path.rglob("*.npy"))
     assert not list(tmp_path.iterdir())

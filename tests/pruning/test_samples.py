@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from onnx import parser
 
+from vggc.calibration.samples import Samples
 from vggc.data import ArrayDataset
 from vggc.graph import Graph
-from vggc.pruning.samples import Samples
 
 
 def samples(count: int, batch: str = "N") -> Samples:

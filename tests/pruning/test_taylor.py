@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from vggc.analysis.channels import channel_groups
-from vggc.analysis.channels.masking import GATE, gated
+from vggc.analysis.channels.masks import GATE, gated
+from vggc.calibration.samples import Samples
 from vggc.data import ArrayDataset
-from vggc.inputs import random_inputs
+from vggc.execution.random_inputs import random_inputs
+from vggc.execution.session import Session
 from vggc.passes.prune_channels import prune_channels
 from vggc.pruning.losses import Losses
-from vggc.pruning.samples import Samples
-from vggc.runtime import Session
 from vggc.values import Ratio
 
 

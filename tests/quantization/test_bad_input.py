@@ -13,9 +13,9 @@ from onnx import numpy_helper
 
 from vggc.data.dataset import Dataset, SampleType
 from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
 from vggc.graph import Destination, Graph
 from vggc.passes.quantize import quantize
-from vggc.runtime import Session
 
 TEXT = """
 <ir_version: 8, opset_import: ["": 17]>

@@ -11,9 +11,9 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.cast import cast
-from vggc.runtime import Session
 from vggc.values import Names
 
 TEXT = """

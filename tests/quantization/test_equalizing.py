@@ -10,14 +10,14 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from vggc.calibration.samples import Samples
 from vggc.data.dataset import Dataset, SampleType
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.pruning.samples import Samples
-from vggc.quantization.choosing import choose
-from vggc.quantization.equalizing import equalize
+from vggc.quantization.candidates import choose
+from vggc.quantization.equalization import equalize
 from vggc.quantization.products import all_products
 from vggc.quantization.scaling_groups import multiply, scaling_groups
-from vggc.runtime import Session
 from vggc.values import Names
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vggc.quantization.grids import INT8, UINT8, symmetric
-from vggc.quantization.histogram import BINS, Histogram
+from vggc.quantization.histograms import BINS, Histogram
 from vggc.quantization.thresholds import METHODS, quantizer
 
 

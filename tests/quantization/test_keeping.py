@@ -22,11 +22,11 @@ from vggc.data.loaders import random as random_data
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
 from vggc.graph.fingerprint import fingerprint
+from vggc.graph.signature import inputs_of
 from vggc.passes.quantize import quantize
 from vggc.passes.sensitivity import sensitivity
-from vggc.quantization import keeping
-from vggc.quantization.store import Store, Unusable, cache_folder
-from vggc.signature import inputs_of
+from vggc.quantization import range_cache
+from vggc.quantization.cache_store import Store, Unusable, cache_folder
 
 TEXT = """
 <ir_version: 10, opset_import: ["" : 17]>
@@ -95,7 +95,7 @@ def test_the_same_model_bit_for_bit(
     def observed(*given: object) -> None:
         raise AssertionError("samples were looked at again")
 
-    monkeypatch.setattr("vggc.quantization.ranging.observe", observed)
+    monkeypatch.setattr("vggc.quantization.value_ranges.observe", observed)
     second = quantized(model(), data(), **options)
     assert len(second.log.notes) == 1
     assert "are those of an earlier run" in second.log.notes[0]
@@ -131,7 +131,7 @@ def test_whatever_ranges_depend_on_is_another_entry(
 
 def test_another_version_is_another_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quantized(model(), data())
-    monkeypatch.setattr(keeping, "_environment", lambda: ["another"])
+    monkeypatch.setattr(range_cache, "_environment", lambda: ["another"])
     assert not quantized(model(), data()).log.notes
     assert len(entries(folder)) == 2
 

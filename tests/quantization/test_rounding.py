@@ -11,12 +11,12 @@ import pytest
 from onnx import numpy_helper
 
 from vggc.data.dataset import Dataset, SampleType
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.quantize import quantize
 from vggc.quantization.grids import INT4, WEIGHT8
-from vggc.quantization.rounding import rounded_block
+from vggc.quantization.weight_rounding import rounded_block
 from vggc.quantization.weights import scales
-from vggc.runtime import Session
 
 CASES = {
     "convolutions": """

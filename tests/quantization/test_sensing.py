@@ -10,12 +10,12 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from vggc.calibration.samples import Samples
 from vggc.data.dataset import Dataset, SampleType
 from vggc.graph import Graph
 from vggc.passes.quantize import quantize
 from vggc.passes.sensitivity import sensitivity
-from vggc.pruning.samples import Samples
-from vggc.quantization.sensing import agreement, results
+from vggc.quantization.node_sensitivity import agreement, results
 from vggc.values import Ratio
 
 TEXT = """

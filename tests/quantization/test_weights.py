@@ -9,11 +9,11 @@ import pytest
 from onnx import numpy_helper
 
 from vggc.data import ArrayDataset
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.quantize import quantize
 from vggc.quantization.grids import INT4, WEIGHT8
 from vggc.quantization.weights import DEAD, encode, rows, scales
-from vggc.runtime import Session
 
 GROUPED = """
 <ir_version: 8, opset_import: ["": 17]>

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from vggc.binding import bind
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.pipeline import compile_model
-from vggc.source import Source
+from vggc.pipeline.compile import compile_model
 
 RECIPE = """\
 # Prune, then fold.

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from vggc.binding import bind
 from vggc.binding.modules import import_file
+from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
+from vggc.pattern.application_proof import prove
 from vggc.pattern.operator_checks import check_operators
 from vggc.pattern.operators import NEWEST, OLDEST, OperatorSets
-from vggc.pattern.proving import prove
 from vggc.pattern.rule import Rule
 from vggc.rewrite import run_rules
-from vggc.source import Source
 
 HERE = Path(__file__).parent
 RECIPES = HERE.parents[1] / "recipes"

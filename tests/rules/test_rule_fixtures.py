@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from vggc.binding.modules import import_file
-from vggc.compare import compare
 from vggc.diagnostics import CompileError, Diagnostics
+from vggc.diagnostics.source import Source
+from vggc.execution.model_comparison import compare
+from vggc.execution.random_inputs import random_inputs
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
-from vggc.grammar.reading import read_recipe
+from vggc.grammar.recipe_file import read_recipe
 from vggc.graph import Graph
-from vggc.inputs import random_inputs
-from vggc.pattern.binding import bind_rule
+from vggc.pattern.rule_binding import bind_rule
 from vggc.rewrite import Rule, check_rules, rules_pass
-from vggc.source import Source
 
 cases = import_file(Path(__file__).parents[1] / "cases.py")
 GRAPH = re.compile(r"^(<|\w+ \()", re.MULTILINE)

@@ -13,7 +13,7 @@ import pytest
 
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
-from vggc.signature import inputs_of
+from vggc.graph.signature import inputs_of
 from vggc.targets import flavours
 from vggc.targets.contract import Lowering
 from vggc.targets.tensorrt import tensorrt, tensorrt_rtx

@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from vggc.diagnostics import CompileError
-from vggc.graph import Graph, writing
-from vggc.output import output_folder
+from vggc.graph import Graph, writer
+from vggc.pipeline.output_folder import output_folder
 from vggc.targets.contract import Lowering
 from vggc.targets.onnx import onnx as onnx_target
 
@@ -57,7 +57,7 @@ def test_external_data(product: Graph, lower: LoweringMaker) -> None:
 def test_what_no_message_can_hold_stands_apart(
     product: Graph, lower: LoweringMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "PROTOBUF_LIMIT", WEIGHTS.nbytes)
+    monkeypatch.setattr(writer, "PROTOBUF_LIMIT", WEIGHTS.nbytes)
     lowering = lower(product)
     assert [each.path for each in onnx_target(lowering)] == ["model.onnx", "model.onnx.data"]
     np.testing.assert_array_equal(weights(lowering.directory / "model.onnx"), WEIGHTS)

@@ -14,8 +14,8 @@ import onnxruntime as ort
 import pytest
 
 from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
 from vggc.graph import Graph
-from vggc.runtime import Session
 from vggc.targets.contract import Lowering
 from vggc.targets.onnxruntime import LEVELS, PROVIDERS, onnxruntime
 

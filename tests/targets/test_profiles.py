@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vggc.diagnostics import CompileError, render
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 from vggc.targets.profiles import profile, profile_problems, profiles, profiles_problems
 from vggc.values import Dimension, Interval
 

@@ -17,7 +17,7 @@ from vggc.graph import Graph
 from vggc.targets.contract import Lowering
 from vggc.targets.engine_file import read_sidecar
 from vggc.targets.onnx import onnx as onnx_target
-from vggc.targets.rebuilding import rebuild
+from vggc.targets.rebuild import rebuild
 from vggc.targets.tensorrt import tensorrt_rtx
 from vggc.values import Bytes, Interval
 

@@ -18,7 +18,7 @@ import pytest
 
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
-from vggc.targets import run_engine, validating
+from vggc.targets import run_engine, validation
 from vggc.targets.contract import Lowering
 from vggc.targets.cuda_driver import CudaError, Device
 from vggc.targets.engine_child import Failed, Log
@@ -135,7 +135,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, fake_tensorrt: Callable[[str], None]) -
                 job["package"], {"failed": error.kind, "log": log.entries, **error.detail}, "", describe
             ) from None
 
-    monkeypatch.setattr(validating, "ask", ask)
+    monkeypatch.setattr(validation, "ask", ask)
 
     def behave(factor: float) -> None:
         class Runtime:
@@ -168,8 +168,8 @@ def sidecar(gpu: object, make_graph: GraphMaker, lower: LoweringMaker) -> Sideca
 
 
 def test_each_profile_at_its_shapes(sidecar: Sidecar) -> None:
-    found = validating.validate(sidecar)
-    assert (found.error, found.tolerance) == (0.0, validating.TF32)
+    found = validation.validate(sidecar)
+    assert (found.error, found.tolerance) == (0.0, validation.TF32)
     facts = read_sidecar(sidecar.path).values["validated_on"]
     assert facts["gpu"] == "NVIDIA Test"
     assert facts["compute_capability"] == "sm89"
@@ -184,7 +184,7 @@ def test_each_profile_at_its_shapes(sidecar: Sidecar) -> None:
 
 def refused(sidecar: Sidecar) -> str:
     with pytest.raises(CompileError) as error:
-        validating.validate(sidecar)
+        validation.validate(sidecar)
     assert read_sidecar(sidecar.path).values["validated_on"] is None
     return "\n".join(render(each) for each in error.value.diagnostics)
 
@@ -198,7 +198,7 @@ def test_an_engine_that_computes_something_else(sidecar: Sidecar, gpu: Callable[
 
 def test_an_engine_that_rounds(sidecar: Sidecar, gpu: Callable[[float], None]) -> None:
     gpu(1.002)
-    assert validating.validate(sidecar).error == pytest.approx(0.002, rel=1e-3)
+    assert validation.validate(sidecar).error == pytest.approx(0.002, rel=1e-3)
 
 
 def test_an_engine_that_does_not_load(sidecar: Sidecar, gpu: Callable[[float], None]) -> None:
@@ -256,6 +256,6 @@ def test_coarser_types_may_be_further_off(sidecar: Sidecar, make_graph: GraphMak
     exact = Sidecar(sidecar.path, {**sidecar.values, "tf32": False})
     for graph in (half, int8, plain):
         graph.infer_shapes()
-    found = [validating.tolerance(each, graph) for each, graph in ((exact, half), (exact, int8), (exact, plain))]
-    assert found == [1e-2, 5e-2, validating.FLOAT32]
-    assert validating.tolerance(sidecar, plain) == validating.TF32
+    found = [validation.tolerance(each, graph) for each, graph in ((exact, half), (exact, int8), (exact, plain))]
+    assert found == [1e-2, 5e-2, validation.FLOAT32]
+    assert validation.tolerance(sidecar, plain) == validation.TF32

@@ -14,7 +14,7 @@ import pytest
 import vggc
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
-from vggc.signature import inputs_of
+from vggc.graph.signature import inputs_of
 from vggc.targets.contract import Lowering
 from vggc.targets.onnx import onnx
 from vggc.targets.tensorrt import tensorrt_rtx

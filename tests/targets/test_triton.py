@@ -15,7 +15,7 @@ from google.protobuf import text_format
 
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
-from vggc.signature import ValueType
+from vggc.graph.signature import ValueType
 from vggc.targets.contract import Lowering
 from vggc.targets.tensorrt import tensorrt
 from vggc.targets.triton import triton

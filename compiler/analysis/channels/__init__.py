@@ -17,9 +17,9 @@ residual stream makes one group of all convolutions that write to it.
 
 from vggc.analysis.channels.cost import Cost, CostModel
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
+from vggc.analysis.channels.group_table import GroupRow, groups_table
 from vggc.analysis.channels.groups import Groups, channel_groups
-from vggc.analysis.channels.masking import prove
-from vggc.analysis.channels.table import GroupRow, groups_table
+from vggc.analysis.channels.masks import prove
 
 __all__ = [
     "Channels",

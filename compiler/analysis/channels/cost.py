@@ -11,8 +11,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis, IntArray
-from vggc.analysis.channels.chains import operands, producer
-from vggc.analysis.channels.statics import SHAPE_ONLY
+from vggc.analysis.channels.static_chains import operands, producer
+from vggc.analysis.channels.static_values import SHAPE_ONLY
 from vggc.analysis.costs import costs, weights
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.analysis.channels.axes import IntArray
-from vggc.analysis.channels.choosing import Family, choose, count, steps
+from vggc.analysis.channels.block_choice import Family, choose, count, steps
 from vggc.analysis.channels.records import Weighing
 
 Keep = Mapping[int, Sequence[int] | IntArray]

@@ -8,19 +8,19 @@ import onnx_graphsurgeon as gs
 
 # Importing the families registers their operators.
 from vggc.analysis.channels import (  # noqa: F401
-    broadcasting,
-    joining,
-    reducing,
-    reshaping,
-    selecting,
+    concatenation,
+    elementwise,
+    reductions,
+    reshapes,
+    selections,
     shapes,
-    sliding,
-    weighted,
+    spatial,
+    weighted_operators,
 )
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.cost import CostModel
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
-from vggc.analysis.channels.resolving import resolve
+from vggc.analysis.channels.resolution import resolve
 from vggc.analysis.channels.sweep import OPERATORS, sweep
 from vggc.graph import Graph
 
@@ -83,7 +83,7 @@ class Groups:
 
     def masked(self, keep: Keep) -> Graph:
         """A copy of the graph in which the removed channels are zero wherever a node sums over them."""
-        from vggc.analysis.channels.masking import masked
+        from vggc.analysis.channels.masks import masked
 
         self.check(keep)
         return masked(self, keep)
@@ -94,7 +94,7 @@ class Groups:
         Returns for each weighted node that lost output channels, by name, the old numbers of those it still has.
         Raises ValueError when a group cannot keep what it is asked to.
         """
-        from vggc.analysis.channels.slicing import cut_channels
+        from vggc.analysis.channels.channel_cut import cut_channels
 
         self.check(keep)
         return cut_channels(self, keep)

@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels.axes import Axis, Part
 
 if TYPE_CHECKING:
-    from vggc.analysis.channels.slicing import Slicing
+    from vggc.analysis.channels.channel_cut import Slicing
 
 Along = TypeVar("Along")
 Other = TypeVar("Other")

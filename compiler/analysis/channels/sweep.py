@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_standard
 from vggc.analysis.channels.axes import Atoms, Axis, IntArray, Layout, Part, View
-from vggc.analysis.channels.chains import blocked
-from vggc.analysis.channels.inferring import Dimensions
 from vggc.analysis.channels.records import Cut, Operand, Weighing
-from vggc.analysis.channels.statics import Statics
+from vggc.analysis.channels.static_chains import blocked
+from vggc.analysis.channels.static_values import Statics
+from vggc.analysis.channels.value_shapes import Dimensions
 from vggc.graph import Array, Graph
-from vggc.graph.ordering import reads
+from vggc.graph.node_order import reads
+from vggc.operators.domains import is_standard
 
 if TYPE_CHECKING:
-    from vggc.analysis.channels.slicing import Slicing
+    from vggc.analysis.channels.channel_cut import Slicing
 
 Operator = Callable[["Site"], None]
 OPERATORS: dict[str, Operator] = {}

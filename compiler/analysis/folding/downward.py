@@ -15,14 +15,15 @@ from dataclasses import dataclass, field, replace
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise, is_standard
+from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise
 from vggc.analysis.folding.border import is_padded, map_sizes
-from vggc.analysis.folding.passing import PASSED, SHIFTLESS, passage
-from vggc.analysis.folding.room import Room
+from vggc.analysis.folding.capacity import Room
+from vggc.analysis.folding.passages import PASSED, SHIFTLESS, passage
 from vggc.analysis.folding.upward import ARITHMETIC, Links, Moved
 from vggc.analysis.linear import LINEAR, Linear, linear
+from vggc.diagnostics import Declined
 from vggc.graph import Graph
-from vggc.rewrite import Declined
+from vggc.operators.domains import is_standard
 
 
 @dataclass

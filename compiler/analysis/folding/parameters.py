@@ -12,8 +12,8 @@ from vggc.analysis.affine import Affine, Vector
 from vggc.analysis.folding.border import border_map, is_padded
 from vggc.analysis.folding.quantized import Quantized, quantized, requantized
 from vggc.analysis.linear import Linear, rescaled, response, rounded
+from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
-from vggc.rewrite import Declined
 
 
 @dataclass(frozen=True)

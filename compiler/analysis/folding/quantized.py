@@ -14,9 +14,11 @@ import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Vector, is_float, is_standard
+from vggc.analysis.affine import Vector
+from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
-from vggc.rewrite import Declined
+from vggc.graph.arrays import is_float
+from vggc.operators.domains import is_standard
 
 _CODES = frozenset({"int8", "uint8", "int16", "uint16"})
 

@@ -6,7 +6,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import batch_norm
 from vggc.analysis.folding.downward import Downward
-from vggc.analysis.folding.passing import PASSED, SHIFTLESS
+from vggc.analysis.folding.passages import PASSED, SHIFTLESS
 from vggc.analysis.folding.upward import JOINS, Upward
 from vggc.analysis.linear import LINEAR
 from vggc.graph import Graph

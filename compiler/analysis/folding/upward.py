@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise, is_standard
-from vggc.analysis.folding.passing import PASSED, passage
-from vggc.analysis.folding.room import Room
+from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
+from vggc.analysis.folding.capacity import Room
+from vggc.analysis.folding.passages import PASSED, passage
 from vggc.analysis.linear import LINEAR, Linear, linear
+from vggc.diagnostics import Declined
 from vggc.graph import Graph
-from vggc.rewrite import Declined
+from vggc.operators.domains import is_standard
 
 ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub", "Sum"})
 JOINS = frozenset({"Add", "Concat", "Sub", "Sum"})

@@ -6,7 +6,7 @@ ranges.along(value, axis, size)     the same for each position along one axis
 """
 
 # Importing the families registers their operators.
-from vggc.analysis.ranges import elementwise, moving, weighted  # noqa: F401
+from vggc.analysis.ranges import data_movement, elementwise, weighted  # noqa: F401
 from vggc.analysis.ranges.range import UNBOUNDED, Range
 from vggc.analysis.ranges.ranges import Ranges
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, batch_norm, is_float
+from vggc.analysis.affine import Affine, batch_norm
 from vggc.analysis.ranges.range import Numbers, Range, along_axis, plus, times
 from vggc.analysis.ranges.ranges import Ranges, rule
 from vggc.graph import Array
+from vggc.graph.arrays import is_float
 
 
 @rule("BatchNormalization")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import is_float, is_standard
 from vggc.analysis.ranges.range import UNBOUNDED, Range
 from vggc.graph import Graph
+from vggc.graph.arrays import is_float
+from vggc.operators.domains import is_standard
 
 _LARGEST = 1 << 20
 """Ranges of more elements become one pair for the whole value."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vggc.pattern.declined import Declined
+from vggc.diagnostics import Declined
 from vggc.pattern.functions.function import Function, Integers, function
 from vggc.pattern.numbers import Array, Elementwise, Numbers, elementwise
 from vggc.pattern.values import Content

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from vggc.pattern.declined import Declined
+from vggc.diagnostics import Declined
 from vggc.pattern.functions.arithmetic import normal_axes
 from vggc.pattern.functions.function import Integers, Like, function
 from vggc.pattern.numbers import Array, Numbers, promoted, rounded, within

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.pattern import operators
-from vggc.pattern.declined import Declined
 from vggc.pattern.functions.function import Anything, Like, function, is_absent
 from vggc.pattern.numbers import Numbers
 from vggc.pattern.values import Absent, Content, Matched, Unknown, Value, Values, dimensions

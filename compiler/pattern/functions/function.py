@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NewType
 
+from vggc.diagnostics import Declined
 from vggc.grammar import pattern_syntax as syntax
-from vggc.pattern.declined import Declined
 from vggc.pattern.values import Absent, Content, Matched, Value, describe, known, whole, whole_numbers
 
 if TYPE_CHECKING:

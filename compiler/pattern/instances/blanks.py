@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.pattern.instances.drawing import Draw, Shape
+from vggc.pattern.instances.random_draws import Draw, Shape
 from vggc.pattern.operators import OperatorSets
 
 

@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.pattern.attributes import as_attribute_value
 from vggc.pattern.compiled import CaptureSpec, NodeSpec, NumberSpec, OutputSpec
-from vggc.pattern.declined import Declined
 from vggc.pattern.inference import infer
 from vggc.pattern.instances.blanks import Blank, Free, Misfit
-from vggc.pattern.instances.drawing import Draw, Shape
 from vggc.pattern.instances.hints import computed_names
 from vggc.pattern.instances.operators import fill
+from vggc.pattern.instances.random_draws import Draw, Shape
 from vggc.pattern.operators import OperatorSets, attribute, domain_of, is_commutative
 from vggc.pattern.rule import Rule
 

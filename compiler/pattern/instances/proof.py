@@ -13,15 +13,14 @@ import onnx.printer
 
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics
 from vggc.graph import Graph
+from vggc.pattern.application_proof import graph_as_text
 from vggc.pattern.engine import run_rules
-from vggc.pattern.instances import moving  # noqa: F401 - it adds to the operators that can be filled in
 from vggc.pattern.instances.blanks import Misfit
-from vggc.pattern.instances.drawing import Draw
 from vggc.pattern.instances.generate import generate
 from vggc.pattern.instances.hints import written_numbers
+from vggc.pattern.instances.random_draws import Draw
 from vggc.pattern.operator_checks import check_operators
 from vggc.pattern.operators import NEWEST, OperatorSets
-from vggc.pattern.proving import graph_as_text
 from vggc.pattern.rule import Rule
 
 ENOUGH = 40
@@ -102,7 +101,7 @@ def _dynamic(graph: Graph) -> Graph:
 
 def _holds(proof: RuleProof, graph: Graph, after: Graph) -> bool:
     """Apply the rule to a copy of the graph; whether it applied, and nothing is wrong with what it did."""
-    from vggc.compare import DoesNotRun
+    from vggc.execution.model_comparison import DoesNotRun
 
     after.infer_shapes()
     try:
@@ -132,8 +131,8 @@ def _holds(proof: RuleProof, graph: Graph, after: Graph) -> bool:
 
 def _difference(rule: Rule, before: Graph, after: Graph) -> str | None:
     """How the results differ by more than is allowed; None when they do not."""
-    from vggc.compare import compare
-    from vggc.inputs import random_inputs
+    from vggc.execution.model_comparison import compare
+    from vggc.execution.random_inputs import random_inputs
 
     feeds = random_inputs(before)
     positive = [
@@ -163,8 +162,8 @@ def _small(before: Graph, after: Graph) -> bool:
     """Whether two graphs in double precision agree. onnxruntime lacks kernels for it, ONNX's reference has them."""
     from onnx.reference import ReferenceEvaluator
 
-    from vggc.distance import distance
-    from vggc.inputs import random_inputs
+    from vggc.execution.array_distance import distance
+    from vggc.execution.random_inputs import random_inputs
 
     evaluators = [ReferenceEvaluator(each.export(inline_below=_ALL).model) for each in (before, after)]
     for feeds in random_inputs(before):

@@ -8,7 +8,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from vggc.graph import Graph
-from vggc.graph.writing import onnx_type
+from vggc.graph.writer import onnx_type
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, Subject, is_foreign
 

@@ -1,0 +1,206 @@
+"""What is known of a graph before it runs: values computed from constants alone, and the shapes that follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.channels.value_shapes import Dimensions, Shapes
+from vggc.analysis.constants import computed, is_deterministic, may_trap
+from vggc.analysis.shape_values import ShapeValues, reshape_target
+from vggc.diagnostics import CompileError
+from vggc.graph import Array, Graph
+
+_SMALL = 1 << 16
+"""Values of more elements than this are evaluated only when somebody asks for their numbers."""
+
+_VISITS = 200_000
+"""Nodes to look at again and again for shapes that computed integers tell; twenty times a graph of 10,000 nodes."""
+
+SHAPE_ONLY = frozenset({"Shape", "Size"})
+"""Operators whose result does not depend on the numbers they are given."""
+
+
+class Statics:
+    """Which values are computed from constants alone, their numbers, and the shapes of all values.
+
+    Exporters compute biases and shapes where a constant would do (`Expand(CastLike(0, x), Shape(weight))`); to the
+    analysis they are constants.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._static: set[int] = set()
+        self._nodes: list[gs.Node] = []
+        for node in graph.nodes:
+            if self._is_static(node):
+                self._nodes.append(node)
+                self._static.update(id(value) for value in node.outputs)
+        self._values: dict[int, Array] = {}
+        small = self._small_nodes()
+        if small:
+            self._values = self._evaluate(small)
+        evaluated = [value for node in small for value in node.outputs if id(value) in self._values]
+        constants = {value.name: self._values[id(value)] for value in evaluated}
+        targets: dict[str, list[int]] = {}
+        self._look(constants, targets, thorough=False)
+        spent = 0
+        # A shape that gets known may tell the numbers that the next shape is computed from.
+        while spent < _VISITS and self._learn(constants, targets):
+            self._look(constants, targets, thorough=False)
+            spent += len(graph.nodes)
+        self._look(constants, targets, thorough=True)
+
+    def _look(self, constants: dict[str, Array], targets: dict[str, list[int]], *, thorough: bool) -> None:
+        """Infer all shapes, and from them what is known of the integers."""
+        self.shapes = Shapes(self.graph, constants, targets, thorough=thorough)
+        self._integers = Integers(self)
+        for node in self.graph.nodes:
+            self._integers.visit(node)
+
+    def _learn(self, constants: dict[str, Array], targets: dict[str, list[int]]) -> bool:
+        """Add what is known of integers that the graph computes from shapes; whether there was anything new."""
+        before = len(constants) + len(targets)
+        for node in self.graph.nodes:
+            for value in node.outputs:
+                known = self._integers.known(value)
+                if known is not None and value.name not in constants and not self.graph.is_output(value):
+                    constants[value.name] = np.array(known, self.graph.dtype(value))
+            if node.op == "Reshape" and node.outputs[0].name not in targets:
+                target = reshape_target(self.graph, node, self._integers)
+                if target is not None:
+                    targets[node.outputs[0].name] = target
+        return len(constants) + len(targets) > before
+
+    def is_static(self, value: gs.Tensor) -> bool:
+        """Whether a value does not depend on the graph's inputs."""
+        return isinstance(value, gs.Constant) or id(value) in self._static
+
+    def shape(self, value: gs.Tensor) -> Dimensions | None:
+        """Dimensions as far as they are known: a number, a symbol, or None."""
+        if isinstance(value, gs.Constant):
+            return [int(each) for each in value.shape]
+        if id(value) in self._values:
+            return list(self._values[id(value)].shape)
+        return self.shapes.shape(value)
+
+    def small(self, value: gs.Tensor) -> Array | None:
+        """The numbers of a static value, when there are few enough of them to have at hand; else None."""
+        if isinstance(value, gs.Constant):
+            size = int(np.prod(value.shape, dtype=np.int64))
+            return self.graph.array(value) if size <= _SMALL else None
+        return self._values.get(id(value))
+
+    def entries(self, value: gs.Tensor) -> list[int | str | None] | None:
+        """What is known of a list of integers: numbers, names of dimensions, and None for anything."""
+        array = self.small(value)
+        if array is not None and array.dtype.kind in "iu":
+            return [int(each) for each in array.reshape(-1)]
+        found = self._integers.entries(value)
+        return None if found is None else list(found.reshape(-1))
+
+    def arrays(self, values: Iterable[gs.Tensor]) -> dict[int, Array]:
+        """The numbers of static values of any size, by id."""
+        found: dict[int, Array] = {}
+        missing: dict[int, gs.Tensor] = {}
+        for value in values:
+            array = self.graph.array(value)
+            if array is None:
+                array = self._values.get(id(value))
+            if array is None:
+                missing[id(value)] = value
+            else:
+                found[id(value)] = array
+        if missing:
+            needed = set(missing)
+            nodes = []
+            for node in reversed(self._nodes):
+                if any(id(value) in needed for value in node.outputs):
+                    nodes.append(node)
+                    needed |= {id(value) for value in node.inputs if not isinstance(value, gs.Constant)}
+            found |= {key: each for key, each in self._evaluate(nodes[::-1]).items() if key in missing}
+        return found
+
+    def _is_static(self, node: gs.Node) -> bool:
+        if not node.inputs or not is_deterministic(node) or may_trap(self.graph, node):
+            return False
+        return all(self.is_static(value) for value in _decisive(node))
+
+    def _small_nodes(self) -> list[gs.Node]:
+        """The static nodes whose inputs and results are small."""
+        small: list[gs.Node] = []
+        within: set[int] = set()
+        for node in self._nodes:
+            read = [] if self._is_shape_of_large(node) else list(_decisive(node))
+            near = all(isinstance(value, gs.Constant) or id(value) in within for value in read)
+            if near and all(_elements(self.graph.shape(value)) <= _SMALL for value in (*read, *node.outputs)):
+                small.append(node)
+                within.update(id(value) for value in node.outputs)
+        return small
+
+    def _is_shape_of_large(self, node: gs.Node) -> bool:
+        """Whether a node looks at the shape of something that need not be at hand for that."""
+        return node.op in SHAPE_ONLY and self.graph.static_shape(node.inputs[0]) is not None
+
+    def _evaluate(self, nodes: list[gs.Node]) -> dict[int, Array]:
+        """What static nodes, given in order, compute. A node that onnxruntime cannot run is left out."""
+        known = dict(self._values)
+        typed: dict[int, Array] = {}
+        wanted: list[gs.Tensor] = []
+        running: list[gs.Node] = []
+        for node in nodes:
+            if self._is_shape_of_large(node):
+                known[id(node.outputs[0])] = self._shape_of(node)
+                continue
+            for value in node.inputs:
+                if value.name and not self.is_static(value):
+                    # Of this input only the type matters.
+                    typed[id(value)] = np.zeros(0, self.graph.dtype(value))
+            running.append(node)
+            wanted += [value for value in node.outputs if value.name]
+        try:
+            return known | computed(self.graph, running, wanted, known | typed) if running else known
+        except CompileError:
+            for node in running:
+                outputs = [value for value in node.outputs if value.name]
+                if all(isinstance(value, gs.Constant) or id(value) in known for value in _decisive(node)):
+                    with suppress(CompileError):
+                        known |= computed(self.graph, [node], outputs, known | typed)
+            return known
+
+    def _shape_of(self, node: gs.Node) -> Array:
+        shape = self.graph.static_shape(node.inputs[0]) or []
+        if node.op == "Size":
+            return np.array(math.prod(shape), np.int64)
+        return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
+
+
+class Integers(ShapeValues):
+    """What is known of integers, with all that is known of shapes."""
+
+    def __init__(self, statics: Statics) -> None:
+        super().__init__(statics.graph)
+        self._statics = statics
+
+    def shape(self, value: gs.Tensor) -> Dimensions | None:
+        """Dimensions of a value, by name only where the name is true."""
+        shape = self._statics.shape(value)
+        if shape is None or not self.graph.is_output(value):
+            return shape
+        return [each if isinstance(each, int) else None for each in shape]
+
+
+def _decisive(node: gs.Node) -> Iterator[gs.Tensor]:
+    """The inputs that a node's result depends on: CastLike only looks at the type of its second."""
+    for index, value in enumerate(node.inputs):
+        if value.name and not (node.op == "CastLike" and index == 1 and value.dtype is not None):
+            yield value
+
+
+def _elements(shape: Dimensions | None) -> int:
+    """At least how many elements a value of a shape has, counting what is unknown as one."""
+    return int(np.prod([each for each in shape if isinstance(each, int)], dtype=np.int64)) if shape else 1

@@ -1,0 +1,1 @@
+"""What calibration samples say of a model: samples, staged runs, node matrices, moments, least squares."""

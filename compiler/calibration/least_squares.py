@@ -1,0 +1,239 @@
+"""Least squares for one node: the weights that bring its results as near to given ones as its inputs allow.
+
+The ridge pulls towards the weights there are, and its strength is chosen on rows held back from the solution. An
+activation behind the node does not see how far a number is beyond its limits, so there any number beyond the same
+limit will do: such targets move to where the prediction is, and the system is solved again (majorisation, every round
+of which lowers the error behind the activation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggc.calibration.matrix import WIDEST, Unsuitable
+from vggc.calibration.moments import Moments
+from vggc.graph.arrays import Floats
+
+Matrix = NDArray[np.float64]
+
+_RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Strengths to choose from, as shares of the inputs' variances."""
+
+_RIGHT = 1e-6
+"""An error of a smaller share of the variance is rounding, as moments in float32 show it."""
+
+_FIRST = 3
+_HELD_BACK = 5
+"""One row in so many is held back."""
+
+_ROUNDS = 6
+_SETTLED = 3e-3
+"""A round that lowers the error by a smaller share is the last one."""
+
+_FLOOR = 1e-6
+"""Inputs whose variance is below this share of the mean one count as if they had that much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Rows of a batch: inputs (blocks, rows, width), what is added to the results, and what should come out.
+
+    `offset` and `target` are (rows, blocks * outputs); an offset of None is zero.
+    """
+
+    inputs: Floats
+    offset: Floats | None
+    target: Floats
+
+    @property
+    def wanted(self) -> Floats:
+        """What the product itself should be."""
+        return self.target if self.offset is None else self.target - self.offset
+
+
+Pieces = Callable[[], Iterable[Piece]]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Weights (blocks, width, outputs) and bias (blocks * outputs), the ridge, and the error as share of variance.
+
+    Without a ridge they are those there were: they were right already.
+    """
+
+    weights: Matrix
+    bias: Matrix
+    ridge: float | None
+    error: float
+
+
+def solve(pieces: Pieces, prior: Matrix, bias: Matrix, gate: tuple[float, float]) -> Solution:
+    """Fit weights to all pieces.
+
+    `prior` (blocks, width, outputs) and `bias` (blocks * outputs) are what there is; it is returned, without a ridge,
+    where it is right already. `gate` are the limits of the activation behind.
+
+    Raises Unsuitable when the inputs say nothing: they are constant, or their covariance is singular.
+    """
+    if prior.shape[1] > WIDEST:
+        return _solve_wide(pieces, prior)
+    fitted, held = Moments(), Moments()
+    for piece in pieces():
+        split = _split(piece)
+        fitted.add(*split[0])
+        held.add(*split[1])
+    both = fitted + held
+    variance = max(float(both.variance.sum()), 1e-30)
+    error = float(_errors(both, prior, bias.reshape(len(prior), -1)).sum()) / variance
+    if error < _RIGHT:
+        return Solution(prior, bias, None, max(error, 0.0))
+    ridge = _best_ridge(fitted, held, prior)
+    system = _System(both, prior, ridge)
+    weights = system.solve(both.cross)
+    bias = _bias(both, weights)
+    if any(np.isfinite(gate)):
+        weights, bias = _gated(pieces, system, weights, bias, gate)
+    error = float(_errors(both, weights, bias).sum()) / variance
+    if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+        raise Unsuitable("the covariance of its inputs is singular")
+    return Solution(weights, bias.reshape(-1), ridge, error)
+
+
+class _System:
+    """(S + ridge * diag(S)) (W - prior) = C - S prior, for the cross moments C of different targets."""
+
+    def __init__(self, moments: Moments, prior: Matrix, ridge: float) -> None:
+        self.covariance = moments.covariance
+        self.prior = prior
+        variances = np.einsum("bii->bi", self.covariance)
+        mean = variances.mean(axis=1, keepdims=True)
+        if not (np.isfinite(variances).all() and (mean > 0).any()):
+            raise Unsuitable("its inputs are the same on all samples")
+        mean = np.where(mean > 0, mean, 1.0)
+        self.matrix = self.covariance.copy()
+        at = np.arange(prior.shape[1])
+        self.matrix[:, at, at] += ridge * np.maximum(variances, _FLOOR * mean) + _FLOOR**2 * mean
+        self.mean = moments.mean
+        self._inverse: Matrix | None = None
+
+    def solve(self, cross: Matrix) -> Matrix:
+        right = cross - self.covariance @ self.prior
+        try:
+            return np.asarray(self.prior + np.linalg.solve(self.matrix, right))
+        except np.linalg.LinAlgError:
+            raise Unsuitable("the covariance of its inputs is singular") from None
+
+    def solve_again(self, cross: Matrix) -> Matrix:
+        """The same for many right sides."""
+        if self._inverse is None:
+            self._inverse = np.asarray(np.linalg.inv(self.matrix), np.float64)
+        return np.asarray(self.prior + self._inverse @ (cross - self.covariance @ self.prior))
+
+
+def _split(piece: Piece) -> list[tuple[Floats, Floats]]:
+    """The rows to fit and those held back: the last ones, which belong to other samples than the first."""
+    wanted = piece.wanted
+    edge = len(wanted) - len(wanted) // _HELD_BACK
+    return [(piece.inputs[:, part], wanted[part]) for part in (slice(None, edge), slice(edge, None))]
+
+
+def _best_ridge(fitted: Moments, held: Moments, prior: Matrix) -> float:
+    """The strength that does best on the rows held back, walking from a middle one while it gets better."""
+    if not held.count:
+        return _RIDGES[_FIRST]
+    errors: dict[int, float] = {}
+
+    def error(index: int) -> float:
+        if index not in errors:
+            weights = _System(fitted, prior, _RIDGES[index]).solve(fitted.cross)
+            errors[index] = float(_errors(held, weights, _bias(fitted, weights)).sum())
+        return errors[index]
+
+    best = _FIRST
+    for step in (-1, 1):
+        while 0 <= best + step < len(_RIDGES) and error(best + step) < error(best):
+            best += step
+    return _RIDGES[best]
+
+
+def _bias(moments: Moments, weights: Matrix) -> Matrix:
+    """What makes the mean result right, (blocks, outputs)."""
+    return np.asarray(moments.mean_result - np.einsum("bi,bio->bo", moments.mean, weights))
+
+
+def _errors(moments: Moments, weights: Matrix, bias: Matrix) -> Matrix:
+    """The mean squared error of each output, (blocks, outputs)."""
+    explained = np.einsum("bio,bio->bo", weights, moments.covariance @ weights - 2 * moments.cross)
+    missed = moments.mean_result - np.einsum("bi,bio->bo", moments.mean, weights) - bias
+    return np.asarray(moments.variance + explained + np.square(missed))
+
+
+def _gated(
+    pieces: Pieces, system: _System, weights: Matrix, bias: Matrix, gate: tuple[float, float]
+) -> tuple[Matrix, Matrix]:
+    low, high = gate
+    last = np.inf
+    for _ in range(_ROUNDS):
+        count, error = 0, 0.0
+        crossed = np.zeros_like(weights)
+        summed = np.zeros_like(bias)
+        own = weights.astype(np.float32)
+        for piece in pieces():
+            inputs = piece.inputs - system.mean[:, None, :].astype(np.float32)
+            product = np.matmul(inputs, own).transpose(1, 0, 2).reshape(piece.target.shape)
+            product += (bias + np.einsum("bi,bio->bo", system.mean, weights)).reshape(-1).astype(np.float32)
+            reached = product if piece.offset is None else product + piece.offset
+            error += float(
+                np.square(np.clip(reached, low, high) - np.clip(piece.target, low, high)).sum(dtype=np.float64)
+            )
+            wanted = piece.target.copy()
+            for beyond, nearer, limit in ((wanted <= low, np.minimum, low), (wanted >= high, np.maximum, high)):
+                wanted[beyond] = nearer(reached[beyond], np.float32(limit))
+            if piece.offset is not None:
+                wanted -= piece.offset
+            apart = wanted.reshape(len(wanted), len(inputs), -1).transpose(1, 0, 2)
+            crossed += np.matmul(inputs.transpose(0, 2, 1), apart)
+            summed += apart.sum(axis=1, dtype=np.float64)
+            count += inputs.shape[1]
+        if error > last * (1 - _SETTLED):
+            break
+        last = error
+        # The inputs' mean over the rows is zero up to rounding, so that the results' mean drops out.
+        weights = system.solve_again(crossed / count)
+        bias = summed / count - np.einsum("bi,bio->bo", system.mean, weights)
+    return weights, bias
+
+
+def _solve_wide(pieces: Pieces, prior: Matrix) -> Solution:
+    """The same for rows longer than there are samples to tell them apart: by products of rows with rows."""
+    collected = list(pieces())
+    inputs = np.concatenate([each.inputs for each in collected], axis=1)
+    wanted = np.concatenate([each.wanted for each in collected])
+    blocks, count = inputs.shape[:2]
+    mean = inputs.mean(axis=1, dtype=np.float64)
+    centred = inputs - mean[:, None, :].astype(np.float32)
+    targets = wanted.reshape(count, blocks, -1).transpose(1, 0, 2).astype(np.float64)
+    mean_result = targets.mean(axis=1)
+    missed = targets - mean_result[:, None] - np.matmul(centred, prior.astype(np.float32))
+    products = np.matmul(centred, centred.transpose(0, 2, 1)).astype(np.float64)
+    level = np.einsum("bii->b", products) / count
+    if not (np.isfinite(level).all() and (level > 0).all()):
+        raise Unsuitable("its inputs are the same on all samples")
+    edge = count - count // _HELD_BACK
+
+    def duals(rows: int, ridge: float) -> Matrix:
+        matrix = products[:, :rows, :rows] + (ridge * level)[:, None, None] * np.eye(rows)
+        return np.asarray(np.linalg.solve(matrix, missed[:, :rows]))
+
+    def held_error(ridge: float) -> float:
+        return float(np.square(missed[:, edge:] - products[:, edge:, :edge] @ duals(edge, ridge)).sum())
+
+    ridge = min(_RIDGES, key=held_error) if edge < count else _RIDGES[_FIRST]
+    weights = prior + np.matmul(centred.transpose(0, 2, 1), duals(count, ridge).astype(np.float32))
+    bias = mean_result - np.einsum("bi,bio->bo", mean, weights)
+    left = missed - products @ duals(count, ridge)
+    return Solution(weights, bias.reshape(-1), ridge, float(np.square(left).mean() / max(targets.var(), 1e-30)))

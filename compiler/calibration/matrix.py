@@ -1,0 +1,113 @@
+"""What a node with weights is as a plain matrix product."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from vggc.graph import Array, Graph
+from vggc.graph.arrays import Floats, Indices, is_float
+
+WIDEST = 6144
+"""The longest row whose covariance is taken whole; of longer ones, of parts that have each channel once."""
+
+
+class Unsuitable(Exception):
+    """Says why a node's weights cannot be read as a matrix."""
+
+
+class AsMatrix(ABC):
+    """A node whose constant weights are read and replaced as a matrix.
+
+    blocks     independent products, side by side
+    taps       positions of a patch; 1 for a matrix product
+    channels   input channels of one block
+    outputs    output channels of one block
+    """
+
+    blocks: int
+    taps: int
+    channels: int
+    outputs: int
+
+    def __init__(self, graph: Graph, node: gs.Node) -> None:
+        self.graph = graph
+        self.node = node
+
+    @property
+    def width(self) -> int:
+        """How long a row is."""
+        return self.taps * self.channels
+
+    @property
+    @abstractmethod
+    def data(self) -> gs.Variable:
+        """The input with the activations."""
+
+    @property
+    @abstractmethod
+    def weight(self) -> gs.Constant:
+        """The weights."""
+
+    @abstractmethod
+    def count(self, x: Array, y: Array) -> int:
+        """How many rows an input and its output have; the latter may have more channels than the node makes."""
+
+    @abstractmethod
+    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
+        """The rows of an input in float32, or the chosen ones; `y_shape` is the shape of the node's output."""
+
+    @abstractmethod
+    def results(self, y: Array, chosen: Indices | None = None) -> Floats:
+        """An output, or anything like it with any number of channels, as (rows, channels) in float32."""
+
+    @abstractmethod
+    def matrix(self) -> NDArray[np.float64]:
+        """The weights as (blocks, width, outputs)."""
+
+    @abstractmethod
+    def bias(self) -> NDArray[np.float64]:
+        """One number for each output channel."""
+
+    @property
+    @abstractmethod
+    def has_bias(self) -> bool:
+        """Whether a bias can be stored without another constant."""
+
+    @abstractmethod
+    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+        """Give the node other weights."""
+
+    @abstractmethod
+    def store_bias(self, bias: NDArray[np.float64]) -> None:
+        """Give the node another bias; one without gets one unless all of it is zero."""
+
+    def store(self, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+        """Give the node other weights and another bias."""
+        self.store_matrix(matrix)
+        self.store_bias(bias)
+
+    def _constant(self, index: int) -> Array:
+        value = self.node.inputs[index]
+        array = self.graph.array(value)
+        if array is None:
+            producer = self.graph.producer(value)
+            if producer is not None and producer.op == "DequantizeLinear":
+                raise Unsuitable("its weights are quantized: do this before `quantize`, or behind `strip_qdq`")
+            raise Unsuitable("its weights are computed: run `simplify` first")
+        if not is_float(array.dtype):
+            raise Unsuitable(f"its weights are {array.dtype}")
+        return array
+
+    def _replace(self, index: int, values: NDArray[np.float64], like: Array, name: str) -> None:
+        with np.errstate(over="ignore"):
+            rounded = np.ascontiguousarray(values.astype(like.dtype))
+        constant = self.graph.constant(rounded, hint=name)
+        if index < len(self.node.inputs):
+            self.graph.set_input(self.node, index, constant)
+        else:
+            self.node.inputs.append(constant)
+            self.graph.touch(self.node)

@@ -1,0 +1,268 @@
+"""Nodes with weights as plain matrix products: rows of inputs times a matrix gives rows of outputs.
+
+A convolution's row is the patch that one output position sees. With B blocks (a grouped convolution; 1 otherwise),
+rows are (B, rows, taps * channels), the matrix is (B, taps * channels, outputs): column `tap * channels + c` of a row
+belongs to channel `c` of the block, and output `o` of block `b` is output channel `b * outputs + o`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from vggc.calibration.matrix import AsMatrix, Unsuitable
+from vggc.graph import Array, Graph
+from vggc.graph.arrays import Floats, Indices, is_float
+from vggc.operators.domains import is_standard
+
+
+class SlidingMatrix(AsMatrix):
+    """Conv and ConvTranspose of any rank.
+
+    A transposed convolution is the convolution of its input with zeros between the samples, its kernel turned round.
+    """
+
+    def __init__(self, graph: Graph, node: gs.Node) -> None:
+        super().__init__(graph, node)
+        self.transposed = node.op == "ConvTranspose"
+        weights = self._constant(1)
+        if len(node.inputs) > 2 and node.inputs[2].name:
+            self._constant(2)
+        spatial = weights.ndim - 2
+        self.blocks = int(node.attrs.get("group", 1))
+        self.kernel = tuple(weights.shape[2:])
+        self.taps = math.prod(self.kernel)
+        first, second = weights.shape[:2]
+        own = (first // self.blocks, second) if self.transposed else (second, first // self.blocks)
+        self.channels, self.outputs = own
+        self.strides = [int(each) for each in node.attrs.get("strides") or [1] * spatial]
+        self.dilations = [int(each) for each in node.attrs.get("dilations") or [1] * spatial]
+
+    @property
+    def data(self) -> gs.Variable:
+        return self.node.inputs[0]
+
+    @property
+    def weight(self) -> gs.Constant:
+        return self.node.inputs[1]
+
+    def count(self, x: Array, y: Array) -> int:
+        return len(y) * math.prod(y.shape[2:])
+
+    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
+        size = y_shape[2:]
+        padded, strides = self._spread(np.asarray(x, np.float32), size)
+        where = np.arange(len(x) * math.prod(size)) if chosen is None else chosen
+        sample, *at = np.unravel_index(where, (len(x), *size))
+        corner = [each * stride for each, stride in zip(at, strides, strict=True)]
+        result = np.empty((self.blocks, len(where), self.taps, self.channels), np.float32)
+        for tap, offset in enumerate(np.ndindex(*self.kernel)):
+            place = tuple(
+                start + step * dilation for start, step, dilation in zip(corner, offset, self.dilations, strict=True)
+            )
+            found = padded[(sample, *place)].reshape(len(where), self.blocks, self.channels)
+            result[:, :, tap] = found.transpose(1, 0, 2)
+        return result.reshape(self.blocks, len(where), self.width)
+
+    def _spread(self, x: Floats, size: tuple[int, ...]) -> tuple[Floats, list[int]]:
+        """The input with channels last and padding around it, and the stride with which patches follow each other."""
+        x = np.moveaxis(x, 1, -1)
+        reach = [(k - 1) * d for k, d in zip(self.kernel, self.dilations, strict=True)]
+        if not self.transposed:
+            before = self._pads_before(x.shape[1:-1], size, reach)
+            after = [
+                max(0, (out - 1) * stride + far + 1 - given - front)
+                for out, stride, far, given, front in zip(size, self.strides, reach, x.shape[1:-1], before, strict=True)
+            ]
+            return np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0)]), self.strides
+        given = x.shape[1:-1]
+        dense = [(n - 1) * stride + 1 for n, stride in zip(given, self.strides, strict=True)]
+        front = self._crops_before(dense, size, reach)
+        # Output position o sees the dense input from o + front - reach to o + front.
+        before = [max(0, far - crop) for far, crop in zip(reach, front, strict=True)]
+        skip = [max(0, crop - far) for far, crop in zip(reach, front, strict=True)]
+        total = [n + far for n, far in zip(size, reach, strict=True)]
+        room = [max(each, start + length) for each, start, length in zip(total, before, dense, strict=True)]
+        spread = np.zeros((len(x), *room, x.shape[-1]), x.dtype)
+        place = tuple(
+            slice(start, start + length, stride)
+            for start, length, stride in zip(before, dense, self.strides, strict=True)
+        )
+        spread[(slice(None), *place)] = x
+        return spread[(slice(None), *(slice(each, None) for each in skip))], [1] * len(size)
+
+    def _pads_before(self, given: tuple[int, ...], size: tuple[int, ...], reach: list[int]) -> list[int]:
+        automatic = self.node.attrs.get("auto_pad", "NOTSET")
+        if automatic in ("NOTSET", ""):
+            return [int(each) for each in self.node.attrs.get("pads") or [0] * 2 * len(size)][: len(size)]
+        if automatic == "VALID":
+            return [0] * len(size)
+        needed = [
+            max(0, (out - 1) * stride + far + 1 - n)
+            for out, stride, far, n in zip(size, self.strides, reach, given, strict=True)
+        ]
+        return [each // 2 if automatic == "SAME_UPPER" else each - each // 2 for each in needed]
+
+    def _crops_before(self, dense: list[int], size: tuple[int, ...], reach: list[int]) -> list[int]:
+        automatic = self.node.attrs.get("auto_pad", "NOTSET")
+        explicit = self.node.attrs.get("output_shape")
+        if automatic in ("NOTSET", "") and not explicit:
+            return [int(each) for each in self.node.attrs.get("pads") or [0] * 2 * len(size)][: len(size)]
+        if automatic == "VALID":
+            return [0] * len(size)
+        extra = self.node.attrs.get("output_padding") or [0] * len(size)
+        total = [n + far + int(more) - out for n, far, more, out in zip(dense, reach, extra, size, strict=True)]
+        return [each // 2 if automatic == "SAME_UPPER" else each - each // 2 for each in total]
+
+    def results(self, y: Array, chosen: Indices | None = None) -> Floats:
+        flat = np.moveaxis(np.asarray(y, np.float32), 1, -1).reshape(-1, y.shape[1])
+        return flat if chosen is None else flat[chosen]
+
+    def matrix(self) -> NDArray[np.float64]:
+        weights = self._constant(1).astype(np.float64)
+        if self.transposed:
+            # (blocks * channels, outputs, taps), the last tap first.
+            own = weights.reshape(self.blocks, self.channels, self.outputs, self.taps)[..., ::-1]
+            return own.transpose(0, 3, 1, 2).reshape(self.blocks, self.width, self.outputs)
+        own = weights.reshape(self.blocks, self.outputs, self.channels, self.taps)
+        return own.transpose(0, 3, 2, 1).reshape(self.blocks, self.width, self.outputs)
+
+    def bias(self) -> NDArray[np.float64]:
+        if len(self.node.inputs) > 2 and self.node.inputs[2].name:
+            return self._constant(2).astype(np.float64)
+        return np.zeros(self.blocks * self.outputs)
+
+    @property
+    def has_bias(self) -> bool:
+        return len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)
+
+    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+        old = self._constant(1)
+        own = matrix.reshape(self.blocks, self.taps, self.channels, self.outputs)
+        values = own[:, ::-1].transpose(0, 2, 3, 1) if self.transposed else own.transpose(0, 3, 2, 1)
+        self._replace(1, values.reshape(old.shape), old, self.node.inputs[1].name)
+
+    def store_bias(self, bias: NDArray[np.float64]) -> None:
+        if len(self.node.inputs) > 2 or bias.any():
+            self._replace(2, bias, self._constant(1), f"{self.node.name or self.node.outputs[0].name}_bias")
+
+
+class ProductMatrix(AsMatrix):
+    """Gemm, and MatMul with one constant matrix on either side."""
+
+    def __init__(self, graph: Graph, node: gs.Node) -> None:
+        super().__init__(graph, node)
+        self.blocks = self.taps = 1
+        self.gemm = node.op == "Gemm"
+        self.left = not self.gemm and graph.array(node.inputs[0]) is not None
+        weights = self._constant(0 if self.left else 1)
+        if weights.ndim != 2:
+            raise Unsuitable("its weights are no matrix")
+        if self.gemm and len(node.inputs) > 2 and node.inputs[2].name:
+            addend = self._constant(2)
+            if addend.ndim > 2 or (addend.ndim == 2 and addend.shape[0] != 1):
+                raise Unsuitable("what it adds differs from row to row")
+        # As stored: (inputs, outputs), unless the weights stand on the left or are transposed.
+        self.turned = self.left or bool(self.gemm and node.attrs.get("transB", 0))
+        self.channels, self.outputs = weights.shape[::-1] if self.turned else weights.shape
+        self.adder = None if self.gemm else self._adder()
+
+    def _adder(self) -> tuple[gs.Node, int] | None:
+        """The Add of a bias behind a MatMul, and which of its inputs the bias is."""
+        reader = self.graph.only_reader(self.node.outputs[0])
+        if reader is None or reader.op != "Add" or not is_standard(reader) or self.left:
+            return None
+        index = 1 if reader.inputs[0] is self.node.outputs[0] else 0
+        array = self.graph.array(reader.inputs[index])
+        rank = self.graph.rank(self.node.outputs[0])
+        if array is None or rank is None or array.ndim > rank or not is_float(array.dtype):
+            return None
+        return (reader, index) if array.size == self.outputs and array.shape[-1:] == (self.outputs,) else None
+
+    @property
+    def data(self) -> gs.Variable:
+        return self.node.inputs[1 if self.left else 0]
+
+    @property
+    def weight(self) -> gs.Constant:
+        return self.node.inputs[0 if self.left else 1]
+
+    def count(self, x: Array, y: Array) -> int:
+        return int(y.size // y.shape[-2 if self.left else -1])
+
+    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
+        given: Floats = np.asarray(x, np.float32)
+        if self.gemm and self.node.attrs.get("transA", 0):
+            given = given.T
+        flat = (np.moveaxis(given, -2, -1) if self.left else given).reshape(-1, self.channels)
+        return np.ascontiguousarray(flat if chosen is None else flat[chosen])[None]
+
+    def results(self, y: Array, chosen: Indices | None = None) -> Floats:
+        given: Floats = np.asarray(y, np.float32)
+        turned = np.moveaxis(given, -2, -1) if self.left else given
+        flat = turned.reshape(-1, turned.shape[-1])
+        return flat if chosen is None else flat[chosen]
+
+    def matrix(self) -> NDArray[np.float64]:
+        weights = self._constant(0 if self.left else 1).astype(np.float64)
+        alpha = float(self.node.attrs.get("alpha", 1.0)) if self.gemm else 1.0
+        return (alpha * (weights.T if self.turned else weights))[None]
+
+    def bias(self) -> NDArray[np.float64]:
+        """Of a MatMul without an Add, zeros: the Add behind it is not counted, so that results stay the node's own."""
+        if self.gemm and len(self.node.inputs) > 2 and self.node.inputs[2].name:
+            beta = float(self.node.attrs.get("beta", 1.0))
+            return np.broadcast_to(beta * self._constant(2).astype(np.float64).reshape(-1), (self.outputs,)).copy()
+        return np.zeros(self.outputs)
+
+    @property
+    def has_bias(self) -> bool:
+        return (len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)) if self.gemm else self.adder is not None
+
+    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+        index = 0 if self.left else 1
+        values = matrix[0].T if self.turned else matrix[0]
+        if self.gemm and self.node.attrs.get("alpha", 1.0) != 1.0:
+            self.node.attrs["alpha"] = 1.0
+        self._replace(index, values, self._constant(index), self.node.inputs[index].name)
+
+    def store_bias(self, bias: NDArray[np.float64]) -> None:
+        like = self._constant(0 if self.left else 1)
+        name = f"{self.node.name or self.node.outputs[0].name}_bias"
+        if self.gemm:
+            if len(self.node.inputs) > 2 or bias.any():
+                self.node.attrs["beta"] = 1.0
+                self._replace(2, bias, like, name)
+        elif bias.any():
+            self._add(bias, like, name)
+
+    def _add(self, bias: NDArray[np.float64], like: Array, name: str) -> None:
+        """Add a bias to what a MatMul computes: to the bias that is added already, or by a new Add."""
+        if self.adder is not None:
+            node, index = self.adder
+            given = self.graph.array(node.inputs[index])
+            assert given is not None
+            total = given.astype(np.float64) + bias.reshape([1] * (given.ndim - 1) + [-1])
+            self.graph.set_input(node, index, self.graph.constant(total.astype(given.dtype), hint=name))
+            self.graph.touch(node)
+            return
+        shaped = bias.reshape(-1, 1) if self.left else bias
+        constant = self.graph.constant(shaped.astype(like.dtype), hint=name)
+        value = self.node.outputs[0]
+        inner = gs.Variable(self.graph.fresh_name(f"{value.name}_product"), value.dtype, value.shape)
+        self.node.outputs = [inner]
+        self.graph.add("Add", [inner, constant], output=value)
+
+
+def as_matrix(graph: Graph, node: gs.Node) -> AsMatrix:
+    """A node's weights as a matrix. Raises Unsuitable, with the reason, for a node that has none."""
+    if not is_standard(node):
+        raise Unsuitable(f"it is an operator of `{node.domain}`")
+    if node.op in ("Conv", "ConvTranspose"):
+        return SlidingMatrix(graph, node)
+    if node.op in ("Gemm", "MatMul"):
+        return ProductMatrix(graph, node)
+    raise Unsuitable(f"{node.op} is no product of data and weights")

@@ -1,0 +1,125 @@
+"""The calibration samples of a pass, in batches of a size that keeps memory bounded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from vggc.data import Batch, Dataset
+from vggc.data.generated import is_random
+from vggc.diagnostics import CompileError, fail
+from vggc.graph import Graph
+from vggc.graph.signature import ValueType, inputs_of, outputs_of
+
+_BATCH_BYTES = 128 << 20
+"""About what all values of a batch may take while a model runs on it."""
+
+_LARGEST_BATCH = 64
+
+_TRIED = 256
+"""Samples that are kept for trials at most; a quarter of all where that is less."""
+
+FEW = 32
+"""Samples below which what is found on them are guesses."""
+
+
+class Samples:
+    """All samples of a data set as batches of one size, the same ones on every reading.
+
+    `labels` are the class numbers of all samples of the data, or None. `random` says that they are made up.
+    A model of a fixed batch size gets batches of that size; what is left over at the end is not used.
+    Raises CompileError when the data does not fit the model or is not enough for one batch.
+    """
+
+    def __init__(self, graph: Graph, data: Dataset, limit: int | None = None) -> None:
+        self.inputs: tuple[ValueType, ...] = inputs_of(graph)
+        self.name = data.name
+        self.labels = data.labels
+        self.random = is_random(data)
+        self._data = data.fit(self.inputs)
+        self._first = 0
+        count = len(self._data) if limit is None else min(limit, len(self._data))
+        fixed = fixed_batch(self.inputs)
+        self.fixed = fixed is not None
+        self.size = fixed or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // _bytes_per_sample(graph), count))
+        self.count = count - count % fixed if fixed else count
+        if self.count < 1:
+            given = f"{len(self._data)} sample{'' if len(self._data) == 1 else 's'}"
+            raise fail(
+                f"data `{data.name}` has {given}, and the model takes batches of {self.size}",
+                help="give it more samples",
+            )
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return (self.count + self.size - 1) // self.size
+
+    def few(self, count: int) -> Batch:
+        """The first samples, or one batch where its size is fixed."""
+        return next(iter(self._data.batches(self.size if self.fixed else min(count, self.count), self.count)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        start = self._first * self.size
+        return islice(self._data.batches(self.size, start + self.count), self._first, None)
+
+    def apart(self) -> tuple[Samples, Samples]:
+        """Samples for trials, and the others; all of them twice where they are too few to be divided."""
+        batches = min(len(self) // 4, max(1, _TRIED // self.size))
+        if not batches:
+            return self, self
+        tried, others = copy.copy(self), copy.copy(self)
+        tried.count = batches * self.size
+        others._first, others.count = batches, self.count - tried.count
+        if self.labels is not None:
+            tried.labels, others.labels = self.labels[: tried.count], self.labels[tried.count :]
+        return tried, others
+
+
+def warn_of_samples(graph: Graph, samples: Samples, found: str) -> None:
+    """Warn of samples that say too little of what the model will see; `found` is what is found on them, in plural."""
+    if samples.count < FEW:
+        given = f"{samples.count} sample{'' if samples.count == 1 else 's'}"
+        graph.warn(
+            f"data `{samples.name}` has {given}: {found} found on fewer than {FEW} are guesses; a few hundred are right"
+        )
+    if samples.random:
+        graph.warn(f"data `{samples.name}` is random: {found} found on it are not those of what the model will see")
+        return
+    arrays = list(samples.few(FEW).values())
+    if arrays and all(len(each) > 1 and bool((each == each[:1]).all()) for each in arrays):
+        graph.warn(f"the samples of data `{samples.name}` are alike, the first {len(arrays[0])} at least: is it whole?")
+
+
+def fixed_batch(inputs: Sequence[ValueType]) -> int | None:
+    """The batch size a model is made for, None when it takes any."""
+    sizes = {each.shape[0] for each in inputs if each.shape}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _bytes_per_sample(graph: Graph) -> int:
+    """About what the values of one sample take, all of them at once."""
+    total = 1
+    fixed = fixed_batch(inputs_of(graph)) or 1
+    for node in graph.nodes:
+        for value in node.outputs:
+            shape, dtype = graph.shape(value), graph.dtype(value)
+            if shape and dtype is not None:
+                sizes = [each if isinstance(each, int) else 1 for each in shape]
+                total += int(np.prod(sizes, dtype=np.int64)) * dtype.itemsize // fixed
+    return total
+
+
+def floating_outputs(graph: Graph) -> list[str]:
+    """The outputs whose error can be measured."""
+    return [each.name for each in outputs_of(graph) if each.dtype.kind in "fV"]
+
+
+def not_finite(what: str, data: str) -> CompileError:
+    return fail(
+        f"{what} has NaN or infinite numbers on the samples of data `{data}`",
+        help="look at the samples and at the model before pruning it: vggc inspect, vggc diff",
+    )

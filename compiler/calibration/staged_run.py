@@ -1,0 +1,126 @@
+"""Running a graph over all samples piece by piece, so that a pass can look at values and change weights on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import onnx_graphsurgeon as gs
+
+from vggc.calibration.samples import Samples
+from vggc.calibration.spill import Spill
+from vggc.execution.session import Session
+from vggc.graph import Array, Graph
+from vggc.graph.node_order import reads, subgraphs
+from vggc.graph.subgraph import part
+
+
+class StagedRun:
+    """Computes values of a graph over all batches, each node once, and keeps what later nodes read.
+
+    Between two calls of `reach` the weights of nodes that have not run yet may change. A graph with If or Loop nodes
+    is run from its inputs each time, for their bodies see values of the graph around them.
+    """
+
+    def __init__(self, graph: Graph, samples: Samples, spill: Spill, prefix: str) -> None:
+        self.graph = graph
+        self.samples = samples
+        self._spill = spill
+        self._prefix = prefix
+        self._done: set[int] = set()
+        self._held: dict[str, int] = {}
+        self._whole = any(True for node in graph.nodes for _ in subgraphs(node))
+        self._left: dict[str, set[int]] = {}
+        for node in graph.nodes:
+            for value in reads(node):
+                self._left.setdefault(value.name, set()).add(id(node))
+        self._given = {value.name for value in graph.inputs}
+        for batch in samples:
+            for name, array in batch.items():
+                if name in self._given:
+                    spill.add(prefix + name, array)
+
+    def reach(self, values: Iterable[gs.Tensor]) -> None:
+        """Compute values, unless they are there. Each stays until it is released as often as it was reached."""
+        wanted = list(values)
+        for value in wanted:
+            self._held[value.name] = self._held.get(value.name, 0) + 1
+        missing = [value for value in wanted if self._prefix + value.name not in self._spill]
+        if not missing:
+            return
+        if self._whole:
+            nodes: list[gs.Node] = []
+            graph, names = self.graph, [value.name for value in missing]
+        else:
+            nodes = self._needed(missing)
+            mine = {id(node) for node in nodes}
+            self._done |= mine
+            kept = [
+                value
+                for node in nodes
+                for value in node.outputs
+                if value.name and (value.name in self._held or self._left.get(value.name, set()) - self._done)
+            ]
+            graph, names = part(self.graph, nodes, kept), [value.name for value in kept]
+        session = Session(graph, names)
+        for index in range(len(self.samples)):
+            feeds = {each.name: self._spill.get(self._prefix + each.name, index) for each in session.inputs}
+            for name, array in session.run(feeds).items():
+                self._spill.add(self._prefix + name, array)
+        for name in dict.fromkeys(value.name for node in nodes for value in reads(node)):
+            self._forget(name)
+
+    def arrays(self, value: gs.Tensor) -> Iterator[Array]:
+        """A value that has been reached, batch by batch."""
+        for index in range(len(self.samples)):
+            yield self.array(value, index)
+
+    def array(self, value: gs.Tensor, index: int) -> Array:
+        """A value that has been reached, of one batch."""
+        return self._spill.get(self._prefix + value.name, index)
+
+    def amend(self, value: gs.Tensor, change: Callable[[Array], Array]) -> None:
+        """Change the numbers of a value that has been reached, as later nodes will read them."""
+        key = self._prefix + value.name
+        changed = [change(self._spill.get(key, index)) for index in range(len(self.samples))]
+        self._spill.drop(key)
+        for array in changed:
+            self._spill.add(key, array)
+
+    def release(self, values: Iterable[gs.Tensor]) -> None:
+        """The caller needs these values no more."""
+        for value in values:
+            self._held[value.name] -= 1
+            if not self._held[value.name]:
+                del self._held[value.name]
+                self._forget(value.name)
+
+    def _forget(self, name: str) -> None:
+        key = self._prefix + name
+        # The inputs stay: anything can be computed anew from them.
+        waits = name in self._given or (not self._whole and self._left.get(name, set()) - self._done)
+        if key in self._spill and not waits and name not in self._held:
+            self._spill.drop(key)
+
+    def _needed(self, values: list[gs.Tensor]) -> list[gs.Node]:
+        """The nodes that have to run for these values, in order."""
+        found: list[gs.Node] = []
+        met: set[int] = set()
+        pending: list[tuple[gs.Node, bool]] = []
+
+        def visit(value: gs.Tensor) -> None:
+            node = self.graph.producer(value)
+            if node is not None and id(node) not in met and self._prefix + value.name not in self._spill:
+                pending.append((node, False))
+
+        for value in values:
+            visit(value)
+            while pending:
+                node, ready = pending.pop()
+                if ready:
+                    found.append(node)
+                elif id(node) not in met:
+                    met.add(id(node))
+                    pending.append((node, True))
+                    for each in reversed(list(reads(node))):
+                        visit(each)
+        return found

@@ -1,0 +1,53 @@
+"""The values of some sites on samples, batch by batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.calibration.samples import Samples
+from vggc.diagnostics import fail
+from vggc.execution.session import Session
+from vggc.graph import Graph
+from vggc.graph.arrays import Floats
+
+SAMPLES = 256
+"""Samples on which alternatives are tried; ranges themselves are taken from all."""
+
+NUMBERS = 1 << 20
+"""Numbers of a value on which alternatives are tried: all samples of a small one, the first few of an image."""
+
+
+class Ration:
+    """Keeps the work on each value within NUMBERS."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def allows(self, name: str, values: Floats) -> bool:
+        """Whether there is room for these numbers of a value; they are counted."""
+        allowed = self._taken[name] < NUMBERS
+        self._taken[name] += values.size
+        return allowed
+
+
+def stream(graph: Graph, values: Iterable[gs.Tensor], samples: Samples) -> Iterator[dict[str, Floats]]:
+    """For each batch the values by name, in float32. Raises CompileError for NaN and infinite numbers."""
+    given = {value.name for value in graph.inputs}
+    names = list(dict.fromkeys(value.name for value in values))
+    computed = [name for name in names if name not in given]
+    session = Session(graph, computed, optimise="all") if computed else None
+    for batch in samples:
+        found = dict(batch)
+        if session is not None:
+            found |= session.run({each.name: batch[each.name] for each in session.inputs})
+        for name in names:
+            if not np.isfinite(found[name]).all():
+                raise fail(
+                    f"`{name}` has NaN or infinite numbers on the samples of data `{samples.name}`",
+                    help="look at the samples and at the model before quantizing it: vggc inspect, vggc diff",
+                )
+        yield {name: np.asarray(found[name], np.float32) for name in names}

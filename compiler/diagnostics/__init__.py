@@ -1,0 +1,34 @@
+"""Messages for the person who wrote the recipe, and the places in it that they point at."""
+
+from vggc.diagnostics.declined import Declined
+from vggc.diagnostics.diagnostic import (
+    CompileError,
+    Diagnostic,
+    Diagnostics,
+    RequirementNotMet,
+    Severity,
+    at,
+    fail,
+    nearest,
+    placed,
+    render,
+    spelling_help,
+)
+from vggc.diagnostics.source import Source, Span
+
+__all__ = [
+    "CompileError",
+    "Declined",
+    "Diagnostic",
+    "Diagnostics",
+    "RequirementNotMet",
+    "Severity",
+    "Source",
+    "Span",
+    "at",
+    "fail",
+    "nearest",
+    "placed",
+    "render",
+    "spelling_help",
+]

@@ -1,0 +1,175 @@
+"""Which values of two models are meant to be the same.
+
+A value is matched by its name where both models compute one of that name: a name keeps its meaning in vggc. A name that
+is nothing but a number says little, so the operators must agree there, too. What names do not match is matched by
+structure: starting from the inputs, a node's counterpart is the nearest reader of the counterpart of what it reads that
+has its operator, at most `_REACH` nodes further down. A node without a counterpart stands where its first input stands,
+so that a folded or an inserted node loses nobody behind it. Two values matched by structure are compared only when
+nodes of the same operators read them: a convolution before its batch norm is not the convolution that has swallowed it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.graph.node_order import reads
+
+How = Literal["name", "structure"]
+
+_REACH = 4
+
+
+@dataclass(frozen=True)
+class Match:
+    """A node of each model, and how their values were matched."""
+
+    before: gs.Node
+    after: gs.Node
+    how: How
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The counterparts of two models. `nodes` stand in the order of the first model.
+
+    `values` are the names of values that should be equal, with the match they come from; inputs and outputs are matched
+    by name, those left over by position.
+    """
+
+    inputs: tuple[tuple[str, str], ...]
+    outputs: tuple[tuple[str, str], ...]
+    nodes: tuple[Match, ...]
+    values: tuple[tuple[str, str, Match], ...]
+
+
+def match(before: Graph, after: Graph) -> Matching:
+    """Match two models whose nodes stand in topological order. Linear in nodes and values."""
+    inputs = _pairs([value.name for value in before.inputs], [value.name for value in after.inputs])
+    outputs = _pairs([value.name for value in before.outputs], [value.name for value in after.outputs])
+    found = _Search(before, after, inputs).run()
+    values = []
+    old, new = _Readers(before), _Readers(after)
+    handed_out = dict(outputs)
+    for each in found:
+        for first, second in zip(each.before.outputs, each.after.outputs, strict=False):
+            if not first.name or not second.name:
+                continue
+            named = first.name == second.name
+            if named or handed_out.get(first.name) == second.name or old.operators(first) == new.operators(second):
+                values.append((first.name, second.name, each))
+    return Matching(inputs, outputs, tuple(found), tuple(values))
+
+
+def _pairs(before: list[str], after: list[str]) -> tuple[tuple[str, str], ...]:
+    """Equal names together, the others in their order."""
+    same = set(before) & set(after)
+    rest = iter(name for name in after if name not in same)
+    found = [(name, name if name in same else next(rest, "")) for name in before]
+    return tuple((first, second) for first, second in found if second)
+
+
+class _Readers:
+    """The nodes that read each value of a graph, bodies of If and Loop counted as the node that holds them."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._outputs = {id(value) for value in graph.outputs}
+        self._found: dict[int, list[gs.Node]] = {}
+        for node in graph.nodes:
+            for value in {id(each): each for each in reads(node)}.values():
+                self._found.setdefault(id(value), []).append(node)
+
+    def of(self, value: gs.Tensor) -> list[gs.Node]:
+        return self._found.get(id(value), [])
+
+    def operators(self, value: gs.Tensor) -> list[str]:
+        return sorted([node.op for node in self.of(value)] + ["an output"] * (id(value) in self._outputs))
+
+
+class _Search:
+    """Matches the nodes of one graph, in their order, with those of another."""
+
+    def __init__(self, before: Graph, after: Graph, inputs: tuple[tuple[str, str], ...]) -> None:
+        self._before = before
+        self._after = after
+        self._readers = _Readers(after)
+        self._named = {value.name: node for node in after.nodes for value in node.outputs if value.name}
+        values = {value.name: value for value in after.inputs}
+        own = {value.name: value for value in before.inputs}
+        self._place: dict[int, gs.Tensor] = {id(own[first]): values[second] for first, second in inputs}
+        self._used: set[int] = set()
+
+    def run(self) -> list[Match]:
+        by_name = {id(node): twin for node in self._before.nodes if (twin := self._by_name(node)) is not None}
+        self._used.update(id(twin) for twin in by_name.values())
+        found = []
+        for node in self._before.nodes:
+            twin, how = by_name.get(id(node)), "name"
+            if twin is None:
+                twin, how = self._by_structure(node), "structure"
+            if twin is not None:
+                self._used.add(id(twin))
+                found.append(Match(node, twin, "name" if how == "name" else "structure"))
+            self._settle(node, twin)
+        return found
+
+    def _by_name(self, node: gs.Node) -> gs.Node | None:
+        for value in node.outputs:
+            twin = self._named.get(value.name) if value.name else None
+            if twin is not None and (twin.op == node.op or not value.name.isdecimal()):
+                return twin
+        return None
+
+    def _by_structure(self, node: gs.Node) -> gs.Node | None:
+        places = [place for value in node.inputs if (place := self._place.get(id(value))) is not None]
+        best: gs.Node | None = None
+        for place in places[:1]:
+            for twin in self._below(place):
+                if twin.op != node.op or id(twin) in self._used:
+                    continue
+                if self._alike(node, twin):
+                    return twin
+                best = best or twin
+        return best
+
+    def _below(self, value: gs.Tensor) -> Iterator[gs.Node]:
+        """The nodes that read a value, the nearest first."""
+        queue = deque((node, 1) for node in self._readers.of(value))
+        seen = {id(node) for node, _ in queue}
+        while queue:
+            node, depth = queue.popleft()
+            yield node
+            for result in node.outputs if depth < _REACH else ():
+                for reader in self._readers.of(result):
+                    if id(reader) not in seen:
+                        seen.add(id(reader))
+                        queue.append((reader, depth + 1))
+
+    def _alike(self, node: gs.Node, twin: gs.Node) -> bool:
+        """Whether the shapes of the constants, and those of the first results, agree."""
+        own, other = (
+            [tuple(each.shape) for each in one.inputs if isinstance(each, gs.Constant)] for one in (node, twin)
+        )
+        return own == other and _sizes(self._before, node) == _sizes(self._after, twin)
+
+    def _settle(self, node: gs.Node, twin: gs.Node | None) -> None:
+        """Say where in the other graph the results of a node stand."""
+        if twin is not None:
+            for first, second in zip(node.outputs, twin.outputs, strict=False):
+                self._place[id(first)] = second
+            return
+        place = next((place for value in node.inputs if (place := self._place.get(id(value))) is not None), None)
+        if place is not None:
+            for value in node.outputs:
+                self._place[id(value)] = place
+
+
+def _sizes(graph: Graph, node: gs.Node) -> list[int | None] | None:
+    """The static sizes of a node's first result, None for each dynamic one."""
+    shape = graph.shape(node.outputs[0]) if node.outputs else None
+    return None if shape is None else [each if isinstance(each, int) else None for each in shape]

@@ -1,0 +1,155 @@
+"""Seeded random inputs of a model's own shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggc.data.generated import SMALL, random_array
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.execution.batching import run
+from vggc.execution.session import Session
+from vggc.graph import Graph
+from vggc.graph.signature import ValueType, inputs_of
+
+Feeds = dict[str, NDArray[Any]]
+Key = str | tuple[str, int]
+"""A dimension to choose: a symbol, wherever it stands, or the input and the axis of one without a name."""
+
+BATCHES = (3, 1)
+"""Batch sizes that are run where the batch is dynamic: a mix-up of samples shows with 3, a squeeze with 1."""
+
+_IMAGE_SIZES = (64, 32, 224, 128, 256, 299, 384, 512, 28, 16)
+_OTHER_SIZES = (16, 8, 32, 64, 128, 256, 512, 4, 2, 1)
+_LARGEST_BYTES = 1 << 30
+_LARGEST_BATCH_BYTES = 256 << 20
+
+_GIVE_DATA = 'give it samples in the recipe: data samples = npz("samples.npz", limit=8)'
+
+
+def random_inputs(
+    graph: Graph,
+    inputs: Sequence[ValueType] | None = None,
+    *,
+    batches: Sequence[int] = BATCHES,
+    seed: int = 0,
+    session: Session | None = None,
+) -> list[Feeds]:
+    """Feeds on which `graph` runs: one for each of `batches` where the batch is dynamic, else one.
+
+    `inputs` narrows the graph's own inputs, for a model whose shapes have been fixed since. Floats are standard
+    normal, integers small and at least 0. A dynamic first dimension is the batch; other dynamic dimensions get a size
+    by name, the same wherever the name stands, the first one in a list of usual sizes with which the model runs.
+    `session` is the graph loaded, where somebody has done that already.
+
+    Raises CompileError when the model runs on none of them, or would need more than 1 GiB of input.
+    """
+    wanted = tuple(inputs if inputs is not None else inputs_of(graph))
+    for each in wanted:
+        if each.shape is None:
+            raise fail(f"the model does not tell the rank of its input `{each.name}`", help=_GIVE_DATA)
+    if _certain(wanted):
+        return [_draw(wanted, {}, SMALL, seed)]
+    return _Search(session or Session(graph), wanted, batches, seed).run()
+
+
+def _certain(inputs: Sequence[ValueType]) -> bool:
+    """Whether there is nothing to choose, so that a model that does not run is simply wrong."""
+    floats = all(each.dtype.kind == "f" for each in inputs)
+    return floats and all(isinstance(size, int) for each in inputs for size in each.shape or ())
+
+
+class _Search:
+    """Tries sizes until the model runs."""
+
+    def __init__(self, session: Session, inputs: tuple[ValueType, ...], batches: Sequence[int], seed: int) -> None:
+        self._inputs = inputs
+        self._batches = batches
+        self._seed = seed
+        self._session = session
+        self._problem: CompileError | None = None
+        integers = any(each.dtype.kind in "iu" for each in inputs)
+        self._limits = (SMALL, 2, 1) if integers else (SMALL,)
+
+    def run(self) -> list[Feeds]:
+        for sizes, batch in _choices(self._inputs):
+            for below in self._limits:
+                found = self._at(sizes, batch, below)
+                if found:
+                    return found
+        assert self._problem is not None
+        first = self._problem.diagnostics[0]
+        names = sorted({key if isinstance(key, str) else key[0] for key in _keys(self._inputs)})
+        told = f" for its dimensions {', '.join(f'`{each}`' for each in names)}" if names else ""
+        facts = (("note", first.message), *first.facts)
+        raise CompileError(Diagnostic(f"the model runs on no random inputs{told}", facts=facts, help=_GIVE_DATA))
+
+    def _at(self, sizes: Mapping[Key, int], batch: Sequence[Key], below: int) -> list[Feeds]:
+        """The feeds of these sizes on which the model runs: a model may hold for one batch size only."""
+        found: list[Feeds] = []
+        for count in self._batches if batch else (1,):
+            feeds = _draw(self._inputs, {**sizes, **dict.fromkeys(batch, count)}, below, self._seed)
+            large = sum(each.nbytes for each in feeds.values()) > _LARGEST_BATCH_BYTES
+            if batch and large and count > min(self._batches):
+                continue
+            if found:
+                # It ran with the larger batch; that it runs with one sample is left to whoever uses the feeds.
+                found.append(feeds)
+                continue
+            try:
+                run(self._session, feeds)
+                found.append(feeds)
+            except CompileError as error:
+                self._problem = self._problem or error
+        return found
+
+
+def _keys(inputs: Sequence[ValueType]) -> list[Key]:
+    """The dimensions to choose, in order."""
+    keys: dict[Key, None] = {}
+    for each in inputs:
+        for axis, size in enumerate(each.shape or ()):
+            if not isinstance(size, int):
+                keys[size if size is not None else (each.name, axis)] = None
+    return list(keys)
+
+
+def _choices(inputs: Sequence[ValueType]) -> Iterator[tuple[dict[Key, int], list[Key]]]:
+    """Sizes to try for all dimensions but the batch, and which dimensions are the batch."""
+    firsts: list[Key] = []
+    images: set[Key] = set()
+    for each in inputs:
+        for axis, size in enumerate(each.shape or ()):
+            key = size if isinstance(size, str) else (each.name, axis)
+            if isinstance(size, int):
+                continue
+            if axis == 0 and key not in firsts:
+                firsts.append(key)
+            if len(each.shape or ()) == 4 and axis > 0:
+                images.add(key)
+    batches = [firsts]
+    if len(firsts) > 1:
+        # Perhaps only the first input's first dimension counts samples.
+        batches.append(firsts[:1])
+    for batch in batches:
+        others = [key for key in _keys(inputs) if key not in batch]
+        for image, other in zip(_IMAGE_SIZES, _OTHER_SIZES, strict=True):
+            yield {key: image if key in images else other for key in others}, batch
+            if not others:
+                break
+
+
+def _draw(inputs: Sequence[ValueType], sizes: Mapping[Key, int], below: int, seed: int) -> Feeds:
+    feeds = {}
+    for position, each in enumerate(inputs):
+        shape = [
+            size if isinstance(size, int) else sizes[size if size is not None else (each.name, axis)]
+            for axis, size in enumerate(each.shape or ())
+        ]
+        if int(np.prod(shape, dtype=object)) * max(1, each.dtype.itemsize) > _LARGEST_BYTES:
+            raise fail(f"random numbers for the model's input {each} would take more than 1 GiB", help=_GIVE_DATA)
+        feeds[each.name] = random_array(np.random.default_rng((seed, position)), each.dtype, shape, below)
+    return feeds

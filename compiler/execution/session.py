@@ -1,0 +1,256 @@
+"""Running a model on the CPU with onnxruntime."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from vggc.diagnostics import fail, spelling_help
+from vggc.execution.errors import WITHOUT_RUNNING, Labels, failures, translate
+from vggc.graph import Graph, StoredWeights
+from vggc.graph.health import check_sizes
+from vggc.graph.model_export import METADATA_IR_VERSION
+from vggc.graph.node_order import live_nodes, reads
+from vggc.graph.signature import ValueType, shape_text, type_text
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+Optimise = Literal["none", "basic", "extended", "all"]
+
+_LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+_TYPES = {
+    "float": "float32",
+    "double": "float64",
+    "string": "object",
+    **{each: each for each in ("float16", "bfloat16", "bool")},
+    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "float8e4m3fn": "float8_e4m3fn",
+    "float8e4m3fnuz": "float8_e4m3fnuz",
+    "float8e5m2": "float8_e5m2",
+    "float8e5m2fnuz": "float8_e5m2fnuz",
+}
+"""Element types with a numpy type of the same bytes, as onnxruntime and as numpy (or ml_dtypes) call them."""
+
+_FATAL_ONLY = 4
+_INLINE_SHAPES = 1 << 20
+
+
+class Session:
+    """A model that can be run.
+
+    `outputs` names the values to return, intermediate ones included (default: the model's own outputs). `optimise`
+    is onnxruntime's level of graph rewriting: none, so that what runs is what the graph says, unless asked for.
+    `threads` 0 takes the machine's cores.
+
+    `spinning` lets its threads wait for work busily: a little faster alone, several times slower on a shared machine.
+
+    Weights are handed over without a copy when nothing is optimised; otherwise onnxruntime copies them once.
+    Raises CompileError when onnxruntime cannot load the model, naming the node where it can be told.
+    """
+
+    def __init__(
+        self,
+        model: Graph | Path,
+        outputs: Sequence[str] | None = None,
+        *,
+        optimise: Optimise = "none",
+        threads: int = 0,
+        spinning: bool = False,
+    ) -> None:
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _FATAL_ONLY
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimise])
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        if isinstance(model, Path) and outputs is not None:
+            model = Graph.load(model)
+        if isinstance(model, Path) and not model.is_file():
+            raise fail(f"there is no model `{model}`")
+        self._asked = list(outputs) if outputs is not None else None
+        self._kept: list[Any] = [options]
+        self._labels: Labels = {}
+        if isinstance(model, Graph):
+            check_sizes(model)
+        with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
+            content = self._hand_over(model, options, Path(folder)) if isinstance(model, Graph) else str(model)
+            try:
+                self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            except failures() as error:
+                raise translate(error, self._labels, "load") from None
+        self.inputs = tuple(_value_type(each) for each in self._session.get_inputs())
+        self.outputs = tuple(each.name for each in self._session.get_outputs())
+        kinds = {each.type for each in (*self._session.get_inputs(), *self._session.get_outputs())}
+        self._plain = all(_known_to_numpy(kind) for kind in kinds)
+
+    def _hand_over(self, graph: Graph, options: Any, folder: Path) -> bytes:
+        """The model's bytes, its large weights given to `options` by name."""
+        from onnxruntime import GraphOptimizationLevel, OrtValue
+
+        exported = graph.export()
+        proto = exported.model
+        # Later versions of the format only add element types, but onnxruntime refuses those it is older than.
+        proto.ir_version = min(proto.ir_version, METADATA_IR_VERSION)
+        # Shapes that passes noted are for passes; onnxruntime finds its own.
+        del proto.graph.value_info[:]
+        for index, (node, message) in enumerate(zip(graph.nodes, proto.graph.node, strict=True)):
+            # onnxruntime names a failing node by its name only, so every node needs one of its own.
+            message.name = f"vggc:{index}"
+            self._labels[message.name] = graph.label(node)
+        if self._asked is not None:
+            _reduce(proto.graph, graph, self._asked)
+        separate = {}
+        for tensor in proto.graph.initializer:
+            if tensor.data_location != onnx.TensorProto.EXTERNAL:
+                continue
+            held = exported.weights[tensor.name]
+            if _must_be_inline(tensor, held):
+                tensor.CopyFrom(_inline(tensor, held))
+                continue
+            array = held.load() if isinstance(held, StoredWeights) else np.ascontiguousarray(held)
+            separate[tensor.name] = OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)
+            self._kept.append(array)
+            del tensor.external_data[:]
+            tensor.external_data.add(key="location", value="none")
+        if options.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL:
+            # onnxruntime wants the file it is told of to be there, but reads what is given here instead. Should it
+            # ever read the file, that fails, for the file is empty.
+            (folder / "none").touch()
+            # Packing weights for speed is a copy, too.
+            options.add_session_config_entry("session.disable_prepacking", "1")
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+            for name, value in separate.items():
+                options.add_initializer(name, value)
+        elif separate:
+            options.add_external_initializers(list(separate), list(separate.values()))
+        self._kept.append(separate)
+        return proto.SerializeToString()
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """The outputs for one set of inputs, by name, in the order asked for.
+
+        Raises CompileError when the feeds do not fit the model, or a node fails.
+        """
+        from onnxruntime import RunOptions
+
+        self._check(feeds)
+        options = RunOptions()
+        options.log_severity_level = _FATAL_ONLY
+        names = list(self.outputs)
+        try:
+            if self._plain:
+                results = self._session.run(names, dict(feeds), options)
+            else:
+                given = {each.name: _to_ort(feeds[each.name], each) for each in self.inputs}
+                results = [_from_ort(each) for each in self._session.run_with_ort_values(names, given, options)]
+        except failures() as error:
+            raise translate(error, self._labels, "run") from None
+        return dict(zip(names, results, strict=True))
+
+    def _check(self, feeds: Feeds) -> None:
+        known = [each.name for each in self.inputs]
+        for name in feeds:
+            if name not in known:
+                raise fail(f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"))
+        for each in self.inputs:
+            if each.name not in feeds:
+                raise fail(f"the model's input `{each.name}` is not given")
+            array = feeds[each.name]
+            strings = array.dtype.kind in "OUST" and each.dtype.kind == "O"
+            if array.dtype != each.dtype and not strings:
+                want, got = type_text(each.dtype), type_text(array.dtype)
+                raise fail(f"the model's input `{each.name}` is {want}, and {got} is given")
+            if each.shape is not None and not _fits(array.shape, each.shape):
+                want, got = shape_text(each.shape), shape_text(array.shape)
+                raise fail(f"the model's input `{each.name}` has shape {want}, and {got} is given")
+
+
+def _reduce(proto: onnx.GraphProto, graph: Graph, outputs: Sequence[str]) -> None:
+    """Leave what computes `outputs`; onnxruntime would run the rest too."""
+    values = {value.name: value for node in graph.nodes for value in node.outputs}
+    live = live_nodes(graph.nodes, [values[name] for name in outputs if name in values])
+    kept = {id(node) for node in live}
+    needed = {value.name for node in live for value in reads(node)} | set(outputs)
+    declared = {each.name: each for each in proto.output}
+    nodes = [message for node, message in zip(graph.nodes, proto.node, strict=True) if id(node) in kept]
+    weights = [tensor for tensor in proto.initializer if tensor.name in needed]
+    results = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in outputs]
+    del proto.node[:], proto.initializer[:], proto.output[:]
+    proto.node.extend(nodes)
+    proto.initializer.extend(weights)
+    proto.output.extend(results)
+
+
+def _fits(given: tuple[int, ...], declared: Sequence[int | str | None]) -> bool:
+    return len(given) == len(declared) and all(
+        not isinstance(want, int) or want == got for got, want in zip(given, declared, strict=True)
+    )
+
+
+def _must_be_inline(tensor: onnx.TensorProto, held: Array | StoredWeights) -> bool:
+    """Whether onnxruntime must find the numbers in the message itself.
+
+    Its shape inference reads shapes, axes and sizes, which are lists of integers; and packed types (two INT4 to a
+    byte) have no numpy array of the same bytes.
+    """
+    size = held.nbytes
+    integers = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    packed = size < int(np.prod(tensor.dims, dtype=np.int64))
+    return packed or (integers and len(tensor.dims) <= 1 and size <= _INLINE_SHAPES)
+
+
+def _inline(tensor: onnx.TensorProto, held: Array | StoredWeights) -> onnx.TensorProto:
+    raw = b"".join(held.chunks()) if isinstance(held, StoredWeights) else np.ascontiguousarray(held).tobytes()
+    return onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=raw)
+
+
+def _value_type(given: Any) -> ValueType:
+    kind = given.type.removeprefix("tensor(").removesuffix(")")
+    if kind not in _TYPES:
+        raise fail(f"the model's input `{given.name}` is a {given.type}, which vggc cannot feed", help=WITHOUT_RUNNING)
+    return ValueType(given.name, _dtype(kind), tuple(given.shape))
+
+
+def _dtype(kind: str) -> np.dtype[Any]:
+    import ml_dtypes
+
+    name = _TYPES[kind]
+    return np.dtype(getattr(ml_dtypes, name) if hasattr(ml_dtypes, name) else name)
+
+
+def _known_to_numpy(kind: str) -> bool:
+    """Whether onnxruntime itself turns a value of this type into numpy arrays and back."""
+    return not any(each in kind for each in ("bfloat16", "float8", "int4", "float4"))
+
+
+def _to_ort(array: Array, wanted: ValueType) -> Any:
+    from onnxruntime import OrtValue
+
+    if wanted.dtype.kind == "O":
+        return OrtValue.ortvalue_from_numpy(array)
+    number = int(onnx.helper.np_dtype_to_tensor_dtype(wanted.dtype))
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), number)
+
+
+def _from_ort(value: Any) -> Any:
+    if not value.is_tensor() or _known_to_numpy(value.data_type()):
+        return value.numpy()
+    kind = value.data_type().removeprefix("tensor(").removesuffix(")")
+    if kind not in _TYPES:
+        raise fail(f"a value of type {kind} cannot be read from onnxruntime", help=WITHOUT_RUNNING)
+    numbers = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(numbers, _dtype(kind)).reshape(value.shape())

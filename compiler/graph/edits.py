@@ -1,0 +1,289 @@
+"""Editing a graph in linear time: adding, removing and replacing nodes and values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.diagnostics import fail
+from vggc.graph.links import LinkedGraph
+from vggc.graph.node_order import body_constants, live_nodes, reads, subgraphs
+
+
+@dataclass
+class RuleTally:
+    """What a rule did in one step: nodes it was tried at, matches found, applied and declined, and the time it took.
+
+    `proved` of the applications were run beside what they replaced, `unproved` could not be.
+    """
+
+    tried: int = 0
+    matched: int = 0
+    applied: int = 0
+    declined: int = 0
+    seconds: float = 0.0
+    proved: int = 0
+    unproved: int = 0
+
+
+@dataclass
+class ChangeLog:
+    """What one step did: how often each rewrite applied, and what it declined to do."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    declined: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rules: dict[str, RuleTally] = field(default_factory=dict)
+    channels: dict[str, list[int]] = field(default_factory=dict)
+    """by node, for nodes that have lost output channels: the numbers that those left had before"""
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """what the user should know of how results came about, though nothing is wrong"""
+    sensitivity: dict[str, float] = field(default_factory=dict)
+    """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
+
+    @property
+    def total(self) -> int:
+        return sum(self.changes.values())
+
+
+class Destination(NamedTuple):
+    """A target of the recipe, and the options it gives."""
+
+    target: str
+    options: Mapping[str, Any]
+
+
+def _unheard(text: str) -> None:
+    """Nobody follows the progress."""
+
+
+class EditableGraph(LinkedGraph):
+    """A graph with the edits that passes make, and the record of them.
+
+    graphsurgeon's own lists search and compare whole nodes at each change; the edits here go around them, and
+    `tidy` makes the links exact again.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.log = ChangeLog()
+        self.provenance: dict[str, str] = {}
+        self.prove = False
+        """whether each application of a rule is checked where it happens"""
+        self.progress: Callable[[str], None] = _unheard
+        """told by passes that take long what they are doing"""
+        self.destinations: tuple[Destination, ...] = ()
+        """what the model will be lowered to, where a pass has to choose by it"""
+        self._names: Counter[str] = Counter()
+        self._taken: set[str] = set()
+
+    def fresh_name(self, hint: str) -> str:
+        """A name no value and no node has yet."""
+        while True:
+            self._names[hint] += 1
+            name = hint if self._names[hint] == 1 else f"{hint}_{self._names[hint] - 1}"
+            if name not in self._taken:
+                self._taken.add(name)
+                return name
+
+    def constant(self, array: Any, hint: str = "constant") -> gs.Constant:
+        """A new compile-time constant."""
+        values = np.asarray(array).view()
+        values.flags.writeable = False
+        return gs.Constant(self.fresh_name(hint), values)
+
+    def add(
+        self,
+        op: str,
+        inputs: Sequence[gs.Tensor | None],
+        attrs: Mapping[str, Any] | None = None,
+        *,
+        like: gs.Node | None = None,
+        replaces: Iterable[gs.Node] = (),
+        name: str | None = None,
+        output: gs.Variable | None = None,
+        outputs: int = 1,
+        domain: str | None = None,
+    ) -> gs.Node:
+        """A new node, computing `output` (whose producer must be gone) or new values.
+
+        `like` gives attributes, metadata and a name; `attrs` overrides them. `replaces` are the nodes it stands for,
+        whose names it remembers. An input of None is an omitted one.
+        """
+        replaces = list(replaces)
+        origins = replaces or ([like] if like else [])
+        takes_over = like is not None and bool(like.name) and any(each is like for each in replaces)
+        base = name or (like.name if like else "") or f"{op}_{output.name if output is not None else ''}".rstrip("_")
+        results = [output] if output is not None else []
+        while len(results) < outputs:
+            results.append(gs.Variable(self.fresh_name(f"{base}_output")))
+        node = gs.Node(
+            op,
+            base if takes_over and not name else self.fresh_name(base),
+            {**(like.attrs if like else {}), **(attrs or {})},
+            [gs.Variable.empty() if value is None else value for value in inputs],
+            results,
+            domain if domain is not None or like is None else like.domain,
+        )
+        node.kept = dict(getattr(like, "kept", {})) if like else {}
+        node.metadata = {}
+        for each in origins:
+            node.metadata = {**getattr(each, "metadata", {}), **node.metadata}
+        names = dict.fromkeys(name for each in origins for name in _origins(each))
+        if names:
+            node.metadata["vggc.from"] = ", ".join(names)
+        self.nodes.append(node)
+        self.touch(node)
+        return node
+
+    def touch(self, node: gs.Node) -> None:
+        """Remember on a node which step of the recipe made it what it is."""
+        if self.provenance:
+            node.metadata = {**getattr(node, "metadata", {}), **self.provenance}
+
+    def remove(self, node: gs.Node) -> None:
+        """Take a node out; its outputs have no producer until another node takes them over."""
+        self._removed.add(id(node))
+        for value in node.outputs:
+            list.clear(value.inputs)
+
+    def set_input(self, node: gs.Node, index: int, value: gs.Tensor) -> None:
+        """Make a node read another value at one place."""
+        list.__setitem__(node.inputs, index, value)
+        list.append(value.outputs, node)
+        self.touch(node)
+
+    def replace(self, old: gs.Tensor, new: gs.Tensor) -> None:
+        """Let everything that reads `old` read `new`.
+
+        A graph output keeps its name: `new` is renamed, or copied by an Identity where it already has a name the
+        user knows (an input, a constant or another output).
+        """
+        if old is new:
+            return
+        readers = self.readers(old)
+        if self.is_output(old) or id(old) in self._inner_results():
+            renames = self.replaceable(old, new)
+            self._vacate(old)
+            if renames:
+                old.name, new.name = new.name, old.name
+                # What the model declares of its output stays declared.
+                new.info, new.dtype, new.shape = getattr(old, "info", None), old.dtype, old.shape
+                self.outputs = [new if each is old else each for each in self.outputs]
+            else:
+                self.add("Identity", [new], output=old)
+        for node in readers:
+            for index, value in enumerate(node.inputs):
+                if value is old:
+                    list.__setitem__(node.inputs, index, new)
+                    list.append(new.outputs, node)
+        list.clear(old.outputs)
+
+    def replaceable(self, old: gs.Tensor, new: gs.Tensor) -> bool:
+        """Whether `replace` can do without an Identity: `old` is no graph output, or `new` can take its name."""
+        inner = self._inner_results()
+        if not self.is_output(old) and id(old) not in inner:
+            return True
+        free = isinstance(new, gs.Variable) and self.producer(new) is not None
+        return free and not self.is_output(new) and not {id(old), id(new)} & inner
+
+    def _vacate(self, value: gs.Tensor) -> None:
+        """Leave a value without a producer; the node that had it computes an unread value instead."""
+        producer = self.producer(value)
+        if producer is not None:
+            index = next(at for at, each in enumerate(producer.outputs) if each is value)
+            list.__setitem__(producer.outputs, index, gs.Variable(self.fresh_name(value.name)))
+            list.append(producer.outputs[index].inputs, producer)
+            list.clear(value.inputs)
+
+    def inline(self, node: gs.Node, body: gs.Graph) -> None:
+        """Put the nodes of one of a node's bodies in its place: an If whose condition is known needs only one."""
+        own = body_constants(body)
+        self.remove(node)
+        self._inside = None
+        for each in body.nodes:
+            each.name = self.fresh_name(each.name) if each.name else ""
+            self.nodes.append(each)
+        constants = (value for value in (*body.outputs, *chain.from_iterable(map(reads, body.nodes))))
+        inner = {id(value): value for value in constants if isinstance(value, gs.Constant) and value.name in own}
+        inner |= {id(value): value for each in body.nodes for value in each.outputs if value.name}
+        for value in inner.values():
+            # Other bodies may use the same names for values of their own.
+            value.name = self.fresh_name(value.name)
+        for old, new in zip(node.outputs, body.outputs, strict=True):
+            self.replace(old, new)
+
+    def record(self, what: str, times: int = 1) -> None:
+        """Count a change for the report."""
+        self.log.changes[what] += times
+
+    def decline(self, node: gs.Node | str, reason: str) -> None:
+        """Note what was left as it is, and why."""
+        self.log.declined[node if isinstance(node, str) else self.label(node), reason] += 1
+
+    def warn(self, message: str) -> None:
+        """Tell the user of something that is probably a mistake."""
+        self.log.warnings.append(message)
+
+    def note(self, message: str) -> None:
+        """Tell the user how results came about; each message once."""
+        if message not in self.log.notes:
+            self.log.notes.append(message)
+
+    def tidy(self) -> None:
+        """Drop what no output needs, sort the nodes, and make the links between nodes and values exact again.
+
+        Raises CompileError when two values have one name or nodes form a cycle: the pass that ran last is wrong.
+        """
+        self.nodes = self._alive(self.nodes, self.outputs)
+        self._removed.clear()
+        self._inside = None
+        self._relink()
+
+    def _alive(self, nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[gs.Node]:
+        """Those of the nodes that `outputs` need, in order; the same for the bodies inside, innermost first."""
+        alive = [node for node in nodes if id(node) not in self._removed]
+        for node in alive:
+            for body in subgraphs(node):
+                body.nodes = self._alive(body.nodes, body.outputs)
+        return live_nodes(alive, outputs)
+
+    def _relink(self) -> None:
+        values: dict[int, gs.Tensor] = {id(each): each for each in (*self.inputs, *self.outputs)}
+        everywhere = [*self.nodes]
+        for node in self.nodes:
+            for body in node.subgraphs(recursive=True):
+                everywhere += body.nodes
+                values |= {id(each): each for each in (*body.inputs, *body.outputs)}
+        for node in everywhere:
+            for value in (*node.inputs, *node.outputs):
+                values[id(value)] = value
+        for value in values.values():
+            list.clear(value.inputs)
+            list.clear(value.outputs)
+        for node in everywhere:
+            for value in node.inputs:
+                list.append(value.outputs, node)
+            for value in node.outputs:
+                list.append(value.inputs, node)
+        self._taken = {value.name for value in values.values()} | {node.name for node in everywhere if node.name}
+        named: dict[str, gs.Tensor] = {}
+        # Bodies may use a name each for a value of their own.
+        top = {id(value): value for node in self.nodes for value in (*node.inputs, *node.outputs)}
+        for value in (*self.inputs, *self.outputs, *top.values()):
+            if value.name and named.setdefault(value.name, value) is not value:
+                raise fail(f"two values have the name `{value.name}`")
+
+
+def _origins(node: gs.Node) -> list[str]:
+    """The nodes of the model as read that a node stands for."""
+    inherited = getattr(node, "metadata", {}).get("vggc.from")
+    if inherited:
+        return str(inherited).split(", ")
+    return [node.name] if node.name else []

@@ -1,0 +1,192 @@
+"""From a model file to graphsurgeon's nodes and values, with everything graphsurgeon would lose kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from vggc.diagnostics import fail
+from vggc.graph.functions import inline_functions
+from vggc.graph.node_order import body_constants
+from vggc.graph.soundness import check_count, reject_unsound
+from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
+from vggc.graph.wire import Extent, Skeleton
+
+# graphsurgeon warns about types it converts; vggc keeps those types itself.
+G_LOGGER.severity = G_LOGGER.ERROR
+
+_UNSUPPORTED = frozenset({"SPARSE_TENSOR", "SPARSE_TENSORS", "TENSORS", "GRAPHS", "TYPE_PROTO", "TYPE_PROTOS"})
+_LISTS = {"INTS": "ints", "FLOATS": "floats", "STRINGS": "strings"}
+
+
+def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
+    """graphsurgeon's graph of a model, Constant nodes turned into constant values."""
+    model = skeleton.model
+    reject_unsound(model)
+    model = inline_functions(model)
+    extents = {
+        tensor.name: skeleton.extents[position]
+        for position, tensor in enumerate(model.graph.initializer)
+        if position in skeleton.extents
+    }
+    graph = gs.import_onnx(model)
+    _keep(graph, model.graph)
+    for each in _graphs(graph):
+        _normalise(each)
+        _store_weights(each, extents, folder)
+        _constants_from_nodes(each)
+    return graph
+
+
+def carry(source: gs.Graph, twin: gs.Graph, twins: dict[int, gs.Tensor] | None = None) -> None:
+    """Attach to a graphsurgeon copy of a graph what the copy lost.
+
+    `twins` are the copies of the values outside, by the id of the value: a copy of a body reads copies of its own of
+    the constants outside, where it should read theirs.
+    """
+    twins = {} if twins is None else twins
+    for before, after in zip((*source.inputs, *source.outputs), (*twin.inputs, *twin.outputs), strict=True):
+        after.info = getattr(before, "info", None)
+        if isinstance(before, gs.Variable):
+            after.type = before.type
+    for before, after in zip(source.nodes, twin.nodes, strict=True):
+        for name in ("metadata", "kept"):
+            setattr(after, name, dict(getattr(before, name, {})))
+        for name in ("doc_string", "overload"):
+            setattr(after, name, getattr(before, name, ""))
+        for index, value in enumerate(before.inputs):
+            list.__setitem__(after.inputs, index, twins.setdefault(id(value), after.inputs[index]))
+        for name, attribute in before.attrs.items():
+            if isinstance(attribute, gs.Graph):
+                after.attrs[name].own = body_constants(attribute)
+                carry(attribute, after.attrs[name], twins)
+    pairs = zip(source.outputs, twin.outputs, strict=True)
+    twin.outputs = [twins.setdefault(id(value), copy) for value, copy in pairs]
+
+
+def _graphs(graph: gs.Graph) -> Iterator[gs.Graph]:
+    yield graph
+    yield from graph.subgraphs(recursive=True)
+
+
+def _keep(graph: gs.Graph, proto: onnx.GraphProto) -> None:
+    """Attach to nodes and values what graphsurgeon drops on the way in."""
+    infos = {each.name: each for each in (*proto.value_info, *proto.input, *proto.output)}
+    for value in (*graph.inputs, *graph.outputs):
+        value.info = infos.get(value.name)
+    for node, source in zip(graph.nodes, proto.node, strict=True):
+        node.metadata = {each.key: each.value for each in source.metadata_props}
+        node.doc_string = source.doc_string
+        node.overload = source.overload
+        node.kept = {}
+        for attribute in source.attribute:
+            kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
+            empty = kind in _LISTS and not getattr(attribute, _LISTS[kind])
+            # An empty list has no type of its own, so graphsurgeon could not write it back.
+            if (kind in _UNSUPPORTED or empty) and not attribute.ref_attr_name:
+                node.kept[attribute.name] = attribute
+            elif kind == "GRAPH":
+                body = node.attrs[attribute.name]
+                made = [each.output[0] for each in attribute.g.node if each.op_type == "Constant"]
+                body.own = frozenset({*made, *(each.name for each in attribute.g.initializer)})
+                _keep(body, attribute.g)
+
+
+def _normalise(graph: gs.Graph) -> None:
+    """Give values the types and shapes they have, operators of ONNX one domain, and nodes names of their own.
+
+    graphsurgeon gives sequences, optionals and maps the type of what they hold; some exporters write an unknown
+    dimension as -1, or give two nodes one name, which onnxruntime refuses.
+    """
+    for value in graph.tensors().values():
+        if not isinstance(value, gs.Variable):
+            continue
+        if value.type != "tensor_type":
+            value.dtype = value.shape = None
+        elif value.dtype == onnx.TensorProto.UNDEFINED:
+            value.dtype = None
+        if value.shape is not None:
+            value.shape = [None if isinstance(each, int) and each < 0 else each for each in value.shape]
+    names = {node.name for node in graph.nodes}
+    met: set[str] = set()
+    numbers: dict[str, Iterator[int]] = {}
+    for node in graph.nodes:
+        if node.domain == "ai.onnx":
+            node.domain = None
+        if node.name in met:
+            more = numbers.setdefault(node.name, count(1))
+            node.name = next(name for each in more if (name := f"{node.name}_{each}") not in names)
+            names.add(node.name)
+        if node.name:
+            met.add(node.name)
+
+
+def _store_weights(graph: gs.Graph, extents: dict[str, Extent], folder: Path) -> None:
+    for value in graph.tensors().values():
+        if isinstance(value, gs.Constant):
+            _store(value, extents.get(value.name), folder)
+    for node in graph.nodes:
+        for attribute in node.attrs.values():
+            if isinstance(attribute, gs.Constant):
+                _store(attribute, None, folder)
+
+
+def _store(value: gs.Constant, extent: Extent | None, folder: Path) -> None:
+    held = value._values
+    if not isinstance(held, LazyValues) or isinstance(held, SparseValues | StoredWeights):
+        return
+    tensor = held.tensor
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        extent = external_extent(tensor, folder)
+    elif extent or tensor.HasField("raw_data"):
+        size = extent.size if extent else len(tensor.raw_data)
+        needed = stored_bytes(tensor.data_type, list(tensor.dims))
+        if needed != size:
+            raise fail(f"initializer `{tensor.name}` holds {size} bytes where its shape needs {needed}")
+    else:
+        check_count(tensor)
+    value._values = StoredWeights(tensor, extent)
+
+
+def _constants_from_nodes(graph: gs.Graph) -> None:
+    """A Constant node and an initializer say the same; passes should meet only one of them."""
+    outputs = {id(value) for value in graph.outputs}
+    kept = []
+    for node in graph.nodes:
+        values = _constant_values(node) if node.op == "Constant" and not node.domain else None
+        if values is None or id(node.outputs[0]) in outputs:
+            kept.append(node)
+            continue
+        value = node.outputs[0]
+        list.clear(value.inputs)
+        if isinstance(values, gs.Constant):
+            value.to_constant(np.zeros(0))
+            value._values = values._values
+        else:
+            value.to_constant(values)
+    graph.nodes = kept
+
+
+def _constant_values(node: gs.Node) -> Any:
+    """What a Constant node holds, or None when a numpy array cannot hold it (strings, sparse tensors)."""
+    for name, attribute in node.attrs.items():
+        if name == "value" and isinstance(attribute, gs.Constant):
+            return attribute
+        if name in ("value_float", "value_floats"):
+            return np.array(attribute, np.float32)
+        if name in ("value_int", "value_ints"):
+            return np.array(attribute, np.int64)
+    for name in node.kept:
+        if name == "value_ints":
+            return np.zeros(0, np.int64)
+        if name == "value_floats":
+            return np.zeros(0, np.float32)
+    return None

@@ -1,0 +1,1 @@
+"""Facts about ONNX operators, each stated once."""

@@ -1,0 +1,59 @@
+"""Operators that only move numbers, or choose among them: quantized numbers go through them as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+from vggc.operators.domains import is_standard
+
+_ALWAYS = frozenset(
+    {
+        "DepthToSpace",
+        "Flatten",
+        "Identity",
+        "MaxPool",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+
+
+def moves(graph: Graph, node: gs.Node) -> bool:
+    """Whether quantizing in front of a node and quantizing behind it is the same, with one scale."""
+    if not is_standard(node) or len([value for value in node.outputs if value.name]) != 1:
+        return False
+    return node.op in _ALWAYS or pads_with_zero(graph, node)
+
+
+def pads_with_zero(graph: Graph, node: gs.Node) -> bool:
+    """Whether a node pads with zeros, or with what is there already."""
+    if node.op != "Pad" or not is_standard(node):
+        return False
+    if node.attrs.get("mode", "constant") != "constant":
+        return True
+    if graph.opset < 11:
+        return float(node.attrs.get("value", 0.0)) == 0.0
+    if len(node.inputs) < 3 or not node.inputs[2].name:
+        return True
+    filling = graph.array(node.inputs[2])
+    return filling is not None and not np.any(filling)
+
+
+def limits(graph: Graph, node: gs.Node) -> tuple[float, float] | None:
+    """Between what a Clip keeps its numbers; None when that is computed."""
+    found = []
+    for index, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        if len(node.inputs) > index and node.inputs[index].name:
+            array = graph.array(node.inputs[index])
+            if array is None:
+                return None
+            found.append(float(array.reshape(-1)[0]))
+        else:
+            found.append(float(node.attrs.get(name, default)))
+    return found[0], found[1]

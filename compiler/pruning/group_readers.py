@@ -1,0 +1,205 @@
+"""How the nodes of a model read its channel groups: the covariances of what they see on calibration samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from vggc.analysis.channels import Group, Groups, Weighted
+from vggc.calibration.epilogue import epilogue
+from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
+from vggc.calibration.moments import Moments
+from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.samples import Samples, not_finite
+from vggc.calibration.spill import Spill
+from vggc.execution.session import Session
+from vggc.graph import Array
+from vggc.graph.arrays import Indices
+from vggc.pruning.elimination import Problem
+
+Matrix = NDArray[np.float64]
+
+
+_ROWS = 32768
+"""About how many rows of each node are looked at, over all samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Columns of one block of a node's rows whose covariance is known: the inputs of one problem."""
+
+    name: str
+    block: int
+    columns: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A node with constant weights that reads groups, as a matrix.
+
+    atoms   (blocks, width) and groups: what each column of its rows belongs to, -1 for what stays
+    scale   (outputs) what a batch norm behind the node multiplies its outputs by
+    """
+
+    product: AsMatrix
+    groups: Indices
+    atoms: Indices
+    scale: Matrix
+    parts: tuple[Part, ...]
+
+
+class Readings:
+    """The covariances of all rows that read some groups, gathered in one pass over the samples."""
+
+    def __init__(self, groups: Groups, wanted: Iterable[Group], samples: Samples, spill: Spill, *, seed: int) -> None:
+        self._groups = groups
+        self._spill = spill
+        self._ids = {group.id for group in wanted}
+        self._readers: list[Reader] = []
+        self._others: list[tuple[gs.Tensor, int, Indices, Indices]] = []
+        self._energies: dict[int, Matrix] = {index: np.zeros(groups[index].size) for index in self._ids}
+        self._units: dict[str, Matrix] = {}
+        self._find()
+        self._gather(samples, np.random.default_rng(seed))
+
+    def readers(self, group: Group) -> list[Reader]:
+        """The nodes that read a group and can be repaired."""
+        return [each for each in self._readers if (each.groups == group.id).any()]
+
+    def problems(self, group: Group, reader: Reader) -> list[tuple[Part, Problem]]:
+        """What a reader sees of a group. Its weights are scaled so that its outputs have variance 1 in all."""
+        matrix = reader.product.matrix() * self.unit(reader)[:, None, :]
+        found = []
+        for part in reader.parts:
+            mine = reader.groups[part.block, part.columns] == group.id
+            if mine.any():
+                atoms = np.where(mine, reader.atoms[part.block, part.columns], -1)
+                weights = matrix[part.block][part.columns]
+                found.append((part, Problem(np.asarray(self._spill.get(part.name, 0), np.float32), weights, atoms)))
+        return found
+
+    def mean(self, part: Part) -> Matrix:
+        """Of a part's columns."""
+        return np.asarray(self._spill.get(part.name, 1), np.float64)
+
+    def energies(self, group: Group) -> Matrix:
+        """For each atom its share of what nodes without constant weights read; nothing repairs those."""
+        return self._energies[group.id]
+
+    def unit(self, reader: Reader) -> Matrix:
+        """For each output channel the factor by which `problems` scales its weights, (blocks, outputs)."""
+        name = reader.product.node.outputs[0].name
+        if name not in self._units:
+            scale = reader.scale.reshape(reader.product.blocks, 1, -1)
+            matrix = reader.product.matrix() * scale
+            total = 0.0
+            for part in reader.parts:
+                weights = matrix[part.block][part.columns]
+                total += float((weights * (self._spill.get(part.name, 0) @ weights)).sum())
+            self._units[name] = scale[:, 0] / np.sqrt(total) if total > 0 else np.zeros_like(scale[:, 0])
+        return self._units[name]
+
+    def _find(self) -> None:
+        graph = self._groups.graph
+        read: set[int] = set()
+        for each in self._groups.weighted:
+            if each.depthwise or each.inputs is None or not self._ids & set(each.inputs.groups):
+                continue
+            try:
+                found = as_matrix(graph, each.node)
+            except Unsuitable:
+                continue
+            read.add(id(each.node))
+            self._readers.append(self._reader(found, each))
+        for node, index, axis, along in self._groups.swept.contractions:
+            channels = self._groups.of(along)
+            if id(node) not in read and self._ids & set(channels.groups):
+                self._others.append((node.inputs[index], axis, channels.group, channels.atom))
+
+    def _reader(self, found: AsMatrix, weighted: Weighted) -> Reader:
+        assert weighted.inputs is not None
+        shape = (found.blocks, 1, found.channels)
+        whole = (found.blocks, found.taps, found.channels)
+        groups, atoms = (
+            np.broadcast_to(each.reshape(shape), whole).reshape(found.blocks, found.width)
+            for each in (weighted.inputs.group, weighted.inputs.atom)
+        )
+        scale = epilogue(self._groups.graph, found.node).affine.scale
+        parts: list[Part] = []
+        for block in range(found.blocks):
+            for columns in _split(groups[block], atoms[block]):
+                parts.append(Part(f"{found.node.outputs[0].name} {block} {len(parts)}", block, columns))
+        return Reader(found, groups, atoms, scale, tuple(parts))
+
+    def _gather(self, samples: Samples, random: np.random.Generator) -> None:
+        values = {each.product.data.name for each in self._readers} | {value.name for value, *_ in self._others}
+        values |= {each.product.node.outputs[0].name for each in self._readers}
+        if not values:
+            return
+        moments = {part.name: Moments() for each in self._readers for part in each.parts}
+        session = Session(self._groups.graph, sorted(values), optimise="extended")
+        totals: dict[int, Matrix] = {}
+        for batch in samples:
+            found = session.run({each.name: batch[each.name] for each in session.inputs})
+            for name, array in found.items():
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    raise not_finite(f"`{name}`", samples.name)
+            for reader in self._readers:
+                self._take(reader, found, samples, random, moments)
+            for index, (value, axis, groups, _) in enumerate(self._others):
+                energy = np.square(np.moveaxis(np.asarray(found[value.name], np.float64), axis, -1))
+                summed = energy.reshape(-1, len(groups)).sum(axis=0)
+                totals[index] = totals.get(index, 0) + summed
+        for part_name, each in moments.items():
+            self._spill.add(part_name, each.covariance[0].astype(np.float32))
+            self._spill.add(part_name, each.mean[0])
+        for index, (_, _, groups, atoms) in enumerate(self._others):
+            share = totals[index] / max(float(totals[index].sum()), np.finfo(float).tiny)
+            for group in self._ids & set(groups.tolist()):
+                mine = groups == group
+                np.add.at(self._energies[group], atoms[mine], share[mine])
+
+    def _take(
+        self,
+        reader: Reader,
+        found: dict[str, Array],
+        samples: Samples,
+        random: np.random.Generator,
+        moments: dict[str, Moments],
+    ) -> None:
+        x, y = found[reader.product.data.name], found[reader.product.node.outputs[0].name]
+        chosen = choose_rows(reader.product.count(x, y), _ROWS, len(samples), random)
+        rows = reader.product.rows(x, y.shape, chosen)
+        nothing = np.zeros((rows.shape[1], 1), np.float32)
+        for part in reader.parts:
+            own = rows[part.block]
+            columns = own if len(part.columns) == own.shape[1] else own[:, part.columns]
+            moments[part.name].add(columns[None], nothing)
+
+
+def choose_rows(count: int, total: int, batches: int, random: np.random.Generator) -> Indices | None:
+    """Which of the `count` rows of a batch to look at, when about `total` of all batches are enough; None for all."""
+    wanted = -(-total // batches)
+    return None if count <= wanted else np.sort(random.choice(count, wanted, replace=False))
+
+
+def _split(groups: Indices, atoms: Indices) -> list[Indices]:
+    """The columns of one block's rows in parts that are not too long, in each of which an atom stands once."""
+    if len(groups) <= WIDEST:
+        return [np.arange(len(groups))]
+    key = groups * (int(atoms.max()) + 2) + atoms
+    order = np.argsort(key, kind="stable")
+    first = np.concatenate([[True], key[order][1:] != key[order][:-1]])
+    nth = np.arange(len(order)) - np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    turn = np.empty(len(order), np.int64)
+    turn[order] = np.where(groups[order] < 0, np.arange(len(order)) // WIDEST, nth)
+    return [
+        piece
+        for each in range(int(turn.max()) + 1)
+        for piece in np.array_split(np.flatnonzero(turn == each), -(-int((turn == each).sum()) // WIDEST) or 1)
+        if len(piece)
+    ]

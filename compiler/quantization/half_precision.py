@@ -1,0 +1,175 @@
+"""16-bit floating point: which nodes can compute in it, and the graph in which they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from vggc.calibration.samples import Samples
+from vggc.calibration.streams import stream
+from vggc.graph import Array, Graph
+from vggc.graph.node_order import reads, subgraphs
+from vggc.operators.domains import is_standard
+
+FLOAT32 = np.dtype(np.float32)
+TYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
+OPSETS = {"fp16": 13, "bf16": 22}
+"""The first opset whose convolutions and products take a type."""
+
+QUANTIZED_OPSET = 19
+"""The first one whose QuantizeLinear and DequantizeLinear take 16-bit scales."""
+
+_FIXED = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "RandomNormal", "RandomUniform", "Range"})
+_ROOM = 0.5
+"""Numbers may be this share of the largest of the type: what was not among the samples may be larger."""
+
+
+def stays(graph: Graph, node: gs.Node, dtype: np.dtype[Any], largest: dict[str, float]) -> str | None:
+    """Why a node cannot compute in a 16-bit type; None when it can, empty when it has no float32 numbers at all.
+
+    `largest` are the greatest magnitudes of values on samples, by name.
+    """
+    mine = [value for value in (*node.inputs, *node.outputs) if value.name and graph.dtype(value) == FLOAT32]
+    if not mine:
+        return ""
+    if not is_standard(node) or node.op in _FIXED or any(True for _ in subgraphs(node)):
+        return "its operator is left in float32"
+    allowed = typed(node, graph.opset, dtype)
+    if not all(any(each is value for each in allowed) for value in node.outputs if value.name and value in mine):
+        return f"its operator has no {dtype.name} in opset {graph.opset}"
+    if not any(graph.dtype(value) == FLOAT32 for value in allowed if any(value is each for each in node.inputs)):
+        return "its operator is left in float32"
+    limit = _ROOM * float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+    for value in mine:
+        array = graph.array(value)
+        reach = largest.get(value.name, 0.0) if array is None else float(np.abs(array).max(initial=0.0))
+        if not reach <= limit:
+            return f"`{value.name}` reaches {reach:.3g}, and {dtype.name} ends at {limit / _ROOM:.3g}"
+    if node.op in ("QuantizeLinear", "DequantizeLinear"):
+        scale = graph.array(node.inputs[1])
+        smallest = float(ml_dtypes.finfo(dtype).smallest_normal)  # type: ignore[no-untyped-call]
+        if scale is None or float(np.min(np.asarray(scale, np.float64))) < smallest:
+            return f"its scale is too small for {dtype.name}"
+    return None
+
+
+def typed(node: gs.Node, opset: int, dtype: np.dtype[Any]) -> list[gs.Tensor]:
+    """The values of a node that may have a type by its operator's definition, and vary with it."""
+    schema = onnx.defs.get_schema(node.op, opset)
+    name = f"tensor({dtype.name})"
+    able = {each.type_param_str for each in schema.type_constraints if name in each.allowed_type_strs}
+    found = []
+    for values, formal in ((node.inputs, schema.inputs), (node.outputs, schema.outputs)):
+        for index, value in enumerate(values):
+            if formal and value.name and formal[min(index, len(formal) - 1)].type_str in able:
+                found.append(value)
+    return found
+
+
+def magnitudes(graph: Graph, samples: Samples) -> dict[str, float]:
+    """The greatest magnitude of each float32 value on samples. Raises CompileError for NaN and infinite numbers."""
+    values = [value for node in graph.nodes for value in node.outputs if value.name and graph.dtype(value) == FLOAT32]
+    values += [value for value in graph.inputs if graph.dtype(value) == FLOAT32]
+    found: dict[str, float] = {}
+    for batch in stream(graph, values, samples):
+        for name, array in batch.items():
+            found[name] = max(found.get(name, 0.0), float(np.abs(array).max(initial=0.0)))
+    return found
+
+
+class Halves:
+    """Rewrites chosen nodes to a 16-bit type, with a Cast wherever a value crosses between them and the others."""
+
+    def __init__(self, graph: Graph, dtype: np.dtype[Any], chosen: Iterable[gs.Node], *, interface: bool) -> None:
+        self.graph = graph
+        self.dtype = dtype
+        self.chosen = {id(node) for node in chosen}
+        self.interface = interface
+        self.lost = 0
+        self.weights = 0
+        self._half: dict[int, gs.Tensor] = {}
+        self._full: dict[int, gs.Tensor] = {}
+
+    def rewrite(self) -> None:
+        graph = self.graph
+        nodes = list(graph.nodes)
+        taking = {id(node): typed(node, graph.opset, self.dtype) for node in nodes if id(node) in self.chosen}
+        for value in graph.inputs:
+            if self.interface and graph.dtype(value) == FLOAT32:
+                value.dtype = self.dtype
+                self._half[id(value)] = value
+        for node in nodes:
+            if id(node) in self.chosen:
+                self._outputs(node)
+        for node in nodes:
+            for index, value in enumerate(list(node.inputs)):
+                known = id(value) in self._half or graph.dtype(value) == FLOAT32
+                if not value.name or not known:
+                    continue
+                low = id(node) in taking and any(value is each for each in taking[id(node)])
+                wanted = self._as_half(value) if low else self._as_full(value)
+                if wanted is not value:
+                    graph.set_input(node, index, wanted)
+            for value in reads(node):
+                if id(value) in self._half and any(True for _ in subgraphs(node)):
+                    self._as_full(value)
+        for value in graph.outputs:
+            if not self.interface:
+                self._as_full(value)
+
+    def _outputs(self, node: gs.Node) -> None:
+        graph = self.graph
+        for index, value in enumerate(node.outputs):
+            if not value.name or graph.dtype(value) != FLOAT32:
+                continue
+            if self.interface and graph.is_output(value):
+                value.dtype = self.dtype
+                self._half[id(value)] = value
+                continue
+            half = gs.Variable(graph.fresh_name(f"{value.name}_{self.dtype.name}"), self.dtype, value.shape)
+            list.__setitem__(node.outputs, index, half)
+            list.append(half.inputs, node)
+            list.clear(value.inputs)
+            self._half[id(value)] = half
+            graph.touch(node)
+
+    def _as_half(self, value: gs.Tensor) -> gs.Tensor:
+        if id(value) not in self._half:
+            array = self.graph.array(value)
+            if array is not None:
+                self._half[id(value)] = self._constant(value, array)
+            else:
+                self._half[id(value)] = self._cast(value, self.dtype, f"{value.name}_{self.dtype.name}")
+        return self._half[id(value)]
+
+    def _as_full(self, value: gs.Tensor) -> gs.Tensor:
+        half = self._half.get(id(value))
+        if half is None or isinstance(value, gs.Constant) or (half is not value and value.inputs):
+            return value
+        if id(value) not in self._full:
+            if half is value:
+                self._full[id(value)] = self._cast(value, FLOAT32, f"{value.name}_float32")
+            elif any(value is each for each in self.graph.inputs):
+                self._full[id(value)] = value
+            else:
+                number = int(onnx.helper.np_dtype_to_tensor_dtype(FLOAT32))
+                self.graph.add("Cast", [half], {"to": number}, name=f"{value.name}_cast", output=value)
+                self._full[id(value)] = value
+        return self._full[id(value)]
+
+    def _cast(self, value: gs.Tensor, dtype: np.dtype[Any], name: str) -> gs.Variable:
+        found = gs.Variable(self.graph.fresh_name(name), dtype, value.shape)
+        number = int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
+        self.graph.add("Cast", [value], {"to": number}, name=f"{value.name}_cast", output=found)
+        return found
+
+    def _constant(self, value: gs.Tensor, array: Array) -> gs.Constant:
+        rounded = np.asarray(array).astype(self.dtype)
+        self.lost += int(np.count_nonzero(array) - np.count_nonzero(rounded))
+        self.weights += int(np.count_nonzero(array))
+        return self.graph.constant(rounded, f"{value.name}_{self.dtype.name}")

@@ -1,0 +1,122 @@
+"""How much each product suffers from being quantized, and how few must stay in float for a goal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vggc.calibration.samples import Samples, floating_outputs
+from vggc.calibration.streams import SAMPLES
+from vggc.data import Dataset
+from vggc.diagnostics import Declined, fail
+from vggc.execution.session import Session
+from vggc.graph import Graph
+from vggc.graph.arrays import Floats
+from vggc.quantization.candidates import candidates, format_for
+from vggc.quantization.insert import insert
+from vggc.quantization.plan import Plan
+from vggc.quantization.quantize_graph import Settings, quantize_graph
+from vggc.quantization.value_ranges import find_ranges
+from vggc.quantization.weights import encoded
+
+
+def damage(graph: Graph, data: Dataset, settings: Settings) -> dict[str, float]:
+    """The error of the model's outputs when one node alone is quantized, by the value that the node computes.
+
+    It is the mean square relative to the outputs' variance. The graph stays as it is.
+    Raises Declined when nothing can be quantized.
+    """
+    base = graph.copy()
+    form = format_for(graph, settings.precision, settings.placement)
+    found = candidates(base, settings.precision, form.opset, settings.only, settings.except_)
+    whole: Plan = form.place(base, found, form.values, form.weights)
+    if not whole.products:
+        raise Declined("nothing of the model can be quantized")
+    ranges = find_ranges(whole, data, "mse", told=graph)
+    by_value = {site.value.name: ranges[site.family] for site in whole.sites}
+    samples = Samples(base, data, limit=SAMPLES)
+    outputs = floating_outputs(base)
+    right = results(base, samples, outputs)
+    errors = {}
+    for index, product in enumerate(whole.products):
+        graph.progress(f"node {index + 1} of {len(whole.products)}")
+        name = product.node.outputs[0].name
+        copy = base.copy()
+        node = next(each for each in copy.nodes if each.outputs[0].name == name)
+        plan: Plan = form.place(copy, [replace(product, node=node)], form.values, form.weights)
+        known = {site.family: by_value[site.value.name] for site in plan.sites if site.value.name in by_value}
+        missing = [site for site in plan.sites if site.family not in known]
+        if missing:
+            known |= find_ranges(plan, data, "mse", told=graph)
+        insert(plan, known, encoded(plan, known, settings.weights))
+        copy.tidy()
+        wrong = results(copy, samples, outputs)
+        errors[name] = _relative(right, wrong)
+    return errors
+
+
+def results(graph: Graph, samples: Samples, outputs: list[str]) -> list[Floats]:
+    """The outputs of a graph on all samples, one array each."""
+    session = Session(graph, outputs)
+    found: list[list[Floats]] = [[] for _ in outputs]
+    for batch in samples:
+        given = {each.name: batch[each.name] for each in session.inputs}
+        for into, array in zip(found, session.run(given).values(), strict=True):
+            into.append(np.asarray(array, np.float32))
+    return [np.concatenate(each) for each in found]
+
+
+def _relative(right: list[Floats], wrong: list[Floats]) -> float:
+    shares = [
+        float(np.square(one - other).mean() / max(float(one.var()), 1e-30))
+        for one, other in zip(right, wrong, strict=True)
+    ]
+    return sum(shares) / len(shares)
+
+
+def agreement(right: list[Floats], wrong: list[Floats]) -> float:
+    """The share of samples whose largest output stays in its place, in all outputs."""
+    same = [one.reshape(len(one), -1).argmax(1) == other.reshape(len(other), -1).argmax(1)
+            for one, other in zip(right, wrong, strict=True)]  # fmt: skip
+    return float(np.mean(np.all(same, axis=0)))
+
+
+def quantize_until(graph: Graph, data: Dataset, settings: Settings, goal: float) -> float:
+    """Quantize a graph with as few nodes left in float as `agreement` on the samples needs to reach a goal.
+
+    Nodes are left in the order of their damage. Returns the agreement reached. Raises CompileError when it is not
+    reached even with all but one left in float.
+    """
+    samples = Samples(graph, data)
+    outputs = floating_outputs(graph)
+    right = results(graph, samples, outputs)
+
+    def reached(leave: frozenset[str]) -> float:
+        copy = graph.copy()
+        quantize_graph(copy, data, settings, leave)
+        copy.tidy()
+        return agreement(right, results(copy, samples, outputs))
+
+    best = reached(frozenset())
+    leave: frozenset[str] = frozenset()
+    if best < goal:
+        errors = damage(graph, data, replace(settings, equalize=False, bias_correction=False))
+        order = sorted(errors, key=lambda name: -errors[name])
+        low, high = 0, len(order) - 1
+        best = reached(frozenset(order[:high]))
+        if best < goal:
+            raise fail(
+                f"agreement of {goal:.2%} is not reached: with one node quantized it is {best:.2%}",
+                help="ask for less, or leave the model in float",
+            )
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = reached(frozenset(order[:middle]))
+            if found >= goal:
+                high, best = middle, found
+            else:
+                low = middle
+        leave = frozenset(order[:high])
+    quantize_graph(graph, data, settings, leave)
+    return best

@@ -1,0 +1,150 @@
+"""Ranges that an earlier run has found on the same samples, for the same graph, in the same way.
+
+The key is a hash over all that they depend on: vggc's version and code, the libraries that compute and decode, the
+kind of processor, the graph at this point with its weights, which of its values are quantized for which readers, the
+samples, and how ranges are chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import vggc
+from vggc.calibration.samples import Samples
+from vggc.data import Dataset
+from vggc.graph import Graph
+from vggc.graph.fingerprint import fingerprint
+from vggc.quantization.cache_store import VARIABLE, Store, Unusable, cache_folder
+from vggc.quantization.grids import SMALLEST_SCALE, Quantizer
+from vggc.quantization.plan import Plan
+
+Ranges = dict[int, Quantizer]
+
+_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow")
+_PROCESSOR = Path("/proc/cpuinfo")
+
+
+def kept(
+    plan: Plan, data: Dataset, samples: Samples, calibration: str, *, told: Graph, find: Callable[[], Ranges]
+) -> Ranges:
+    """What `find` finds for a plan, or has found in an earlier run.
+
+    `told` is noted what came from the cache, and warned when the cache cannot be used; then ranges are found anew.
+    Data that cannot be told by a hash is always looked at. Raises what `find` raises, and CompileError when VGGC_CACHE
+    has no meaning.
+    """
+    fitted = data.fit(samples.inputs)
+    store = _store(told) if fitted.repeatable else None
+    if store is None:
+        return find()
+    key = _key(plan, fitted, samples, calibration)
+    try:
+        content = store.read(key)
+        if content is not None:
+            ranges, warnings = _unpacked(plan, content)
+            plan.graph.log.warnings += warnings
+            told.note(
+                f"ranges of {len(plan.sites)} values are those of an earlier run on the same samples; "
+                f"with the environment variable {VARIABLE}=off they are found anew"
+            )
+            return ranges
+    except Unusable as reason:
+        told.warn(f"ranges were found anew, for the cache cannot be used: {reason}")
+    before = len(plan.graph.log.warnings)
+    found = find()
+    try:
+        store.write(key, _packed(plan, found, plan.graph.log.warnings[before:]))
+    except OSError as error:
+        told.warn(_unwritten(str(store.folder), error.strerror or str(error)))
+    return found
+
+
+def _store(told: Graph) -> Store | None:
+    try:
+        folder = cache_folder()
+    except RuntimeError as error:
+        # A user without a home folder.
+        told.warn(_unwritten("~", str(error)))
+        return None
+    return None if folder is None else Store(folder / "ranges")
+
+
+def _unwritten(folder: str, reason: str) -> str:
+    return (
+        f"ranges are not kept for the next run: the cache folder `{folder}` cannot be written ({reason}); "
+        f"set the environment variable {VARIABLE} to another folder, or to off"
+    )
+
+
+def _packed(plan: Plan, ranges: Ranges, warnings: list[str]) -> dict[str, Any]:
+    found = {site.value.name: ranges[site.family] for site in plan.sites}
+    # JSON keeps every digit of a float.
+    return {
+        "ranges": {name: [float(each.scale), int(each.zero_point)] for name, each in found.items()},
+        "warnings": warnings,
+    }
+
+
+def _unpacked(plan: Plan, content: Any) -> tuple[Ranges, list[str]]:
+    """Raises Unusable for what `_packed` would not have written for this plan."""
+    try:
+        found = {str(name): (float(scale), int(zero)) for name, (scale, zero) in content["ranges"].items()}
+        warnings = [str(each) for each in content["warnings"]]
+        ranges = {site.family: Quantizer(plan.grid, *found[site.value.name]) for site in plan.sites}
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        raise Unusable("the entry has another form than it should") from None
+    for each in ranges.values():
+        zero_fits = each.zero_point == 0 or plan.grid.low <= each.zero_point <= plan.grid.high
+        if not (SMALLEST_SCALE <= each.scale < float("inf") and zero_fits):
+            raise Unusable("the entry has a scale or a zero point that cannot be")
+    return ranges, warnings
+
+
+def _key(plan: Plan, fitted: Dataset, samples: Samples, calibration: str) -> str:
+    sites = [
+        (
+            site.value.name,
+            site.family,
+            None if site.ceiling is None else float(site.ceiling),
+            [(node.outputs[0].name, index) for node, index in site.readers],
+        )
+        for site in plan.sites
+    ]
+    products = [(each.node.outputs[0].name, each.data, each.weight, each.bias, each.axis) for each in plan.products]
+    parts = {
+        "environment": _environment(),
+        "graph": fingerprint(plan.graph),
+        # What warnings call the data is a part of what is kept.
+        "data": [fitted.sha256, fitted.name, samples.count, samples.size],
+        "calibration": calibration,
+        "grid": [type(plan.grid).__name__, plan.grid.name, plan.grid.low, plan.grid.high],
+        "sites": sites,
+        "products": products,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _environment() -> list[str]:
+    """What computes: the same numbers come out only where all of it is the same."""
+    code = hashlib.sha256()
+    # A version that is being worked on changes more often than its number does.
+    for path in sorted(Path(vggc.__file__).parent.rglob("*.py")):
+        code.update(hashlib.sha256(path.read_bytes()).digest())
+    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
+    return [vggc.__version__, code.hexdigest(), *libraries, platform.machine(), platform.processor(), _instructions()]
+
+
+def _instructions() -> str:
+    """The instructions that a processor has, by which kernels are chosen, where Linux tells them."""
+    if not _PROCESSOR.is_file():
+        return ""
+    lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
