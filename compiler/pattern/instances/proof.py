@@ -15,6 +15,7 @@ from vggc.diagnostics import CompileError, Diagnostic, Diagnostics
 from vggc.graph import Graph
 from vggc.pattern.application_proof import graph_as_text
 from vggc.pattern.engine import run_rules
+from vggc.pattern.instances import data_movement  # noqa: F401 - it adds to the operators that can be filled in
 from vggc.pattern.instances.blanks import Misfit
 from vggc.pattern.instances.generate import generate
 from vggc.pattern.instances.hints import written_numbers
