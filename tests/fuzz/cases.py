@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -122,7 +123,8 @@ def cases(random: Random, only: set[str]) -> Iterator[Case]:
     recipes = [each.read_text(encoding="utf-8") for each in sorted((ROOT / "recipes").rglob("*.opt"))]
     recipes += [each.read_text(encoding="utf-8") for each in sorted((ROOT / "examples").rglob("*.opt"))]
     for fixture in sorted((ROOT / "tests").rglob("*.txt")):
-        recipes += [each.split("---")[0] for each in fixture.read_text(encoding="utf-8").split("===")[:40]]
+        _, *fixtures = re.split(r"^=== .*\n", fixture.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        recipes += [each.partition("---")[0] for each in fixtures]
     known = models()
     plain = [each.SerializeToString() for each in known]
     samples = _samples()
