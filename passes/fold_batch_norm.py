@@ -35,7 +35,7 @@ from vggc.analysis.folding.reasons import why_kept
 from vggc.analysis.folding.upward import ARITHMETIC, Demand, Moved, Upward, linked
 from vggc.analysis.linear import LINEAR, Linear, rounded
 from vggc.graph import Array, Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes
 

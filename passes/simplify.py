@@ -27,8 +27,8 @@ from vggc.analysis.onnxsim_tail import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.writer import onnx_type
-from vggc.operators.domains import is_standard
 from vggc.rewrite import whole_graph
 from vggc.values import Bytes
 

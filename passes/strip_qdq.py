@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 from vggc.rewrite import whole_graph
 
 

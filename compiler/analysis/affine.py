@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import is_float
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 Vector = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ import onnx_graphsurgeon as gs
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Array, Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.subgraph import part
 from vggc.graph.weights import stored_bytes
 from vggc.graph.writer import node_proto, onnx_type, weight_bytes
-from vggc.operators.domains import is_standard
 
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}

@@ -12,8 +12,8 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.writer import weight_bytes
-from vggc.operators.domains import is_standard
 
 Shape = tuple[int | None, ...] | None
 Shapes = Callable[[gs.Tensor], Shape]

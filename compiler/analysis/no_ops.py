@@ -9,7 +9,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.shape_values import ShapeValues
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 _END = (1 << 31) - 1
 """Exporters write "to the end" of a Slice as the largest int32 or int64."""

@@ -15,8 +15,8 @@ import onnx.parser
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.subgraph import part
-from vggc.operators.domains import is_standard
 
 _SHAPES = frozenset({"Shape", "Size"})
 _MOVES = frozenset({"Concat", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})

@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 Entries = NDArray[np.object_]
 """A scalar or a vector of integers: int where known, str for a named dimension, None for anything."""

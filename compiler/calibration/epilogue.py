@@ -12,7 +12,7 @@ from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 _INFINITY = float("inf")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Floats, Indices, is_float
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 
 class SlidingMatrix(AsMatrix):

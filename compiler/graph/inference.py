@@ -9,6 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.domains import is_standard
 from vggc.graph.long_rows import hide_long_rows
 from vggc.graph.writer import INVENTED
 
@@ -56,9 +57,9 @@ def put_simply(model: onnx.ModelProto) -> None:
     constants = {each.name: each for each in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        if node.domain in ("", "ai.onnx") and node.op_type in _LIKE_THEIR_INPUT:
+        if is_standard(node) and node.op_type in _LIKE_THEIR_INPUT:
             nodes.append(onnx.helper.make_node("Identity", node.input[:1], node.output[:1]))
-        elif node.domain in ("", "ai.onnx") and node.op_type == "Resize" and (scales := _scales(node, constants)):
+        elif is_standard(node) and node.op_type == "Resize" and (scales := _scales(node, constants)):
             nodes += _copies(node, scales)
         else:
             nodes.append(node)

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
 from vggc.graph import writer
+from vggc.graph.domains import is_standard
 from vggc.graph.weights import Array, StoredWeights
 from vggc.graph.wire import KEEP_BELOW
 
@@ -90,7 +91,7 @@ def message(graph: Graph, inline_below: int, *, known: bool = True) -> tuple[onn
             proto.initializer.append(writer.tensor_proto(value))
     outputs = {id(value) for value in graph.outputs}
     for node in graph.nodes:
-        if known or node.domain not in (None, "", "ai.onnx"):
+        if known or not is_standard(node):
             proto.value_info.extend(
                 writer.inner_value_info(value)
                 for value in node.outputs

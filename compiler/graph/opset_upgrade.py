@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 from onnx import version_converter
 
 from vggc.diagnostics import fail
+from vggc.graph.domains import domain_of
 
 if TYPE_CHECKING:
     from vggc.graph.graph import Graph
@@ -40,7 +41,7 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
     graph.import_domains = fresh.import_domains
     graph.ir_version = max(graph.ir_version, converted.ir_version)
     for each in graph.model.opset_import:
-        if each.domain in ("", "ai.onnx"):
+        if not domain_of(each.domain):
             each.version = wanted
     graph.tidy()
     graph.infer_shapes(check=True)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 _ALWAYS = frozenset(
     {

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
-from vggc.pattern.operators import Operator, domain_of
+from vggc.graph.domains import domain_of
+from vggc.pattern.operators import Operator
 
 Kind = Literal["value", "values", "attribute", "node"]
 """What a name of a pattern stands for: an input, the remaining inputs, an attribute, a labelled node."""

@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Word
 from vggc.graph import Graph
+from vggc.graph.domains import domain_of
 from vggc.pattern.attributes import EMPTY, as_attribute
 from vggc.pattern.compiled import Pattern
 from vggc.pattern.evaluate import Evaluator
@@ -19,7 +20,7 @@ from vggc.pattern.functions.facts import as_content
 from vggc.pattern.inference import input_type, settled
 from vggc.pattern.matcher import Found
 from vggc.pattern.numbers import Numbers, rounded
-from vggc.pattern.operators import OperatorSets, domain_of, operator_of
+from vggc.pattern.operators import OperatorSets, operator_of
 from vggc.pattern.rule import Body
 from vggc.pattern.values import (
     Absent,

@@ -10,13 +10,13 @@ from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
+from vggc.graph.domains import domain_of
 from vggc.pattern.checks import constructs
 from vggc.pattern.compiled import Pattern
 from vggc.pattern.operators import (
     NEWEST,
     Operator,
     OperatorSets,
-    domain_of,
     holds_type,
     known_domains,
     operator_names,

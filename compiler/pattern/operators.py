@@ -12,6 +12,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import domain_of
 
 Operator = tuple[str, str]
 """Domain and name; ONNX's own domain is ""."""
@@ -95,10 +96,6 @@ def versions(operator: Operator) -> tuple[int, ...]:
 def operator_names(domain: str) -> frozenset[str]:
     """All operators of a domain, whatever the version."""
     return frozenset(each.name for each in onnx.defs.get_all_schemas_with_history() if each.domain == domain)
-
-
-def domain_of(domain: str | None) -> str:
-    return "" if domain in (None, "ai.onnx") else str(domain)
 
 
 def operator_of(node: gs.Node) -> Operator:

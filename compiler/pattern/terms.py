@@ -11,8 +11,9 @@ import onnx
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, Rule, String, Word
+from vggc.graph.domains import domain_of
 from vggc.pattern.compiled import literal
-from vggc.pattern.operators import NEWEST, Operator, OperatorSets, domain_of
+from vggc.pattern.operators import NEWEST, Operator, OperatorSets
 
 UNKNOWN = object()
 """An attribute that is there, with any value."""

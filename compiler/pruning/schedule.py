@@ -11,8 +11,8 @@ from vggc.calibration.epilogue import epilogue
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
-from vggc.operators.domains import is_standard
 
 
 class Schedule:

@@ -12,7 +12,7 @@ from vggc.analysis.affine import batch_norm
 from vggc.calibration.least_squares import Pieces
 from vggc.calibration.matrix import AsMatrix
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 Vector = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ import onnx_graphsurgeon as gs
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import stream
 from vggc.graph import Array, Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
-from vggc.operators.domains import is_standard
 
 FLOAT32 = np.dtype(np.float32)
 TYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}

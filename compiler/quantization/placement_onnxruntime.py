@@ -19,8 +19,8 @@ from collections.abc import Iterable
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import limits, moves
-from vggc.operators.domains import is_standard
 from vggc.quantization.grids import UINT8, WEIGHT8, Grid
 from vggc.quantization.plan import Plan, Product, Site
 

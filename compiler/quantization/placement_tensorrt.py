@@ -17,8 +17,8 @@ from collections.abc import Iterable
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import moves, pads_with_zero
-from vggc.operators.domains import is_standard
 from vggc.quantization.eligibility import too_small
 from vggc.quantization.grids import INT8, WEIGHT8, Grid
 from vggc.quantization.plan import Plan, Product

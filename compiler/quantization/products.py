@@ -7,7 +7,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.node_selection import check_names, named, names_of
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 from vggc.quantization.plan import Product
 from vggc.values import Names
 

@@ -15,9 +15,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
 from vggc.operators.data_movement import limits, pads_with_zero
-from vggc.operators.domains import is_standard
 from vggc.quantization.plan import Product
 
 _HOMOGENEOUS = frozenset(

@@ -20,8 +20,8 @@ from vggc.analysis.channels.records import Operand
 from vggc.analysis.channels.static_values import Integers
 from vggc.analysis.channels.sweep import Sweep
 from vggc.analysis.channels.value_shapes import Dimensions
+from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
-from vggc.operators.domains import is_standard
 
 INFERRED = -1
 """The dimension of a Reshape that follows from the number of elements."""

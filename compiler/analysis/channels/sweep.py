@@ -15,8 +15,8 @@ from vggc.analysis.channels.static_chains import blocked
 from vggc.analysis.channels.static_values import Statics
 from vggc.analysis.channels.value_shapes import Dimensions
 from vggc.graph import Array, Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
-from vggc.operators.domains import is_standard
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.channel_cut import Slicing

@@ -23,7 +23,7 @@ from vggc.analysis.folding.upward import ARITHMETIC, Links, Moved
 from vggc.analysis.linear import LINEAR, Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 
 @dataclass

@@ -18,7 +18,7 @@ from vggc.analysis.affine import Vector
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import is_float
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 _CODES = frozenset({"int8", "uint8", "int16", "uint16"})
 

@@ -18,7 +18,7 @@ from vggc.analysis.folding.passages import PASSED, passage
 from vggc.analysis.linear import LINEAR, Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub", "Sum"})
 JOINS = frozenset({"Add", "Concat", "Sub", "Sum"})

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.ranges.range import UNBOUNDED, Range
 from vggc.graph import Graph
 from vggc.graph.arrays import is_float
-from vggc.operators.domains import is_standard
+from vggc.graph.domains import is_standard
 
 _LARGEST = 1 << 20
 """Ranges of more elements become one pair for the whole value."""

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
+from vggc.graph.domains import domain_of
 from vggc.pattern.attributes import as_attribute_value
 from vggc.pattern.compiled import CaptureSpec, NodeSpec, NumberSpec, OutputSpec
 from vggc.pattern.inference import infer
@@ -18,7 +19,7 @@ from vggc.pattern.instances.blanks import Blank, Free, Misfit
 from vggc.pattern.instances.hints import computed_names
 from vggc.pattern.instances.operators import fill
 from vggc.pattern.instances.random_draws import Draw, Shape
-from vggc.pattern.operators import OperatorSets, attribute, domain_of, is_commutative
+from vggc.pattern.operators import OperatorSets, attribute, is_commutative
 from vggc.pattern.rule import Rule
 
 _IR_VERSION = 10

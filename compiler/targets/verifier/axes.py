@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.graph.domains import is_standard
+from vggc.targets.verifier.finding import Finding, Subject
 from vggc.targets.verifier.quantizers import amiss, is_quantizer, quantizers
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -61,7 +62,7 @@ def _is_weight(graph: Graph, value: gs.Tensor) -> bool:
 def _wanted(graph: Graph, weights: gs.Tensor, rank: int) -> Iterator[tuple[gs.Node, int]]:
     """Each node that multiplies by the dequantized weights, and the axis of its output channels in them."""
     for reader in graph.readers(weights):
-        if is_foreign(reader):
+        if not is_standard(reader):
             continue
         if reader.op == "Transpose" and len(reader.outputs) == 1:
             order = reader.attrs.get("perm") or list(range(rank))[::-1]

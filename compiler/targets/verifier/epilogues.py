@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.axes import WEIGHTED
-from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.finding import Finding, Subject
 from vggc.targets.verifier.quantizers import is_quantizer
 
 _ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "HardSwish", "Sigmoid", "Tanh", "Gelu"})
@@ -31,7 +32,7 @@ def whole_epilogues(subject: Subject) -> Iterator[Finding]:
             continue
         for quantize in graph.readers(node.outputs[0]):
             for reader in _behind(graph, quantize):
-                if reader.op in _EPILOGUE and not is_foreign(reader):
+                if reader.op in _EPILOGUE and is_standard(reader):
                     yield _apart(subject, quantize, node, reader)
 
 
@@ -39,7 +40,7 @@ def residual_sums(subject: Subject) -> Iterator[Finding]:
     """Of a residual sum, the branch that ends in a convolution stays float, so that the sum is fused into it."""
     graph = subject.graph
     for node in all_nodes(graph):
-        if node.op != "Add" or is_foreign(node) or len(node.inputs) != 2:
+        if node.op != "Add" or not is_standard(node) or len(node.inputs) != 2:
             continue
         ends = [_quantized_product(graph, value) for value in node.inputs]
         if all(is_quantizer(graph.producer(value), "DequantizeLinear") for value in node.inputs) and any(ends):
@@ -51,11 +52,11 @@ def padding_kept(subject: Subject) -> Iterator[Finding]:
     """A Pad is taken into the convolution right behind it, and into none behind a pair."""
     graph = subject.graph
     for node in all_nodes(graph):
-        if node.op != "Pad" or is_foreign(node):
+        if node.op != "Pad" or not is_standard(node):
             continue
         for quantize in graph.readers(node.outputs[0]):
             for reader in _behind(graph, quantize):
-                if reader.op in ("Conv", "ConvTranspose") and not is_foreign(reader):
+                if reader.op in ("Conv", "ConvTranspose") and is_standard(reader):
                     yield _apart(subject, quantize, node, reader)
 
 
@@ -82,7 +83,7 @@ def both_quantized(subject: Subject) -> Iterator[Finding]:
 def _dequantized_from(graph: Graph, value: gs.Tensor) -> str:
     """The type that a value was dequantized from, also before it was only moved; empty when it was not."""
     node = graph.producer(value)
-    while node is not None and node.op in _MOVING and not is_foreign(node):
+    while node is not None and node.op in _MOVING and is_standard(node):
         node = graph.producer(node.inputs[0])
     if node is None or not is_quantizer(node, "DequantizeLinear"):
         return ""
@@ -91,7 +92,7 @@ def _dequantized_from(graph: Graph, value: gs.Tensor) -> str:
 
 
 def _weighted(graph: Graph) -> Iterator[gs.Node]:
-    return (node for node in all_nodes(graph) if node.op in WEIGHTED and not is_foreign(node))
+    return (node for node in all_nodes(graph) if node.op in WEIGHTED and is_standard(node))
 
 
 def _quantized_inputs(graph: Graph, node: gs.Node) -> bool:
@@ -116,7 +117,12 @@ def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node
     if not is_quantizer(quantize, "QuantizeLinear"):
         return None
     product = graph.producer(quantize.inputs[0])  # type: ignore[union-attr]
-    if product is None or product.op not in WEIGHTED or is_foreign(product) or not _quantized_inputs(graph, product):
+    if (
+        product is None
+        or product.op not in WEIGHTED
+        or not is_standard(product)
+        or not _quantized_inputs(graph, product)
+    ):
         return None
     return quantize, product
 

@@ -57,8 +57,3 @@ class Finding:
 
 
 Rule = Callable[[Subject], Iterator[Finding]]
-
-
-def is_foreign(node: gs.Node) -> bool:
-    """Whether an operator is of another domain than ONNX's own."""
-    return node.domain not in (None, "", "ai.onnx")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import onnx
 
+from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.finding import Finding, Subject
 
 _PAIRS = "TensorRT takes int8 as QuantizeLinear and DequantizeLinear around float operators"
 INTEGER_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
@@ -45,7 +46,7 @@ def buildable_operators(subject: Subject) -> Iterator[Finding]:
     """Some operators are imported and then have nothing that implements them."""
     refused = REFUSED_OPERATORS[subject.flavour]
     for node in all_nodes(subject.graph):
-        if node.op in refused and not is_foreign(node):
+        if node.op in refused and is_standard(node):
             yield Finding(
                 f"{subject.title} cannot build {subject.graph.label(node)}",
                 refused[node.op],
@@ -58,7 +59,7 @@ def buildable_operators(subject: Subject) -> Iterator[Finding]:
 def own_operators(subject: Subject) -> Iterator[Finding]:
     """The importer looks at an operator's name and never at its domain: `my.Relu` would be ONNX's Relu."""
     for node in all_nodes(subject.graph):
-        if is_foreign(node) and onnx.defs.has(node.op):
+        if not is_standard(node) and onnx.defs.has(node.op):
             call = f"{node.op}({', '.join(_OPERANDS[: len(node.inputs)])})"
             reason = f"it would be taken for ONNX's own {node.op}, whatever `{node.domain}` means by it"
             yield Finding(

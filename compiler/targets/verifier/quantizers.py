@@ -10,8 +10,9 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.finding import Finding, Subject
 from vggc.targets.verifier.types import type_name, type_of
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
@@ -64,7 +65,7 @@ def quantizers(graph: Graph) -> Iterator[gs.Node]:
 
 def is_quantizer(node: gs.Node | None, op: str = "") -> bool:
     """Whether a node is one of ONNX's two quantizers, or the one named."""
-    return node is not None and node.op in ((op,) if op else QUANTIZERS) and not is_foreign(node)
+    return node is not None and node.op in ((op,) if op else QUANTIZERS) and is_standard(node)
 
 
 def stored_value(node: gs.Node) -> gs.Tensor:

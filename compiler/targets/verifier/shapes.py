@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.finding import Finding, Subject
 
 
 def baked_sizes(subject: Subject) -> Iterator[Finding]:
     """A Reshape to fixed sizes of a value whose batch varies is right for one batch alone."""
     graph = subject.graph
     for node in all_nodes(graph):
-        if node.op != "Reshape" or is_foreign(node) or len(node.inputs) != 2:
+        if node.op != "Reshape" or not is_standard(node) or len(node.inputs) != 2:
             continue
         shape, wanted = graph.shape(node.inputs[0]), graph.array(node.inputs[1])
         if not shape or wanted is None or wanted.size == 0 or not all(int(each) > 0 for each in wanted.reshape(-1)):

@@ -8,9 +8,10 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from vggc.graph import Graph
+from vggc.graph.domains import is_standard
 from vggc.graph.writer import onnx_type
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject, is_foreign
+from vggc.targets.verifier.finding import Finding, Subject
 
 _FOREIGN_TYPES = (
     TensorProto.INT16,
@@ -88,7 +89,7 @@ def known_types(subject: Subject) -> Iterator[Finding]:
 def quantized_casts(subject: Subject) -> Iterator[Finding]:
     """A Cast to a quantized type is imported; the builder wants such values from QuantizeLinear."""
     for node in all_nodes(subject.graph):
-        if node.op not in ("Cast", "CastLike") or is_foreign(node):
+        if node.op not in ("Cast", "CastLike") or not is_standard(node):
             continue
         for value in (node.outputs[0], node.inputs[0]):
             if type_of(value) in _QUANTIZED and not isinstance(value, gs.Constant):
@@ -117,7 +118,7 @@ def types_of_capability(subject: Subject) -> Iterator[Finding]:
 
 def _float_products(subject: Subject) -> Iterator[Finding]:
     for node in all_nodes(subject.graph):
-        if node.op in _PRODUCTS and not is_foreign(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
+        if node.op in _PRODUCTS and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
             yield Finding(
                 f"{subject.title} cannot build {subject.graph.label(node)} for sm75",
                 "GPUs of sm75 have no float32 matrix product",
