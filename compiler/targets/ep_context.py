@@ -1,7 +1,7 @@
 """The target `ep_context`: an ONNX file through which onnxruntime loads an engine instead of building one.
 
-Source: onnxruntime's "EP Context Cache Feature Design", and the attributes that its TensorRT and TensorRT RTX
-execution providers read.
+Source: onnxruntime's "EP Context Cache Feature Design", and the attributes that the TensorRT and TensorRT RTX execution
+providers read. The attribute `source` names the provider: each loads only the nodes that bear its own name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from vggc.graph.signature import inputs_of, outputs_of
 from vggc.graph.writer import PROTOBUF_LIMIT, value_info
 from vggc.targets.contract import Artifact, Lowering, target
 from vggc.targets.engine_file import read_engine, read_sidecar_of
+from vggc.targets.onnxruntime import PROVIDERS
 
-PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "tensorrt_rtx": "NvTensorRTRTXExecutionProvider"}
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
 DOMAIN = "com.microsoft"
 
 _ROOM = 1 << 20
@@ -26,7 +27,7 @@ _ROOM = 1 << 20
 
 
 def _reads(options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
-    return {options["engine"]: tuple(PROVIDERS)}
+    return {options["engine"]: FLAVOURS}
 
 
 @target(reads=_reads)
@@ -35,7 +36,8 @@ def ep_context(
 ) -> list[Artifact]:
     """Write an ONNX file that lets onnxruntime load an engine that a target before this one built.
 
-    It takes and gives what the model does; onnxruntime needs the execution provider of the engine's flavour.
+    It takes and gives what the model does. onnxruntime needs the execution provider of the engine's flavour:
+    TensorrtExecutionProvider, or NvTensorRTRTXExecutionProvider for `tensorrt_rtx`.
 
     Options:
         engine: the engine's file name. It stands beside the ONNX file and must stay there.
@@ -44,7 +46,7 @@ def ep_context(
     """
     graph = lowering.graph
     inputs_of(graph), outputs_of(graph)
-    source = lowering.engine(engine, tuple(PROVIDERS))
+    source = lowering.engine(engine, FLAVOURS)
     sidecar = read_sidecar_of(source)
     values = sidecar.values
     content: str | bytes = engine

@@ -24,6 +24,7 @@ PROVIDERS: dict[str, str] = {
     "coreml": "CoreMLExecutionProvider",
     "qnn": "QNNExecutionProvider",
 }
+"""Names as onnxruntime spells them. Plug-ins bear the name that the program registers them under."""
 
 LEVELS = {
     "none": "ORT_DISABLE_ALL",
@@ -65,7 +66,8 @@ def onnxruntime(
 ) -> list[Artifact]:
     """Write the compiled model with the options of an onnxruntime session, and a program that runs it.
 
-    `python run.py inputs.npz outputs.npz` in the folder runs the model on arrays named like its inputs.
+    `python run.py inputs.npz outputs.npz` in the folder runs the model on arrays named like its inputs. It registers
+    NVIDIA's plug-in for tensorrt_rtx where onnxruntime does not have that provider itself.
 
     Options:
         providers: the execution providers, by default [cpu]; of several, the first one that can run a node does.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.targets.contract import Lowering
-from vggc.targets.onnxruntime import LEVELS, PROVIDERS, onnxruntime
+from vggc.targets.onnxruntime import LEVELS, PROVIDERS, RUNNER, onnxruntime
 
 GraphMaker = Callable[..., Graph]
 LoweringMaker = Callable[..., Lowering]
@@ -68,8 +71,113 @@ def test_the_sessions_options(net: Graph, lower: LoweringMaker) -> None:
 
 
 def test_the_names_are_onnxruntimes() -> None:
-    assert set(PROVIDERS.values()) <= set(ort.get_all_providers())
+    # What onnxruntime 1.31.0 lists. Newer ones list fewer, since providers become plug-ins, which keep their names.
+    listed = (
+        *(
+            "NvTensorRTRTX",
+            "Tensorrt",
+            "CUDA",
+            "MIGraphX",
+            "OpenVINO",
+            "Dnnl",
+            "VitisAI",
+            "QNN",
+            "Nnapi",
+            "VSINPU",
+            "Js",
+        ),
+        *("CoreML", "ACL", "Dml", "Rknpu", "WebNN", "WebGpu", "Xnnpack", "CANN", "Azure", "CPU"),
+    )
+    assert set(PROVIDERS.values()) <= {f"{provider}ExecutionProvider" for provider in listed}
     assert all(hasattr(ort.GraphOptimizationLevel, each) for each in LEVELS.values())
+
+
+@pytest.fixture
+def runner() -> ModuleType:
+    """The program as a module of its own, with an onnxruntime whose parts a test may replace."""
+    spec = importlib.util.spec_from_file_location("run", RUNNER)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model(net: Graph, tmp_path: Path) -> Path:
+    net.save(tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+@dataclass
+class PlugIn:
+    """Stands for NVIDIA's plug-in on a machine with two GPUs."""
+
+    registered: list[tuple[str, str]] = field(default_factory=list)
+    gpus: int = 2
+
+    def register(self, name: str, library: str) -> None:
+        self.registered.append((name, library))
+
+    def devices(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(ep_name=name) for name, _ in self.registered for _ in range(self.gpus)]
+
+
+@pytest.fixture
+def plug_in(runner: ModuleType, monkeypatch: pytest.MonkeyPatch) -> PlugIn:
+    fake = PlugIn()
+    package = SimpleNamespace(get_library_path=lambda: "plug_in.so")
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", package)
+    monkeypatch.setattr(ort, "register_execution_provider_library", fake.register, raising=False)
+    monkeypatch.setattr(ort, "get_ep_devices", fake.devices, raising=False)
+    return fake
+
+
+class Options(ort.SessionOptions):
+    """Options of a session that note what is added instead of loading it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: list[Any] = []
+
+    def add_provider(self, name: str, options: dict[str, str]) -> None:
+        self.added.append(name)
+
+    def add_provider_for_devices(self, devices: list[Any], options: dict[str, str]) -> None:
+        self.added.append([device.ep_name for device in devices])
+
+
+def test_the_runner_registers_the_plug_in_under_the_providers_name(
+    runner: ModuleType, plug_in: PlugIn, model: Path
+) -> None:
+    for _ in range(2):
+        options = Options()
+        assert runner.open_session(model, options, [runner.RTX, "CPUExecutionProvider"]).get_inputs()[0].name == "x"
+        # One device: the plug-in takes no more. Registered once: a second time would be an error.
+        assert options.added == [[runner.RTX], "CPUExecutionProvider"]
+        assert plug_in.registered == [(PROVIDERS["tensorrt_rtx"], "plug_in.so")]
+
+
+def test_the_runner_prefers_the_provider_that_onnxruntime_has(
+    runner: ModuleType, plug_in: PlugIn, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [runner.RTX, "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", lambda *arguments: asked.append(arguments))
+    options = Options()
+    runner.open_session(model, options, [runner.RTX])
+    assert asked == [(model, options, [runner.RTX])]
+    assert (options.added, plug_in.registered) == ([], [])
+
+
+def test_the_runner_without_the_plug_in_or_a_gpu(
+    runner: ModuleType, plug_in: PlugIn, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug_in.gpus = 0
+    with pytest.raises(RuntimeError, match="NvTensorRTRTXExecutionProvider finds no NVIDIA GPU"):
+        runner.open_session(model, Options(), [runner.RTX])
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", None)
+    with pytest.raises(RuntimeError, match=r"pip install .* onnxruntime-ep-nv-tensorrt-rtx-cu13"):
+        runner.open_session(model, Options(), [runner.RTX])
 
 
 @pytest.mark.parametrize(
