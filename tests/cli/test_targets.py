@@ -14,7 +14,7 @@ from vggc.cli.target_pages import option_tables
 from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 
-documents = import_file(Path(__file__).parents[1] / "documents.py")
+documents = import_file(Path(__file__).parents[1] / "docs" / "documents.py")
 DOCUMENT = Path(__file__).parents[2] / "docs/targets.md"
 MARK = "--bless -->\n\n"
 

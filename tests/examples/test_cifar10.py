@@ -23,7 +23,7 @@ import pytest
 from vggc.binding.modules import import_file
 from vggc.cli.main import run
 
-FOLDER = Path(__file__).parents[1] / "examples" / "cifar10"
+FOLDER = Path(__file__).parents[2] / "examples" / "cifar10"
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 IMAGES = 32
 

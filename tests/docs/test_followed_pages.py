@@ -11,7 +11,7 @@ import pytest
 
 from vggc.binding.modules import import_file
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 documents = import_file(Path(__file__).parent / "documents.py")
 
 needs_tensorrt_rtx = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.pruning.selection import Importance
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "pruning.md").read_text(encoding="utf-8")
 documents = import_file(Path(__file__).parent / "documents.py")
 DIGITS = ROOT / "examples" / "digits"

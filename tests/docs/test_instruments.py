@@ -16,7 +16,7 @@ from vggc.binding.modules import import_file
 from vggc.cli.main import run
 from vggc.report.record import Report
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/instruments.md").read_text(encoding="utf-8")
 REPORT = (ROOT / "docs/report.md").read_text(encoding="utf-8")
 documents = import_file(Path(__file__).parent / "documents.py")

@@ -16,7 +16,7 @@ from vggc.binding.modules import import_file
 from vggc.cli.main import BUG, DONE, INTERRUPTED, USAGE, WRONG_INPUT
 from vggc.diagnostics import RequirementNotMet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 documents = import_file(Path(__file__).parent / "documents.py")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DIGITS = ROOT / "examples" / "digits"

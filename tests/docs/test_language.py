@@ -16,7 +16,7 @@ from vggc.grammar.tree import ACTIONS, KEYWORDS, MAX_DIGITS, UNITS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "language.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
-documents = import_file(Path(__file__).parents[1] / "documents.py")
+documents = import_file(Path(__file__).parent / "documents.py")
 RECIPES = documents.blocks(DOCUMENT, "opt")
 
 

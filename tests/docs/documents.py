@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vggc.cli.main import run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"`([\w./-]+\.(?:opt|py))`[^`\n]*:\n\n\Z")
 

@@ -13,7 +13,7 @@ from vggc.cli.main import run
 from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 documents = import_file(Path(__file__).parent / "documents.py")
 FOLDERS = (".", "docs", "examples", "recipes", "benchmarks")
 DOCUMENTS = sorted(

@@ -18,7 +18,7 @@ from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.measures import Measure
 
-documents = import_file(Path(__file__).parents[1] / "documents.py")
+documents = import_file(Path(__file__).parent / "documents.py")
 DOCUMENT = documents.ROOT / "docs/data.md"
 PAGE = DOCUMENT.read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-FOLDER = Path(__file__).parents[1] / "examples" / "digits"
+FOLDER = Path(__file__).parents[2] / "examples" / "digits"
 
 
 @pytest.fixture(scope="module")
