@@ -19,12 +19,12 @@ from typing import Literal
 
 import numpy as np
 
-from vggc.calibration.samples import Samples, fixed_batch, warn_of_samples
+from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Indices
-from vggc.graph.signature import inputs_of, shape_text
+from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.pruning.provenance import channels_of
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights

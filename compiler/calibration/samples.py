@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -12,7 +12,7 @@ from vggc.data import Batch, Dataset
 from vggc.data.generated import is_random
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
-from vggc.graph.signature import ValueType, inputs_of, outputs_of
+from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
 
 _BATCH_BYTES = 128 << 20
 """About what all values of a batch may take while a model runs on it."""
@@ -91,13 +91,6 @@ def warn_of_samples(graph: Graph, samples: Samples, found: str) -> None:
     arrays = list(samples.few(FEW).values())
     if arrays and all(len(each) > 1 and bool((each == each[:1]).all()) for each in arrays):
         graph.warn(f"the samples of data `{samples.name}` are alike, the first {len(arrays[0])} at least: is it whole?")
-
-
-def fixed_batch(inputs: Sequence[ValueType]) -> int | None:
-    """The batch size a model is made for, None when it takes any."""
-    sizes = {each.shape[0] for each in inputs if each.shape}
-    size = sizes.pop() if len(sizes) == 1 else None
-    return size if isinstance(size, int) and size > 0 else None
 
 
 def _bytes_per_sample(graph: Graph) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from vggc.data.arrays import described
 from vggc.data.dataset import Array, Batch, Dataset, SampleType, rows_per_chunk
 from vggc.diagnostics import fail, nearest
-from vggc.graph.signature import ValueType, type_text
+from vggc.graph.signature import ValueType, batch_sizes, type_text
 
 
 def fit(dataset: Dataset, inputs: Sequence[ValueType]) -> Dataset:
@@ -44,6 +44,9 @@ class Fitted(Dataset):
             _check_shape(self._source, self._taken[each.name], given, each, sizes)
             _check_type(self._source, self._taken[each.name], given, each)
             self.arrays[each.name] = SampleType(each.dtype, given.shape)
+        if len(batch_sizes(inputs)) > 1:
+            declared = ", ".join(str(each) for each in inputs)
+            raise fail(f"the model's inputs differ in their first dimension, so data has no batch: {declared}")
         if not self._source.checked_on_reading:
             for _ in self.parts():
                 pass

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vggc.execution.session import Feeds, Session
+from vggc.graph.signature import fixed_batch
 
 
 def run(session: Session, feed: Feeds) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def run(session: Session, feed: Feeds) -> dict[str, Any]:
     Raises CompileError when the feed does not fit the model, or a node fails.
     """
     taken = {each.name: feed[each.name] for each in session.inputs if each.name in feed}
-    size = _fixed(session)
+    size = fixed_batch(session.inputs)
     counts = {array.shape[0] if array.ndim else None for array in taken.values()}
     count = counts.pop() if len(counts) == 1 else None
     if size is None or count is None or count == size:
@@ -28,13 +29,6 @@ def run(session: Session, feed: Feeds) -> dict[str, Any]:
         rows = np.arange(start, start + size) % count
         pieces.append(session.run({name: array[rows] for name, array in taken.items()}))
     return {name: _joined([each[name] for each in pieces], size, count) for name in session.outputs}
-
-
-def _fixed(session: Session) -> int | None:
-    """The one first dimension that all inputs have, if it is fixed."""
-    sizes = {each.shape[0] if each.shape else None for each in session.inputs}
-    size = sizes.pop() if len(sizes) == 1 else None
-    return size if isinstance(size, int) and size > 0 else None
 
 
 def _joined(parts: list[Any], size: int, count: int) -> Any:

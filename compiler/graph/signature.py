@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,18 @@ def inputs_of(graph: Graph) -> tuple[ValueType, ...]:
 def outputs_of(graph: Graph) -> tuple[ValueType, ...]:
     """The outputs of a graph. Raises CompileError for an output that is no tensor."""
     return tuple(_value_type(graph, value, "output") for value in graph.outputs)
+
+
+def fixed_batch(inputs: Iterable[ValueType]) -> int | None:
+    """The batch size that a model insists on; None where its inputs take any, or insist on different ones."""
+    sizes = batch_sizes(inputs)
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def batch_sizes(inputs: Iterable[ValueType]) -> set[int]:
+    """The first dimensions of inputs that are positive numbers."""
+    firsts = (each.shape[0] for each in inputs if each.shape)
+    return {size for size in firsts if isinstance(size, int) and size > 0}
 
 
 def value_text(graph: Graph, value: gs.Tensor) -> str:

@@ -12,7 +12,7 @@ from vggc.data import Dataset, fit
 from vggc.diagnostics import fail
 from vggc.execution.random_inputs import Feeds, random_inputs
 from vggc.execution.session import Session
-from vggc.graph.signature import inputs_of
+from vggc.graph.signature import fixed_batch, inputs_of
 from vggc.measures.measure import measure
 from vggc.measures.subject import Subject, filled
 from vggc.values import Bytes, Seconds, Within
@@ -80,7 +80,7 @@ def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, dat
 def _feeds(subject: Subject, batch: int, data: Dataset | None) -> Feeds:
     inputs = inputs_of(subject.graph)
     if data is not None:
-        rows = subject.fixed_batch or batch
+        rows = fixed_batch(inputs) or batch
         return filled(next(fit(data, inputs).batches(rows)), rows)
     return random_inputs(subject.graph, inputs, batches=(batch,))[0]
 

@@ -12,7 +12,7 @@ from vggc.data import Batch, Dataset, fit
 from vggc.diagnostics import fail, spelling_help
 from vggc.execution.session import Array, Session
 from vggc.graph import Graph
-from vggc.graph.signature import inputs_of, shape_text
+from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.graph.writer import weight_bytes
 
 BATCH = 32
@@ -79,8 +79,9 @@ class Subject:
             self._outputs[key] = held
 
     def _run(self, data: Dataset, output: str) -> Iterator[Array]:
-        fitted = fit(data, inputs_of(self.graph))
-        fixed = self.fixed_batch
+        inputs = inputs_of(self.graph)
+        fitted = fit(data, inputs)
+        fixed = fixed_batch(inputs)
         size = fixed or max(1, min(BATCH, _BATCH_BYTES // max(1, fitted.sample_bytes)))
         for batch in fitted.batches(size):
             count = len(next(iter(batch.values())))
@@ -93,16 +94,6 @@ class Subject:
                     help="name another output: output=...",
                 )
             yield found[:count]
-
-    @cached_property
-    def fixed_batch(self) -> int | None:
-        """The batch size the model insists on. Raises CompileError when its inputs have different ones."""
-        sizes = {each.shape[0] for each in inputs_of(self.graph) if each.shape and isinstance(each.shape[0], int)}
-        if len(sizes) > 1:
-            told = ", ".join(str(each) for each in inputs_of(self.graph))
-            raise fail(f"the model's inputs differ in their first dimension, so data has no batch: {told}")
-        found = next(iter(sizes), None)
-        return None if found is None else int(found)
 
 
 def filled(batch: Mapping[str, Array], rows: int | None) -> Batch:

@@ -9,6 +9,7 @@ from onnx import parser
 from vggc.calibration.samples import Samples
 from vggc.data import ArrayDataset
 from vggc.graph import Graph
+from vggc.graph.signature import ValueType, fixed_batch
 
 
 def samples(count: int, batch: str = "N") -> Samples:
@@ -16,6 +17,15 @@ def samples(count: int, batch: str = "N") -> Samples:
     graph = Graph.from_model(parser.parse_model(text))
     array = np.arange(count * 3, dtype=np.float32).reshape(count, 3)
     return Samples(graph, ArrayDataset({"x": array}, np.arange(count), "calib"))
+
+
+def test_one_fixed_first_dimension_is_the_batch_of_all_inputs() -> None:
+    dynamic, two, four, scalar = (
+        ValueType("x", np.dtype(np.float32), shape) for shape in [("N", 3), (2, 3), (4,), ()]
+    )
+    assert fixed_batch([dynamic, scalar]) is None
+    assert fixed_batch([dynamic, two, scalar]) == 2
+    assert fixed_batch([two, four]) is None
 
 
 def firsts(found: Samples) -> list[int]:
