@@ -73,7 +73,7 @@ def quantize(
         weights: the range of each channel's weights: `max`, or least squared error (`mse`)
         rounding: of weights: to the `nearest` number, or such that errors cancel in the results (`least_squares`); the
             latter takes longer, most of it for nodes with thousands of inputs
-        agreement: leave the fewest nodes in float with which the largest output keeps its place on this share of the
+        agreement: leave the fewest nodes in float with which the model chooses the same class on this share of the
             samples, those that quantizing damages most
         block: how many weights of `int4` share a scale
         only: quantize these nodes only: names or globs of nodes, values, weights or modules, or operators

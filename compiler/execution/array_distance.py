@@ -64,6 +64,30 @@ def has_fractions(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fcV" and "int" not in dtype.name
 
 
+def same_class(before: Array, after: Array) -> NDArray[np.bool_]:
+    """Where two arrays of logits, (samples, classes, *places), choose the same class: (samples, *places).
+
+    Integers, and arrays of one dimension, hold the classes themselves. NaN agrees with nothing.
+    """
+    one, other = _chosen(before), _chosen(after)
+    return (one == other) & (one >= 0)
+
+
+def _chosen(logits: Array) -> Array:
+    """The class of each sample (or place); -1 where there is a NaN."""
+    logits = searchable(logits)
+    if logits.ndim < 2 or logits.dtype.kind in "iub":
+        return logits
+    best: Array = np.argmax(logits, axis=1)
+    best[np.isnan(logits).any(axis=1)] = -1
+    return best
+
+
+def searchable(array: Array) -> Array:
+    """bfloat16 and float8 as float32, which numpy can search."""
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
 def _floats(before: Array, after: Array) -> Distance:
     old, new = np.ascontiguousarray(before).reshape(-1), np.ascontiguousarray(after).reshape(-1)
     scale = largest = 0.0

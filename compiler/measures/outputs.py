@@ -9,6 +9,7 @@ import numpy as np
 
 from vggc.data import Dataset
 from vggc.diagnostics import fail
+from vggc.execution.array_distance import same_class, searchable
 from vggc.execution.session import Array
 from vggc.graph.signature import shape_text
 from vggc.measures.measure import measure
@@ -64,7 +65,7 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
 
 def _scores(logits: Array, name: str) -> Array:
     """One row of logits for each sample, or one class for each."""
-    logits = _plain(logits)
+    logits = searchable(logits)
     flat = logits.reshape(logits.shape[:2]) if logits.ndim > 2 and math.prod(logits.shape[2:]) == 1 else logits
     integer = flat.dtype.kind in "iu"
     if integer and math.prod(flat.shape[1:]) == 1:
@@ -77,11 +78,6 @@ def _scores(logits: Array, name: str) -> Array:
     if flat.shape[1] == 1:
         raise fail(f"output `{name}` has a single logit for each sample: accuracy needs one for each class")
     return flat
-
-
-def _plain(array: Array) -> Array:
-    """bfloat16 and float8 as float32, which numpy can search."""
-    return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
 def _check_classes(data: Dataset, labels: Array, first: int, classes: int, name: str) -> None:
@@ -116,20 +112,10 @@ def agreement(subject: Subject, data: Dataset, *, output: str | None = None) -> 
     """
     same = total = 0
     for now, then in _pairs(subject, data, output):
-        chosen, wanted = _chosen(now), _chosen(then)
-        same += int(np.count_nonzero((chosen == wanted) & (chosen >= 0)))
-        total += chosen.size
+        agree = same_class(now, then)
+        same += int(np.count_nonzero(agree))
+        total += agree.size
     return Ratio(same / total)
-
-
-def _chosen(logits: Array) -> Array:
-    """The class of each sample (or place); -1 where there is a NaN."""
-    logits = _plain(logits)
-    if logits.ndim < 2 or logits.dtype.kind in "iub":
-        return logits
-    best: Array = np.argmax(logits, axis=1)
-    best[np.isnan(logits).any(axis=1)] = -1
-    return best
 
 
 @measure(better="higher")

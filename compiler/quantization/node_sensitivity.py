@@ -10,6 +10,7 @@ from vggc.calibration.samples import Samples, floating_outputs
 from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
 from vggc.diagnostics import Declined, fail
+from vggc.execution.array_distance import same_class
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Floats
@@ -76,20 +77,30 @@ def _relative(right: list[Floats], wrong: list[Floats]) -> float:
 
 
 def agreement(right: list[Floats], wrong: list[Floats]) -> float:
-    """The share of samples whose largest output stays in its place, in all outputs."""
-    same = [one.reshape(len(one), -1).argmax(1) == other.reshape(len(other), -1).argmax(1)
-            for one, other in zip(right, wrong, strict=True)]  # fmt: skip
-    return float(np.mean(np.all(same, axis=0)))
+    """The share of samples for which every output chooses the same class; of an output of many places, their share."""
+    same = [same_class(*pair) for pair in zip(right, wrong, strict=True)]
+    return float(np.mean(np.min([each.reshape(len(each), -1).mean(1) for each in same], axis=0)))
+
+
+def _has_classes(graph: Graph, name: str) -> bool:
+    """Whether an output has a row of logits for each sample."""
+    shape = next(graph.shape(value) for value in graph.outputs if value.name == name)
+    return shape is None or (len(shape) > 1 and shape[1] != 1)
 
 
 def quantize_until(graph: Graph, data: Dataset, settings: Settings, goal: float) -> float:
     """Quantize a graph with as few nodes left in float as `agreement` on the samples needs to reach a goal.
 
     Nodes are left in the order of their damage. Returns the agreement reached. Raises CompileError when it is not
-    reached even with all but one left in float.
+    reached even with all but one left in float, and when no output chooses among classes.
     """
     samples = Samples(graph, data)
-    outputs = floating_outputs(graph)
+    outputs = [name for name in floating_outputs(graph) if _has_classes(graph, name)]
+    if not outputs:
+        raise fail(
+            "no output of the model chooses among classes, so quantizing has no agreement to reach",
+            help="leave `agreement` off, and hold the model to a measure: require sqnr(...) >= 30",
+        )
     right = results(graph, samples, outputs)
 
     def reached(leave: frozenset[str]) -> float:

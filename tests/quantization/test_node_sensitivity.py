@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -106,3 +108,20 @@ def test_agreement_counts_samples_that_all_outputs_agree_on() -> None:
     one = [np.array([[1, 2], [2, 1], [0, 1]], np.float32), np.array([[1, 2, 3], [3, 2, 1], [1, 3, 2]], np.float32)]
     other = [np.array([[1, 3], [2, 1], [1, 0]], np.float32), np.array([[1, 2, 3], [1, 3, 2], [1, 3, 2]], np.float32)]
     assert agreement(one, other) == pytest.approx(1 / 3)
+
+
+def test_agreement_on_an_output_of_many_places_is_the_share_of_them() -> None:
+    one = np.zeros((2, 3, 4), np.float32)
+    other = one.copy()
+    other[1, 2, :3] = 1
+    assert agreement([one], [other]) == 5 / 8
+
+
+def test_agreement_needs_classes(refused: Callable[[str], AbstractContextManager[None]]) -> None:
+    norm = "g (float[N,32] x) => (float[N] y) { y = ReduceL2 <axes = [1], keepdims = 0> (x) }"
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {norm}')
+    with refused(
+        "error: no output of the model chooses among classes, so quantizing has no agreement to reach\n"
+        "help: leave `agreement` off, and hold the model to a measure: require sqnr(...) >= 30"
+    ):
+        quantize(Graph.from_model(model), "int8", data=Rows(64), agreement=Ratio(0.99))
