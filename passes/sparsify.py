@@ -21,7 +21,7 @@ import re
 from typing import Annotated
 
 from vggc.analysis.linear import LINEAR
-from vggc.analysis.node_selection import meant, names_of
+from vggc.analysis.node_selection import name_filter, names_of
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples, warn_of_samples
@@ -66,10 +66,10 @@ def sparsify(
     graph.infer_shapes()
     products = _products(graph)
     names = [names_of(each.node) for each in products]
-    is_meant = meant(only, except_, names, "node with weights")
+    is_selected = name_filter(only, except_, names, "node with weights")
     chosen = []
     for each, own in zip(products, names, strict=True):
-        if not is_meant(own):
+        if not is_selected(own):
             continue
         reason = _refusal(graph, each, thinning, least)
         if reason is None:

@@ -30,7 +30,7 @@ def named(names: Iterable[str], patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def meant(
+def name_filter(
     only: Sequence[str], except_: Sequence[str], known: Iterable[set[str]], what: str
 ) -> Callable[[set[str]], bool]:
     """Tells by the names of a node whether `only` names it, or names nothing, and `except` does not.

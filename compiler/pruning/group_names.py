@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vggc.analysis.channels import Group, Groups
-from vggc.analysis.node_selection import meant, names_of
+from vggc.analysis.node_selection import name_filter, names_of
 from vggc.values import Names
 
 
@@ -15,8 +15,8 @@ def select(groups: Groups, only: Names, except_: Names) -> list[Group]:
     meant when one of its nodes is. Raises CompileError for a name that means no node with weights.
     """
     known = {group.id: _names(group) for group in groups}
-    is_meant = meant(only, except_, known.values(), "node with weights")
-    return [group for group in groups.prunable if is_meant(known[group.id])]
+    is_selected = name_filter(only, except_, known.values(), "node with weights")
+    return [group for group in groups.prunable if is_selected(known[group.id])]
 
 
 def _names(group: Group) -> set[str]:

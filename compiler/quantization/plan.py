@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.union_find import UnionFind
 from vggc.graph import Graph
 from vggc.quantization.grids import WEIGHT8, Grid
 
@@ -80,13 +81,13 @@ class Plan:
         self.integer_bias = integer_bias
         self.kept: list[tuple[gs.Node, str]] = []
         self._sites: dict[int, Site] = {}
-        self._joined: list[int] = []
+        self._families = UnionFind()
 
     @property
     def sites(self) -> list[Site]:
         """In the order in which they were found, those left that have readers; families are numbered anew."""
         for site in self._sites.values():
-            site.family = self._root(site.family)
+            site.family = self._families.root(site.family)
         return [site for site in self._sites.values() if site.readers]
 
     def site(self, value: gs.Tensor) -> Site | None:
@@ -95,8 +96,7 @@ class Plan:
     def read(self, value: gs.Tensor, node: gs.Node, index: int) -> Site:
         """Have a node read a value quantized."""
         if id(value) not in self._sites:
-            self._sites[id(value)] = Site(value, family=len(self._joined))
-            self._joined.append(len(self._joined))
+            self._sites[id(value)] = Site(value, family=len(self._sites))
         site = self._sites[id(value)]
         if all(each is not node or at != index for each, at in site.readers):
             site.readers.append((node, index))
@@ -113,8 +113,7 @@ class Plan:
 
     def unite(self, first: Site, second: Site) -> None:
         """Have two sites share one scale."""
-        one, other = self._root(first.family), self._root(second.family)
-        self._joined[max(one, other)] = min(one, other)
+        self._families.unite(first.family, second.family)
 
     def families(self) -> dict[int, list[Site]]:
         """The sites that share a scale, by the number of their family."""
@@ -134,8 +133,3 @@ class Plan:
             for index, given in enumerate(node.inputs)
             if given is value
         )
-
-    def _root(self, family: int) -> int:
-        while self._joined[family] != family:
-            family = self._joined[family]
-        return family

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.node_selection import check_names, named, names_of
+from vggc.analysis.node_selection import name_filter, names_of
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.quantization.plan import Product
@@ -61,15 +61,12 @@ def products(graph: Graph, only: Names, except_: Names) -> list[Product]:
     """
     nodes = [node for node in graph.nodes if node.op in OPERATORS and is_standard(node)]
     known = [(node, {node.op, *names_of(node)}) for node in nodes]
-    for option, patterns in (("only", only), ("except", except_)):
-        check_names(option, patterns, [names for _, names in known], "node with weights")
+    is_selected = name_filter(only, except_, [names for _, names in known], "node with weights")
     found = []
-    for node, names in known:
-        if (only and not named(names, only)) or named(names, except_):
-            continue
-        each = product(graph, node)
-        if isinstance(each, Product):
-            found.append(each)
+    for node in (node for node, names in known if is_selected(names)):
+        product_or_reason = product(graph, node)
+        if isinstance(product_or_reason, Product):
+            found.append(product_or_reason)
         else:
-            graph.decline(node, each)
+            graph.decline(node, product_or_reason)
     return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.union_find import UnionFind
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
@@ -55,7 +56,7 @@ class _Finder:
     def __init__(self, graph: Graph, products: dict[int, Product]) -> None:
         self.graph = graph
         self.products = products
-        self.parent: dict[int, int] = {}
+        self.sets = UnionFind()
         self.values: dict[int, gs.Tensor] = {}
         self.fixed: set[int] = set()
         self.ceilings: dict[int, float] = {}
@@ -63,12 +64,8 @@ class _Finder:
             self.fix(value)
 
     def root(self, value: gs.Tensor) -> int:
-        at = id(value)
-        self.values.setdefault(at, value)
-        self.parent.setdefault(at, at)
-        while self.parent[at] != at:
-            at = self.parent[at]
-        return at
+        self.values.setdefault(id(value), value)
+        return self.sets.root(id(value))
 
     def fix(self, value: gs.Tensor) -> None:
         if isinstance(value, gs.Variable) and value.name:
@@ -76,7 +73,7 @@ class _Finder:
             self.fixed.add(id(value))
 
     def unite(self, one: gs.Tensor, other: gs.Tensor) -> None:
-        self.parent[self.root(other)] = self.root(one)
+        self.sets.unite(self.root(one), self.root(other))
 
     def visit(self, node: gs.Node) -> None:
         graph = self.graph

@@ -15,6 +15,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from vggc.analysis.union_find import UnionFind
+
 IntArray = NDArray[np.int64]
 
 STAYS = -1
@@ -91,7 +93,7 @@ class Atoms:
     sizes: list[int] = field(default_factory=list)
     firsts: list[int] = field(default_factory=list)
     total: int = 0
-    parents: list[int] = field(default_factory=list)
+    dimensions: UnionFind = field(default_factory=UnionFind)
     pairs: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     frozen: list[tuple[Axis, str]] = field(default_factory=list)
     blocks: list[tuple[Axis, int, str]] = field(default_factory=list)
@@ -100,7 +102,6 @@ class Atoms:
     def new(self, size: int) -> Axis:
         """A dimension of its own: `size` new atoms."""
         axis = Axis(None, dimension=len(self.sizes), first=self.total, size=size)
-        self.parents.append(len(self.sizes))
         self.sizes.append(size)
         self.firsts.append(self.total)
         self.total += size
@@ -111,8 +112,7 @@ class Atoms:
         if first is second:
             return
         if first.dimension is not None and second.dimension is not None:
-            one, other = self.root(first.dimension), self.root(second.dimension)
-            self.parents[max(one, other)] = min(one, other)
+            self.dimensions.unite(first.dimension, second.dimension)
             return
         self.pairs.append((first.atoms, second.atoms))
 
@@ -125,17 +125,11 @@ class Atoms:
     def freeze(self, axis: Axis, reason: str) -> None:
         self.frozen.append((axis, reason))
 
-    def root(self, dimension: int) -> int:
-        while self.parents[dimension] != dimension:
-            self.parents[dimension] = self.parents[self.parents[dimension]]
-            dimension = self.parents[dimension]
-        return dimension
-
     def representatives(self) -> IntArray:
         """For each atom the smallest atom it is unified with; one more entry, for STAYS, which is the last."""
         label = np.arange(self.total + 1)
         for dimension, size in enumerate(self.sizes):
-            root = self.root(dimension)
+            root = self.dimensions.root(dimension)
             if root != dimension:
                 first, target = self.firsts[dimension], self.firsts[root]
                 label[first : first + size] = np.arange(target, target + size)
@@ -153,7 +147,10 @@ class Atoms:
 
 
 def components(size: int, one: Sequence[int] | IntArray, other: Sequence[int] | IntArray) -> IntArray:
-    """For each of `size` vertices the smallest vertex it is connected with, given the two ends of each edge."""
+    """For each of `size` vertices the smallest vertex it is connected with, given the two ends of each edge.
+
+    UnionFind for millions of edges at once.
+    """
     label = np.arange(size)
     first, second = np.asarray(one, np.int64), np.asarray(other, np.int64)
     while True:

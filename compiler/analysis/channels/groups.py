@@ -66,7 +66,7 @@ class Groups:
         """Groups and atoms of an axis that the sweep has found."""
         # Whole dimensions that are unified are one; of other axes, the object is kept so that its id stays its own.
         unified = axis.dimension is not None
-        key = self.swept.atoms.root(axis.dimension) if axis.dimension is not None else id(axis)
+        key = self.swept.atoms.dimensions.root(axis.dimension) if axis.dimension is not None else id(axis)
         found = self._channels.get((unified, key))
         if found is None:
             atoms = axis.atoms
