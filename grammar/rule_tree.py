@@ -10,6 +10,7 @@ from lark import Token
 from lark.tree import Meta
 from lark.visitors import v_args
 
+from vggc.diagnostics.number_text import counted
 from vggc.grammar import pattern_syntax as pattern
 from vggc.grammar import syntax
 from vggc.grammar.tree import TreeBuilder
@@ -24,7 +25,7 @@ class RuleBuilder(TreeBuilder):
     def rule(self, meta: Meta, children: list[Any]) -> syntax.Rule:
         name, tolerance, roots, guard, lets, results = children
         if len(roots) != len(results):
-            message = f"{_count(len(roots), 'pattern')}, and {_count(len(results), 'replacement')}"
+            message = f"{counted(len(roots), 'pattern')}, and {counted(len(results), 'replacement')}"
             span = results[0].span.to(results[-1].span)
             self._problem(message, span, "write one replacement for each pattern, with commas between")
         rule = syntax.Rule(self._span(meta), self._declared(name), tolerance, roots, guard, lets, results)
@@ -219,10 +220,6 @@ class RuleBuilder(TreeBuilder):
 
 def _is_blank(operand: syntax.Syntax) -> bool:
     return isinstance(operand, syntax.Word) and operand.name == "_"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _nodes(parts: Any) -> Iterator[syntax.Syntax]:

@@ -9,6 +9,7 @@ from typing import Any
 from vggc.binding.evaluate import evaluate
 from vggc.binding.scope import Scope, Undetermined
 from vggc.diagnostics import Diagnostics, spelling_help
+from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import Schema, convert, wanted
@@ -88,7 +89,7 @@ def match_arguments(
 def _too_many(name: str, allowed: int) -> str:
     if not allowed:
         return f"`{name}` takes no value without a name"
-    return f"`{name}` takes {allowed} value{'s' if allowed > 1 else ''} without a name, and this is one more"
+    return f"`{name}` takes {counted(allowed, 'value')} without a name, and this is one more"
 
 
 def _names_help(positional: Sequence[str], names: Sequence[str]) -> str:

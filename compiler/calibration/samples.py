@@ -11,6 +11,7 @@ import numpy as np
 from vggc.data import Batch, Dataset
 from vggc.data.generated import is_random
 from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
 
@@ -47,7 +48,7 @@ class Samples:
         self.size = fixed or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // _bytes_per_sample(graph), count))
         self.count = count - count % fixed if fixed else count
         if self.count < 1:
-            given = f"{len(self._data)} sample{'' if len(self._data) == 1 else 's'}"
+            given = counted(len(self._data), "sample")
             raise fail(
                 f"data `{data.name}` has {given}, and the model takes batches of {self.size}",
                 help="give it more samples",
@@ -81,7 +82,7 @@ class Samples:
 def warn_of_samples(graph: Graph, samples: Samples, found: str) -> None:
     """Warn of samples that say too little of what the model will see; `found` is what is found on them, in plural."""
     if samples.count < FEW:
-        given = f"{samples.count} sample{'' if samples.count == 1 else 's'}"
+        given = counted(samples.count, "sample")
         graph.warn(
             f"data `{samples.name}` has {given}: {found} found on fewer than {FEW} are guesses; a few hundred are right"
         )

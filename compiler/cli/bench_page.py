@@ -7,8 +7,8 @@ from rich.text import Text
 
 from vggc.bench import Bench
 from vggc.cli.tables import plain_table
+from vggc.diagnostics.number_text import human_bytes
 from vggc.measures import format_value
-from vggc.report.record import human_bytes
 
 
 def bench_page(found: Bench) -> RenderableType:

@@ -12,6 +12,7 @@ from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
     from vggc.pipeline.model import Pipeline
@@ -139,11 +140,7 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], only_rul
     elif wrong := check_rules(pipeline.all_rules()):
         raise CompileError(*wrong)
     steps = sum(1 for _ in pipeline.steps())
-    stdout().print(f"{recipe}: no errors ({_count(steps, 'step')}, {_count(len(pipeline.targets), 'target')})")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
 
 
 def _check_rules(path: Path) -> None:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vggc.cli.tables import plain_table
+from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
 from vggc.targets.diagnosis import diagnose
 from vggc.targets.engine_messages import TITLES
@@ -42,9 +43,7 @@ def diagnosis_page(graph: Graph, flavour: str, compute: Sequence[str]) -> Render
 def count(found: Sequence[Finding]) -> str:
     """`2 errors, 1 warning`"""
     kinds = [each.severity for each in found]
-    words = [
-        f"{number} {kind}{'' if number == 1 else 's'}" for kind in ("error", "warning") if (number := kinds.count(kind))
-    ]
+    words = [counted(number, kind) for kind in ("error", "warning") if (number := kinds.count(kind))]
     return ", ".join(words) or "nothing found"
 
 

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vggc.cli.tables import plain_table
+from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.diff import ModelDiff, Numbers, Structure, ValueDifference
 from vggc.diff.structure import READ
-from vggc.report.record import human_bytes, human_count
 
 _SHOWN = 12
 """Lines of each list; `--json` has them all."""

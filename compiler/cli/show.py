@@ -19,12 +19,13 @@ from vggc.analysis.costs import NodeCost, costs
 from vggc.binding.registry import shipped
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
 from vggc.graph.signature import value_text
 from vggc.graph.text import graph_text
 from vggc.options.schema import Option, schema
 from vggc.pipeline.model import Pipeline
-from vggc.report.record import StepRecord, human_bytes, human_count
+from vggc.report.record import StepRecord
 from vggc.rewrite import Pass
 from vggc.targets.flavours import missing, release
 from vggc.targets.verifier import Subject, refusals

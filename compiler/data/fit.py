@@ -11,6 +11,7 @@ import numpy as np
 from vggc.data.arrays import described
 from vggc.data.dataset import Array, Batch, Dataset, SampleType, rows_per_chunk
 from vggc.diagnostics import fail, nearest
+from vggc.diagnostics.number_text import counted
 from vggc.graph.signature import ValueType, batch_sizes, type_text
 
 
@@ -121,7 +122,7 @@ def _check_shape(dataset: Dataset, name: str, given: SampleType, wanted: ValueTy
 
 
 def _dimensions(given: SampleType) -> str:
-    return f"{len(given.shape) + 1} dimension{'s' if given.shape else ''}"
+    return counted(len(given.shape) + 1, "dimension")
 
 
 def _advice(given: SampleType, wanted: ValueType, samples: int) -> str:

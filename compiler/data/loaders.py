@@ -13,6 +13,7 @@ from vggc.data.images import Channels, ImageFolder, Layout, Preparation, by_fold
 from vggc.data.loader import loader
 from vggc.data.stored import StoredArray, open_npy, open_npz
 from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics.number_text import counted
 from vggc.values import File, Folder, Within
 
 Count = Annotated[int, Within(1, 1 << 40)]
@@ -156,7 +157,7 @@ def _pair(given: int | Sequence[int], option: str) -> tuple[int, int]:
 def _by_channel(given: float | Sequence[float], count: int, option: str) -> tuple[float, ...]:
     values = (given,) * count if isinstance(given, int | float) else tuple(given)
     if len(values) != count:
-        raise fail(f"`{option}` has {len(values)} numbers for {count} channel{'s' if count > 1 else ''}")
+        raise fail(f"`{option}` has {len(values)} numbers for {counted(count, 'channel')}")
     return values
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
+from vggc.diagnostics.number_text import human_bytes, human_seconds
 from vggc.measures.subject import Subject
 from vggc.values import Bytes, Ratio, Seconds
 
@@ -52,15 +53,7 @@ def format_value(value: float, kind: Kind) -> str:
     if kind == "ratio":
         return f"{100 * value:.2f}%"
     if kind == "bytes":
-        return _scaled(value, ("B", "kB", "MB", "GB", "TB"), 1000)
+        return human_bytes(value)
     if kind == "seconds":
-        return _scaled(value * 1e9, ("ns", "us", "ms", "s"), 1000)
+        return human_seconds(value)
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.5g}"
-
-
-def _scaled(value: float, units: tuple[str, ...], base: int) -> str:
-    for unit in units[:-1]:
-        if abs(value) < base:
-            return f"{value:.3g} {unit}"
-        value /= base
-    return f"{value:.4g} {units[-1]}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnx
 
 from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
+from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
@@ -153,15 +154,15 @@ class _Checks:
     ) -> None:
         name = operator.name
         if given > schema.max_input:
-            limit = _count(schema.max_input, "input")
+            limit = counted(schema.max_input, "input")
             self.found.error(f"`{name}` has at most {limit}, not {given}", node.span, help=_usage(schema))
         elif least < schema.min_input:
-            limit = _count(schema.min_input, "input")
+            limit = counted(schema.min_input, "input")
             self.found.error(f"`{name}` has at least {limit}, not {given}", node.span, help=_usage(schema))
 
     def _output(self, operator: syntax.Operator, schema: onnx.defs.OpSchema, index: int, span: Span) -> None:
         if index >= schema.max_output:
-            most = _count(schema.max_output, "output")
+            most = counted(schema.max_output, "output")
             help = "outputs count from `.0`"
             self.found.error(f"`{operator.name}` has no output `.{index}`, for it has {most}", span, help=help)
 
@@ -236,7 +237,3 @@ def _usage(schema: onnx.defs.OpSchema) -> str:
     option = onnx.defs.OpSchema.FormalParameterOption
     marks = {option.Optional: "?", option.Variadic: "..."}
     return f"its inputs: {', '.join(each.name + marks.get(each.option, '') for each in schema.inputs)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -15,8 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.report.picture import Node
-from vggc.report.record import Cost, Report, Requirement, StepRecord, human_bytes, human_count
+from vggc.report.record import Cost, Report, Requirement, StepRecord
 
 if TYPE_CHECKING:
     from jinja2 import Template

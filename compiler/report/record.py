@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -112,24 +111,3 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return asdict(self)
-
-
-def human_count(number: int | None) -> str:
-    """`3.75 M`, `78.7 M`, `312`; `?` when unknown."""
-    if number is None:
-        return "?"
-    return _scaled(number, ("", " k", " M", " G", " T"))
-
-
-def human_bytes(number: int) -> str:
-    """`553.5 MB` (decimal, as file managers show it)."""
-    return _scaled(number, (" B", " kB", " MB", " GB", " TB"))
-
-
-def _scaled(number: int, units: Sequence[str]) -> str:
-    value = float(number)
-    for unit in units[:-1]:
-        if value < 1000:
-            return f"{number}{unit}" if unit == units[0] else f"{value:.3g}{unit}"
-        value /= 1000
-    return f"{value:.3g}{units[-1]}"

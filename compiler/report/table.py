@@ -10,7 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from vggc.report.record import Cost, Decline, Report, StepRecord, human_bytes, human_count
+from vggc.diagnostics.number_text import human_bytes, human_count
+from vggc.report.record import Cost, Decline, Report, StepRecord
 
 _NAME = re.compile("`[^`]*`")
 """Reasons that differ only in the names they mention are one reason."""

@@ -20,9 +20,7 @@ def samples(count: int, batch: str = "N") -> Samples:
 
 
 def test_one_fixed_first_dimension_is_the_batch_of_all_inputs() -> None:
-    dynamic, two, four, scalar = (
-        ValueType("x", np.dtype(np.float32), shape) for shape in [("N", 3), (2, 3), (4,), ()]
-    )
+    dynamic, two, four, scalar = (ValueType("x", np.dtype(np.float32), shape) for shape in [("N", 3), (2, 3), (4,), ()])
     assert fixed_batch([dynamic, scalar]) is None
     assert fixed_batch([dynamic, two, scalar]) == 2
     assert fixed_batch([two, four]) is None

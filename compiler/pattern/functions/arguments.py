@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vggc.diagnostics import Diagnostic, spelling_help
+from vggc.diagnostics.number_text import counted
 from vggc.grammar import pattern_syntax as syntax
 from vggc.pattern.functions.function import Function
 
@@ -23,8 +24,8 @@ def check_arguments(call: syntax.Call, function: Function) -> list[Diagnostic]:
         return [Diagnostic("an argument without a name after one with a name", late.span, help=usage)]
     positional = function.positional
     if not function.variadic and len(given) > len(positional):
-        count = f"{len(positional)} argument{'s' if len(positional) != 1 else ''} without a name"
-        return [Diagnostic(f"`{call.name}` takes {count}, not {len(given)}", call.span, help=usage)]
+        count = counted(len(positional), "argument")
+        return [Diagnostic(f"`{call.name}` takes {count} without a name, not {len(given)}", call.span, help=usage)]
     covered = [*positional[: len(given)], *names]
     twice = next((name for name in covered if covered.count(name) > 1), None)
     if twice:
