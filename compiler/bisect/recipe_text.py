@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,10 +11,9 @@ import vggc.recipes
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
-from vggc.options import schema
+from vggc.options import schema, spell
 from vggc.pipeline.execute import shipped
 from vggc.pipeline.model import BoundData, BoundStep
-from vggc.values import Bytes, Interval, Ratio, Seconds
 
 
 def declarations(step: BoundStep, source: Source, folder: Path) -> list[str]:
@@ -46,40 +44,14 @@ def call(step: BoundStep) -> str:
         return "\n".join(["repeat {", *(f"    {each}" for each in names), "}"])
     name = names[0] if names else step.name
     words = {each.parameter for each in schema(step.pass_.function).options if _takes_words(each.annotation)}
-    given = ", ".join(
-        f"{key.rstrip('_')}={value if key in words and isinstance(value, str) else literal(value)}"
-        for key, value in step.options.items()
-    )
+    given = ", ".join(f"{key.rstrip('_')}={_value(value, is_word=key in words)}" for key, value in step.options.items())
     return f"{name}({given})" if given else name
 
 
-def literal(value: Any) -> str:
-    """A value of an option as a recipe writes it."""
-    if value is None:
-        return "none"
+def _value(value: Any, *, is_word: bool) -> str:
     if isinstance(value, BoundData):
         return value.name
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Ratio):
-        # Seventeen digits would bring back the very number; twelve are more than anybody writes.
-        return f"{100 * value:.12g}%"
-    if isinstance(value, Bytes):
-        power = next(each for each in (30, 20, 10, 0) if value % (1 << each) == 0)
-        return f"{value >> power}{ {30: 'GiB', 20: 'MiB', 10: 'KiB', 0: 'B'}[power] }"
-    if isinstance(value, Seconds):
-        return f"{value:g}s"
-    if isinstance(value, Interval):
-        return str(value)
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{literal(key)}: {literal(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, Iterable):
-        return f"[{', '.join(literal(each) for each in value)}]"
-    short = f"{value:.12g}"
-    return short if float(short) == value else repr(value)
+    return value if is_word and isinstance(value, str) else spell(value)
 
 
 def _takes_words(annotation: Any) -> bool:

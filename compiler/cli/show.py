@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 import numpy as np
@@ -23,13 +22,14 @@ from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
 from vggc.graph.signature import value_text
 from vggc.graph.text import graph_text
+from vggc.options import spell
 from vggc.options.schema import Option, schema
+from vggc.options.type_text import catalogue_text
 from vggc.pipeline.model import Pipeline
 from vggc.report.record import StepRecord
 from vggc.rewrite import Pass
 from vggc.targets.flavours import missing, release
 from vggc.targets.verifier import Subject, refusals
-from vggc.values import Bytes, Dimension, Ratio, Seconds, Within
 
 
 def pass_list() -> RenderableType:
@@ -65,7 +65,7 @@ def options_table(options: Sequence[Option]) -> RenderableType:
     """A row for each option of a pass or a target."""
     table = plain_table("\noption", "\ntype", "\ndefault", "\nmeaning")
     for each in options:
-        table.add_row(each.name, type_text(each.annotation), default_text(each), each.doc)
+        table.add_row(each.name, catalogue_text(each.annotation), default_text(each), each.doc)
     return table
 
 
@@ -73,7 +73,7 @@ def options_markdown(options: Sequence[Option]) -> list[str]:
     """The same as lines of a page of the documentation."""
     lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
     for each in options:
-        kind = type_text(each.annotation).replace("|", "\\|")
+        kind = catalogue_text(each.annotation).replace("|", "\\|")
         lines.append(f"| `{each.name}` | {kind} | {default_text(each)} | {each.doc} |")
     return lines
 
@@ -85,55 +85,12 @@ def call_of(found: Pass) -> str:
     return f"{found.name}({', '.join(words)})" if words else found.name
 
 
-def type_text(annotation: Any) -> str:
-    """A type as a user of recipes knows it."""
-    if annotation == Dimension:
-        return "dimension"
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        limits = [each for each in arguments[1:] if isinstance(each, Within)]
-        return type_text(arguments[0]) + "".join(f" in {_limit(each.low)}..{_limit(each.high)}" for each in limits)
-    if origin is Literal:
-        return " | ".join(str(each) for each in arguments)
-    if origin is list or origin is tuple:
-        return f"[{type_text(arguments[0])}, ...]"
-    if origin is dict:
-        return f'{{"name": {type_text(arguments[1])}}}'
-    if origin is not None and (origin is Union or arguments):
-        return " | ".join(type_text(each) for each in arguments if each is not type(None))
-    return {"str": "string", "bool": "true | false", "Interval": "range"}.get(
-        getattr(annotation, "__name__", str(annotation)), getattr(annotation, "__name__", str(annotation)).lower()
-    )
-
-
-def _limit(number: float) -> str:
-    return str(int(number)) if float(number).is_integer() else f"{number:g}"
-
-
 def default_text(option: Option) -> str:
     """An option's default as a recipe would write it."""
     if option.required:
         return "required"
-    return _recipe_text(option.default)
-
-
-def _recipe_text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Ratio):
-        return f"{value:%}".rstrip("0%").rstrip(".") + "%"
-    if isinstance(value, Bytes):
-        power = next(each for each in (30, 20, 10, 0) if value % (1 << each) == 0)
-        return f"{value >> power}{ {30: 'GiB', 20: 'MiB', 10: 'KiB', 0: ''}[power] }"
-    if isinstance(value, Seconds):
-        return f"{value:g}s"
-    if isinstance(value, str) and not value.isidentifier():
-        return f'"{value}"'
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(_recipe_text(each) for each in value)}]"
-    return str(value)
+    is_word = isinstance(option.default, str) and option.default.isidentifier()
+    return option.default if is_word else spell(option.default)
 
 
 def catalogue() -> str:

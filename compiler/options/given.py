@@ -85,6 +85,8 @@ def spell(value: object) -> str:
     match value:
         case Given():
             return spell(value.value)
+        case None:
+            return "none"
         case bool():
             return "true" if value else "false"
         case Ratio():

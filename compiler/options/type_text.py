@@ -57,6 +57,27 @@ def wanted(annotation: Any) -> str:
     raise TypeError(f"recipes cannot write the type {annotation!r}")
 
 
+def catalogue_text(annotation: Any) -> str:
+    """A type in the pass catalogue: `ratio`, `entropy | minmax`, `[string, ...]`, `int in 1..8`."""
+    if annotation == Dimension:
+        return "dimension"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        within = limits(annotation)
+        suffix = f" in {bound(within.low, float)}..{bound(within.high, float)}" if within else ""
+        return catalogue_text(arguments[0]) + suffix
+    if origin is Literal:
+        return " | ".join(str(each) for each in arguments)
+    if origin in (list, tuple):
+        return f"[{catalogue_text(arguments[0])}, ...]"
+    if origin is dict:
+        return f'{{"name": {catalogue_text(arguments[1])}}}'
+    if origin in (Union, types.UnionType):
+        return " | ".join(catalogue_text(each) for each in arguments if each is not type(None))
+    name: str = annotation.__name__
+    return {"str": "string", "bool": "true | false", "Interval": "range"}.get(name, name.lower())
+
+
 def members(arguments: tuple[Any, ...]) -> list[Any]:
     """The members of a union that a recipe can write; whole number or range is a dimension."""
     found = [each for each in arguments if each is not type(None)]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from vggc import recipes
 from vggc.binding import bind
-from vggc.bisect.recipe_text import call, declarations, literal
+from vggc.bisect.recipe_text import call, declarations
 from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.grammar.recipe_file import read_recipe
 from vggc.pipeline.model import BoundStep
-from vggc.values import Bytes, Interval, Names, Ratio, Seconds
 
 PASSES = '''
 from typing import Literal
@@ -101,24 +97,3 @@ def test_rules_that_run_together_repeat(tmp_path: Path) -> None:
     assert call(step) == "repeat {\n    twice\n    once\n}"
     (twin,) = again(step, read_recipe(path), tmp_path / "cut")
     assert twin.name == step.name
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "none"),
-        (True, "true"),
-        (Ratio(0.005), "0.5%"),
-        (Bytes(1536), "1536B"),
-        (Bytes(1 << 31), "2GiB"),
-        (Seconds(0.25), "0.25s"),
-        (Interval((1, 8, 32)), "1..8..32"),
-        (4.0, "4"),
-        (1e-05, "1e-05"),
-        (0.1 + 0.2, "0.30000000000000004"),
-        (Names(("a",)), '["a"]'),
-        ({"a": [1, 2]}, '{"a": [1, 2]}'),
-    ],
-)
-def test_values(value: Any, text: str) -> None:
-    assert literal(value) == text

@@ -188,3 +188,4 @@ def _plain(given: Given) -> Any:
 def test_words_and_ranges_are_spelled_bare() -> None:
     assert spell(Word("entropy")) == "entropy"
     assert spell(Interval((1, 8, 32))) == "1..8..32"
+    assert spell(None) == "none"
