@@ -70,7 +70,8 @@ def same_class(before: Array, after: Array) -> NDArray[np.bool_]:
     Integers, and arrays of one dimension, hold the classes themselves. NaN agrees with nothing.
     """
     one, other = _chosen(before), _chosen(after)
-    return (one == other) & (one >= 0)
+    agree: NDArray[np.bool_] = (one == other) & (one >= 0)
+    return agree
 
 
 def _chosen(logits: Array) -> Array:
