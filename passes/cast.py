@@ -19,6 +19,7 @@ from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
 from vggc.graph import Graph
 from vggc.graph.opset_upgrade import raise_opset
+from vggc.operators.quantizers import QUANTIZERS
 from vggc.quantization.half_precision import OPSETS, QUANTIZED_OPSET, TYPES, Halves, magnitudes, stays
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Names
@@ -44,7 +45,7 @@ def cast(
         keep: nodes that stay in float32: names or globs of nodes, values, weights or modules, or operators
         interface: cast the model's inputs and outputs as well
     """
-    quantized = any(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
+    quantized = any(node.op in QUANTIZERS for node in graph.nodes)
     raise_opset(graph, max(OPSETS[precision], QUANTIZED_OPSET if quantized else 0), f"casting to {precision}")
     graph.infer_shapes()
     names = {id(node): {node.op, *names_of(node)} for node in graph.nodes}

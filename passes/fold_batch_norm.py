@@ -36,6 +36,7 @@ from vggc.analysis.folding.upward import ARITHMETIC, Demand, Moved, Upward, link
 from vggc.analysis.linear import LINEAR, Linear, rounded
 from vggc.graph import Array, Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.data_movement import FLATTENERS
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes
 
@@ -87,7 +88,7 @@ def _needs_shape(graph: Graph, node: gs.Node) -> bool:
     return any(reader.op in _FOLLOWERS for reader in graph.readers(node.outputs[0]))
 
 
-_BY_SHAPE = frozenset({"Flatten", "MatMul", "Reshape", "Squeeze", _NORM})
+_BY_SHAPE = FLATTENERS | {"MatMul", _NORM}
 _FOLLOWERS = ARITHMETIC | PASSED | {_NORM, "Concat"}
 
 

@@ -26,6 +26,7 @@ from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Indices
+from vggc.operators.quantizers import is_quantized
 from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
 from vggc.pruning.elimination import Elimination
 from vggc.pruning.group_names import select
@@ -36,7 +37,6 @@ from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
 from vggc.pruning.selection import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.widths import uniform_widths
-from vggc.quantization.preconditions import QUANTIZED
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes, Names, Ratio, Within
 
@@ -152,7 +152,7 @@ def _check_data(data: Dataset | None, importance: Importance, repair: Repair) ->
 
 
 def _warn_of_quantized(graph: Graph) -> None:
-    found = [node for node in graph.nodes if node.op in QUANTIZED]
+    found = [node for node in graph.nodes if is_quantized(node)]
     if found:
         graph.warn(
             f"the model is quantized, {graph.label(found[0])} first: quantized weights cannot be solved anew, and "

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.constants import Foldable, is_deterministic
+from vggc.analysis.constants import Foldable
 from vggc.analysis.linear import LINEAR
 from vggc.analysis.no_ops import passed_on, zero_states
 from vggc.analysis.onnxsim_tail import simplify_remnants
@@ -29,6 +29,7 @@ from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import onnx_type
+from vggc.operators.randomness import is_deterministic
 from vggc.rewrite import whole_graph
 from vggc.values import Bytes
 

@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
-from vggc.graph.domains import is_standard
+from vggc.operators.quantizers import is_quantizer
 from vggc.rewrite import whole_graph
 
 
@@ -23,13 +23,13 @@ from vggc.rewrite import whole_graph
 def strip_qdq(graph: Graph) -> None:
     """Take out pairs of QuantizeLinear and DequantizeLinear, and make float weights of quantized ones."""
     for node in list(graph.nodes):
-        if node.op != "DequantizeLinear" or not is_standard(node):
+        if not is_quantizer(node, "DequantizeLinear"):
             continue
         codes = graph.array(node.inputs[0])
         source = graph.producer(node.inputs[0])
         if codes is not None:
             _restore(graph, node, codes)
-        elif source is None or source.op != "QuantizeLinear" or not is_standard(source):
+        elif source is None or not is_quantizer(source, "QuantizeLinear"):
             graph.decline(node, "what it reads is computed with integers")
         elif not _same(graph, source, node):
             graph.decline(node, "it has another scale than the QuantizeLinear before it")

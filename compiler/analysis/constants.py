@@ -12,28 +12,16 @@ import onnx_graphsurgeon as gs
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Array, Graph
-from vggc.graph.domains import is_standard
 from vggc.graph.subgraph import part
 from vggc.graph.weights import stored_bytes
 from vggc.graph.writer import node_proto, onnx_type, weight_bytes
+from vggc.operators.quantizers import QUANTIZERS
+from vggc.operators.randomness import is_deterministic
 
-_RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
 # What these hand to a weighted operator is how a target recognises a quantized model.
-_QUANTIZED = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
+_RECOGNISED = frozenset({*QUANTIZERS, "DynamicQuantizeLinear"})
 # The size of their results depends on the numbers, but never exceeds a small multiple of the inputs'.
 _BOUNDED = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
-
-
-def is_deterministic(node: gs.Node) -> bool:
-    """Whether a node is one of ONNX's own operators that computes the same from the same inputs, without a body."""
-    return (
-        is_standard(node)
-        and node.op not in _RANDOM
-        and not (node.op == "Dropout" and len(node.inputs) > 2)
-        and not any(isinstance(each, gs.Graph) for each in node.attrs.values())
-    )
 
 
 class Foldable:
@@ -55,7 +43,7 @@ class Foldable:
     def offer(self, node: gs.Node) -> bool:
         """Take a node in if it can be folded."""
         # An Identity of a constant is left only where an output of the model is constant.
-        if not node.inputs or node.op in _QUANTIZED or node.op == "Identity" or not is_deterministic(node):
+        if not node.inputs or node.op in _RECOGNISED or node.op == "Identity" or not is_deterministic(node):
             return False
         if not all(self._is_known(value) for value in node.inputs if value.name):
             return False

@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import weight_bytes
+from vggc.operators.quantizers import QUANTIZERS
 
 Shape = tuple[int | None, ...] | None
 Shapes = Callable[[gs.Tensor], Shape]
@@ -171,7 +172,7 @@ def _with_bodies(node: gs.Node) -> Iterator[gs.Node]:
 
 def _params(op: str, index: int, value: gs.Constant) -> int:
     shape = value.shape
-    if not shape or (op in ("QuantizeLinear", "DequantizeLinear") and index > 0):
+    if not shape or (op in QUANTIZERS and index > 0):
         return 0
     name = _type_name(value.dtype)
     if "int" in name:

@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.operators.data_movement import SHAPE_READERS
 
 Size = int | str | None
 
@@ -46,7 +47,7 @@ def data_nodes(graph: Graph) -> list[gs.Node]:
     reached = {id(value) for value in graph.inputs}
     found = []
     for node in graph.nodes:
-        if node.op not in ("Shape", "Size") and any(id(value) in reached for value in node.inputs):
+        if node.op not in SHAPE_READERS and any(id(value) in reached for value in node.inputs):
             reached |= {id(value) for value in node.outputs}
             found.append(node)
     return found

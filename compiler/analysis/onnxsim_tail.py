@@ -17,11 +17,11 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.subgraph import part
+from vggc.operators.data_movement import RESHAPERS, SHAPE_READERS
 
-_SHAPES = frozenset({"Shape", "Size"})
-_MOVES = frozenset({"Concat", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+_MOVES = RESHAPERS | {"Concat", "Slice", "Transpose"}
 _ARITHMETIC = frozenset({"Add", "Cast", "ConstantOfShape", "Div", "Expand", "Gather", "Mul", "Range", "Sub"})
-_FAMILIES = (frozenset({"Concat"}), frozenset({"Slice"}), frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"}))
+_FAMILIES = (frozenset({"Concat"}), frozenset({"Slice"}), RESHAPERS)
 
 _REWRITES = frozenset(
     {
@@ -106,7 +106,7 @@ def _unwanted() -> tuple[str, ...]:
 
 
 def _is_worth_it(graph: Graph, node: gs.Node) -> bool:
-    return node.op in _SHAPES or (node.op in _MOVES and _has_kin(graph, node))
+    return node.op in SHAPE_READERS or (node.op in _MOVES and _has_kin(graph, node))
 
 
 def _belongs(graph: Graph, node: gs.Node) -> bool:
@@ -118,7 +118,7 @@ def _belongs(graph: Graph, node: gs.Node) -> bool:
     typed = all(graph.rank(value) is not None and graph.dtype(value) is not None for value in ends)
     if not is_standard(node) or not typed or getattr(node, "kept", None):
         return False
-    return node.op in _SHAPES or node.op in _MOVES or (node.op in _ARITHMETIC and _is_small(graph, node))
+    return node.op in SHAPE_READERS or node.op in _MOVES or (node.op in _ARITHMETIC and _is_small(graph, node))
 
 
 def _is_small(graph: Graph, node: gs.Node) -> bool:

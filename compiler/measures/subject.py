@@ -14,6 +14,7 @@ from vggc.execution.session import Array, Session
 from vggc.graph import Graph
 from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.graph.writer import weight_bytes
+from vggc.operators.quantizers import QUANTIZERS
 
 BATCH = 32
 """Samples run at once where the batch is dynamic."""
@@ -43,7 +44,7 @@ class Subject:
         A quantized graph runs as it stands: onnxruntime's integer kernels would measure this CPU's arithmetic, which
         saturates where a GPU's does not. A large one is not copied.
         """
-        quantized = any(node.op in ("QuantizeLinear", "DequantizeLinear") for node in self.graph.nodes)
+        quantized = any(node.op in QUANTIZERS for node in self.graph.nodes)
         large = sum(map(weight_bytes, self.graph.constants())) > _COPIED_BYTES
         return Session(self.graph, optimise="none" if quantized or large else "all")
 

@@ -13,6 +13,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import domain_of
+from vggc.operators.quantizers import QUANTIZERS
+from vggc.operators.randomness import RANDOM
 
 Operator = tuple[str, str]
 """Domain and name; ONNX's own domain is ""."""
@@ -35,10 +37,9 @@ BROADCASTING = frozenset(
 _WINDOWED = frozenset(
     {"Conv", "ConvInteger", "ConvTranspose", "QLinearConv", "DeformConv", "MaxPool", "AveragePool", "LpPool"}
 )
-_TYPE_NUMBERS = frozenset({("Cast", "to"), ("EyeLike", "dtype"), ("Multinomial", "dtype")}) | {
-    (op, "dtype") for op in ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli")
-}
-_TYPE_NUMBERS |= {("QuantizeLinear", "output_dtype"), ("DequantizeLinear", "output_dtype")}
+_TYPE_NUMBERS = frozenset(
+    {("Cast", "to"), *((op, "dtype") for op in (*RANDOM, "EyeLike")), *((op, "output_dtype") for op in QUANTIZERS)}
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vggc.calibration.streams import stream
 from vggc.graph import Array, Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
+from vggc.operators.quantizers import QUANTIZERS
 
 FLOAT32 = np.dtype(np.float32)
 TYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
@@ -50,7 +51,7 @@ def stays(graph: Graph, node: gs.Node, dtype: np.dtype[Any], largest: dict[str, 
         reach = largest.get(value.name, 0.0) if array is None else float(np.abs(array).max(initial=0.0))
         if not reach <= limit:
             return f"`{value.name}` reaches {reach:.3g}, and {dtype.name} ends at {limit / _ROOM:.3g}"
-    if node.op in ("QuantizeLinear", "DequantizeLinear"):
+    if node.op in QUANTIZERS:
         scale = graph.array(node.inputs[1])
         smallest = float(ml_dtypes.finfo(dtype).smallest_normal)  # type: ignore[no-untyped-call]
         if scale is None or float(np.min(np.asarray(scale, np.float64))) < smallest:

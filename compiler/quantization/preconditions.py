@@ -8,26 +8,13 @@ import numpy as np
 
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.operators.quantizers import is_quantized
 from vggc.quantization.plan import Product
-
-QUANTIZED = frozenset(
-    {
-        "ConvInteger",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "MatMulInteger",
-        "QLinearConv",
-        "QLinearMatMul",
-        "QuantizeLinear",
-    }
-)
 
 
 def refuse_quantized(graph: Graph) -> None:
     """Raise CompileError for a graph in which something is quantized already."""
-    found = [
-        node for node in graph.nodes if node.op in QUANTIZED or node.op.startswith(("QLinear", "QGemm", "QAttention"))
-    ]
+    found = [node for node in graph.nodes if is_quantized(node)]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise fail(

@@ -18,7 +18,7 @@ from vggc.analysis.union_find import UnionFind
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
-from vggc.operators.data_movement import limits, pads_with_zero
+from vggc.operators.data_movement import FLATTENERS, limits, pads_with_zero
 from vggc.quantization.plan import Product
 
 _HOMOGENEOUS = frozenset(
@@ -109,7 +109,7 @@ class _Finder:
             shapes = [graph.shape(value) for value in (*node.inputs, node.outputs[0])]
             computed = all(isinstance(value, gs.Variable) for value in node.inputs)
             return computed and all(shape is not None and shape[1:] == (shapes[0] or [])[1:] for shape in shapes)
-        if node.op in ("Flatten", "Reshape", "Squeeze"):
+        if node.op in FLATTENERS:
             before, after = (graph.shape(value) or [] for value in (node.inputs[0], node.outputs[0]))
             whole = all(isinstance(size, int) for size in before[1:])
             return whole and len(after) == 2 and after[1] == math.prod(before[1:])  # type: ignore[arg-type]

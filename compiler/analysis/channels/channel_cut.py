@@ -14,7 +14,7 @@ from vggc.analysis.channels.axes import Axis, IntArray, Joint, Part
 from vggc.analysis.channels.group import Keep
 from vggc.analysis.channels.records import Cut
 from vggc.analysis.channels.static_chains import operands, producer
-from vggc.analysis.channels.static_values import SHAPE_ONLY
+from vggc.operators.data_movement import SHAPE_READERS
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.groups import Groups
@@ -133,7 +133,7 @@ def cut_channels(groups: Groups, keep: Keep) -> dict[str, list[int]]:
             provenance[name] = [int(position) for position in each.outputs.kept(slicing.keep)]
     for node in groups.graph.nodes:
         # Exporters take the length of a bias from the weights, whose old version would stay for that alone.
-        if node.op in SHAPE_ONLY and slicing.statics.is_static(node.outputs[0]):
+        if node.op in SHAPE_READERS and slicing.statics.is_static(node.outputs[0]):
             array = slicing.statics.arrays(node.outputs[:1])[id(node.outputs[0])]
             groups.graph.replace(node.outputs[0], groups.graph.constant(array, hint="shape"))
     for cut in groups.swept.cuts.values():

@@ -12,8 +12,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis, IntArray
 from vggc.analysis.channels.static_chains import operands, producer
-from vggc.analysis.channels.static_values import SHAPE_ONLY
 from vggc.analysis.costs import costs, weights
+from vggc.operators.data_movement import SHAPE_READERS
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.groups import Groups
@@ -194,7 +194,7 @@ class CostModel:
             readers = {
                 (id(node), index)
                 for node in self._groups.graph.readers(value)
-                if node.op not in SHAPE_ONLY
+                if node.op not in SHAPE_READERS
                 for index, each in enumerate(node.inputs)
                 if each is value
             }

@@ -22,6 +22,7 @@ from vggc.analysis.channels.sweep import Sweep
 from vggc.analysis.channels.value_shapes import Dimensions
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
+from vggc.operators.data_movement import SHAPE_READERS
 
 INFERRED = -1
 """The dimension of a Reshape that follows from the number of elements."""
@@ -94,7 +95,7 @@ class Lists:
 
     def _look(self, node: gs.Node) -> None:
         """Find out whether what a node reads depends on a shape that changes, and what to do about it."""
-        if node.op in ("Shape", "Size") and self._shrinks(node.inputs[0]):
+        if node.op in SHAPE_READERS and self._shrinks(node.inputs[0]):
             self._shapes.append(node)
             self._sources[id(node.outputs[0])] = frozenset([len(self._shapes) - 1])
             if node.op == "Size" or self._graph.is_output(node.outputs[0]):

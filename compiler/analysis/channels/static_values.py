@@ -10,19 +10,18 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.value_shapes import Dimensions, Shapes
-from vggc.analysis.constants import computed, is_deterministic, may_trap
+from vggc.analysis.constants import computed, may_trap
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.diagnostics import CompileError
 from vggc.graph import Array, Graph
+from vggc.operators.data_movement import SHAPE_READERS
+from vggc.operators.randomness import is_deterministic
 
 _SMALL = 1 << 16
 """Values of more elements than this are evaluated only when somebody asks for their numbers."""
 
 _VISITS = 200_000
 """Nodes to look at again and again for shapes that computed integers tell; twenty times a graph of 10,000 nodes."""
-
-SHAPE_ONLY = frozenset({"Shape", "Size"})
-"""Operators whose result does not depend on the numbers they are given."""
 
 
 class Statics:
@@ -144,7 +143,7 @@ class Statics:
 
     def _is_shape_of_large(self, node: gs.Node) -> bool:
         """Whether a node looks at the shape of something that need not be at hand for that."""
-        return node.op in SHAPE_ONLY and self.graph.static_shape(node.inputs[0]) is not None
+        return node.op in SHAPE_READERS and self.graph.static_shape(node.inputs[0]) is not None
 
     def _evaluate(self, nodes: list[gs.Node]) -> dict[int, Array]:
         """What static nodes, given in order, compute. A node that onnxruntime cannot run is left out."""

@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Channels
 from vggc.graph import Graph
+from vggc.operators.data_movement import FLATTENERS
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def passage(graph: Graph, node: gs.Node, channels: Channels, *, backward: bool =
         return Passage(channels, shiftless=True) if node.attrs.get("alpha", 0.0) >= 0 else None
     if node.op == "Transpose":
         return _transpose(node, channels, backward)
-    if node.op in ("Flatten", "Reshape", "Squeeze"):
+    if node.op in FLATTENERS:
         return _flatten(graph, node, channels, backward)
     if not channels.is_second_axis or not _keeps_values(graph, node, channels):
         return None

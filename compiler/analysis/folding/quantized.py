@@ -18,7 +18,7 @@ from vggc.analysis.affine import Vector
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import is_float
-from vggc.graph.domains import is_standard
+from vggc.operators.quantizers import is_quantizer
 
 _CODES = frozenset({"int8", "uint8", "int16", "uint16"})
 
@@ -48,7 +48,7 @@ class Quantized:
 def quantized(graph: Graph, value: gs.Tensor) -> Quantized | None:
     """What a constant that is stored quantized is made from, or None when `value` is none."""
     node = graph.producer(value)
-    if node is None or node.op != "DequantizeLinear" or not is_standard(node) or set(node.attrs) - {"axis"}:
+    if node is None or not is_quantizer(node, "DequantizeLinear") or set(node.attrs) - {"axis"}:
         return None
     source = node.inputs[0]
     parameters = _parameters(graph, node)
@@ -79,7 +79,7 @@ def _parameters(graph: Graph, node: gs.Node) -> tuple[Array, Array | None] | Non
 
 def _quantize(graph: Graph, node: gs.Node | None) -> Array | None:
     """The codes that QuantizeLinear gives a constant: x / scale rounded to even, plus zero, within the type."""
-    if node is None or node.op != "QuantizeLinear" or not is_standard(node) or set(node.attrs) - {"axis"}:
+    if node is None or not is_quantizer(node, "QuantizeLinear") or set(node.attrs) - {"axis"}:
         return None
     array, parameters = graph.array(node.inputs[0]), _parameters(graph, node)
     if array is None or parameters is None:

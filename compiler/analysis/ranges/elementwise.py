@@ -13,6 +13,7 @@ from vggc.analysis.ranges.range import Numbers, Range, along_axis, plus, times
 from vggc.analysis.ranges.ranges import Ranges, rule
 from vggc.graph import Array
 from vggc.graph.arrays import is_float
+from vggc.operators.randomness import may_drop
 
 
 @rule("BatchNormalization")
@@ -74,8 +75,7 @@ _RISING: dict[str, Callable[[gs.Node, Numbers], Numbers]] = {
 
 @rule(*_RISING)
 def _rising(ranges: Ranges, node: gs.Node) -> Range | None:
-    trains = node.op == "Dropout" and len(node.inputs) > 2 and bool(node.inputs[2].name)
-    if trains or node.attrs.get("alpha", 0.0) < 0:
+    if may_drop(node) or node.attrs.get("alpha", 0.0) < 0:
         return None
     function = _RISING[node.op]
     return Range(*(np.asarray(function(node, each)) for each in ranges.of(node.inputs[0])))

@@ -9,8 +9,9 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.quantizers import is_quantizer
 from vggc.targets.verifier.finding import Finding, Subject
-from vggc.targets.verifier.quantizers import amiss, is_quantizer, quantizers
+from vggc.targets.verifier.quantizers import amiss, quantizers
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 

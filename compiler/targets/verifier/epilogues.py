@@ -11,15 +11,13 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.data_movement import moves
+from vggc.operators.quantizers import is_quantizer
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.axes import WEIGHTED
 from vggc.targets.verifier.finding import Finding, Subject
-from vggc.targets.verifier.quantizers import is_quantizer
 
 _ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "HardSwish", "Sigmoid", "Tanh", "Gelu"})
-_MOVING = frozenset(
-    {"Pad", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Concat", "Identity"}
-)
 _EIGHT_BIT = frozenset({"int8", "float8_e4m3fn"})
 _EPILOGUE = _ACTIVATIONS | {"BatchNormalization"}
 
@@ -83,7 +81,7 @@ def both_quantized(subject: Subject) -> Iterator[Finding]:
 def _dequantized_from(graph: Graph, value: gs.Tensor) -> str:
     """The type that a value was dequantized from, also before it was only moved; empty when it was not."""
     node = graph.producer(value)
-    while node is not None and node.op in _MOVING and is_standard(node):
+    while node is not None and (moves(graph, node) or (node.op == "Concat" and is_standard(node))):
         node = graph.producer(node.inputs[0])
     if node is None or not is_quantizer(node, "DequantizeLinear"):
         return ""

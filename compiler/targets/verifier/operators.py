@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import onnx
 
 from vggc.graph.domains import is_standard
+from vggc.operators.quantizers import INTEGER_OPERATORS
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, Subject
 
 _PAIRS = "TensorRT takes int8 as QuantizeLinear and DequantizeLinear around float operators"
-INTEGER_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 
 REFUSED_OPERATORS: dict[str, dict[str, str]] = {
     "tensorrt": dict.fromkeys(INTEGER_OPERATORS, _PAIRS),

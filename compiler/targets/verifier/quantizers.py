@@ -10,12 +10,10 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from vggc.graph import Graph
-from vggc.graph.domains import is_standard
+from vggc.operators.quantizers import is_quantizer
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, Subject
 from vggc.targets.verifier.types import type_name, type_of
-
-QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 SYMMETRIC = "quantize symmetrically to int8: zero point 0 and a positive scale"
 
@@ -61,11 +59,6 @@ def quantized_opsets(subject: Subject) -> Iterator[Finding]:
 def quantizers(graph: Graph) -> Iterator[gs.Node]:
     """Every QuantizeLinear and DequantizeLinear of a graph, those in bodies included."""
     return (node for node in all_nodes(graph) if is_quantizer(node))
-
-
-def is_quantizer(node: gs.Node | None, op: str = "") -> bool:
-    """Whether a node is one of ONNX's two quantizers, or the one named."""
-    return node is not None and node.op in ((op,) if op else QUANTIZERS) and is_standard(node)
 
 
 def stored_value(node: gs.Node) -> gs.Tensor:
