@@ -235,7 +235,8 @@ class _Place:
 def _put(graph: Graph, folded: _Folded, place: _Place, parameters: Parameters) -> None:
     """Put an operator with new parameters, and the Add it may need, in the place of the old nodes."""
     node, old, result, operator, after = place.node, place.operator.node, place.result, place.operator, place.after
-    op, bias, summand, attrs = old.op, operator.bias, None, {}
+    op, bias, attrs = old.op, operator.bias, {}
+    summand: gs.Tensor | None = None
     base = node.name or result.name
     if parameters.bias is not None:
         bias = graph.constant(parameters.bias, hint=bias.name if bias is not None else f"{base}.bias")

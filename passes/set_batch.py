@@ -41,32 +41,34 @@ def set_batch(graph: Graph, size: Annotated[int, Within(1, 1 << 20)] | Literal["
         for node in data_nodes(graph):
             _rewrite_target(graph, node, old, new)
             _free_state(graph, node)
-    redeclare(graph, {value.name: [new, *value.shape[1:]] for value in inputs})
+    redeclare(graph, {name: [new, *shape[1:]] for name, shape in inputs.items()})
     if old is not None:
         _check_outputs(graph, before, old, new)
     graph.record("set batch size", len(inputs))
 
 
-def _batched(graph: Graph) -> tuple[list[gs.Variable], int | None]:
-    """The inputs that have the batch, and its size; None when it is dynamic."""
-    shapes = {value.name: graph.shape(value) for value in graph.inputs}
-    for name, shape in shapes.items():
+def _batched(graph: Graph) -> tuple[dict[str, list[Size]], int | None]:
+    """The shapes of the inputs that have the batch, by name, and its size; None when it is dynamic."""
+    shapes: dict[str, list[Size]] = {}
+    for value in graph.inputs:
+        shape = graph.shape(value)
         if shape is None:
             raise fail(
-                f"the model does not tell the rank of its input `{name}`", help="declare it with set_input_shapes"
+                f"the model does not tell the rank of its input `{value.name}`", help="declare it with set_input_shapes"
             )
-    inputs = [value for value in graph.inputs if shapes[value.name]]
-    dynamic = [value for value in inputs if not isinstance(value.shape[0], int)]
+        if shape:
+            shapes[value.name] = shape
+    dynamic = {name: shape for name, shape in shapes.items() if not isinstance(shape[0], int)}
     if dynamic:
         return dynamic, None
-    sizes = {int(value.shape[0]) for value in inputs}
+    sizes = {shape[0] for shape in shapes.values() if isinstance(shape[0], int)}
     if len(sizes) != 1:
-        told = ", ".join(f"`{value.name}` {value.shape}" for value in inputs) or "none has a dimension"
+        told = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items()) or "none has a dimension"
         raise fail(
             f"no first dimension is the batch of all inputs: {told}",
             help="export the model with a dynamic batch",
         )
-    return inputs, sizes.pop()
+    return shapes, sizes.pop()
 
 
 def _name(graph: Graph) -> str:
@@ -120,7 +122,7 @@ def _check_outputs(graph: Graph, before: dict[str, list[Size] | None], old: int,
     """Raise CompileError when an output kept the old batch size: something holds it where it cannot be changed."""
     for value in graph.outputs:
         shape, was = graph.shape(value), before[value.name]
-        if was and shape and was[0] == old and shape[0] is None:
+        if was and shape and was[0] == old and shape[0] is None and isinstance(value, gs.Variable):
             value.shape = [new, *shape[1:]]
         if was and shape and was[0] == old and shape[0] == old and new != old:
             node = next(each for each in data_nodes(graph) if _keeps(graph, each, old))
@@ -133,4 +135,4 @@ def _check_outputs(graph: Graph, before: dict[str, list[Size] | None], old: int,
 
 def _keeps(graph: Graph, node: gs.Node, old: int) -> bool:
     shape = graph.shape(node.outputs[0])
-    return bool(shape) and shape[0] == old  # type: ignore[index]
+    return shape is not None and shape[:1] == [old]

@@ -28,6 +28,7 @@ from vggc.analysis.same_constants import SameConstants, constant_key
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.graph.extras import node_extras
 from vggc.graph.writer import onnx_type
 from vggc.operators.randomness import is_deterministic
 from vggc.rewrite import whole_graph
@@ -234,7 +235,7 @@ class _Sweep:
 
 def _node_key(node: gs.Node) -> Hashable:
     """What two nodes that compute the same have in common; None where it cannot be told."""
-    if not node.inputs or getattr(node, "kept", None):
+    if not node.inputs or node_extras(node).attributes:
         return None
     attributes = []
     for name, value in sorted(node.attrs.items()):

@@ -28,6 +28,7 @@ from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
 from vggc.pruning.sparsity import Thinning
@@ -90,7 +91,7 @@ def sparsify(
         solved = {each.name for each in found if each.error is not None}
         done = [each for each in chosen if (each.node.name or each.node.outputs[0].name) in solved]
     for each in done:
-        each.node.metadata = {**getattr(each.node, "metadata", {}), SPARSITY: str(thinning)}
+        annotate(each.node, {SPARSITY: str(thinning)})
         graph.touch(each.node)
         graph.record(f"{thinning} zeros in {graph.label(each.node)}")
 

@@ -57,7 +57,7 @@ class Foldable:
         self._values |= {id(value) for value in node.outputs if value.name}
         return True
 
-    def evaluate(self) -> list[tuple[gs.Tensor, Array]]:
+    def evaluate(self) -> list[tuple[gs.Variable, Array]]:
         """What the collected nodes compute, as far as other nodes or outputs need it.
 
         All of them run in one onnxruntime session. Where that fails, each runs by itself, at last in the onnx library's
@@ -88,7 +88,7 @@ class Foldable:
                     self.failed.append((node, error.diagnostics[0].message))
         return known
 
-    def _results(self) -> list[gs.Tensor]:
+    def _results(self) -> list[gs.Variable]:
         """The values that nodes or outputs outside the collected ones need."""
         inside = {id(node) for node in self.nodes}
         return [

@@ -65,8 +65,8 @@ def _count(graph: Graph, shapes: Shapes) -> Costs:
     for node in graph.nodes:
         own = weights(node)
         params = size = 0
-        for value, found in own.items():
-            held[value] = max(held.get(value, found), found)
+        for identity, found in own.items():
+            held[identity] = max(held.get(identity, found), found)
             params, size = params + found[0], size + found[1]
         output = shapes(node.outputs[0]) if node.outputs else None
         nodes.append(NodeCost(graph.label(node), node.op, output, params, size, _macs(node, shapes)))

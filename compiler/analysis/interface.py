@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.graph.extras import value_extras
 from vggc.operators.data_movement import SHAPE_READERS
 
 Size = int | str | None
@@ -19,26 +20,26 @@ def redeclare(graph: Graph, shapes: Mapping[str, Sequence[Size]]) -> None:
 
     Raises CompileError when the nodes cannot work with the new shapes.
     """
-    for value in graph.inputs:
-        if value.name in shapes:
-            value.shape = list(shapes[value.name])
-            value.info = None
+    for given in graph.inputs:
+        if given.name in shapes:
+            given.shape = list(shapes[given.name])
+            value_extras(given).declared = None
     declared = {value.name: graph.rank(value) for value in graph.outputs}
     for value in graph.outputs:
         if isinstance(value, gs.Variable) and graph.producer(value) is not None:
             # What was declared of an output held for the old shapes.
             value.shape = None
-            value.info = None
+            value_extras(value).declared = None
     try:
         onnx.shape_inference.infer_shapes(graph.skeleton(known=False), strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        given = ", ".join(f"`{name}` {list(shape)}" for name, shape in shapes.items())
+        wanted = ", ".join(f"`{name}` {list(shape)}" for name, shape in shapes.items())
         lines = [line for line in str(error).splitlines() if "op_type" in line] or str(error).splitlines()
-        raise fail(f"the model cannot work with its input {given}", facts=(("note", lines[0].strip()),)) from None
+        raise fail(f"the model cannot work with its input {wanted}", facts=(("note", lines[0].strip()),)) from None
     graph.infer_shapes()
     for value in graph.outputs:
         rank = declared[value.name]
-        if value.shape is None and rank is not None:
+        if isinstance(value, gs.Variable) and value.shape is None and rank is not None:
             value.shape = [None] * rank
 
 

@@ -79,9 +79,10 @@ def linear(graph: Graph, node: gs.Node) -> Linear:
             by = f"by {graph.label(maker)}" if maker else "only at run time"
             raise Declined(f"the {what} of {graph.label(node)} is computed {by}")
     dtype = codes.scale.dtype if codes is not None else graph.dtype(weight)
-    shape = tuple(codes.codes.shape if codes is not None else weight.shape)
-    if dtype is None or not is_float(dtype) or 0 in shape:
+    sizes = codes.codes.shape if codes is not None else graph.static_shape(weight)
+    if dtype is None or not is_float(dtype) or sizes is None or 0 in sizes:
         raise Declined(f"the weight of {graph.label(node)} is not a floating-point constant")
+    shape = tuple(sizes)
     if node.op == "MatMul" and len(shape) != 2:
         raise Declined(f"the weight of {graph.label(node)} is no matrix")
     if node.op == "Gemm" and graph.opset < 7:

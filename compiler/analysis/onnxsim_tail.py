@@ -16,6 +16,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.graph.extras import node_extras
 from vggc.graph.subgraph import part
 from vggc.operators.data_movement import RESHAPERS, SHAPE_READERS
 
@@ -116,7 +117,7 @@ def _belongs(graph: Graph, node: gs.Node) -> bool:
     """
     ends = [value for value in (*node.inputs, *node.outputs) if value.name]
     typed = all(graph.rank(value) is not None and graph.dtype(value) is not None for value in ends)
-    if not is_standard(node) or not typed or getattr(node, "kept", None):
+    if not is_standard(node) or not typed or node_extras(node).attributes:
         return False
     return node.op in SHAPE_READERS or node.op in _MOVES or (node.op in _ARITHMETIC and _is_small(graph, node))
 
@@ -136,6 +137,7 @@ def _take_over(graph: Graph, nodes: Sequence[gs.Node], better: Graph) -> None:
     """Make the changes to `graph` that turn `nodes` into the nodes of `better`; what both have stays untouched."""
     same = {_key(node) for node in nodes} & {_key(node) for node in better.nodes}
     gone = [node for node in nodes if _key(node) not in same]
+    results = {value.name: value for node in nodes for value in node.outputs}
     values = {value.name: value for node in nodes for value in (*node.inputs, *node.outputs) if value.name}
     made_by = {value.name: node for node in gone for value in node.outputs}
     for node in gone:
@@ -160,12 +162,12 @@ def _take_over(graph: Graph, nodes: Sequence[gs.Node], better: Graph) -> None:
             like = next((each for each in replaced if each.op == node.op), None)
             inputs = [mine(value, f"{name}.{index}") for index, value in enumerate(node.inputs)]
             output = mine(node.outputs[0], name)
+            assert output is None or isinstance(output, gs.Variable)
             made = graph.add(node.op, inputs, like=like, replaces=replaced, output=output)
             made.attrs = dict(node.attrs)
     for value in better.outputs:
         if isinstance(value, gs.Constant):
-            old = values[value.name]
-            graph.replace(old, graph.constant(value.values, hint=value.name))
+            graph.replace(results[value.name], graph.constant(value.values, hint=value.name))
 
 
 def _key(node: gs.Node) -> Hashable:

@@ -165,9 +165,10 @@ def _slice(values: ShapeValues, node: gs.Node) -> Entries | None:
         bounds = [node.attrs.get(name) for name in ("starts", "ends")] + [[1]]
     else:
         bounds = [values.numbers(node, 1), values.numbers(node, 2), values.numbers(node, 4, [1])]
-    if any(each is None or len(each) != 1 for each in bounds):
+    known = [each[0] for each in bounds if each is not None and len(each) == 1]
+    if len(known) < len(bounds):
         return None
-    (start,), (end,), (step,) = bounds
+    start, end, step = known
     # Beyond the front, a negative step ends before index 0, which Python writes as None.
     return data[start : None if step < 0 and end < -data.size else end : step] if step else None
 

@@ -19,6 +19,7 @@ import onnx_graphsurgeon as gs
 from vggc.bisect.channel_scales import Scales
 from vggc.execution.intermediates import variables
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.graph.node_order import subgraphs
 
 
@@ -56,7 +57,7 @@ def changes(before: Graph, after: Graph, shared: frozenset[str], hashes: dict[in
             continue
         was, now = old.of(name), new.of(name)
         if _signature(before, was, name, hashes) != _signature(after, now, name, hashes):
-            rules = [node.metadata.get("vggc.rule", "") for node in now.nodes]
+            rules = [node_extras(node).metadata.get("vggc.rule", "") for node in now.nodes]
             rule = next((each for each in reversed(rules) if each), "")
             found.append(Change(name, _labels(before, was), _labels(after, now), rule))
     return found
@@ -155,11 +156,11 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozen
     """
     graph = before.copy()
     segments = Segments(after, shared)
-    now: dict[str, gs.Tensor] = {value.name: value for value in (*graph.inputs, *variables(graph).values())}
+    now: dict[str, gs.Variable] = {value.name: value for value in (*graph.inputs, *variables(graph).values())}
     constants: dict[int, gs.Constant] = {}
     for change in chosen:
         segment = segments.of(change.value)
-        inner: dict[str, gs.Tensor] = {}
+        inner: dict[str, gs.Variable] = {}
         for name in segment.inputs:
             if name in scaled:
                 inner[name] = _scaled(graph, "Mul", now[name], scaled[name])
@@ -168,11 +169,11 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozen
             twin = graph.add(
                 node.op, inputs, node.attrs, name=node.name or None, outputs=len(node.outputs), domain=node.domain
             )
-            twin.kept = dict(getattr(node, "kept", {}))
-            for value, new in zip(node.outputs, twin.outputs, strict=True):
-                new.dtype, new.shape = value.dtype, value.shape
+            node_extras(twin).attributes = node_extras(node).attributes
+            for value, made in zip(node.outputs, twin.outputs, strict=True):
+                made.dtype, made.shape = value.dtype, value.shape
                 if value.name:
-                    inner[value.name] = new
+                    inner[value.name] = made
         new = inner.get(change.value)
         if new is None:
             continue
@@ -189,7 +190,7 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozen
     return graph
 
 
-def _scaled(graph: Graph, op: str, value: gs.Tensor, factor: Any) -> gs.Tensor:
+def _scaled(graph: Graph, op: str, value: gs.Tensor, factor: Any) -> gs.Variable:
     made = graph.add(op, [value, graph.constant(factor.astype(graph.dtype(value) or np.float32), "scale")]).outputs[0]
     made.dtype, made.shape = value.dtype, value.shape
     return made
@@ -198,8 +199,8 @@ def _scaled(graph: Graph, op: str, value: gs.Tensor, factor: Any) -> gs.Tensor:
 def _carried(
     graph: Graph,
     value: gs.Tensor,
-    now: dict[str, gs.Tensor],
-    inner: dict[str, gs.Tensor],
+    now: dict[str, gs.Variable],
+    inner: dict[str, gs.Variable],
     constants: dict[int, gs.Constant],
 ) -> gs.Tensor | None:
     """What a node carried over reads in place of a value of its own graph."""

@@ -38,9 +38,13 @@ def cut(graph: Graph, computed: Collection[str]) -> Graph:
     read = {id(value): value for node in nodes for value in reads(node)}
     outer = {id(value): value for value in twin.inputs}
     known = {id(value) for node in twin.nodes for value in node.outputs} | outer.keys()
-    inputs = [value for value in read.values() if id(value) in known and id(value) not in made]
+    inputs = [
+        value
+        for value in read.values()
+        if isinstance(value, gs.Variable) and id(value) in known and id(value) not in made
+    ]
     results = {id(value) for value in twin.outputs}
-    outputs = [
+    outputs: list[gs.Tensor] = [
         value
         for node in nodes
         for value in node.outputs

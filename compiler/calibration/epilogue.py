@@ -64,7 +64,7 @@ def _channels(graph: Graph, node: gs.Node) -> Channels:
         raise Unsuitable("the rank of its output is not known")
     if node.op in ("Conv", "ConvTranspose"):
         return Channels(count, rank, 1 - rank)
-    return Channels(count, rank, -2 if getattr(found, "left", False) else -1)
+    return Channels(count, rank, -2 if found.weight_index == 0 else -1)
 
 
 def _step(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channels) -> Affine | None:

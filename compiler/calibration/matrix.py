@@ -26,7 +26,12 @@ class AsMatrix(ABC):
     taps       positions of a patch; 1 for a matrix product
     channels   input channels of one block
     outputs    output channels of one block
+
+    The node's input `data_index` has the activations, `weight_index` the weights.
     """
+
+    data_index = 0
+    weight_index = 1
 
     blocks: int
     taps: int
@@ -43,14 +48,16 @@ class AsMatrix(ABC):
         return self.taps * self.channels
 
     @property
-    @abstractmethod
-    def data(self) -> gs.Variable:
+    def data(self) -> gs.Tensor:
         """The input with the activations."""
+        return self.node.inputs[self.data_index]
 
     @property
-    @abstractmethod
     def weight(self) -> gs.Constant:
         """The weights."""
+        value = self.node.inputs[self.weight_index]
+        assert isinstance(value, gs.Constant)
+        return value
 
     @abstractmethod
     def count(self, x: Array, y: Array) -> int:

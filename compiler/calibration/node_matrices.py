@@ -41,14 +41,6 @@ class SlidingMatrix(AsMatrix):
         self.strides = [int(each) for each in node.attrs.get("strides") or [1] * spatial]
         self.dilations = [int(each) for each in node.attrs.get("dilations") or [1] * spatial]
 
-    @property
-    def data(self) -> gs.Variable:
-        return self.node.inputs[0]
-
-    @property
-    def weight(self) -> gs.Constant:
-        return self.node.inputs[1]
-
     def count(self, x: Array, y: Array) -> int:
         return len(y) * math.prod(y.shape[2:])
 
@@ -158,7 +150,9 @@ class ProductMatrix(AsMatrix):
         self.blocks = self.taps = 1
         self.gemm = node.op == "Gemm"
         self.left = not self.gemm and graph.array(node.inputs[0]) is not None
-        weights = self._constant(0 if self.left else 1)
+        if self.left:
+            self.data_index, self.weight_index = 1, 0
+        weights = self._constant(self.weight_index)
         if weights.ndim != 2:
             raise Unsuitable("its weights are no matrix")
         if self.gemm and len(node.inputs) > 2 and node.inputs[2].name:
@@ -182,14 +176,6 @@ class ProductMatrix(AsMatrix):
             return None
         return (reader, index) if array.size == self.outputs and array.shape[-1:] == (self.outputs,) else None
 
-    @property
-    def data(self) -> gs.Variable:
-        return self.node.inputs[1 if self.left else 0]
-
-    @property
-    def weight(self) -> gs.Constant:
-        return self.node.inputs[0 if self.left else 1]
-
     def count(self, x: Array, y: Array) -> int:
         return int(y.size // y.shape[-2 if self.left else -1])
 
@@ -207,7 +193,7 @@ class ProductMatrix(AsMatrix):
         return flat if chosen is None else flat[chosen]
 
     def matrix(self) -> NDArray[np.float64]:
-        weights = self._constant(0 if self.left else 1).astype(np.float64)
+        weights = self._constant(self.weight_index).astype(np.float64)
         alpha = float(self.node.attrs.get("alpha", 1.0)) if self.gemm else 1.0
         return (alpha * (weights.T if self.turned else weights))[None]
 
@@ -223,14 +209,13 @@ class ProductMatrix(AsMatrix):
         return (len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)) if self.gemm else self.adder is not None
 
     def store_matrix(self, matrix: NDArray[np.float64]) -> None:
-        index = 0 if self.left else 1
         values = matrix[0].T if self.turned else matrix[0]
         if self.gemm and self.node.attrs.get("alpha", 1.0) != 1.0:
             self.node.attrs["alpha"] = 1.0
-        self._replace(index, values, self._constant(index), self.node.inputs[index].name)
+        self._replace(self.weight_index, values, self._constant(self.weight_index), self.weight.name)
 
     def store_bias(self, bias: NDArray[np.float64]) -> None:
-        like = self._constant(0 if self.left else 1)
+        like = self._constant(self.weight_index)
         name = f"{self.node.name or self.node.outputs[0].name}_bias"
         if self.gemm:
             if len(self.node.inputs) > 2 or bias.any():

@@ -20,6 +20,7 @@ from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
 from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.graph.signature import value_text
 from vggc.graph.text import graph_text
 from vggc.options import spell
@@ -208,7 +209,7 @@ def node_page(graph: Graph, name: str) -> RenderableType:
         names = {node.name for node in graph.nodes if node.name}
         raise fail(f"the model has no node `{name}`", help=spelling_help(name, names, "its nodes"))
     node = found[0]
-    known = {key: text for key, text in node.metadata.items() if key.startswith("vggc.")}
+    known = {key: text for key, text in node_extras(node).metadata.items() if key.startswith("vggc.")}
     table = plain_table("", "")
     table.add_row("node", graph.label(node))
     table.add_row("computes", ", ".join(f"`{value.name}`" for value in node.outputs if value.name))

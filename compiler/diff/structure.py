@@ -15,6 +15,7 @@ from vggc.analysis.costs import costs
 from vggc.diff.value_matches import How, Matching
 from vggc.execution.array_distance import distance
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.graph.signature import shape_text, type_text, value_text
 from vggc.graph.text import attribute_text
 
@@ -94,7 +95,8 @@ def _size(graph: Graph) -> Size:
 def _provenance(graph: Graph) -> Mapping[str, int]:
     counts: Counter[str] = Counter()
     for node in graph.nodes:
-        line, name = node.metadata.get("vggc.line"), node.metadata.get("vggc.pass")
+        metadata = node_extras(node).metadata
+        line, name = metadata.get("vggc.line"), metadata.get("vggc.pass")
         counts[f"{line} {name or ''}".strip() if line else READ] += 1
     return dict(counts)
 

@@ -12,8 +12,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.extras import annotate, body_extras, node_extras, value_extras
 from vggc.graph.links import LinkedGraph
-from vggc.graph.node_order import body_constants, live_nodes, reads, subgraphs
+from vggc.graph.node_order import live_nodes, reads, subgraphs
 
 
 @dataclass
@@ -131,13 +132,14 @@ class EditableGraph(LinkedGraph):
             results,
             domain if domain is not None or like is None else like.domain,
         )
-        node.kept = dict(getattr(like, "kept", {})) if like else {}
-        node.metadata = {}
+        extras = node_extras(node)
+        if like:
+            extras.attributes = node_extras(like).attributes
         for each in origins:
-            node.metadata = {**getattr(each, "metadata", {}), **node.metadata}
+            extras.metadata = {**node_extras(each).metadata, **extras.metadata}
         names = dict.fromkeys(name for each in origins for name in _origins(each))
         if names:
-            node.metadata["vggc.from"] = ", ".join(names)
+            annotate(node, {"vggc.from": ", ".join(names)})
         self.nodes.append(node)
         self.touch(node)
         return node
@@ -145,7 +147,7 @@ class EditableGraph(LinkedGraph):
     def touch(self, node: gs.Node) -> None:
         """Remember on a node which step of the recipe made it what it is."""
         if self.provenance:
-            node.metadata = {**getattr(node, "metadata", {}), **self.provenance}
+            annotate(node, self.provenance)
 
     def remove(self, node: gs.Node) -> None:
         """Take a node out; its outputs have no producer until another node takes them over."""
@@ -159,7 +161,7 @@ class EditableGraph(LinkedGraph):
         list.append(value.outputs, node)
         self.touch(node)
 
-    def replace(self, old: gs.Tensor, new: gs.Tensor) -> None:
+    def replace(self, old: gs.Variable, new: gs.Tensor) -> None:
         """Let everything that reads `old` read `new`.
 
         A graph output keeps its name: `new` is renamed, or copied by an Identity where it already has a name the
@@ -171,10 +173,11 @@ class EditableGraph(LinkedGraph):
         if self.is_output(old) or id(old) in self._inner_results():
             renames = self.replaceable(old, new)
             self._vacate(old)
-            if renames:
+            if renames and isinstance(new, gs.Variable):
                 old.name, new.name = new.name, old.name
                 # What the model declares of its output stays declared.
-                new.info, new.dtype, new.shape = getattr(old, "info", None), old.dtype, old.shape
+                value_extras(new).declared = value_extras(old).declared
+                new.dtype, new.shape = old.dtype, old.shape
                 self.outputs = [new if each is old else each for each in self.outputs]
             else:
                 self.add("Identity", [new], output=old)
@@ -193,7 +196,7 @@ class EditableGraph(LinkedGraph):
         free = isinstance(new, gs.Variable) and self.producer(new) is not None
         return free and not self.is_output(new) and not {id(old), id(new)} & inner
 
-    def _vacate(self, value: gs.Tensor) -> None:
+    def _vacate(self, value: gs.Variable) -> None:
         """Leave a value without a producer; the node that had it computes an unread value instead."""
         producer = self.producer(value)
         if producer is not None:
@@ -204,14 +207,16 @@ class EditableGraph(LinkedGraph):
 
     def inline(self, node: gs.Node, body: gs.Graph) -> None:
         """Put the nodes of one of a node's bodies in its place: an If whose condition is known needs only one."""
-        own = body_constants(body)
+        own = body_extras(body).constants
         self.remove(node)
         self._inside = None
         for each in body.nodes:
             each.name = self.fresh_name(each.name) if each.name else ""
             self.nodes.append(each)
         constants = (value for value in (*body.outputs, *chain.from_iterable(map(reads, body.nodes))))
-        inner = {id(value): value for value in constants if isinstance(value, gs.Constant) and value.name in own}
+        inner: dict[int, gs.Tensor] = {
+            id(value): value for value in constants if isinstance(value, gs.Constant) and value.name in own
+        }
         inner |= {id(value): value for each in body.nodes for value in each.outputs if value.name}
         for value in inner.values():
             # Other bodies may use the same names for values of their own.
@@ -283,7 +288,7 @@ class EditableGraph(LinkedGraph):
 
 def _origins(node: gs.Node) -> list[str]:
     """The nodes of the model as read that a node stands for."""
-    inherited = getattr(node, "metadata", {}).get("vggc.from")
+    inherited = node_extras(node).metadata.get("vggc.from")
     if inherited:
-        return str(inherited).split(", ")
+        return inherited.split(", ")
     return [node.name] if node.name else []

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.links import static_shape
 from vggc.graph.weights import Array, StoredWeights
 
 
@@ -39,8 +40,8 @@ def check_sizes(graph: gs.Graph) -> None:
     memory = machine_memory()
     for node in graph.nodes if memory else ():
         for value in node.outputs:
-            shape, dtype = value.shape, value.dtype
-            if shape is None or not isinstance(dtype, np.dtype | type) or not all(isinstance(n, int) for n in shape):
+            shape, dtype = static_shape(value), value.dtype
+            if shape is None or not isinstance(dtype, np.dtype | type):
                 continue
             size = math.prod(shape) * np.dtype(dtype).itemsize
             if size > memory:

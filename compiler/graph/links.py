@@ -13,6 +13,13 @@ from vggc.graph.weights import Array
 from vggc.graph.writer import onnx_type
 
 
+def static_shape(value: gs.Tensor) -> list[int] | None:
+    """Dimensions when all of them are numbers."""
+    shape = value.shape
+    sizes = [int(each) for each in shape or () if isinstance(each, int | np.integer) and each >= 0]
+    return sizes if shape is not None and len(sizes) == len(shape) else None
+
+
 class LinkedGraph(gs.Graph):
     """graphsurgeon's graph, with questions that stay right and quick while nodes come and go.
 
@@ -33,7 +40,7 @@ class LinkedGraph(gs.Graph):
         """The numbers of a compile-time constant, read-only; None for anything else."""
         if not isinstance(value, gs.Constant) or isinstance(value._values, SparseValues):
             return None
-        return value.values  # type: ignore[no-any-return]
+        return value.values
 
     def shape(self, value: gs.Tensor) -> list[int | str | None] | None:
         """Dimensions as far as they are known: a number, a symbol, or None."""
@@ -41,10 +48,7 @@ class LinkedGraph(gs.Graph):
 
     def static_shape(self, value: gs.Tensor) -> list[int] | None:
         """Dimensions when all of them are numbers."""
-        shape = value.shape
-        if shape is None or not all(isinstance(each, int | np.integer) and each >= 0 for each in shape):
-            return None
-        return [int(each) for each in shape]
+        return static_shape(value)
 
     def rank(self, value: gs.Tensor) -> int | None:
         return None if value.shape is None else len(value.shape)

@@ -40,7 +40,7 @@ def export(graph: Graph, inline_below: int) -> Exported:
         tensor = writer.tensor_header(value)
         writer.mark_external(tensor, "weights", 0, writer.weight_bytes(value))
         model.graph.initializer.append(tensor)
-    return Exported(model, {value.name: value._values for value in large})
+    return Exported(model, {value.name: writer.stored_values(value) for value in large})
 
 
 def skeleton(graph: Graph, *, known: bool) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.extras import body_extras
 
 
 def subgraphs(node: gs.Node) -> Iterator[gs.Graph]:
@@ -30,15 +31,9 @@ def outer_constants(nodes: Iterable[gs.Node], own: frozenset[str] = frozenset())
     for node in nodes:
         yield from (value for value in node.inputs if isinstance(value, gs.Constant) and value.name not in own)
         for body in subgraphs(node):
-            inside = own | body_constants(body)
+            inside = own | body_extras(body).constants
             yield from outer_constants(body.nodes, inside)
             yield from (value for value in body.outputs if isinstance(value, gs.Constant) and value.name not in inside)
-
-
-def body_constants(body: gs.Graph) -> frozenset[str]:
-    """The names of the initializers that a body of a node holds itself; other bodies may use them for their own."""
-    own: frozenset[str] = getattr(body, "own", frozenset())
-    return own
 
 
 def live_nodes(nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[gs.Node]:

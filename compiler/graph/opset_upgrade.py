@@ -9,6 +9,7 @@ from onnx import version_converter
 
 from vggc.diagnostics import fail
 from vggc.graph.domains import domain_of
+from vggc.graph.extras import node_extras
 
 if TYPE_CHECKING:
     from vggc.graph.graph import Graph
@@ -35,7 +36,8 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
     for node in fresh.nodes:
         old = next((known[value.name] for value in node.outputs if value.name in known), None)
         if old is not None:
-            node.metadata, node.kept = getattr(old, "metadata", {}), getattr(old, "kept", {})
+            node_extras(node).metadata = node_extras(old).metadata
+            node_extras(node).attributes = node_extras(old).attributes
     graph.nodes, graph.inputs, graph.outputs = fresh.nodes, fresh.inputs, fresh.outputs
     graph.opset = wanted
     graph.import_domains = fresh.import_domains

@@ -14,8 +14,8 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from vggc.diagnostics import fail
+from vggc.graph.extras import body_extras, copy_extras, node_extras, value_extras
 from vggc.graph.functions import inline_functions
-from vggc.graph.node_order import body_constants
 from vggc.graph.soundness import check_count, reject_unsound
 from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
 from vggc.graph.wire import Extent, Skeleton
@@ -53,20 +53,17 @@ def carry(source: gs.Graph, twin: gs.Graph, twins: dict[int, gs.Tensor] | None =
     the constants outside, where it should read theirs.
     """
     twins = {} if twins is None else twins
-    for before, after in zip((*source.inputs, *source.outputs), (*twin.inputs, *twin.outputs), strict=True):
-        after.info = getattr(before, "info", None)
-        if isinstance(before, gs.Variable):
-            after.type = before.type
+    for value, copy in zip((*source.inputs, *source.outputs), (*twin.inputs, *twin.outputs), strict=True):
+        value_extras(copy).declared = value_extras(value).declared
+        if isinstance(value, gs.Variable) and isinstance(copy, gs.Variable):
+            copy.type = value.type
     for before, after in zip(source.nodes, twin.nodes, strict=True):
-        for name in ("metadata", "kept"):
-            setattr(after, name, dict(getattr(before, name, {})))
-        for name in ("doc_string", "overload"):
-            setattr(after, name, getattr(before, name, ""))
+        copy_extras(before, after)
         for index, value in enumerate(before.inputs):
             list.__setitem__(after.inputs, index, twins.setdefault(id(value), after.inputs[index]))
         for name, attribute in before.attrs.items():
             if isinstance(attribute, gs.Graph):
-                after.attrs[name].own = body_constants(attribute)
+                body_extras(after.attrs[name]).constants = body_extras(attribute).constants
                 carry(attribute, after.attrs[name], twins)
     pairs = zip(source.outputs, twin.outputs, strict=True)
     twin.outputs = [twins.setdefault(id(value), copy) for value, copy in pairs]
@@ -81,23 +78,25 @@ def _keep(graph: gs.Graph, proto: onnx.GraphProto) -> None:
     """Attach to nodes and values what graphsurgeon drops on the way in."""
     infos = {each.name: each for each in (*proto.value_info, *proto.input, *proto.output)}
     for value in (*graph.inputs, *graph.outputs):
-        value.info = infos.get(value.name)
+        value_extras(value).declared = infos.get(value.name)
     for node, source in zip(graph.nodes, proto.node, strict=True):
-        node.metadata = {each.key: each.value for each in source.metadata_props}
-        node.doc_string = source.doc_string
-        node.overload = source.overload
-        node.kept = {}
+        kept = {}
         for attribute in source.attribute:
             kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
             empty = kind in _LISTS and not getattr(attribute, _LISTS[kind])
             # An empty list has no type of its own, so graphsurgeon could not write it back.
             if (kind in _UNSUPPORTED or empty) and not attribute.ref_attr_name:
-                node.kept[attribute.name] = attribute
+                kept[attribute.name] = attribute
             elif kind == "GRAPH":
                 body = node.attrs[attribute.name]
                 made = [each.output[0] for each in attribute.g.node if each.op_type == "Constant"]
-                body.own = frozenset({*made, *(each.name for each in attribute.g.initializer)})
+                body_extras(body).constants = frozenset({*made, *(each.name for each in attribute.g.initializer)})
                 _keep(body, attribute.g)
+        extras = node_extras(node)
+        extras.metadata = {each.key: each.value for each in source.metadata_props}
+        extras.doc_string = source.doc_string
+        extras.overload = source.overload
+        extras.attributes = kept
 
 
 def _normalise(graph: gs.Graph) -> None:
@@ -168,8 +167,7 @@ def _constants_from_nodes(graph: gs.Graph) -> None:
         value = node.outputs[0]
         list.clear(value.inputs)
         if isinstance(values, gs.Constant):
-            value.to_constant(np.zeros(0))
-            value._values = values._values
+            value.to_constant(np.zeros(0))._values = values._values
         else:
             value.to_constant(values)
     graph.nodes = kept
@@ -184,7 +182,7 @@ def _constant_values(node: gs.Node) -> Any:
             return np.array(attribute, np.float32)
         if name in ("value_int", "value_ints"):
             return np.array(attribute, np.int64)
-    for name in node.kept:
+    for name in node_extras(node).attributes:
         if name == "value_ints":
             return np.zeros(0, np.int64)
         if name == "value_floats":

@@ -49,15 +49,19 @@ def batch_sizes(inputs: Iterable[ValueType]) -> set[int]:
 
 def value_text(graph: Graph, value: gs.Tensor) -> str:
     """An input or output in messages, whether it is a tensor or not: "`x` float32 [N, 3]", "`y` sequence"."""
-    kind = getattr(value, "type", "tensor_type")
+    kind = _kind(value)
     if kind != "tensor_type" or graph.dtype(value) is None:
         return f"`{value.name}` {kind.removesuffix('_type') if kind != 'tensor_type' else 'of unknown type'}"
     return str(_value_type(graph, value, "value"))
 
 
+def _kind(value: gs.Tensor) -> str:
+    return value.type if isinstance(value, gs.Variable) else "tensor_type"
+
+
 def _value_type(graph: Graph, value: gs.Tensor, what: str) -> ValueType:
     dtype = graph.dtype(value)
-    if dtype is None or getattr(value, "type", "tensor_type") != "tensor_type":
+    if dtype is None or _kind(value) != "tensor_type":
         raise fail(
             f"the model's {what} `{value.name}` is no tensor, or has no type",
             help=f"vggc runs models whose {what}s are tensors of a declared type; export the model so",

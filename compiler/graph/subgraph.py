@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Array, Graph
+from vggc.graph.extras import node_extras
 
 
 def part(
@@ -17,28 +18,27 @@ def part(
     `known` gives, by id, the numbers of values that shall be constants there. Values keep their names, weights are
     shared, and the links of the nodes themselves stay as they are. The nodes have no bodies.
     """
-    made = {id(value) for node in nodes for value in node.outputs}
-    twins: dict[int, gs.Tensor] = {}
+    made = {id(value): gs.Variable(value.name, value.dtype, value.shape) for node in nodes for value in node.outputs}
+    twins: dict[int, gs.Tensor] = {**made}
     inputs: list[gs.Variable] = []
 
     def twin(value: gs.Tensor) -> gs.Tensor:
         if id(value) not in twins:
             if isinstance(value, gs.Constant):
-                copy = gs.Constant(value.name, value._values)
+                twins[id(value)] = gs.Constant(value.name, value._values)
             elif known and id(value) in known:
-                copy = gs.Constant(value.name, known[id(value)])
+                twins[id(value)] = gs.Constant(value.name, known[id(value)])
             else:
-                copy = gs.Variable(value.name, value.dtype, value.shape)
-                if id(value) not in made and value.name:
+                twins[id(value)] = copy = gs.Variable(value.name, value.dtype, value.shape)
+                if value.name:
                     inputs.append(copy)
-            twins[id(value)] = copy
         return twins[id(value)]
 
     copies = []
     for node in nodes:
-        ends = [twin(value) for value in node.inputs], [twin(value) for value in node.outputs]
+        ends = [twin(value) for value in node.inputs], [made[id(value)] for value in node.outputs]
         copies.append(gs.Node(node.op, node.name, node.attrs, *ends, domain=node.domain))
-        copies[-1].kept = getattr(node, "kept", {})
+        node_extras(copies[-1]).attributes = node_extras(node).attributes
     results = [twin(value) for value in outputs]
     found = Graph(nodes=copies, inputs=inputs, outputs=results, opset=graph.opset, ir_version=graph.ir_version)
     found.model.opset_import.extend(graph.model.opset_import)

@@ -51,5 +51,5 @@ def attribute_text(attribute: Any) -> str:
     if isinstance(attribute, gs.Graph):
         return f"a body of {len(attribute.nodes)} nodes"
     if isinstance(attribute, gs.Tensor):
-        return f"a constant of shape {list(attribute.shape)}"
+        return f"a constant of shape {list(attribute.shape or ())}"
     return attribute.decode("utf-8", "backslashreplace") if isinstance(attribute, bytes) else str(attribute)

@@ -14,7 +14,8 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
-from vggc.graph.node_order import body_constants, reads
+from vggc.graph.extras import body_extras, node_extras, value_extras
+from vggc.graph.node_order import reads
 from vggc.graph.weights import Array, StoredWeights, stored_bytes
 from vggc.graph.wire import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, header
 
@@ -57,6 +58,13 @@ class FileWriter:
     def close(self) -> Written:
         self._file.close()
         return Written(self.path, self.bytes, self._hash.hexdigest())
+
+
+def stored_values(value: gs.Constant) -> Array | StoredWeights:
+    """The values of a dense constant as it holds them, in memory or not."""
+    held = value._values
+    assert isinstance(held, np.ndarray | StoredWeights)
+    return held
 
 
 def weight_chunks(values: Array | StoredWeights) -> Iterator[bytes | memoryview]:
@@ -121,12 +129,12 @@ def tensor_proto(value: gs.Constant) -> onnx.TensorProto:
 
 def value_info(value: gs.Tensor, *, shape: bool = True) -> onnx.ValueInfoProto:
     """Name, type and shape of a value."""
-    info = getattr(value, "info", None)
-    if isinstance(value, gs.Variable) and value.type != "tensor_type" and info is not None:
-        kept = onnx.ValueInfoProto()
-        kept.CopyFrom(info)
-        kept.name = value.name
-        return kept
+    declared = value_extras(value).declared
+    if isinstance(value, gs.Variable) and value.type != "tensor_type" and declared is not None:
+        info = onnx.ValueInfoProto()
+        info.CopyFrom(declared)
+        info.name = value.name
+        return info
     if value.dtype is None:
         return onnx.ValueInfoProto(name=value.name)
     return onnx.helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape if shape else None)
@@ -143,16 +151,16 @@ def inner_value_info(value: gs.Variable) -> onnx.ValueInfoProto:
 
 def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
     """A node with the metadata and attributes that graphsurgeon has no place for."""
+    extras = node_extras(node)
     proto = onnx.NodeProto(op_type=node.op)
     proto.input.extend(value.name for value in node.inputs)
     proto.output.extend(value.name for value in node.outputs)
-    texts = {each: getattr(node, each, "") for each in ("name", "domain", "overload", "doc_string")}
+    texts = {"name": node.name, "domain": node.domain, "overload": extras.overload, "doc_string": extras.doc_string}
     for name, text in texts.items():
         if text:
             setattr(proto, name, text)
-    kept = getattr(node, "kept", {})
     for name, attribute in node.attrs.items():
-        if name in kept and not attribute:
+        if name in extras.attributes and not attribute:
             continue
         if isinstance(attribute, gs.Constant):
             proto.attribute.append(onnx.helper.make_attribute(name, tensor_proto(attribute)))
@@ -160,9 +168,9 @@ def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
             proto.attribute.append(onnx.helper.make_attribute(name, subgraph_proto(attribute)))
         else:
             proto.attribute.extend(OnnxExporter.export_attributes({name: attribute}))
-    proto.attribute.extend(attribute for name, attribute in kept.items() if not node.attrs.get(name))
+    proto.attribute.extend(attribute for name, attribute in extras.attributes.items() if not node.attrs.get(name))
     if provenance:
-        for key, text in getattr(node, "metadata", {}).items():
+        for key, text in extras.metadata.items():
             proto.metadata_props.add(key=key, value=text)
     return proto
 
@@ -175,7 +183,7 @@ def subgraph_proto(graph: gs.Graph) -> onnx.GraphProto:
     proto.output.extend(value_info(value) for value in graph.outputs)
     read = {id(value): value for node in graph.nodes for value in reads(node)}
     read |= {id(value): value for value in graph.outputs}
-    own = body_constants(graph)
+    own = body_extras(graph).constants
     proto.initializer.extend(
         tensor_proto(value) for value in read.values() if isinstance(value, gs.Constant) and value.name in own
     )
@@ -209,7 +217,7 @@ def write_model(model: onnx.ModelProto, large: Iterable[gs.Constant], path: Path
     writer.write(graph)
     for head, _, value in records:
         writer.write(head)
-        writer.write_weights(value._values)
+        writer.write_weights(stored_values(value))
     return writer.close()
 
 
@@ -221,7 +229,7 @@ def write_external(model: onnx.ModelProto, large: Iterable[gs.Constant], path: P
         tensor = tensor_header(value)
         mark_external(tensor, data.path.name, data.bytes, weight_bytes(value))
         model.graph.initializer.append(tensor)
-        data.write_weights(value._values)
+        data.write_weights(stored_values(value))
     writer = FileWriter(path)
     writer.write(model.SerializeToString())
     return [writer.close(), data.close()]

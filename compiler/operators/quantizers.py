@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import onnx_graphsurgeon as gs
 
 from vggc.graph.domains import is_standard
@@ -16,7 +18,7 @@ _INTEGER_FAMILIES = ("QLinear", "QGemm", "QAttention")
 """How onnxruntime's own integer operators (domain com.microsoft) begin."""
 
 
-def is_quantizer(node: gs.Node | None, op: str = "") -> bool:
+def is_quantizer(node: gs.Node | None, op: str = "") -> TypeGuard[gs.Node]:
     """Whether a node is one of ONNX's two quantizers, or the one named `op`."""
     return node is not None and node.op in ((op,) if op else QUANTIZERS) and is_standard(node)
 

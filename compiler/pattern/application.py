@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.pattern.application_proof import Instance, Proof
 from vggc.pattern.compiled import NodeSpec
 from vggc.pattern.construct import Builder, evaluator_of
@@ -83,7 +84,7 @@ class Applier:
                 replaced = [node for node in replaced if id(node) not in kept]
             added = self._graph.nodes[before:]
             for node in added:
-                node.metadata = {**node.metadata, "vggc.rule": rule.name}
+                annotate(node, {"vggc.rule": rule.name})
             infer(self._graph, self._sets, added)
             self._check_results(found, values, added, replaced)
             if self._proof is not None and rule.tolerance != math.inf:

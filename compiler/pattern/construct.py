@@ -13,6 +13,7 @@ from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Word
 from vggc.graph import Graph
 from vggc.graph.domains import domain_of
+from vggc.graph.extras import node_extras
 from vggc.pattern.attributes import EMPTY, as_attribute
 from vggc.pattern.compiled import Pattern
 from vggc.pattern.evaluate import Evaluator
@@ -119,17 +120,19 @@ class Builder:
             outputs=self._outputs.get(id(construct), construct.output + 1),
             domain=construct.operator.domain or None,
         )
+        extras = node_extras(node)
         if like is not None:
             self._named.add(id(like))
             same_operator = operator_of(like) == operator
-            node.kept = {name: each for name, each in node.kept.items() if same_operator and name not in attributes}
+            kept = extras.attributes if same_operator else {}
+            extras.attributes = {name: each for name, each in kept.items() if name not in attributes}
             node.domain = construct.operator.domain or None
         node.attrs.clear()
         for name, each in attributes.items():
             if each == [] and schema and name in schema.attributes:
                 # An empty list has no type of its own, so graphsurgeon could not write it.
                 empty = onnx.AttributeProto(name=name, type=EMPTY[schema.attributes[name].type])
-                node.kept = {**getattr(node, "kept", {}), name: empty}
+                extras.attributes = {**extras.attributes, name: empty}
             elif each is not None:
                 node.attrs[name] = each
         self.made.append(node)

@@ -172,14 +172,14 @@ class _Run:
         near = list(applied.added)
         if not self._scopes.is_removed(node):
             near.append(node)
-        touched = [value for each in applied.added for value in each.outputs]
+        touched: list[gs.Tensor] = [value for each in applied.added for value in each.outputs]
         touched += [value for each in applied.removed for value in each.inputs]
         touched += [value for each in applied.added for value in each.inputs]
         for each in near:
             self._queue(each)
         met: set[int] = set()
         for _ in range(self._depth):
-            further = []
+            further: list[gs.Tensor] = []
             for value in touched:
                 for reader in self._scopes.few_readers(value):
                     if id(reader) not in met:

@@ -27,7 +27,7 @@ def is_number(graph: Graph, value: gs.Tensor, number: float) -> bool:
     return bool(array.flat[0] == wanted) and bool((array == wanted).all())
 
 
-def enlarges(graph: Graph, value: gs.Tensor, beside: Sequence[gs.Tensor]) -> bool:
+def enlarges(graph: Graph, value: gs.Constant, beside: Sequence[gs.Tensor]) -> bool:
     """Whether a constant may give an element-by-element result more elements or axes than the other inputs give it."""
     shape = [int(size) for size in value.shape]
     others = [found for each in beside if (found := graph.shape(each)) is not None]

@@ -123,7 +123,7 @@ def _model(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> onnx.M
             seen.add(id(value))
             if isinstance(value, gs.Constant) and not isinstance(value._values, np.ndarray | StoredWeights):
                 return None
-            if value.dtype is None or getattr(value, "type", "tensor_type") != "tensor_type":
+            if value.dtype is None or (isinstance(value, gs.Variable) and value.type != "tensor_type"):
                 return None
             if not isinstance(value, gs.Constant):
                 proto.input.append(value_info(value))
@@ -181,4 +181,4 @@ def _type(value: gs.Tensor) -> str:
 
 
 def _shape(value: gs.Tensor) -> str:
-    return f"[{', '.join('?' if each is None else str(each) for each in value.shape)}]"
+    return f"[{', '.join('?' if each is None else str(each) for each in value.shape or ())}]"

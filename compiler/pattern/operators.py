@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import domain_of
+from vggc.graph.extras import node_extras
 from vggc.operators.quantizers import QUANTIZERS
 from vggc.operators.randomness import RANDOM
 
@@ -127,7 +128,7 @@ def attribute(graph: Graph, sets: OperatorSets, node: gs.Node, name: str) -> Any
     """
     if name in node.attrs:
         return plain(node.op, name, node.attrs[name])
-    if name in getattr(node, "kept", {}):
+    if name in node_extras(node).attributes:
         return ()
     schema = sets.schema(operator_of(node))
     if schema is None or name not in schema.attributes:

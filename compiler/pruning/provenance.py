@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import onnx_graphsurgeon as gs
+
 from vggc.analysis.channels import Groups, Keep
 from vggc.graph import Graph
 from vggc.graph.arrays import Indices
+from vggc.graph.extras import annotate, node_extras
 
 KEY = "vggc.channels"
 """Under it a node's metadata lists the numbers its output channels had in the model as read: `0-3, 7, 12`."""
@@ -33,15 +36,14 @@ def note(graph: Graph, kept: Mapping[str, list[int]]) -> None:
         channels = kept.get(node.name or node.outputs[0].name)
         if channels is None:
             continue
-        metadata = getattr(node, "metadata", {})
-        earlier = parse(metadata[KEY]) if KEY in metadata else None
+        earlier = channels_of(node)
         now = channels if earlier is None else [earlier[each] for each in channels]
-        node.metadata = {**metadata, KEY: written(now)}
+        annotate(node, {KEY: written(now)})
 
 
-def channels_of(node: object) -> list[int] | None:
+def channels_of(node: gs.Node) -> list[int] | None:
     """The numbers a node's output channels had in the model as read; None when all are there."""
-    text = getattr(node, "metadata", {}).get(KEY)
+    text = node_extras(node).metadata.get(KEY)
     return None if text is None else parse(text)
 
 

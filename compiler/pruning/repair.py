@@ -25,6 +25,7 @@ from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Floats, Indices
+from vggc.graph.extras import node_extras
 from vggc.pruning.group_readers import choose_rows
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.schedule import Schedule
@@ -125,7 +126,7 @@ class _Task:
         self.own = as_matrix(self.pruned.graph, node)
         if len(self.pruned.graph.readers(self.own.weight)) > 1:
             raise Unsuitable("other nodes read the same weights")
-        if SPARSITY in getattr(node, "metadata", {}):
+        if SPARSITY in node_extras(node).metadata:
             raise Unsuitable("its zeros are to stay")
 
     def run(self, mode: Mode) -> Repaired:

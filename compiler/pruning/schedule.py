@@ -114,15 +114,18 @@ class Schedule:
 
 def _summed(node: gs.Node) -> list[object]:
     """The sizes a node sums over, channels among them: when they differ from the original's, so do its results."""
-    shapes = [value.shape for value in node.inputs]
-    constant = isinstance(node.inputs[1], gs.Constant) if len(node.inputs) > 1 else False
-    if node.op == "Conv" and constant:
-        # A depthwise convolution that loses channels still reads one for each output.
-        return [shapes[1][1]]
-    if node.op == "ConvTranspose" and constant:
-        return [shapes[1][0] // int(node.attrs.get("group", 1))]
-    if node.op == "Gemm" and constant:
-        return [shapes[1][1 if node.attrs.get("transB", 0) else 0]]
-    if node.op == "MatMul" and (constant or isinstance(node.inputs[0], gs.Constant)):
-        return [shapes[1][0] if constant and len(shapes[1]) == 2 else shapes[0][-1]]
-    return [shape for shape in shapes if shape is not None]
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if isinstance(weight, gs.Constant):
+        sizes = weight.shape
+        if node.op == "Conv":
+            # A depthwise convolution that loses channels still reads one for each output.
+            return [sizes[1]]
+        if node.op == "ConvTranspose":
+            return [sizes[0] // int(node.attrs.get("group", 1))]
+        if node.op == "Gemm":
+            return [sizes[1 if node.attrs.get("transB", 0) else 0]]
+        if node.op == "MatMul":
+            return [sizes[-2:][0]]
+    if node.op == "MatMul" and isinstance(node.inputs[0], gs.Constant):
+        return [node.inputs[0].shape[-1]]
+    return [value.shape for value in node.inputs if value.shape is not None]

@@ -19,6 +19,7 @@ from typing import Any
 
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.passes.simplify import simplify
 from vggc.pytorch.inputs import InputSpec
 from vggc.pytorch.module import need_torch
@@ -138,14 +139,14 @@ def _name_nodes(graph: Graph) -> None:
 
     What the exporter notes on each node (paths and lines of the machine it ran on) goes.
     """
-    places = [_scope(node.metadata.get(_SCOPES, "")) for node in graph.nodes]
+    places = [_scope(node_extras(node).metadata.get(_SCOPES, "")) for node in graph.nodes]
     counts = Counter(places)
     taken: Counter[str] = Counter()
     for node, place in zip(graph.nodes, places, strict=True):
         name = place if place and counts[place] == 1 else f"{place}.{node.op}".lstrip(".")
         taken[name] += 1
         node.name = name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
-        node.metadata = {}
+        node_extras(node).metadata = {}
     graph.tidy()
 
 

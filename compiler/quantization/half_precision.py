@@ -100,10 +100,10 @@ class Halves:
         graph = self.graph
         nodes = list(graph.nodes)
         taking = {id(node): typed(node, graph.opset, self.dtype) for node in nodes if id(node) in self.chosen}
-        for value in graph.inputs:
-            if self.interface and graph.dtype(value) == FLOAT32:
-                value.dtype = self.dtype
-                self._half[id(value)] = value
+        for given in graph.inputs:
+            if self.interface and graph.dtype(given) == FLOAT32:
+                given.dtype = self.dtype
+                self._half[id(given)] = given
         for node in nodes:
             if id(node) in self.chosen:
                 self._outputs(node)
@@ -150,7 +150,7 @@ class Halves:
 
     def _as_full(self, value: gs.Tensor) -> gs.Tensor:
         half = self._half.get(id(value))
-        if half is None or isinstance(value, gs.Constant) or (half is not value and value.inputs):
+        if half is None or not isinstance(value, gs.Variable) or (half is not value and value.inputs):
             return value
         if id(value) not in self._full:
             if half is value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -99,7 +99,11 @@ def replace_bias(graph: Graph, product: Product, shift: Floats) -> None:
 
 
 def dequantized(
-    graph: Graph, inputs: list[gs.Tensor], name: str, shape: object, attributes: Mapping[str, int] | None = None
+    graph: Graph,
+    inputs: Sequence[gs.Tensor],
+    name: str,
+    shape: Sequence[int | str | None] | None,
+    attributes: Mapping[str, int] | None = None,
 ) -> gs.Variable:
     """The value of a new DequantizeLinear."""
     value = gs.Variable(graph.fresh_name(f"{name}_dequantized"), np.dtype(np.float32), shape)

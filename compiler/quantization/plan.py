@@ -43,7 +43,9 @@ class Product:
 
     @property
     def weights(self) -> gs.Constant:
-        return self.node.inputs[self.weight]
+        value = self.node.inputs[self.weight]
+        assert isinstance(value, gs.Constant)
+        return value
 
     @property
     def group(self) -> int:

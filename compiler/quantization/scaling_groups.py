@@ -82,16 +82,16 @@ class _Finder:
                 self.fix(value)
         if id(node) in self.products:
             product = self.products[id(node)]
-            for value in (node.inputs[product.data], node.outputs[0]):
-                self.root(value)
-                if graph.rank(value) is None or _channels(graph, value) is None or not _readable(node):
-                    self.fix(value)
+            for end in (node.inputs[product.data], node.outputs[0]):
+                self.root(end)
+                if graph.rank(end) is None or _channels(graph, end) is None or not _readable(node):
+                    self.fix(end)
         elif self._keeps_channels(node):
-            for value in (each for each in node.inputs if isinstance(each, gs.Variable) and each.name):
-                self.unite(value, node.outputs[0])
+            for end in (each for each in node.inputs if isinstance(each, gs.Variable) and each.name):
+                self.unite(end, node.outputs[0])
         else:
-            for value in (*reads(node), *node.outputs):
-                self.fix(value)
+            for end in (*reads(node), *node.outputs):
+                self.fix(end)
 
     def _keeps_channels(self, node: gs.Node) -> bool:
         """Whether multiplying the channels a node reads multiplies those it gives."""

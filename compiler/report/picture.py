@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.costs import costs
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.graph.node_order import reads
 from vggc.graph.signature import shape_text, type_text
 
@@ -58,7 +59,7 @@ def picture(graph: Graph) -> tuple[Node, ...]:
                 params=cost.params,
                 bytes=cost.weight_bytes,
                 macs=cost.macs,
-                line=node.metadata.get("vggc.line", ""),
+                line=node_extras(node).metadata.get("vggc.line", ""),
                 inputs=tuple(sorted({positions[id(each)] for each in reads(node) if id(each) in positions})),
             )
         )

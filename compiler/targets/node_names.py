@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 
 LINE = "vggc.line"
 PASS = "vggc.pass"
@@ -57,7 +58,7 @@ def describer(graph: Graph) -> Describe:
 
 def origin_facts(node: gs.Node) -> tuple[tuple[str, str], ...]:
     """What a node's metadata says of where it comes from, as facts of a message."""
-    metadata = _metadata(node)
+    metadata = node_extras(node).metadata
     facts = []
     if made_by := _step(metadata):
         facts.append(("made by", made_by))
@@ -70,7 +71,7 @@ def origins(graph: Graph) -> dict[str, str]:
     """By TensorRT's name of a node, what the metadata of its layers say of the recipe: ` [vggc: pass, line 4]`."""
     found = {}
     for node in all_nodes(graph):
-        metadata = _metadata(node)
+        metadata = node_extras(node).metadata
         parts = [made_by] if (made_by := _step(metadata)) else []
         parts += [f"from {metadata[FROM]}"] if metadata.get(FROM) else []
         if parts:
@@ -78,11 +79,7 @@ def origins(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _metadata(node: gs.Node) -> dict[str, str]:
-    return dict(getattr(node, "metadata", {}))
-
-
-def _step(metadata: dict[str, str]) -> str:
+def _step(metadata: Mapping[str, str]) -> str:
     """`fold_batch_norm, line 4`, as far as it is known."""
     line = metadata.get(LINE, "")
     place = f"line {line}" if line.isdigit() else line

@@ -13,6 +13,7 @@ import pytest
 
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 
 Shape = list[int | str | None]
 
@@ -142,7 +143,7 @@ def test_inline(branch: str, expected: str) -> None:
 def test_add_in_the_place_of_others() -> None:
     graph = parse("(float[N] x) => (float[N] y) { [one] a = Relu (x) [two] y = Neg (a) }")
     one, two = graph.nodes
-    one.metadata = {"namespace": "net.relu"}
+    node_extras(one).metadata = {"namespace": "net.relu"}
     y = two.outputs[0]
     for each in (one, two):
         graph.remove(each)
@@ -150,9 +151,9 @@ def test_add_in_the_place_of_others() -> None:
     made = graph.add("LeakyRelu", [graph.inputs[0]], {"alpha": -1.0}, like=one, replaces=[one, two], output=y)
     assert lines(graph) == ["y = LeakyRelu(x)"]
     assert made.name == "one"
-    assert made.metadata == {"namespace": "net.relu", "vggc.from": "one, two"}
+    assert node_extras(made).metadata == {"namespace": "net.relu", "vggc.from": "one, two"}
     again = graph.add("Neg", [y], replaces=[made])
-    assert again.metadata["vggc.from"] == "one, two", "a node made twice remembers where it began"
+    assert node_extras(again).metadata["vggc.from"] == "one, two", "a node made twice remembers where it began"
 
 
 def test_add_takes_over_attributes() -> None:
@@ -170,7 +171,7 @@ def test_the_step_of_a_recipe_is_noted() -> None:
     graph.provenance = {"vggc.line": "r.opt:3", "vggc.pass": "mine"}
     graph.set_input(node(graph, "y"), 0, graph.inputs[0])
     assert lines(graph) == ["y = Neg(x)"]
-    assert graph.nodes[0].metadata == {"vggc.line": "r.opt:3", "vggc.pass": "mine"}
+    assert node_extras(graph.nodes[0]).metadata == {"vggc.line": "r.opt:3", "vggc.pass": "mine"}
     assert graph.export().model.ir_version >= 10, "older formats have no metadata"
 
 

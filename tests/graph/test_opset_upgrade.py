@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.graph.opset_upgrade import raise_opset
 
 OLD = """
@@ -45,7 +46,7 @@ def test_attributes_become_inputs_and_results_stay() -> None:
     feeds = {"x": np.random.default_rng(1).standard_normal((2, 4, 1)).astype(np.float32), "c": np.array(True)}
     before = Session(graph).run(feeds)["y"]
     weights = {value.name: graph.array(value) for value in graph.constants()}
-    graph.nodes[1].metadata = {"vggc.from": "matmul"}
+    node_extras(graph.nodes[1]).metadata = {"vggc.from": "matmul"}
     raise_opset(graph, 17, "this test")
     assert graph.opset == 17
     assert [value.name for value in graph.inputs] == ["x", "c"]
@@ -54,7 +55,7 @@ def test_attributes_become_inputs_and_results_stay() -> None:
             assert np.array_equal(graph.array(value), weights[value.name])  # type: ignore[arg-type]
     squeeze, product = (next(node for node in graph.nodes if node.op == op) for op in ("Squeeze", "MatMul"))
     assert len(squeeze.inputs) == 2
-    assert product.metadata == {"vggc.from": "matmul"}
+    assert node_extras(product).metadata == {"vggc.from": "matmul"}
     assert np.array_equal(Session(graph).run(feeds)["y"], before)
     onnx.checker.check_model(graph.export(1 << 40).model, full_check=True)
     assert graph.log.changes["raise the opset from 11 to 17"] == 1

@@ -7,6 +7,7 @@ import pytest
 
 from vggc.data import ArrayDataset
 from vggc.execution.session import Session
+from vggc.graph.extras import node_extras
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.prune_channels import prune_channels
 from vggc.passes.reconstruct import reconstruct
@@ -141,7 +142,7 @@ def test_channels_of_which_nobody_knows_which_they_are(networks):
     graph = original.copy()
     prune_channels(graph, keep=Ratio(0.5), importance="l2", align=1)
     for node in graph.nodes:
-        node.metadata = {}
+        node_extras(node).metadata = {}
     graph.original = original.copy
     reconstruct(graph, data=samples(original))
     assert (

@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from vggc.analysis import onnxsim_tail
 from vggc.graph import Graph, StoredWeights
+from vggc.graph.extras import node_extras
 from vggc.passes.simplify import simplify
 
 
@@ -115,12 +116,12 @@ def test_what_onnxsim_does_not_change_stays_as_it_is() -> None:
           [trim] b = Slice (a, two, six, two, one) [flat] y = Reshape (b, flat) }"""
     )
     relu, turn, _, _, flat = graph.nodes
-    flat.metadata = {"namespace": "net.flat"}
+    node_extras(flat).metadata = {"namespace": "net.flat"}
     assert [node.op for node in simplified(graph).nodes] == ["Relu", "Transpose", "Slice", "Reshape"]
     assert graph.nodes[0] is relu
     assert graph.nodes[1] is turn
     # It reads a value of another name now.
-    assert (graph.nodes[3].name, graph.nodes[3].metadata["namespace"]) == ("flat", "net.flat")
+    assert (graph.nodes[3].name, node_extras(graph.nodes[3]).metadata["namespace"]) == ("flat", "net.flat")
     assert graph.nodes[3].outputs[0].name == "y"
 
 

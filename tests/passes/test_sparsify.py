@@ -8,6 +8,7 @@ import pytest
 from vggc.calibration.node_matrices import as_matrix
 from vggc.data import ArrayDataset
 from vggc.execution.session import Session
+from vggc.graph.extras import node_extras
 from vggc.passes.fold_batch_norm import fold_batch_norm
 from vggc.passes.reconstruct import reconstruct
 from vggc.passes.sparsify import sparsify
@@ -55,7 +56,7 @@ def test_patterns_run_along_the_input_channels(networks, pattern, keep, of, with
             np.testing.assert_array_equal(array, before[name])
             continue
         thinned += 1
-        assert node.metadata[SPARSITY] == f"{keep}:{of}"
+        assert node_extras(node).metadata[SPARSITY] == f"{keep}:{of}"
         for first in range(0, channels, of):
             # KCRS: for each filter and each position of the kernel.
             group = array[:, first : first + of]

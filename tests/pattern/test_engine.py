@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
+from vggc.graph.extras import node_extras
 from vggc.rewrite import dry_run, rules_pass, run_rules
 
 
@@ -77,9 +78,9 @@ def test_names_and_origins_of_what_a_rule_makes(rules, graph) -> None:
     run_rules(made, rules("rule r { c: Relu(Neg(x)) => HardSwish(x) like c }"))
     (node,) = made.nodes
     assert (node.name, node.outputs[0].name) == ("two", "y")
-    assert node.metadata["vggc.from"].split(", ") == ["one", "two"]
-    assert node.metadata["vggc.rule"] == "r"
-    assert node.metadata["vggc.line"] == "r.opt:3"
+    assert node_extras(node).metadata["vggc.from"].split(", ") == ["one", "two"]
+    assert node_extras(node).metadata["vggc.rule"] == "r"
+    assert node_extras(node).metadata["vggc.line"] == "r.opt:3"
 
 
 def test_counts_and_refusals_go_into_the_log(rules, graph) -> None:

@@ -21,6 +21,7 @@ from vggc.data.loader import loader
 from vggc.data.loaders import random as random_data
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.graph.fingerprint import fingerprint
 from vggc.graph.signature import inputs_of
 from vggc.passes.quantize import quantize
@@ -354,7 +355,7 @@ def test_a_fingerprint_is_of_what_is_computed(tmp_path: Path) -> None:
     graph.infer_shapes()
     first = fingerprint(graph)
     assert fingerprint(graph.copy()) == first
-    graph.nodes[0].metadata = {"vggc.line": "r.opt:3"}
+    annotate(graph.nodes[0], {"vggc.line": "r.opt:3"})
     assert fingerprint(graph) == first
     graph.save(tmp_path / "net.onnx", external=True)
     stored = Graph.load(tmp_path / "net.onnx")

@@ -10,6 +10,7 @@ import pytest
 
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.targets.contract import Lowering
 from vggc.targets.diagnosis import diagnose
 from vggc.targets.engine_messages import meaning
@@ -48,11 +49,8 @@ def five(make_graph: GraphMaker) -> Graph:
     """Six nodes that are refused, in a body, behind each other, and for other reasons than their names."""
     graph = make_graph(FIVE.replace("float[3,4] w) <", "float[3,4] w, float[m,n] l) <"), domains=', "my": 1')
     graph.infer_shapes()
-    next(node for node in graph.nodes if node.name == "e").metadata = {
-        "vggc.line": "my.opt:3",
-        "vggc.pass": "swap",
-        "vggc.from": "bar_1, bar_2",
-    }
+    refused = next(node for node in graph.nodes if node.name == "e")
+    annotate(refused, {"vggc.line": "my.opt:3", "vggc.pass": "swap", "vggc.from": "bar_1, bar_2"})
     return graph
 
 

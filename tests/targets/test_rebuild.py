@@ -14,6 +14,7 @@ import pytest
 
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.targets.contract import Lowering
 from vggc.targets.engine_file import read_sidecar
 from vggc.targets.onnx import onnx as onnx_target
@@ -40,7 +41,7 @@ def build(make_graph: GraphMaker, lower: LoweringMaker) -> Build:
             f"g (float[{size},32,6,6] x) => (float[{size},32,6,6] y) {{ [conv] c = Conv(x, w) [relu] y = Relu(c) }}",
             w=random.uniform(-1, 1, (32, 32, 1, 1)).astype(np.float32),
         )
-        graph.nodes[0].metadata = {"vggc.line": "net.opt:3", "vggc.pass": "fold_batch_norm", "vggc.from": "conv, bn"}
+        annotate(graph.nodes[0], {"vggc.line": "net.opt:3", "vggc.pass": "fold_batch_norm", "vggc.from": "conv, bn"})
         lowering = lower(graph)
         onnx_target(lowering, external=external)
         tensorrt_rtx(lowering, **options)

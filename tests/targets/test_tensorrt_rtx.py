@@ -14,6 +14,7 @@ import pytest
 import vggc
 from vggc.diagnostics import CompileError, render
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.graph.signature import inputs_of
 from vggc.targets.contract import Lowering
 from vggc.targets.onnx import onnx
@@ -129,7 +130,7 @@ def test_weights_in_a_file_of_their_own(conv: Graph, lower: LoweringMaker, tmp_p
 
 
 def test_the_engine_says_which_line_a_layer_comes_from(conv: Graph, lower: LoweringMaker) -> None:
-    conv.nodes[0].metadata = {"vggc.line": "7", "vggc.pass": "fold_batch_norm", "vggc.from": "bn1"}
+    annotate(conv.nodes[0], {"vggc.line": "7", "vggc.pass": "fold_batch_norm", "vggc.from": "bn1"})
     lowering = lower(conv)
     tensorrt_rtx(lowering, batch=1, compute=["sm86"])
     data = (lowering.directory / "model.engine").read_bytes()
@@ -138,7 +139,7 @@ def test_the_engine_says_which_line_a_layer_comes_from(conv: Graph, lower: Lower
 
 def test_a_text_longer_than_metadata_can_be_is_cut(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph(RELU)
-    graph.nodes[0].metadata = {"vggc.from": "ä" * 5000}
+    annotate(graph.nodes[0], {"vggc.from": "ä" * 5000})
     lowering = lower(graph)
     tensorrt_rtx(lowering, compute=["sm86"])
     assert ("ä" * 1000).encode() in (lowering.directory / "model.engine").read_bytes()
@@ -248,7 +249,7 @@ def test_a_name_that_is_taken(make_graph: GraphMaker, lower: LoweringMaker) -> N
 
 def test_a_custom_operator(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph("g (float[3] x) => (float[3] y) { a = Relu(x) [mine] y = my.Foo(a) }", domains=', "my": 1')
-    graph.nodes[1].metadata = {"vggc.line": "3", "vggc.pass": "my_pass"}
+    annotate(graph.nodes[1], {"vggc.line": "3", "vggc.pass": "my_pass"})
     assert message(lower(graph)) == (
         "error: TensorRT RTX cannot import Foo `mine`\n"
         " = made by: my_pass, line 3\n"
@@ -281,7 +282,7 @@ def test_a_node_in_the_body_of_an_if(make_graph: GraphMaker, lower: LoweringMake
 
 def test_turing_has_no_float32_product(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph(GEMM, w=np.ones((4, 5), np.float32))
-    graph.nodes[0].metadata = {"vggc.line": "2", "vggc.pass": "simplify"}
+    annotate(graph.nodes[0], {"vggc.line": "2", "vggc.pass": "simplify"})
     assert message(lower(graph), compute=["sm75", "sm86"]) == (
         "error: TensorRT RTX cannot build Gemm `gemm` for sm75\n"
         " = made by: simplify, line 2\n"
@@ -295,7 +296,7 @@ def test_an_error_of_the_builder_names_the_node(
 ) -> None:
     monkeypatch.setattr("vggc.targets.engine_target.findings", lambda subject, batch_varies: [])
     graph = make_graph(GEMM, w=np.ones((4, 5), np.float32))
-    graph.nodes[0].metadata = {"vggc.line": "2", "vggc.pass": "simplify"}
+    annotate(graph.nodes[0], {"vggc.line": "2", "vggc.pass": "simplify"})
     text = message(lower(graph), compute=["sm75"])
     assert text.startswith("error: TensorRT RTX cannot build Gemm `gemm`\n = made by: simplify, line 2\n")
     assert "FP32 GEMM is not supported" in text

@@ -10,6 +10,7 @@ import pytest
 
 from vggc.diagnostics import render
 from vggc.graph import Graph
+from vggc.graph.extras import annotate
 from vggc.targets.verifier import Subject, refusals
 from vggc.targets.verifier.opsets import newest_opset
 from vggc.targets.verifier.types import oldest_capability
@@ -158,7 +159,7 @@ def test_operators_inside_bodies_and_where_they_come_from(make_graph: GraphMaker
         "else_branch = e () => (int64[1,n] b) { [other] b = NonZero(x) }> }"
     )
     then = graph.nodes[0].attrs["then_branch"]
-    then.nodes[0].metadata = {"vggc.line": "4", "vggc.pass": "my_pass", "vggc.from": "old_node"}
+    annotate(then.nodes[0], {"vggc.line": "4", "vggc.pass": "my_pass", "vggc.from": "old_node"})
     assert text(graph) == (
         "error: TensorRT RTX cannot build NonZero `inner`\n"
         " = made by: my_pass, line 4\n"

@@ -215,7 +215,9 @@ class CostModel:
         graph = self._groups.graph
         source = graph.producer(value)
         params = size = 0
-        for each in source.inputs if source is not None else ():
+        if source is None:
+            return 0, 0
+        for each in source.inputs:
             if graph.only_reader(each) is not source:
                 continue
             more = weights(source)[id(each)] if isinstance(each, gs.Constant) else self._made_from(each)

@@ -78,9 +78,9 @@ class Shapes:
         model.graph.node.extend(nodes)
         numbers = dict(zip(self._batches, primes, strict=False))
         for value, info in zip(self._graph.inputs, model.graph.input, strict=False):
-            for index, each in enumerate(value.shape or ()):
-                if not isinstance(each, int) and each in numbers and (each or index == 0):
-                    info.type.tensor_type.shape.dim[index].dim_value = numbers[each]
+            for index, size in enumerate(value.shape or ()):
+                if not isinstance(size, int) and size in numbers and (size or index == 0):
+                    info.type.tensor_type.shape.dim[index].dim_value = numbers[size]
         for output in model.graph.output if primes else ():
             # What a model declares of its outputs may name the batch, too.
             output.type.tensor_type.ClearField("shape")
@@ -90,10 +90,7 @@ class Shapes:
             if tensor.HasField("shape"):
                 yield (
                     each.name,
-                    [
-                        size.dim_value if size.HasField("dim_value") else size.dim_param or None
-                        for size in tensor.shape.dim
-                    ],
+                    [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim],
                 )
 
     def _solved(self, shapes: dict[str, Dimensions]) -> dict[str, Dimensions]:
@@ -101,7 +98,7 @@ class Shapes:
         numbers: dict[str, int] = {}
 
         def known(value: gs.Tensor) -> Dimensions | None:
-            shape = list(value.shape) if isinstance(value, gs.Constant) else shapes.get(value.name)
+            shape = self._graph.shape(value) if isinstance(value, gs.Constant) else shapes.get(value.name)
             return shape and [numbers.get(each, each) if isinstance(each, str) else each for each in shape]
 
         for node in self._graph.nodes:

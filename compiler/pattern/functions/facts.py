@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
+from vggc.graph.extras import node_extras
 from vggc.pattern import operators
 from vggc.pattern.functions.function import Anything, Like, function, is_absent
 from vggc.pattern.numbers import Numbers
@@ -102,7 +103,7 @@ def operator(rule: Evaluator, node: Matched) -> Content:
 @function
 def has_attribute(rule: Evaluator, node: Matched, name: str) -> Content:
     """Whether a labelled node gives an attribute itself; a default does not count."""
-    return name in node.node.attrs or name in getattr(node.node, "kept", {})
+    return name in node.node.attrs or name in node_extras(node.node).attributes
 
 
 @function

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.graph.links import static_shape
 from vggc.pattern.instances.random_draws import Draw, Shape
 from vggc.pattern.operators import OperatorSets
 
@@ -57,15 +58,19 @@ class Blank:
         each = self.inputs[index]
         if each is None or isinstance(each, Free):
             return None
-        if each.shape is None or not all(isinstance(size, int | np.integer) for size in each.shape):
+        shape = static_shape(each)
+        if shape is None:
             raise Misfit
-        return tuple(int(size) for size in each.shape)
+        return tuple(shape)
 
     def dtype(self, index: int) -> np.dtype[Any] | None:
         if index >= len(self.inputs):
             return None
         each = self.inputs[index]
-        return None if each is None or isinstance(each, Free) else np.dtype(each.dtype)
+        if each is None or isinstance(each, Free):
+            return None
+        assert isinstance(each.dtype, np.dtype)
+        return each.dtype
 
     def first_type(self) -> np.dtype[Any]:
         """The type of the inputs that are decided, else that of the instance."""

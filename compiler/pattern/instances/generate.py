@@ -54,7 +54,7 @@ class _Instance:
                 roots.append(self._output(root))
         graph = self._graph
         graph.outputs = [self._seen(each) for each in {id(value): value for value in roots}.values()]
-        graph.inputs = [each for each in self._inputs() if not isinstance(each, gs.Constant)]
+        graph.inputs = self._inputs()
         graph.tidy()
         for position, value in enumerate(graph.outputs):
             value.name = f"y{position}"
@@ -64,11 +64,12 @@ class _Instance:
     def _inputs(self) -> list[gs.Variable]:
         made = {id(value) for node in self._graph.nodes for value in node.outputs}
         read = {id(value): value for node in self._graph.nodes for value in node.inputs if value.name}
-        return [value for key, value in read.items() if key not in made]
+        return [value for key, value in read.items() if key not in made and isinstance(value, gs.Variable)]
 
     def _seen(self, value: gs.Variable) -> gs.Variable:
         """A root as the rest of a model sees it: an output, or what an operator of no interest reads."""
-        kind = "b" if value.dtype == np.bool_ else np.dtype(value.dtype).kind if value.dtype is not None else ""
+        dtype = self._graph.dtype(value)
+        kind = dtype.kind if dtype is not None else ""
         used = {name for spec in self._rule.pattern.nodes() for _, name in spec.operators}
         op = next((each for each in _CONSUMERS.get(kind, ()) if each not in used), None)
         if op is None or self._draw.chance(0.5):
@@ -174,6 +175,7 @@ class _Instance:
             return found
         several = free.name.endswith("...")
         number = self._numbers.get(id(free))
+        value: gs.Tensor
         constant = constant or free.constant or self._draw.chance(0.12)
         if number is not None:
             value = self._constant(np.full(shape, number).astype(dtype))

@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.graph.links import static_shape
 from vggc.operators.quantizers import is_quantizer
 from vggc.targets.verifier.finding import Finding, Subject
 from vggc.targets.verifier.quantizers import amiss, quantizers
@@ -46,10 +47,8 @@ def channel_axes(subject: Subject) -> Iterator[Finding]:
 
 def _scales(node: gs.Node) -> int:
     """How many scales a quantizer has; 0 when that is not known."""
-    shape = node.inputs[1].shape if len(node.inputs) > 1 else None
-    if shape is None or not all(isinstance(each, int) for each in shape):
-        return 0
-    return math.prod(int(each) for each in shape)
+    shape = static_shape(node.inputs[1]) if len(node.inputs) > 1 else None
+    return 0 if shape is None else math.prod(shape)
 
 
 def _is_weight(graph: Graph, value: gs.Tensor) -> bool:
@@ -57,7 +56,7 @@ def _is_weight(graph: Graph, value: gs.Tensor) -> bool:
     if isinstance(value, gs.Constant):
         return True
     node = graph.producer(value)
-    return is_quantizer(node, "QuantizeLinear") and isinstance(node.inputs[0], gs.Constant)  # type: ignore[union-attr]
+    return is_quantizer(node, "QuantizeLinear") and isinstance(node.inputs[0], gs.Constant)
 
 
 def _wanted(graph: Graph, weights: gs.Tensor, rank: int) -> Iterator[tuple[gs.Node, int]]:

@@ -111,10 +111,10 @@ def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node
     dequantize = graph.producer(value)
     if not is_quantizer(dequantize, "DequantizeLinear"):
         return None
-    quantize = graph.producer(dequantize.inputs[0])  # type: ignore[union-attr]
+    quantize = graph.producer(dequantize.inputs[0])
     if not is_quantizer(quantize, "QuantizeLinear"):
         return None
-    product = graph.producer(quantize.inputs[0])  # type: ignore[union-attr]
+    product = graph.producer(quantize.inputs[0])
     if (
         product is None
         or product.op not in WEIGHTED
