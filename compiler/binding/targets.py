@@ -53,7 +53,10 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: Written) -> Bound
             what = f"`target {writer}` writes" if writer else "no target before it writes"
             facts = (("note", f"it stands at {span.place}"),) if writer else ()
             found.error(
-                f"`{call.name}` needs `{name}`, which {what}", call.span, facts=facts, help=f"put {wanted} before it"
+                f"`{call.name}` needs `{name}`, which {what}",
+                call.span,
+                facts=facts,
+                help=f"write {wanted} before this target",
             )
     found.raise_errors()
     taken |= dict.fromkeys(target.files(options), (call.name, call.span))

@@ -1,6 +1,6 @@
-"""Build one TensorRT engine in a process of its own: `python -P -m vggc.targets.build_engine JOB.json`.
+"""Build one TensorRT engine in a child process: `python -P -m vggc.targets.build_engine JOB.json`.
 
-The job's keys are `engine_process.Job`'s fields; `engine_child` says why it is a process of its own.
+The job's keys are the fields of `engine_process.Job`. `engine_child` explains why this needs a child process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vggc.targets.engine_child import (
 from vggc.targets.engine_config import capabilities, configure, flags
 
 METADATA_LIMIT = 4095
-"""Bytes of a layer's metadata; TensorRT refuses a longer text with an ERROR."""
+"""The largest size in bytes of a layer's metadata. TensorRT logs an ERROR for a longer text."""
 
 _LAYER = re.compile(r"\[ONNX Layer: ([^|\]]*)")
 _CHUNK = 64 << 20
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
 
 def build(job: dict[str, Any], log: Log) -> dict[str, Any]:
-    """Build the engine, write it, and say what it is. Raises Failed."""
+    """Build the engine and write it. Returns the facts for `engine_process.Engine`. Raises Failed."""
     trt, logger = load_package(job["package"], log)
     builder = trt.Builder(logger)
     network = new_network(trt, builder)
@@ -76,46 +76,46 @@ def build(job: dict[str, Any], log: Log) -> dict[str, Any]:
 
 
 def _annotate(network: Any, job: dict[str, Any]) -> None:
-    """Let the engine say which model it is and which recipe line each layer comes from."""
+    """Write into the network the name of the model, and into each layer the recipe line it comes from."""
     network.name = job["name"]
     origins = job["origins"]
     if not origins:
         return
     for index in range(network.num_layers):
         layer = network.get_layer(index)
-        found = _LAYER.match(layer.metadata)
-        if found and (origin := origins.get(found[1])):
+        match = _LAYER.match(layer.metadata)
+        if match and (origin := origins.get(match[1])):
             text = f"{layer.metadata}{origin}".encode()[:METADATA_LIMIT]
             layer.metadata = text.decode(errors="ignore")
 
 
 def _name_layers(network: Any, log: Log) -> None:
-    """Find the layers that messages of the build name, and from them the ONNX nodes they were made from."""
-    wanted = [each for each in log.entries if not each["about"] and each["severity"] != "INFO"]
-    if not wanted:
+    """Complete log entries that name layers with the ONNX node that the layer was made from."""
+    unnamed = [each for each in log.entries if not each["about"] and each["severity"] != "INFO"]
+    if not unnamed:
         return
-    origin = {}
+    nodes = {}
     for index in range(network.num_layers):
         layer = network.get_layer(index)
-        found = _LAYER.match(layer.metadata)
-        origin[layer.name] = found[1] if found else ""
-    for entry in wanted:
-        entry["about"] = next((origin[name] for name in _named(entry["text"], origin) if origin[name]), "")
+        match = _LAYER.match(layer.metadata)
+        nodes[layer.name] = match[1] if match else ""
+    for entry in unnamed:
+        entry["about"] = next((nodes[name] for name in _layers_in(entry["text"], nodes) if nodes[name]), "")
 
 
-def _named(text: str, layers: dict[str, str]) -> Iterator[str]:
-    """The layers a message names, longest name first. A plain word counts only where it is marked as a name."""
+def _layers_in(text: str, layers: dict[str, str]) -> Iterator[str]:
+    """The layers that a message names, longest name first. A plain word counts only when it is marked as a name."""
     for name in sorted((each for each in layers if each and each in text), key=len, reverse=True):
         quoted = re.escape(name)
         plain = name.isalpha() and name.islower()
         marked = rf"(?:['\"`\[{{]|Layer |layer |node ){quoted}(?:['\"`\]}}:]|\.\.\.| )|(?:^|[(\s]){quoted}:"
-        apart = rf"(?<![\w.]){quoted}(?![\w])"
-        if re.search(marked if plain else apart, text):
+        separate = rf"(?<![\w.]){quoted}(?![\w])"
+        if re.search(marked if plain else separate, text):
             yield name
 
 
 def _write(content: Any, path: Path) -> tuple[int, str]:
-    """Write what TensorRT made a chunk at a time and hash it on the way: it may be larger than 2 GiB."""
+    """Write and hash TensorRT's result chunk by chunk, because it may be larger than 2 GiB."""
     data = memoryview(content).cast("B")
     digest = hashlib.sha256()
     try:

@@ -23,7 +23,7 @@ from vggc.graph import Graph, Written
 from vggc.graph.signature import ValueType
 
 RESERVED = frozenset({"report.json", "report.html"})
-"""Files of the output folder that are not a target's to write."""
+"""Files of the output folder that no target may write."""
 
 
 class Provenance(TypedDict):
@@ -49,12 +49,12 @@ class Artifact:
 
     @classmethod
     def of(cls, file: Path, folder: Path, target: str) -> Artifact:
-        """The artifact that `file` is, hashed as it stands on disk."""
+        """The artifact for a file on disk, which is read to hash it."""
         return cls(file.relative_to(folder).as_posix(), target, file.stat().st_size, file_sha256(file))
 
     @classmethod
     def written(cls, file: Written, folder: Path, target: str) -> Artifact:
-        """The artifact of a file that was hashed while it was written."""
+        """The artifact for a file that was hashed while it was written."""
         return cls(file.path.relative_to(folder).as_posix(), target, file.bytes, file.sha256)
 
 
@@ -62,8 +62,8 @@ class Artifact:
 class Lowering:
     """What the targets of one compile work on. All of them share one, so that a model is written once.
 
-    `directory` is the staging folder they write into; nothing in it is seen before the whole compile succeeded.
-    A target raises CompileError without a span: the pipeline places it at the target's line of the recipe.
+    `directory` is the staging folder they write into. Users see its content only after the whole compile succeeded.
+    A target raises CompileError without a span: the pipeline adds the target's line of the recipe.
     """
 
     graph: Graph
@@ -71,17 +71,17 @@ class Lowering:
     directory: Path
     provenance: Provenance
     engines: dict[str, tuple[str, Path]] = field(default_factory=dict, repr=False)
-    """engines that targets before this one built, by name: the flavour, and the file with its sidecar beside it"""
+    """engines that earlier targets built, by name: the flavour, and the file with its sidecar beside it"""
     warnings: list[str] = field(default_factory=list, repr=False)
-    """for the report"""
+    """warnings for the report"""
     _models: list[list[Written]] = field(default_factory=list, repr=False)
 
     def warn(self, texts: Iterable[str]) -> None:
-        """Tell the user of something that keeps nothing from being built; each text once."""
+        """Add warnings to the report, each text once. A warning does not stop the build."""
         self.warnings.extend(each for each in dict.fromkeys(texts) if each not in self.warnings)
 
     def claim(self, name: str) -> Path:
-        """The path to write the file `name` to. Raises CompileError when the name is no file name, or taken."""
+        """The path to write the file `name` to. Raises CompileError when the name is not a file name, or is taken."""
         if problem := file_name_problem(name):
             raise CompileError(problem)
         path = self.directory / name
@@ -93,7 +93,7 @@ class Lowering:
         return path
 
     def claim_folder(self, path: str) -> Path:
-        """A new folder in the output folder, `/` between its parts. Raises CompileError as `claim` does."""
+        """Make a folder in the output folder, `/` between its parts. Raises CompileError as `claim` does."""
         folder = self.directory
         for name in path.split("/"):
             if problem := file_name_problem(name):
@@ -105,16 +105,20 @@ class Lowering:
         return folder
 
     def engine(self, name: str, flavours: Sequence[str]) -> Path:
-        """An engine that a target before this one built. Raises CompileError when none did, or another flavour."""
+        """An engine of one of `flavours` that an earlier target built. Raises CompileError when there is none."""
         flavour, path = self.engines.get(name, ("", self.directory / name))
         if flavour in flavours:
             return path
         wanted = " or ".join(f"`target {each}`" for each in flavours)
-        what = f"is one of {flavour}" if flavour else "was built by no target before this one"
-        raise fail(f"the engine `{name}` {what}", help=f"put {wanted} before it")
+        problem = (
+            f"`target {flavour}` built the engine `{name}`, which this target cannot use"
+            if flavour
+            else f"no target before this one built the engine `{name}`"
+        )
+        raise fail(problem, help=f"write {wanted} before this target")
 
     def save_model(self, name: str, *, external: bool) -> list[Written]:
-        """Write the graph as the ONNX file `name`; with `external`, or beyond 2 GiB, its weights beside it."""
+        """Write the graph as the ONNX file `name`. With `external`, or beyond 2 GiB, its weights go beside it."""
         path = self.claim(name)
         self.claim(f"{name}.data")
         written = self.graph.save(path, external=external)
@@ -123,9 +127,9 @@ class Lowering:
 
     @contextmanager
     def model_file(self) -> Iterator[list[Written]]:
-        """The compiled model as an ONNX file, for lowering that reads one; the file itself comes first.
+        """The compiled model as ONNX files: the model itself first, then its external data where it has some.
 
-        It is the file an `onnx` target wrote before, or one in a private folder that is gone after the block.
+        They are the files that an earlier `onnx` target wrote, or files in a folder that is removed after the block.
         """
         if self._models:
             yield self._models[0]
@@ -141,10 +145,10 @@ Reads = Callable[[Mapping[str, Any]], Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True)
 class Target:
-    """A target: `name`, the `function` whose signature is its options, its `doc`.
+    """A target: its `name`, the `function` whose signature is its options, and its documentation `doc`.
 
-    `check` says what is wrong with options for a model's inputs before any work is done; `files` which files the
-    options would make it write.
+    `check` reports what is wrong with options for a model's inputs before any work is done. `files` returns the files
+    that a target with these options writes.
     """
 
     name: str
@@ -154,9 +158,9 @@ class Target:
     files_of: Files | None = None
     reads_of: Reads | None = None
     folders: bool = False
-    """whether its files may stand in folders of their own"""
+    """whether it may write its files into folders inside the output folder"""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """options that another flavour has and this one cannot have, and why"""
+    """options of the other flavour that this one does not have, and the reason"""
 
     def __call__(self, lowering: Lowering, **options: Any) -> list[Artifact]:
         """Lower the graph. Raises CompileError without a span."""
@@ -178,11 +182,11 @@ class Target:
         return (full["name"],) if "name" in full else ()
 
     def reads(self, options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
-        """The files that targets before this one must have written, each with the targets that may have."""
+        """The files that earlier targets must have written, each with the targets that can write it."""
         return self.reads_of(self._with_defaults(options)) if self.reads_of else {}
 
     def name_problem(self, name: str) -> Diagnostic | None:
-        """Why a file of these targets cannot have a name; None when it can."""
+        """Why a file of this target cannot have this name; None when it can."""
         parts = name.split("/") if self.folders else [name]
         return next((each for part in parts if (each := file_name_problem(part))), None)
 
@@ -213,12 +217,12 @@ def target(
     folders: bool = False,
     lacking: Mapping[str, str] | None = None,
 ) -> Target | Callable[[Callable[..., list[Artifact]]], Target]:
-    """Declare a function as a target of its own name.
+    """Declare a function as a target of the same name.
 
-    `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
-    `files` takes the options and returns the names of the files that will be written, with `folders` in folders of
-    their own; `reads` returns the files of targets before it that it needs, and which targets those may be; `lacking`
-    says of options that users may expect why there is none.
+    `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them. `files`
+    takes the options and returns the names of the files that the target writes; with `folders`, names may contain
+    folders. `reads` returns the files of earlier targets that it needs, and which targets can write them. `lacking`
+    gives, for an option that users may expect, the reason why it does not exist.
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:
@@ -235,14 +239,14 @@ def file_sha256(path: Path) -> str:
 
 
 def file_name_problem(name: str) -> Diagnostic | None:
-    """Why a name cannot be one of a file directly in the output folder; None when it can."""
+    """Why a file directly in the output folder cannot have this name; None when it can."""
     if name in RESERVED:
-        return Diagnostic(f"`{name}` is the compile report's name", help="choose another name")
+        return Diagnostic(f"the name `{name}` is reserved for the compile report", help="choose another name")
     if not name or name.startswith(".") or any(each in name for each in "/\\:\0"):
         return Diagnostic(
             f"`{name}` is not a file name",
-            help="a name without folders that does not begin with a dot; `-o` says which folder it goes to",
+            help="write a name without folders that does not begin with a dot; `-o` sets the output folder",
         )
     if len(name.encode()) > 200:
-        return Diagnostic(f"the file name `{name[:40]}...` is too long", help="at most 200 bytes")
+        return Diagnostic(f"the file name `{name[:40]}...` is too long", help="use at most 200 bytes")
     return None

@@ -1,7 +1,7 @@
-"""The few calls of NVIDIA's driver that running an engine takes: memory, copies, a stream, times.
+"""The calls of NVIDIA's driver that are needed to run an engine: memory, copies, a stream, times.
 
-Source: the CUDA Driver API reference. The driver comes with the GPU, so this needs no package. Everything happens in
-the device's primary context, the one that TensorRT and the CUDA runtime use.
+Source: the CUDA Driver API reference. The driver is installed with the GPU, so this needs no package. Everything
+happens in the device's primary context, which TensorRT and the CUDA runtime use too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CudaError(Exception):
 class Device:
     """The first NVIDIA GPU. Raises CudaError when there is none, or the driver does not start.
 
-    `stream` is the handle of a stream of its own, `capability` as in "sm89".
+    `stream` is the handle of a new stream, `capability` as in "sm89".
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class Device:
         try:
             self._driver = ctypes.CDLL(name)
         except OSError:
-            raise CudaError(f"no NVIDIA driver: {name} cannot be loaded") from None
+            raise CudaError(f"there is no NVIDIA driver: {name} cannot be loaded") from None
         self._call("cuInit", 0)
         count = ctypes.c_int()
         self._call("cuDeviceGetCount", ctypes.byref(count))
         if not count.value:
-            raise CudaError("the NVIDIA driver finds no GPU")
+            raise CudaError("the NVIDIA driver found no GPU")
         device = ctypes.c_int()
         self._call("cuDeviceGet", ctypes.byref(device), 0)
         self.name = self._name(device)
@@ -52,7 +52,7 @@ class Device:
         self.stream = int(stream.value or 0)
 
     def allocate(self, size: int) -> int:
-        """The address of `size` bytes of GPU memory, which stay until the process ends. At least one byte is taken."""
+        """Allocate `size` bytes of GPU memory, at least one, until the process ends. Returns the address."""
         address = ctypes.c_uint64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(max(size, 1)))
         return address.value
@@ -113,4 +113,4 @@ class Device:
         if status != 0:
             name = ctypes.c_char_p()
             known = self._driver.cuGetErrorName(status, ctypes.byref(name)) == 0 and name.value
-            raise CudaError(f"{function} gives {name.value.decode() if known and name.value else status}")
+            raise CudaError(f"{function} failed: {name.value.decode() if known and name.value else status}")

@@ -1,4 +1,4 @@
-"""Everything that is known to stand between a model and an engine, for any model: no recipe is needed."""
+"""Everything that keeps a model from becoming an engine, by the rules and by the importer. No recipe is needed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from vggc.targets.verifier import Finding, Subject, findings
 
 
 def diagnose(graph: Graph, flavour: str, compute: Sequence[str] = ()) -> list[Finding]:
-    """What a flavour would refuse of a graph, compute otherwise, or run slowly: by the rules, then by its importer.
+    """What a flavour would refuse, compute differently or run slowly in a graph: by the rules, then by its importer.
 
-    Types and shapes of the graph are inferred. A node that a rule names already is not named by the importer again.
-    Raises CompileError when the flavour is not installed, or the model has an input or output that is no tensor.
+    Types and shapes of the graph are inferred. A node that a rule reports is not reported for the importer again.
+    Raises CompileError when the flavour is not installed, or the model has an input or output that is not a tensor.
     """
     if absent := flavours.missing(flavour):
         raise CompileError(absent)
     inputs_of(graph), outputs_of(graph)
-    found = findings(Subject(graph, flavour, flavours.release(flavour), tuple(compute)))
-    named = {id(each.node) for each in found if each.node is not None and each.severity == "error"}
-    if _imports(found):
-        found += [each for each in import_findings(graph, flavour) if each.node is None or id(each.node) not in named]
-    return found
+    by_rules = findings(Subject(graph, flavour, flavours.release(flavour), tuple(compute)))
+    if not _importer_helps(by_rules):
+        return by_rules
+    reported = {id(each.node) for each in by_rules if each.node is not None and each.severity == "error"}
+    by_importer = import_findings(graph, flavour)
+    return by_rules + [each for each in by_importer if each.node is None or id(each.node) not in reported]
 
 
-def _imports(found: Sequence[Finding]) -> bool:
-    """Whether asking the importer says more: a type it lacks ends the import at the first value that has it."""
-    return not any(each.node is None and each.severity == "error" for each in found)
+def _importer_helps(by_rules: Sequence[Finding]) -> bool:
+    """Whether the importer can report more. A type that it does not support ends the import at the first such value."""
+    return not any(each.node is None and each.severity == "error" for each in by_rules)

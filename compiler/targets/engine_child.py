@@ -1,11 +1,11 @@
-"""What the processes that TensorRT runs in have in common: its log, its errors, the answer to the parent.
+"""What the child processes that run TensorRT have in common: its log, its errors, the answer to the parent.
 
-TensorRT tells what went wrong only through its logger, may end the whole process (it is C++ working on whatever the
-model says), and cannot be interrupted. So the compiler never loads it: `watched` starts a module that uses this one,
-hands it a job file and reads the one line of JSON that it prints.
+TensorRT reports errors only through its logger, may end the whole process (it is C++ that works on the model's data),
+and cannot be interrupted. So the compiler never loads it: `supervised_process` starts a module that uses this one,
+gives it a job file and reads the line of JSON that it prints.
 
-Standard input is the parent's life line: when the parent is gone, however it ended, reading it gives end of file, and
-the process ends too.
+Standard input shows whether the parent is alive: when the parent ends, for any reason, reading gives end of file, and
+the child ends too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WEIGHT = re.compile(r"Importing initializer: (.*)$")
 
 
 class Failed(Exception):
-    """The job cannot be done. `engine_messages.failed` says each `kind` to the user, with its `detail`."""
+    """The job cannot be done. `engine_messages.failed` makes the user's message from `kind` and `detail`."""
 
     def __init__(self, kind: str, **detail: Any) -> None:
         super().__init__(kind)
@@ -33,9 +33,9 @@ class Failed(Exception):
 
 
 class Log:
-    """What TensorRT says: everything from INFO upwards, with the node or weight it was importing at that moment.
+    """TensorRT's messages from INFO upwards, each with the node or weight that was being imported at that moment.
 
-    With `keep`, each line also goes to a file as it comes, so that it outlives a crash.
+    With `keep`, each line is also written to a file at once, so that it survives a crash.
     """
 
     def __init__(self, keep: Path | None = None) -> None:
@@ -46,8 +46,8 @@ class Log:
 
     def add(self, severity: str, text: str) -> None:
         if severity == "VERBOSE":
-            if self.importing and (found := _PARSED.match(text) or _WEIGHT.match(text)):
-                self._about = found[1]
+            if self.importing and (match := _PARSED.match(text) or _WEIGHT.match(text)):
+                self._about = match[1]
             return
         if self._file is not None:
             self._file.write(f"{severity}: {text}\n")
@@ -57,14 +57,14 @@ class Log:
 
 
 def errors_in(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those entries of a log that TensorRT calls errors."""
+    """The entries of a log that TensorRT calls errors."""
     return [each for each in entries if each["severity"] in ("ERROR", "INTERNAL_ERROR")]
 
 
 def answer(work: Callable[[Log], dict[str, Any]], keep: Path | None = None) -> None:
-    """Do the work, print its result, and end the process: status 0 also when it fails in an orderly way."""
+    """Do the work, print its result, and end the process, with status 0 also when the work raises Failed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # TensorRT prints to both standard streams; what stands on the first one must be the result and nothing else.
+    # TensorRT prints to both standard streams, but standard output must contain only the result.
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     log = Log(keep)
@@ -74,11 +74,11 @@ def answer(work: Callable[[Log], dict[str, Any]], keep: Path | None = None) -> N
         result = {"failed": error.kind, **error.detail}
     except MemoryError:
         result = {"failed": "memory"}
-    except Exception as error:  # noqa: BLE001 - this is the process boundary: the parent says it to the user
+    except Exception as error:  # noqa: BLE001 - this is the process boundary: the parent reports it to the user
         result = {"failed": "exception", "text": f"{type(error).__name__}: {error}"}
     results.write(json.dumps({**result, "log": log.entries}))
     results.close()
-    # Destructors of a half-made network are a needless risk once the result is out.
+    # Destructors of an incomplete network are a needless risk once the result is written.
     os._exit(0)
 
 
@@ -111,10 +111,10 @@ def new_network(trt: Any, builder: Any) -> Any:
 
 
 def import_model(trt: Any, network: Any, logger: Any, path: str, content: bytes | None = None) -> list[dict[str, Any]]:
-    """Fill a network from an ONNX file, or from `content` that has its weights beside that file; the errors.
+    """Fill a network from an ONNX file, or from `content` whose weights are beside that file. Returns the errors.
 
-    Raises Failed when the import fails without an error, ends without a layer (bytes that are no ONNX model at all
-    are "imported" so), or has an input whose numbers are a shape.
+    Raises Failed when the import fails without an error, ends without a layer (as it does for bytes that are not an
+    ONNX model), or has an input whose values are a shape.
     """
     parser = trt.OnnxParser(network, logger)
     imported = parser.parse_from_file(path) if content is None else parser.parse(content, path)
@@ -132,7 +132,7 @@ def import_model(trt: Any, network: Any, logger: Any, path: str, content: bytes 
 
 
 def _error(import_error: Any) -> dict[str, Any]:
-    # An error about an input of the model has the input's name where other errors have their source file.
+    # An error about an input of the model has the input's name in the field where other errors have a source file.
     about_input = import_error.func() == "importInput"
     return {
         "node": import_error.node_name(),

@@ -1,6 +1,6 @@
-"""From a job's options to TensorRT's builder configuration. Runs in the build's own process.
+"""From a job's options to TensorRT's builder configuration. Runs in the child process that builds the engine.
 
-Whether a release has something is asked of the package itself: by name, never by version or number.
+Whether a release has a feature is decided by looking up the feature's name in the package, never by version number.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def configure(trt: Any, builder: Any, job: dict[str, Any]) -> Any:
 
 
 def capabilities(config: Any) -> list[str]:
-    """The names of the compute capabilities an engine is built for; none where it is built for the GPU at hand."""
+    """The names of the compute capabilities an engine is built for; none when it is built for this machine's GPU."""
     if not hasattr(config, "num_compute_capabilities"):
         return []
     return [config.get_compute_capability(index).name for index in range(config.num_compute_capabilities)]
@@ -61,10 +61,10 @@ def flags(trt: Any, config: Any) -> list[str]:
 
 
 def _member(trt: Any, kind: str, name: str, option: str) -> Any:
-    found = getattr(getattr(trt, kind, None), name, None)
-    if found is None:
+    member = getattr(getattr(trt, kind, None), name, None)
+    if member is None:
         raise Failed("lacking", option=option, version=trt.__version__, what=f"{kind}.{name}")
-    return found
+    return member
 
 
 def _set_capabilities(trt: Any, config: Any, names: list[str]) -> None:
@@ -79,7 +79,7 @@ def _set_capabilities(trt: Any, config: Any, names: list[str]) -> None:
 
 
 def _take_timings(config: Any, file: Path) -> None:
-    """Use the timings of an earlier build, as far as they are this GPU's and this release's."""
+    """Use the timings of an earlier build. Raises Failed when they belong to another GPU or release."""
     cache = config.create_timing_cache(file.read_bytes())
     if cache is None or not config.set_timing_cache(cache, False):
         raise Failed("timing_cache", path=str(file))

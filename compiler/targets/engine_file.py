@@ -1,7 +1,7 @@
-"""Reading what a target wrote: an engine and the sidecar that describes it.
+"""Read an engine that a target wrote, and the sidecar that describes it.
 
-An engine is code: whoever loads one runs what is in it. So its bytes are handed out only when they are the ones that
-the sidecar was written for.
+An engine contains code, and loading an engine runs that code. So its bytes are returned only when their hash is the
+one in the sidecar.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vggc.targets.engine_messages import TITLES
 from vggc.targets.sidecar import FORMAT
 
 _LARGEST = 64 << 20
-"""Bytes of a sidecar; the ones that targets write take a few thousand."""
+"""Bytes of a sidecar. The sidecars that targets write have a few thousand."""
 
 _HASH: dict[str, Any] = {"sha256": str}
 _WANTED: dict[str, Any] = {
@@ -47,7 +47,7 @@ _WANTED: dict[str, Any] = {
     "outputs": [{"name": str, "type": str, "shape": [int]}],
     "onnx": {"data_sha256": (str, NoneType), **_HASH},
 }
-"""What this module's users read of a sidecar, and its types."""
+"""The keys of a sidecar that this module's users read, and their types."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ class Sidecar:
 
     @property
     def engine(self) -> Path:
-        """The engine it stands beside."""
+        """The engine beside the sidecar."""
         return self.path.with_name(self.values["engine"]["file"])
 
     @property
     def dynamic(self) -> bool:
-        """Whether shapes of the engine vary."""
+        """Whether the engine takes inputs of several shapes."""
         return bool(self.values["profiles"])
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read the sidecar of an engine. Raises CompileError when it cannot be read or is none that vggc wrote."""
+    """Read the sidecar of an engine. Raises CompileError when it cannot be read or is not a sidecar that vggc wrote."""
     try:
         if path.stat().st_size > _LARGEST or not path.is_file():
-            raise _no_sidecar(path, "it is no file, or far too large for one")
+            raise _no_sidecar(path, "it is not a file, or it is too large")
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise fail(f"cannot read the sidecar `{path}`: {error.strerror or error}") from None
@@ -80,8 +80,8 @@ def read_sidecar(path: Path) -> Sidecar:
         raise _no_sidecar(path, "it is not JSON") from None
     if isinstance(values, dict) and values.get("format") != FORMAT and isinstance(values.get("format"), int):
         raise fail(
-            f"the sidecar `{path}` has format {values['format']}, and this vggc reads {FORMAT}",
-            help="read it with the vggc that wrote it, or compile the model again",
+            f"the sidecar `{path}` has format {values['format']}, but this version of vggc reads format {FORMAT}",
+            help="use the version of vggc that wrote it, or compile the model again",
         )
     if wrong := next(_mismatches(values, _WANTED, ""), ""):
         raise _no_sidecar(path, wrong)
@@ -90,17 +90,17 @@ def read_sidecar(path: Path) -> Sidecar:
     if (hardware := values["options"]["hardware"]) not in (None, *HARDWARE):
         raise _no_sidecar(path, f"`options.hardware` is `{hardware[:40]}`")
     if problem := file_name_problem(values["engine"]["file"]):
-        raise CompileError(Diagnostic(f"the sidecar `{path}` names no engine: {problem.message}"))
+        raise CompileError(Diagnostic(f"the sidecar `{path}` does not name an engine file: {problem.message}"))
     return Sidecar(path, values)
 
 
 def read_sidecar_of(engine: Path) -> Sidecar:
-    """Read the sidecar that stands beside an engine. Raises CompileError as `read_sidecar` does."""
+    """Read the sidecar beside an engine. Raises CompileError as `read_sidecar` does."""
     return read_sidecar(engine.with_name(f"{engine.name}.json"))
 
 
 def read_engine(sidecar: Sidecar) -> bytes:
-    """The bytes of an engine, when they are the ones its sidecar was written for. Raises CompileError otherwise."""
+    """The bytes of an engine. Raises CompileError when their size or hash is not the one in the sidecar."""
     recorded = sidecar.values["engine"]
     try:
         if sidecar.engine.stat().st_size != recorded["bytes"]:
@@ -114,7 +114,7 @@ def read_engine(sidecar: Sidecar) -> bytes:
 
 
 def record_validation(sidecar: Sidecar, facts: Mapping[str, Any]) -> None:
-    """Write into a sidecar on what GPU its engine ran and how near to the ONNX model it came; whole or not at all."""
+    """Write `facts` about a run of the engine into its sidecar as `validated_on`. The file is replaced as a whole."""
     values = {**sidecar.values, "validated_on": dict(facts)}
     fresh = sidecar.path.with_name(f".{sidecar.path.name}.{os.getpid()}")
     try:
@@ -125,23 +125,23 @@ def record_validation(sidecar: Sidecar, facts: Mapping[str, Any]) -> None:
 
 
 def _mismatches(value: Any, wanted: Any, place: str) -> Iterator[str]:
-    """What in a JSON value is not as wanted: a type, a tuple of types, a list of one kind, or keys with their kinds."""
+    """Where a JSON value differs from `wanted`: a type, a tuple of types, a list of one kind, or keys with kinds."""
     if isinstance(wanted, dict):
         if not isinstance(value, dict):
-            yield f"`{place or 'it'}` is no object"
+            yield f"`{place or 'it'}` is not an object"
             return
         for name, kind in wanted.items():
             inner = f"{place}.{name}".lstrip(".")
             if name not in value:
-                yield f"it has no `{inner}`"
+                yield f"`{inner}` is missing"
             else:
                 yield from _mismatches(value[name], kind, inner)
     elif isinstance(wanted, list):
         if not isinstance(value, list):
-            yield f"`{place}` is no list"
+            yield f"`{place}` is not a list"
             return
-        for each in value:
-            yield from _mismatches(each, wanted[0], place)
+        for entry in value:
+            yield from _mismatches(entry, wanted[0], place)
     elif not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         yield f"`{place}` is {json.dumps(value)[:40]}"
 
@@ -156,5 +156,5 @@ def _no_sidecar(path: Path, why: str) -> CompileError:
 def _other_engine(sidecar: Sidecar) -> CompileError:
     return fail(
         f"the engine `{sidecar.engine}` is not the one that `{sidecar.path.name}` describes: its SHA-256 differs",
-        help="an engine is code: load it only from where you trust it, or build it again from its model",
+        help="an engine contains code: load it only from a source you trust, or build it again from its model",
     )

@@ -1,4 +1,4 @@
-"""Messages about an engine build that did not go through: what TensorRT logged, in terms of the user's model."""
+"""Messages about an engine build that failed: what TensorRT logged, in terms of the user's model."""
 
 from __future__ import annotations
 
@@ -15,82 +15,90 @@ from vggc.targets.node_names import Describe
 TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT RTX"}
 
 DANGEROUS_WARNINGS = ("Defaulting to INT8", "Clamping", "was clamped")
-"""Warnings after which TensorRT goes on with other numbers than the model's."""
+"""Warnings after which TensorRT continues with numbers that differ from the model's."""
 
 _LOST_MEMORY = re.compile(
     r"out of memory|outofmemory|bad_alloc|cannot allocate|MEM_ALLOC_FAILED|failed to map segment", re.IGNORECASE
 )
-# Said after any error on a machine without a GPU, about the reporting and not about the error.
+# TensorRT logs this after any error on a machine without a GPU. It is about the reporting and not about the error.
 _ECHO = re.compile(r"catchCudaError.*CUDA driver version is insufficient", re.DOTALL)
 _PLACE = re.compile(r"^\w+\.[ch]pp:\d+: |\s*In \S+ at /\S+\.(?:cpp|h|hpp|cu):\d+")
 _SHOWN = 10
-_KEEP_MODEL = "`target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+_KEEP_MODEL = "use `target onnx` alone to write the compiled model and look for what TensorRT does not support"
 
 Facts = tuple[tuple[str, str], ...]
 Entry = dict[str, Any]
 
 
 class ModelRefused(CompileError):
-    """The importer refuses the model. It stopped at the first node; `vggc.targets.probe` finds all of them."""
+    """The importer refuses the model. It stopped at the first node; `import_findings` finds all of them."""
 
 
-_ELSEWHERE = "write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
+_ELSEWHERE = "rewrite it with supported operators (a `rule` can do this), or run the model with `target onnxruntime`"
 _MEANINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"plugin.* not found|^creator &&|failed to load .*plugin", re.I),
-        "it has no such operator",
+        "this operator is not supported",
         _ELSEWHERE,
     ),
-    (re.compile(r"^false$"), "it has no such operator", _ELSEWHERE),
+    (re.compile(r"^false$"), "this operator is not supported", _ELSEWHERE),
     (
         re.compile(
             r"build-time constant|must be an initializer|is not a constant|not an initializer|isWeights|is_weights"
         ),
-        "an input that it needs as a constant is computed while the model runs",
-        "`simplify` computes beforehand what it can: fix the input's shape with set_input_shapes, then simplify",
+        "an input that must be constant is computed while the model runs",
+        "fix the input shapes with set_input_shapes, then use `simplify`, which computes constants ahead of time",
     ),
-    (re.compile(r"convertDtype|Failed to convert ONNX dat"), "a value has a type that it does not have", ""),
+    (re.compile(r"convertDtype|Failed to convert ONNX dat"), "a value has a type that is not supported", ""),
     (
         re.compile(r"doesn't support mo\w+ than 1 outputs"),
-        "it has this operator with one output only",
-        "drop the statistics it computes for training: export the model for inference",
+        "this operator is supported with one output only",
+        "export the model for inference, without the outputs for training",
     ),
-    (re.compile(r"number of scales is not equal"), "it has not one scale for each channel", "quantize it anew"),
-    (re.compile(r"has no runners that implement it"), "it is imported, but has no implementation to build", _ELSEWHERE),
+    (
+        re.compile(r"number of scales is not equal"),
+        "the number of scales is not the number of channels",
+        "quantize it again",
+    ),
+    (
+        re.compile(r"has no runners that implement it"),
+        "this operator can be imported, but has no implementation to build",
+        _ELSEWHERE,
+    ),
     (
         re.compile(r"Attention operation was not supported"),
-        "it has no kernel for the types, head sizes or mask of an Attention",
+        "there is no kernel for the types, head sizes or mask of this Attention",
         "compile it to float16, or write the Attention as MatMul, Softmax and MatMul",
     ),
     (
         re.compile(r"FP32 GEMM is not supported"),
-        "GPUs of sm75 have no float32 matrix product",
-        "leave sm75 out of compute, or compile the model to float16",
+        "sm75 GPUs have no float32 matrix product",
+        "remove sm75 from compute, or compile the model to float16",
     ),
     (
         re.compile(r"not enough workspace|insufficient workspace|increasing the workspace|max_workspace", re.I),
-        "no kernel makes do with the workspace",
-        "allow it more with workspace=, or leave that out",
+        "no kernel fits into the workspace",
+        "increase workspace=, or remove it",
     ),
     (
         re.compile(r"but is not produced by IPluginLayer.*IQuantizeLayer"),
-        "it has this type from QuantizeLinear only",
+        "only QuantizeLinear may produce this type",
         "quantize with a scale instead of casting",
     ),
 )
-"""What TensorRT's own words mean, and what to do about it."""
+"""What TensorRT's messages mean, and what to do about them."""
 
 
 def meaning(text: str) -> tuple[str, str] | None:
-    """What an error of the importer or the builder means and what helps; None when that is not known."""
+    """The meaning of an error of the importer or the builder, and the help; None when it is not known."""
     return next(((what, help) for pattern, what, help in _MEANINGS if pattern.search(text)), None)
 
 
-def crashed(package: str, status: int, said: str) -> CompileError:
-    """The build process ended without a result. `status` is negative for a signal, `said` the end of its stderr."""
+def crashed(package: str, status: int, stderr: str) -> CompileError:
+    """The build process ended without a result. `status` is negative for a signal, `stderr` the end of its stderr."""
     title = TITLES[package]
-    facts = _last(said)
-    if _LOST_MEMORY.search(said):
+    facts = _last_line(stderr)
+    if _LOST_MEMORY.search(stderr):
         return _out_of_memory(title, facts)
     if status >= 0:
         return fail(f"the {title} build ended without a result (exit status {status})", facts=facts, help=_KEEP_MODEL)
@@ -117,67 +125,69 @@ def stalled(package: str, seconds: float) -> CompileError:
     """The process has done nothing for `seconds`, as TensorRT RTX may when memory is short."""
     title = TITLES[package]
     return fail(
-        f"{title} stands still: it has done nothing for {seconds:g} s",
+        f"{title} makes no progress: it has done nothing for {seconds:g} s",
         help=f"{title} can deadlock when memory is short: close other programs and try again",
     )
 
 
-def failed(package: str, result: dict[str, Any], said: str, describe: Describe) -> CompileError | OSError:
-    """The error for an orderly failure; `result` is what `build_engine` printed. An OSError is one of the disk's."""
+def failed(package: str, result: dict[str, Any], stderr: str, describe: Describe) -> CompileError | OSError:
+    """The error for a job that failed; `result` is what the child printed. An OSError when it could not write."""
     title, kind = TITLES[package], result["failed"]
     errors = errors_in(result["log"])
     own = [each for each in errors if not _ECHO.search(each["text"])] or errors
-    spoken = tuple((title, short(each["text"])) for each in own[:_SHOWN])
+    logged = tuple((title, short(each["text"])) for each in own[:_SHOWN])
     if kind == "write":
         return OSError(result["errno"], os.strerror(result["errno"]), result["path"])
     if kind == "import":
         if _LOST_MEMORY.search(result["text"]):
             return _out_of_memory(title, (("loader", result["text"]),))
-        return fail(f"the Python package `{package}` does not load: {result['text']}", help="install it again")
+        return fail(f"the Python package `{package}` cannot be loaded: {result['text']}", help="install it again")
     if kind == "memory" or any(_LOST_MEMORY.search(each["text"]) for each in own):
-        return _out_of_memory(title, spoken)
+        return _out_of_memory(title, logged)
     if kind == "import_model" and result.get("errors"):
         return ModelRefused(*(import_message(each, title, describe) for each in result["errors"]))
     if kind == "build" and own:
         return CompileError(*_by_node(own, f"{title} cannot build {{}}", title, describe))
     if kind == "no_layers":
-        return fail(f"{title} finds no operator in the model: there is nothing to build", facts=spoken)
+        return fail(f"{title} found no operator in the model, so there is nothing to build", facts=logged)
     if kind == "capability":
         unknown, known = (", ".join(each.lower() for each in result[key]) for key in ("unknown", "known"))
-        return fail(f"{title} {result['version']} does not build for {unknown}", help=f"it builds for {known}")
+        return fail(f"{title} {result['version']} does not support {unknown}", help=f"it supports {known}")
     if kind == "lacking":
         option, version = result["option"], result["version"]
-        return fail(f"{title} {version} cannot do what `{option}` asks for: it has no {result['what']}")
+        return fail(f"{title} {version} does not support the option `{option}`: it has no {result['what']}")
     if kind == "timing_cache":
         return fail(
             f"{title} cannot use the timing cache `{result['path']}`",
-            facts=spoken,
-            help="it is of another release or GPU: build without it, and keep the new one with keep_timings=true",
+            facts=logged,
+            help="it belongs to another release or GPU: build without it, and keep a new one with keep_timings=true",
         )
     if kind in _RUNNING:
-        return fail(_RUNNING[kind][0].format(title=title, **result), facts=spoken, help=_RUNNING[kind][1])
+        return fail(_RUNNING[kind][0].format(title=title, **result), facts=logged, help=_RUNNING[kind][1])
     if kind == "shape_input":
         return CompileError(*(_shape_input(name, title) for name in result["inputs"]))
     if kind == "exception":
         text = result["text"].strip().splitlines()[0]
-        advice = "TensorRT builds only where an NVIDIA GPU and its driver are" if package == "tensorrt" else ""
-        return fail(f"{title} could not build the engine: {text}", facts=spoken, help=advice)
-    return fail(f"{title} did not build the engine and did not say why", facts=spoken or _last(said), help=_KEEP_MODEL)
+        advice = "TensorRT needs an NVIDIA GPU and its driver to build" if package == "tensorrt" else ""
+        return fail(f"{title} could not build the engine: {text}", facts=logged, help=advice)
+    return fail(
+        f"{title} did not build the engine and gave no reason", facts=logged or _last_line(stderr), help=_KEEP_MODEL
+    )
 
 
 def other_numbers(package: str, log: Iterable[Entry], describe: Describe) -> list[Diagnostic]:
-    """Errors for the warnings after which the engine would compute something else than the model."""
-    found = [
+    """Errors for the warnings after which the engine would not compute what the model computes."""
+    dangerous = [
         each
         for each in log
         if each["severity"] == "WARNING" and any(text in each["text"] for text in DANGEROUS_WARNINGS)
     ]
     title = TITLES[package]
-    return _by_node(found, f"{title} would build {{}} with other numbers than the model's", title, describe)
+    return _by_node(dangerous, f"{title} would build {{}} with numbers that differ from the model's", title, describe)
 
 
 def short(text: str) -> str:
-    """A logged text on one line, without places in TensorRT's own source."""
+    """A logged text on one line, without source locations of TensorRT."""
     return " ".join(_PLACE.sub("", text).split())[:500]
 
 
@@ -187,12 +197,12 @@ def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Descr
     for each in entries:
         texts.setdefault(each["about"], {})[short(each["text"])] = None
     if len(texts) > 1:
-        # What names no node repeats, in general words, what was said about one.
+        # Entries that name no node repeat in general words what other entries say about a node.
         texts.pop("", None)
     messages = []
-    for name, said in list(texts.items())[:_SHOWN]:
-        known = next((found for text in said if (found := meaning(text))), None)
-        facts: Facts = tuple((title, text) for text in list(said)[:_SHOWN])
+    for name, entry_texts in list(texts.items())[:_SHOWN]:
+        known = next((known for text in entry_texts if (known := meaning(text))), None)
+        facts: Facts = tuple((title, text) for text in list(entry_texts)[:_SHOWN])
         facts, help = ((("note", known[0]), *facts), known[1]) if known else (facts, "")
         if name:
             described = describe(name)
@@ -205,7 +215,7 @@ def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Descr
 _RUNNING = {
     "other_engine": (
         "the engine `{path}` is not the one that its sidecar describes: its SHA-256 differs",
-        "an engine is code: load it only from where you trust it, or build it again from its model",
+        "an engine contains code: load it only from a source you trust, or build it again from its model",
     ),
     "gpu": ("the engine cannot run here: {text}", "run it on a machine with an NVIDIA GPU and its driver"),
     "load": (
@@ -213,17 +223,26 @@ _RUNNING = {
         "an engine loads with the release that built it, on GPUs of the capabilities it was built for",
     ),
     "profile": ("the engine has no optimisation profile {number}", ""),
-    "shape": ("the engine does not take the shape {shape} for `{name}`", "the sidecar says which it was built for"),
-    "unset": ("the engine has inputs that the model has not: {names}", ""),
-    "unbounded": ("the size of the output `{name}` depends on the numbers in the inputs", "compare it by other means"),
-    "type": ("numpy has no type for `{name}`, which the engine takes or gives", "keep inputs and outputs in float32"),
+    "shape": (
+        "the engine does not accept shape {shape} for `{name}`",
+        "the sidecar lists the shapes that it was built for",
+    ),
+    "unset": ("the engine has inputs that the model does not have: {names}", ""),
+    "unbounded": (
+        "the size of the output `{name}` depends on the numbers in the inputs",
+        "compare this output in another way",
+    ),
+    "type": (
+        "an input or output of the engine has the type `{name}`, which numpy does not support",
+        "keep inputs and outputs in float32",
+    ),
     "run": ("the engine failed while it ran", ""),
 }
-"""By kind, what is said of an engine that does not run, and what helps."""
+"""By kind of failure, the message about an engine that does not run, and the help."""
 
 
 def import_message(error: dict[str, Any], title: str, describe: Describe) -> Diagnostic:
-    """The message for one error of the importer: what it means where that is known, and its own words."""
+    """The message for one error of the importer: its meaning where that is known, and TensorRT's text."""
     facts: Facts = ((title, short(error["text"])),)
     if error["inside"]:
         facts = (("inside", ", ".join(error["inside"])), *facts)
@@ -240,7 +259,7 @@ def import_message(error: dict[str, Any], title: str, describe: Describe) -> Dia
 
 def _shape_input(name: str, title: str) -> Diagnostic:
     return Diagnostic(
-        f"the numbers in the input `{name}` decide shapes inside the model, and {title} has no profile for them",
+        f"the values of the input `{name}` determine shapes inside the model, and {title} has no profile for them",
         help="make that input a constant before compiling",
     )
 
@@ -253,5 +272,5 @@ def _out_of_memory(title: str, facts: Facts) -> CompileError:
     )
 
 
-def _last(said: str) -> Facts:
-    return (("it last said", said.splitlines()[-1].strip()),) if said else ()
+def _last_line(stderr: str) -> Facts:
+    return (("last output", stderr.splitlines()[-1].strip()),) if stderr else ()

@@ -1,4 +1,4 @@
-"""Build an engine in a process of its own: however that ends, here it is a result or a message."""
+"""Build an engine in a child process: however that process ends, the caller gets a result or a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Profile = dict[str, tuple[list[int], list[int], list[int]]]
 """min, opt and max shape by input"""
 
 _LAST = 4096
-"""Bytes of a log that are looked at after a crash."""
+"""Bytes at the end of a log that are read after a crash."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Job:
     engine: str
     """path to write the engine to"""
     name: str
-    """of the network, kept in the engine"""
+    """name of the network, kept in the engine"""
     compute: tuple[str, ...]
-    """names of trt.ComputeCapability; empty where the flavour builds for the GPU it runs on"""
+    """names of trt.ComputeCapability; empty when the flavour builds for this machine's GPU"""
     tf32: bool
     workspace: int | None
     """bytes, None for TensorRT's own choice"""
     profiles: tuple[Profile, ...]
     origins: dict[str, str]
-    """by TensorRT's name of a node, what its layers' metadata say of the recipe"""
+    """by TensorRT's name of a node, the text about the recipe for the metadata of its layers"""
     weight_streaming: bool = False
     refit: bool = False
     strip: bool = False
@@ -47,11 +47,11 @@ class Job:
     hardware: str | None = None
     optimization: int | None = None
     timing_cache: str | None = None
-    """path of the timings of an earlier build to use"""
+    """path to read the timings of an earlier build from"""
     timings: str | None = None
     """path to write this build's timings to"""
     log: str | None = None
-    """path to keep the log at: a line for each message, from INFO upwards"""
+    """path to write the log to: a line for each message, from INFO upwards"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Engine:
     workspace: int
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
-    """name, type and shape (-1 where it varies) as the network has them"""
+    """name, type and shape (-1 where it varies) in the network"""
     layers: int
     seconds: dict[str, float]
     warnings: list[str]
@@ -77,9 +77,9 @@ def build(
 ) -> Engine:
     """Build an engine; `describe` names nodes for the user, `timeout` and `stall` are in seconds.
 
-    Raises CompileError, without a span, unless the build went through without a single ERROR and without a warning
-    that it changed the model's numbers; OSError when the engine cannot be written. In every other case than success,
-    KeyboardInterrupt among them, the process is ended and no engine file left.
+    Raises CompileError, without a span, when the build logs an ERROR or a warning that it changed the model's numbers,
+    and OSError when the engine cannot be written. Unless the build succeeds, the process is ended and its files are
+    removed, also after KeyboardInterrupt.
     """
     finished = False
     try:
@@ -104,7 +104,7 @@ def ask(
     timeout: float | None = None,
     stall: float = supervised_process.STALL,
 ) -> tuple[dict[str, Any], list[Entry]]:
-    """What a module that TensorRT runs in answers to a job, and the log of it. Raises CompileError and OSError."""
+    """Run a module with a job in a child process. Returns its answer and its log. Raises CompileError and OSError."""
     package = job["package"]
     with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
         file = Path(folder) / "job.json"
@@ -112,14 +112,14 @@ def ask(
         ended = supervised_process.run(module, file, package, timeout, stall)
     result = _result(ended.output)
     if result is None:
-        raise crashed(package, ended.status, ended.said or _last_line(job.get("log")))
+        raise crashed(package, ended.status, ended.stderr or _last_line(job.get("log")))
     if "failed" in result:
-        raise failed(package, result, ended.said, describe)
+        raise failed(package, result, ended.stderr, describe)
     return result["done"], result["log"]
 
 
 def _last_line(log: str | None) -> str:
-    """What TensorRT logged last before its process ended without a word."""
+    """The end of TensorRT's log, for a process that ended without a message."""
     if not log or not Path(log).is_file():
         return ""
     with Path(log).open("rb") as file:

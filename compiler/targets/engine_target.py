@@ -1,4 +1,4 @@
-"""What both TensorRT targets do: verify, build, check what was built, and write it down."""
+"""What both TensorRT targets do: verify the graph, build the engine, check it, and write its sidecar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vggc.targets.contract import Artifact, Lowering
 from vggc.targets.engine_messages import TITLES, ModelRefused
 from vggc.targets.engine_process import Job, Profile, build
 from vggc.targets.node_names import describer, origins
-from vggc.targets.probe import declared_otherwise, import_findings
+from vggc.targets.probe import import_findings, output_mismatches
 from vggc.targets.profiles import profiles, profiles_problems
 from vggc.targets.verifier import Finding, Subject, findings
 
@@ -23,15 +23,15 @@ from vggc.targets.verifier import Finding, Subject, findings
 def lower_engine(
     lowering: Lowering, package: str, options: Mapping[str, Any], capabilities: Callable[[Graph], tuple[str, ...]]
 ) -> list[Artifact]:
-    """The engine, its sidecar and the log of its build. Raises CompileError; then none of them is left."""
+    """Build the engine, and write its sidecar and log. Raises CompileError, and then leaves none of these files."""
     graph = lowering.graph
     _refuse(_package_problems(package, options))
     graph.infer_shapes()
     shapes = profiles(inputs_of(graph), options["shapes"], options["batch"])
     compute = capabilities(graph)
     subject = Subject(graph, package, flavours.release(package), compute)
-    found = findings(subject, batch_varies=_batch_varies(shapes))
-    _refuse([each.diagnostic() for each in found if each.severity == "error"])
+    verified = findings(subject, batch_varies=_batch_varies(shapes))
+    _refuse([each.diagnostic() for each in verified if each.severity == "error"])
     name = options["name"]
     files = {each: lowering.claim(name + suffix) for each, suffix in _SUFFIXES.items()}
     with lowering.model_file() as model:
@@ -51,22 +51,22 @@ def lower_engine(
             engine = build(job, describer(graph), timeout=options["timeout"])
         except ModelRefused as refused:
             raise _every_refusal(graph, package, refused) from None
-    if otherwise := declared_otherwise(graph, engine.outputs, TITLES[package]):
-        for each in (files["engine"], files["log"]):
-            each.unlink()
-        _refuse([each.diagnostic() for each in otherwise])
-    lowering.warn(f"{each.message}; {each.help}" for each in found)
+    if mismatches := output_mismatches(graph, engine.outputs, TITLES[package]):
+        for file in (files["engine"], files["log"]):
+            file.unlink()
+        _refuse([each.diagnostic() for each in mismatches])
+    lowering.warn(f"{each.message}; {each.help}" for each in verified)
     lowering.engines[name] = (package, files["engine"])
     values = sidecar.contents(engine, job, model, lowering.provenance)
     return [
         Artifact(files["engine"].name, package, engine.bytes, engine.sha256),
         sidecar.write(files["sidecar"], values, lowering.directory, package),
-        *(Artifact.of(file, lowering.directory, package) for file in _written(files["log"], job)),
+        *(Artifact.of(file, lowering.directory, package) for file in _log_files(files["log"], job)),
     ]
 
 
 def _network_name(lowering: Lowering) -> str:
-    """What the engine calls itself: `vgg16 (vggc 0.1.0, fold.opt 1a2b3c4d5e6f)`, the recipe by its hash."""
+    """The name inside the engine: `vgg16 (vggc 0.1.0, fold.opt 1a2b3c4d5e6f)`, with the hash of the recipe."""
     provenance = lowering.provenance
     recipe = Path(provenance["recipe"]).name
     return f"{lowering.model_name} (vggc {__version__}, {recipe} {provenance['recipe_sha256'][:12]})"
@@ -85,7 +85,7 @@ _PASSED_ON = (
     "optimization",
     "timing_cache",
 )
-"""Options that go to the build as they are."""
+"""Options that are passed to the build unchanged."""
 
 
 def option_problems(package: str, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
@@ -100,7 +100,7 @@ def _package_problems(package: str, options: Mapping[str, Any]) -> list[Diagnost
     problems = [each] if (each := flavours.missing(package)) else []
     for name in ("workspace", "timeout"):
         if options[name] is not None and options[name] <= 0:
-            problems.append(Diagnostic(f"{name}={options[name]} allows nothing"))
+            problems.append(Diagnostic(f"{name} must be more than 0, not {options[name]}"))
     return problems
 
 
@@ -110,20 +110,20 @@ def _refuse(problems: Sequence[Diagnostic]) -> None:
 
 
 def _batch_varies(shapes: Sequence[Profile]) -> bool:
-    """Whether the first dimension of an input has more than one size, in a profile or between two."""
+    """Whether the first dimension of an input has more than one size, in one profile or in several."""
     sizes: dict[str, set[int]] = {}
-    for each in shapes:
-        for name, limits in each.items():
+    for profile in shapes:
+        for name, limits in profile.items():
             sizes.setdefault(name, set()).update(limit[0] for limit in limits if limit)
     return any(len(each) > 1 for each in sizes.values())
 
 
 def _every_refusal(graph: Graph, package: str, first: ModelRefused) -> CompileError:
     """All nodes that the importer refuses, where it stopped at the first."""
-    found: list[Finding] = import_findings(graph, package)
-    # Asked again, of a file of its own, it might import what it refused before: then what it said first counts.
-    return CompileError(*(each.diagnostic() for each in found)) if found else first
+    refused: list[Finding] = import_findings(graph, package)
+    # The second import reads another file and might succeed. Then the first error is reported.
+    return CompileError(*(each.diagnostic() for each in refused)) if refused else first
 
 
-def _written(log: Path, job: Job) -> list[Path]:
+def _log_files(log: Path, job: Job) -> list[Path]:
     return [log, *([Path(job.timings)] if job.timings else [])]

@@ -22,8 +22,8 @@ from vggc.targets.onnxruntime import PROVIDERS
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 DOMAIN = "com.microsoft"
 
-_ROOM = 1 << 20
-"""Bytes left for names and shapes in a message that holds the engine."""
+_RESERVED = 1 << 20
+"""Bytes kept free for names and shapes in an ONNX file that contains the engine."""
 
 
 def _reads(options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
@@ -34,14 +34,14 @@ def _reads(options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
 def ep_context(
     lowering: Lowering, *, engine: str = "model.engine", embed: bool = False, name: str = "model_ctx.onnx"
 ) -> list[Artifact]:
-    """Write an ONNX file that lets onnxruntime load an engine that a target before this one built.
+    """Write an ONNX file through which onnxruntime loads an engine that an earlier target built.
 
-    It takes and gives what the model does. onnxruntime needs the execution provider of the engine's flavour:
+    It has the inputs and outputs of the model. onnxruntime needs the execution provider of the engine's flavour:
     TensorrtExecutionProvider, or NvTensorRTRTXExecutionProvider for `tensorrt_rtx`.
 
     Options:
-        engine: the engine's file name. It stands beside the ONNX file and must stay there.
-        embed: put the engine into the ONNX file, at most 2 GiB.
+        engine: the engine's file name. The engine must stay beside the ONNX file.
+        embed: put the engine, at most 2 GiB, into the ONNX file.
         name: the file's name in the output folder.
     """
     graph = lowering.graph
@@ -52,10 +52,10 @@ def ep_context(
     content: str | bytes = engine
     if embed:
         content = read_engine(sidecar)
-        if len(content) > PROTOBUF_LIMIT - _ROOM:
+        if len(content) > PROTOBUF_LIMIT - _RESERVED:
             raise fail(
                 f"the engine `{engine}` is larger than the 2 GiB that an ONNX file can hold",
-                help="embed=false keeps it beside the file",
+                help="use embed=false to keep it beside the file",
             )
     node = helper.make_node(
         "EPContext",

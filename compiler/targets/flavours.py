@@ -1,4 +1,4 @@
-"""The two TensorRT packages: whether one is installed, in which release, and what to say when it is not."""
+"""The two TensorRT packages: whether each is installed, in which release, and how to install it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from vggc.diagnostics import Diagnostic
 from vggc.targets.engine_messages import TITLES
 
 OLDEST: dict[str, tuple[int, int]] = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 5)}
-"""The oldest releases the adapter is written for."""
+"""The oldest releases that vggc supports."""
 
 _WHEELS = frozenset({("linux", "x86_64"), ("win32", "amd64")})
 
 
 def missing(package: str) -> Diagnostic | None:
-    """Why engines of a flavour cannot be built here, as far as its package tells; None when they can."""
+    """Why engines of a flavour cannot be built here; None when its package is installed and new enough."""
     title = TITLES[package]
     if importlib.util.find_spec(package) is None:
         return Diagnostic(
             f"the target `{package}` needs the Python package `{package}`, which is not installed",
             help=_installation(package),
         )
-    found, oldest = release(package), OLDEST[package]
-    if found < oldest:
+    installed, oldest = release(package), OLDEST[package]
+    if installed < oldest:
         return Diagnostic(
-            f"{title} {_text(found)} is installed, and vggc needs {_text(oldest)} or newer",
+            f"{title} {_text(installed)} is installed, but vggc needs {_text(oldest)} or newer",
             help=_installation(package),
         )
     return None
@@ -44,7 +44,7 @@ def release(package: str) -> tuple[int, int]:
 
 @cache
 def full_release(package: str) -> str:
-    """The whole version of an installed flavour, as it calls itself: `1.7.1.116`."""
+    """The full version of an installed flavour, as in `1.7.1.116`."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -56,7 +56,7 @@ def _installation(package: str) -> str:
     if package == "tensorrt":
         return "pip install 'vggc[tensorrt]', on a machine with an NVIDIA GPU; `target tensorrt_rtx` builds without one"
     if (sys.platform, platform.machine().lower()) not in _WHEELS:
-        return "tensorrt-rtx exists for Linux and Windows on x86-64; here, `target onnx` writes the compiled model"
+        return "tensorrt-rtx needs Linux or Windows on x86-64; `target onnx` writes the compiled model here"
     return "pip install tensorrt-rtx"
 
 

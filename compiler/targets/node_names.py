@@ -1,4 +1,4 @@
-"""ONNX nodes and weights by the names TensorRT uses for them, described for the user."""
+"""The names that TensorRT gives to ONNX nodes and weights, and how messages describe these nodes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vggc.graph.extras import node_extras
 LINE = "vggc.line"
 PASS = "vggc.pass"
 FROM = "vggc.from"
-"""Keys of a node's metadata: the recipe line and pass that made it, and the names of the nodes it stands for."""
+"""Keys of a node's metadata: the recipe line and the pass that made it, and the names of the nodes it replaces."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """How a message names a node ("Conv `features.0`") and what else it says about it."""
+    """How a message names a node ("Conv `features.0`"), and the facts it adds about it."""
 
     label: str
     facts: tuple[tuple[str, str], ...] = ()
@@ -28,7 +28,7 @@ Describe = Callable[[str], Described]
 
 
 def all_nodes(graph: gs.Graph) -> Iterator[gs.Node]:
-    """The nodes of a graph and of the If, Loop and Scan bodies in it."""
+    """The nodes of a graph, those in the bodies of If, Loop and Scan included."""
     for node in graph.nodes:
         yield node
         for body in node.subgraphs():
@@ -36,12 +36,12 @@ def all_nodes(graph: gs.Graph) -> Iterator[gs.Node]:
 
 
 def parser_name(node: gs.Node) -> str:
-    """What TensorRT's ONNX parser calls a node: its name, or one made from its first output."""
+    """The name that TensorRT's ONNX parser uses for a node: its own, or one made from its first output."""
     return node.name or f"node_of_{node.outputs[0].name if node.outputs else ''}"
 
 
 def describer(graph: Graph) -> Describe:
-    """A function that describes a node or weight of `graph`, given the name TensorRT has for it."""
+    """A function that describes a node or weight of `graph`, given the name that TensorRT uses for it."""
     nodes: dict[str, gs.Node] = {}
     for node in all_nodes(graph):
         nodes.setdefault(parser_name(node), node)
@@ -57,7 +57,7 @@ def describer(graph: Graph) -> Describe:
 
 
 def origin_facts(node: gs.Node) -> tuple[tuple[str, str], ...]:
-    """What a node's metadata says of where it comes from, as facts of a message."""
+    """Where a node comes from according to its metadata, as facts of a message."""
     metadata = node_extras(node).metadata
     facts = []
     if made_by := _step(metadata):
@@ -68,15 +68,15 @@ def origin_facts(node: gs.Node) -> tuple[tuple[str, str], ...]:
 
 
 def origins(graph: Graph) -> dict[str, str]:
-    """By TensorRT's name of a node, what the metadata of its layers say of the recipe: ` [vggc: pass, line 4]`."""
-    found = {}
+    """By TensorRT's name of a node, the text about the recipe for its layers' metadata: ` [vggc: pass, line 4]`."""
+    texts = {}
     for node in all_nodes(graph):
         metadata = node_extras(node).metadata
         parts = [made_by] if (made_by := _step(metadata)) else []
         parts += [f"from {metadata[FROM]}"] if metadata.get(FROM) else []
         if parts:
-            found[parser_name(node)] = f" [vggc: {', '.join(parts)}]"
-    return found
+            texts[parser_name(node)] = f" [vggc: {', '.join(parts)}]"
+    return texts
 
 
 def _step(metadata: Mapping[str, str]) -> str:

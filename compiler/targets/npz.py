@@ -1,4 +1,4 @@
-"""Arrays by name in a .npz file, whatever the names: numpy.savez cannot write one that is called `file`."""
+"""Write arrays to a .npz file under any names. numpy.savez cannot write an array with the name `file`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays so that numpy.load reads them. Types that .npz files do not keep, as bfloat16, become float32."""
+    """Write arrays so that numpy.load reads them. Types that .npz does not support, like bfloat16, become float32."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             values = np.asarray(array, np.float32) if array.dtype.kind == "V" else np.asarray(array)

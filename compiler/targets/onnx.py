@@ -9,7 +9,7 @@ from vggc.targets.contract import Artifact, Lowering, target
 
 
 def _files(options: Mapping[str, Any]) -> Sequence[str]:
-    # The data file is listed even where it is not needed: whether it is depends on the size of the result.
+    # The data file is always listed, because only the size of the result decides whether it is needed.
     return (options["name"], f"{options['name']}.data")
 
 
@@ -17,10 +17,10 @@ def _files(options: Mapping[str, Any]) -> Sequence[str]:
 def onnx(lowering: Lowering, *, external: bool = False, name: str = "model.onnx") -> list[Artifact]:
     """Write the compiled model as an ONNX file.
 
-    A model beyond 2 GiB, the most a protobuf message can hold, always has its weights in a file of their own.
+    When the model is larger than 2 GiB, the limit of protobuf, its weights always go into a separate file.
 
     Options:
-        external: put the weights in `<name>.data` beside the model instead of into it.
+        external: put the weights into `<name>.data` beside the model instead of into the model.
         name: the file's name in the output folder.
     """
     written = lowering.save_model(name, external=external)

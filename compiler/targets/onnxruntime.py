@@ -34,7 +34,7 @@ LEVELS = {
 }
 
 RUNNER = Path(__file__).with_name("onnxruntime_runner.py")
-"""Copied as it is, so that what users get is what the tests run."""
+"""It is copied unchanged, so that users get exactly the program that the tests run."""
 
 
 def _files(options: Mapping[str, Any]) -> Sequence[str]:
@@ -43,15 +43,15 @@ def _files(options: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
-    found = [each for each in [file_name_problem(options["folder"])] if each]
+    problems = [each for each in [file_name_problem(options["folder"])] if each]
     providers = options["providers"]
     if providers is None:
-        return found
+        return problems
     if not providers:
-        found.append(Diagnostic("providers=[] runs nowhere", help="providers=[cpu]"))
-    if twice := sorted({each for each in providers if providers.count(each) > 1}):
-        found.append(Diagnostic(f"`{twice[0]}` stands twice in providers", help="write it once"))
-    return found
+        problems.append(Diagnostic("providers=[] names no provider", help="write providers=[cpu]"))
+    if repeated := sorted({each for each in providers if providers.count(each) > 1}):
+        problems.append(Diagnostic(f"providers names `{repeated[0]}` twice", help="write it once"))
+    return problems
 
 
 @target(check=_check, files=_files, folders=True)
@@ -66,21 +66,21 @@ def onnxruntime(
 ) -> list[Artifact]:
     """Write the compiled model with the options of an onnxruntime session, and a program that runs it.
 
-    `python run.py inputs.npz outputs.npz` in the folder runs the model on arrays named like its inputs. It registers
-    NVIDIA's plug-in for tensorrt_rtx where onnxruntime does not have that provider itself.
+    In the folder, `python run.py inputs.npz outputs.npz` runs the model on arrays that have the names of its inputs. It
+    registers NVIDIA's plug-in for tensorrt_rtx when onnxruntime does not contain that provider.
 
     Options:
-        providers: the execution providers, by default [cpu]; of several, the first one that can run a node does.
-        threads: how many work at one operator; by default one for each core.
-        spin: let threads wait actively. On a machine that has other work, false is several times faster.
-        optimization: what onnxruntime may rewrite itself. It fuses what the CPU's kernels take in one.
-        folder: the folder in the output folder.
+        providers: the execution providers, by default [cpu]. The first one that can run a node runs it.
+        threads: how many threads run one operator; by default one for each core.
+        spin: let idle threads wait actively. On a machine that has other work, false is several times faster.
+        optimization: how far onnxruntime may rewrite the model, for example to fuse nodes into one CPU kernel.
+        folder: the name of the folder inside the output folder.
     """
     options = {"folder": folder, "providers": providers}
     graph = lowering.graph
     if problems := _check(inputs_of(graph), options):
         raise CompileError(*problems)
-    place = lowering.claim_folder(folder)
+    path = lowering.claim_folder(folder)
     session = {
         "model": "model.onnx",
         "providers": [PROVIDERS[each] for each in providers or ["cpu"]],
@@ -90,8 +90,8 @@ def onnxruntime(
         "inputs": [_value(each) for each in inputs_of(graph)],
         "outputs": [_value(each) for each in outputs_of(graph)],
     }
-    written = graph.save(place / "model.onnx")
-    settings, runner = place / "session.json", place / "run.py"
+    written = graph.save(path / "model.onnx")
+    settings, runner = path / "session.json", path / "run.py"
     settings.write_text(json.dumps(session, indent=2) + "\n", encoding="utf-8")
     runner.write_bytes(RUNNER.read_bytes())
     return [

@@ -1,4 +1,4 @@
-"""Ask TensorRT's own importer about a model, every node of it: `findings` come back for all it cannot take."""
+"""Let TensorRT's own importer check every node of a model, and return a finding for each node that it refuses."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from vggc.targets.node_names import all_nodes, describer, parser_name
 from vggc.targets.verifier import Finding
 from vggc.targets.verifier.operators import INSTEAD
 
-MINUTES = 600.0
-"""Seconds after which the importer is given up; it takes less than one for most models."""
+IMPORT_TIMEOUT = 600.0
+"""Seconds after which the importer is stopped. It takes less than one second for most models."""
 
 
-def import_findings(graph: Graph, package: str, *, timeout: float | None = MINUTES) -> list[Finding]:
-    """What a flavour's importer says of a graph whose types and shapes are inferred: one finding a node.
+def import_findings(graph: Graph, package: str, *, timeout: float | None = IMPORT_TIMEOUT) -> list[Finding]:
+    """What a flavour's importer refuses in a graph whose types and shapes are inferred: one finding for each node.
 
     Raises CompileError when the importer itself fails: it crashes, takes longer than `timeout` seconds, or is not
-    installed as it should be.
+    installed correctly.
     """
     describe = describer(graph)
     with tempfile.TemporaryDirectory(prefix="vggc-probe-") as folder:
@@ -32,19 +32,19 @@ def import_findings(graph: Graph, package: str, *, timeout: float | None = MINUT
         graph.save(model, external=True)
         done, _ = ask("vggc.targets.probe_nodes", {"package": package, "model": str(model)}, describe, timeout=timeout)
     nodes = {parser_name(node): node for node in all_nodes(graph)}
-    found = []
+    findings = []
     for error in done["errors"]:
         node = nodes.get(error["node"])
         message = import_message(error, TITLES[package], describe)
         known = meaning(error["text"])
-        # The message's facts begin with where the node comes from; a finding says that of its node by itself.
+        # The message's facts begin with the node's origin, which a finding adds by itself.
         facts = message.facts[len(describe(error["node"]).facts) :] if node is not None else message.facts
         help = INSTEAD.get(node.op, message.help) if node is not None else message.help
-        found.append(Finding(message.message, known[0] if known else short(error["text"]), node, facts, help))
+        findings.append(Finding(message.message, known[0] if known else short(error["text"]), node, facts, help))
     if unseen := done["unseen"]:
         more = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
-        what = f"{describe(unseen[0]).label}{more} could not be asked about"
-        found.append(
+        what = f"{describe(unseen[0]).label}{more} could not be checked"
+        findings.append(
             Finding(
                 f"{what}: {'they read' if more else 'it reads'} values whose shapes are not known",
                 f"{what}: the shapes they read are not known",
@@ -52,26 +52,26 @@ def import_findings(graph: Graph, package: str, *, timeout: float | None = MINUT
                 severity="warning",
             )
         )
-    return found + declared_otherwise(graph, done["outputs"], TITLES[package])
+    return findings + output_mismatches(graph, done["outputs"], TITLES[package])
 
 
-def declared_otherwise(graph: Graph, built: Sequence[dict[str, Any]], title: str) -> list[Finding]:
-    """Outputs that the model declares otherwise than TensorRT, which trusts its own inference, computes them."""
-    found = []
+def output_mismatches(graph: Graph, built: Sequence[dict[str, Any]], title: str) -> list[Finding]:
+    """Outputs whose declaration in the model differs from the type or shape that TensorRT infers and computes."""
+    findings = []
     by_name = {each["name"]: each for each in built}
     for declared in outputs_of(graph) if built else ():
         made = by_name.get(declared.name)
         if made is None:
-            text = f"{title} has no output `{declared.name}` in the engine it built"
-            found.append(Finding(text, text))
+            text = f"the engine that {title} built has no output `{declared.name}`"
+            findings.append(Finding(text, text))
             continue
         type_name, shape = sidecar.type_name(made["type"]), made["shape"]
         if type_name == type_text(declared.dtype).replace("_", "") and _agree(declared.shape, shape):
             continue
         computed = shape_text([None if each < 0 else each for each in shape])
         text = f"the model declares the output {declared}, but {title} computes {type_name} {computed}"
-        found.append(Finding(text, text, help="export the model with the output's right type and shape"))
-    return found
+        findings.append(Finding(text, text, help="export the model with the output's right type and shape"))
+    return findings
 
 
 def _agree(declared: Sequence[int | str | None] | None, built: Sequence[int]) -> bool:

@@ -1,8 +1,9 @@
 """Find every node that TensorRT cannot import: `python -P -m vggc.targets.probe_nodes JOB.json`.
 
-The importer names the nodes whose operator it lacks, then the first it fails on otherwise, and is silent about those
-behind. So each node it names is cut out, its results made inputs of the model, and what is left imported again, until
-nothing fails. The job's keys are `package` and `model`, an ONNX file that states its values' types and shapes.
+The importer reports the nodes whose operator it does not support, then the first node that fails for another reason,
+and no node after that one. So each reported node is removed, its results become inputs of the model, and the rest is
+imported again, until nothing fails. The job's keys are `package` and `model`, an ONNX file with the types and shapes
+of all values.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import onnx
 from vggc.targets.engine_child import Failed, Log, answer, import_model, load_package, new_network, tensor_facts
 
 ROUNDS = 200
-"""Imports after which the search ends; each finds at least one node more."""
+"""The largest number of imports. Each one finds at least one more node."""
 
 _AROUND = re.compile(r"^(.*) \((\w+)\)$")
-"""How the importer names a node around another one: `choose (If)`."""
+"""The importer's text for a node whose body contains the failing node: `choose (If)`."""
 
 _LIMIT = (1 << 31) - 1
-"""Bytes of a model that can be handed over in memory; one beyond has its weights in a file of their own."""
+"""The largest size in bytes of a model that can be passed in memory."""
 
 
 def main(arguments: list[str]) -> None:
@@ -35,9 +36,9 @@ def main(arguments: list[str]) -> None:
 
 
 def probe(job: dict[str, Any], log: Log) -> dict[str, Any]:
-    """The errors of all rounds, and the nodes that were not looked at: they read what has no known shape.
+    """The `errors` of all rounds, and `unseen`: nodes that were not checked because they read values of unknown shape.
 
-    `outputs` are the network's, when the model as it is was imported.
+    `outputs` are the network's, when the whole model could be imported.
     """
     trt, logger = load_package(job["package"], log)
     builder = trt.Builder(logger)
@@ -48,57 +49,58 @@ def probe(job: dict[str, Any], log: Log) -> dict[str, Any]:
         network = new_network(trt, builder)
         content = model.SerializeToString() if model is not None else None
         try:
-            found = import_model(trt, network, logger, job["model"], content)
+            round_errors = import_model(trt, network, logger, job["model"], content)
         except Failed as failure:
-            # What is left of a model without its bad nodes may be nothing at all.
+            # Without its bad nodes, a model may be empty.
             if not errors or failure.kind == "import_model":
                 raise
-            found = []
-        if not found:
+            round_errors = []
+        if not round_errors:
             break
-        # Weights that stand in a file of their own stay there.
+        # External weights stay in their file.
         model = model or onnx.load(job["model"], load_external_data=False)
-        named = [{**each, "node": _name(model, each)} for each in found]
+        named = [{**each, "node": _erring_node(model, each)} for each in round_errors]
         fresh = [each for each in named if each not in errors]
         errors += fresh
-        cut = [each for each in fresh if _cut(model, each, unseen)]
+        removed = [each for each in fresh if _remove_erring_node(model, each, unseen)]
         if not model.graph.output:
             break
-        if not cut or model.ByteSize() > _LIMIT:
-            named_before = {each["node"] for each in errors}
-            unseen += [name for node in model.graph.node if (name := _called(node)) not in named_before]
+        if not removed or model.ByteSize() > _LIMIT:
+            reported = {each["node"] for each in errors}
+            unseen += [name for node in model.graph.node if (name := _parser_name(node)) not in reported]
             break
     outputs = [network.get_output(index) for index in range(network.num_outputs)] if not errors else []
     return {"errors": errors, "unseen": unseen, "outputs": [tensor_facts(each) for each in outputs]}
 
 
-def _name(model: onnx.ModelProto, error: dict[str, Any]) -> str:
-    """The name of the node an error is about, made from its first output where it has none of its own."""
-    at = error["index"]
-    if error["node"] or error["inside"] or not 0 <= at < len(model.graph.node):
+def _erring_node(model: onnx.ModelProto, error: dict[str, Any]) -> str:
+    """The name of the node that an error is about, made from its first output when the node has no name."""
+    index = error["index"]
+    if error["node"] or error["inside"] or not 0 <= index < len(model.graph.node):
         return str(error["node"])
-    return _called(model.graph.node[at])
+    return _parser_name(model.graph.node[index])
 
 
-def _called(node: onnx.NodeProto) -> str:
+def _parser_name(node: onnx.NodeProto) -> str:
     return node.name or f"node_of_{node.output[0] if node.output else ''}"
 
 
-def _cut(model: onnx.ModelProto, error: dict[str, Any], unseen: list[str]) -> bool:
-    """Take the node of an error out, or else the one around it. False when there is none of that name."""
-    around = [found[1] for each in reversed(error["inside"]) if (found := _AROUND.match(each))]
-    return any(_take_out(model, name, unseen) for name in (error["node"], *around) if name)
+def _remove_erring_node(model: onnx.ModelProto, error: dict[str, Any], unseen: list[str]) -> bool:
+    """Remove the node of an error, or else a node whose body contains it. False when there is no such node."""
+    around = [match[1] for each in reversed(error["inside"]) if (match := _AROUND.match(each))]
+    return any(_remove_node(model, name, unseen) for name in (error["node"], *around) if name)
 
 
-def _take_out(model: onnx.ModelProto, name: str, unseen: list[str]) -> bool:
-    """Make a node's results inputs of the model; where their shape is not known, take out what reads them as well.
+def _remove_node(model: onnx.ModelProto, name: str, unseen: list[str]) -> bool:
+    """Remove a node, and make its results inputs of the model. Results of unknown shape cannot be inputs, so the nodes
+    that read them are removed as well.
 
-    False when there is no such node, or it is in a body and cannot be taken out alone.
+    False when there is no such node, or it is in a body and cannot be removed alone.
     """
     for graph in _graphs(model.graph):
         known = {each.name: each for each in (*graph.value_info, *graph.output)}
         for node in graph.node:
-            if _called(node) != name:
+            if _parser_name(node) != name:
                 continue
             results = [known.get(each, onnx.ValueInfoProto(name=each)) for each in node.output if each]
             stated = [each for each in results if each.type.tensor_type.HasField("shape")]
@@ -108,22 +110,22 @@ def _take_out(model: onnx.ModelProto, name: str, unseen: list[str]) -> bool:
             graph.node.remove(node)
             model.graph.input.extend(stated)
             # An input cannot be an output as well.
-            _forget(model.graph, set(node.output), lost, unseen)
+            _remove_readers(model.graph, set(node.output), lost, unseen)
             return True
     return False
 
 
-def _forget(graph: onnx.GraphProto, gone: set[str], lost: set[str], unseen: list[str]) -> None:
-    """Take out the nodes that need values which are `lost`, and the outputs that are `gone` with them."""
+def _remove_readers(graph: onnx.GraphProto, removed: set[str], lost: set[str], unseen: list[str]) -> None:
+    """Remove the nodes that need `lost` values, and the outputs that are `removed` or need them."""
     kept = []
-    # Nodes stand in the order in which they run.
+    # Nodes are in the order in which they run.
     for node in graph.node:
         if lost.isdisjoint(_read(node)):
             kept.append(node)
         else:
             lost |= set(node.output)
-            unseen.append(_called(node))
-    outputs = [each for each in graph.output if each.name not in gone | lost]
+            unseen.append(_parser_name(node))
+    outputs = [each for each in graph.output if each.name not in removed | lost]
     del graph.node[:], graph.output[:]
     graph.node.extend(kept)
     graph.output.extend(outputs)

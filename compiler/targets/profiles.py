@@ -1,4 +1,4 @@
-"""The range of shapes an engine is built for: from the options `shapes` and `batch` to one optimisation profile."""
+"""The ranges of shapes an engine is built for: optimisation profiles from the options `shapes` and `batch`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vggc.values import Dimension, Interval
 Shapes = Mapping[str, Sequence[Dimension]]
 ShapesOption = Shapes | Sequence[Shapes] | None
 BatchOption = Dimension | Sequence[Dimension] | None
-"""Options of a target: for one profile, or a list with one entry for each."""
+"""Options of a target: a value for one profile, or a list with one entry for each profile."""
 
 _BATCH = Interval((1, 8, 32))
 _OTHER = Interval((1, 128, 512))
-"""Ranges that help texts propose; never used unless the user writes them."""
+"""Ranges that help texts propose. They are never used unless the user writes them."""
 
 
 def profiles(inputs: Sequence[ValueType], shapes: ShapesOption, batch: BatchOption) -> list[Profile]:
     """The optimisation profiles that the options ask for; none when no input varies.
 
-    Where one of `shapes` and `batch` is a list, a profile is made of each of its entries, and what is no list counts
-    for all of them. Raises CompileError with everything that is wrong or missing.
+    When `shapes` or `batch` is a list, each of its entries makes one profile; an option that is not a list holds for
+    all profiles. Raises CompileError with everything that is wrong or missing.
     """
     problems = profiles_problems(inputs, shapes, batch)
     if problems:
@@ -35,19 +35,19 @@ def profiles(inputs: Sequence[ValueType], shapes: ShapesOption, batch: BatchOpti
 
 
 def profiles_problems(inputs: Sequence[ValueType], shapes: ShapesOption, batch: BatchOption) -> list[Diagnostic]:
-    """What is wrong with the options for these inputs, each problem with the profile it is of."""
+    """What is wrong with the options for these inputs, each problem with the number of its profile."""
     lists = {name: len(each) for name, each in (("shapes", shapes), ("batch", batch)) if _is_list(each)}
     if empty := [name for name, count in lists.items() if count == 0]:
-        return [Diagnostic(f"{name}=[] names no profile", help="leave it out, or give a range") for name in empty]
+        return [Diagnostic(f"{name}=[] contains no profile", help="remove it, or write a range") for name in empty]
     if len(set(lists.values())) > 1:
-        text = f"shapes has {lists['shapes']} profiles and batch {lists['batch']}"
-        return [Diagnostic(text, help="give both the same number, or one of them once for all profiles")]
+        text = f"shapes gives {lists['shapes']} profiles, but batch gives {lists['batch']}"
+        return [Diagnostic(text, help="give both the same number of profiles, or one of them once for all profiles")]
     entries = _entries(shapes, batch)
-    found = []
+    problems = []
     for number, each in enumerate(entries, 1):
         place = (("profile", f"{number} of {len(entries)}"),) if len(entries) > 1 else ()
-        found += [replace(problem, facts=(*place, *problem.facts)) for problem in profile_problems(inputs, *each)]
-    return found
+        problems += [replace(problem, facts=(*place, *problem.facts)) for problem in profile_problems(inputs, *each)]
+    return problems
 
 
 def _is_list(option: ShapesOption | BatchOption) -> TypeGuard[Sequence[Any]]:
@@ -62,9 +62,10 @@ def _entries(shapes: ShapesOption, batch: BatchOption) -> list[tuple[Shapes | No
 
 
 def profile(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Dimension | None) -> Profile:
-    """Min, opt and max shape of every input that has a dimension which varies; empty when none has.
+    """Min, opt and max shape of every input with a dimension that varies; empty when there is none.
 
-    `shapes` gives an input's dimensions; `batch` the first one of each other input whose remaining ones are fixed.
+    `shapes` gives all dimensions of an input. `batch` gives the first dimension of every other input whose remaining
+    dimensions are fixed.
     Raises CompileError with everything that is wrong or missing.
     """
     problems = profile_problems(inputs, shapes, batch)
@@ -107,7 +108,7 @@ def _varies(each: ValueType) -> bool:
 
 
 def _takes_batch(each: ValueType) -> bool:
-    """Whether the first dimension is the one that varies."""
+    """Whether only the first dimension varies."""
     return bool(each.shape) and _varies(each) and all(_fixed(size) for size in (each.shape or ())[1:])
 
 
@@ -132,11 +133,11 @@ def limits(size: Dimension) -> tuple[int, int, int]:
 def _wrong_range(size: Dimension) -> str:
     points = size.points if isinstance(size, Interval) else (size,)
     if any(int(each) != each for each in points):
-        return "a dimension is a whole number"
+        return "a dimension must be a whole number"
     if any(each < 0 for each in points) or points[-1] == 0:
-        return "a dimension is at least 1, or 0 as the low end of a range"
+        return "a dimension must be at least 1; only the low end of a range may be 0"
     if list(points) != sorted(points):
-        return "a range goes from the smallest over the most frequent to the largest size: min..opt..max"
+        return "a range must increase: smallest size, most frequent size, largest size (min..opt..max)"
     return ""
 
 
@@ -147,14 +148,14 @@ def _mismatches(each: ValueType, shape: Sequence[Dimension]) -> list[Diagnostic]
     if len(shape) != len(each.shape):
         message = f"shapes gives `{each.name}` {len(shape)} dimensions, but it has {len(each.shape)}"
         return [Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}")]
-    found = []
+    problems = []
     for index, (size, declared) in enumerate(zip(shape, each.shape, strict=True)):
         if wrong := _wrong_range(size):
-            found.append(Diagnostic(f"shapes gives dimension {index} of `{each.name}` as {size}: {wrong}"))
+            problems.append(Diagnostic(f"shapes gives dimension {index} of `{each.name}` as {size}: {wrong}"))
         elif _fixed(declared) and limits(size) != (declared, declared, declared):
             message = f"shapes gives dimension {index} of `{each.name}` as {size}, but it is always {declared}"
-            found.append(Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}"))
-    return found
+            problems.append(Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}"))
+    return problems
 
 
 def _missing(missing: Sequence[ValueType], inputs: Sequence[ValueType], shapes: Shapes | None) -> Diagnostic:
@@ -164,7 +165,7 @@ def _missing(missing: Sequence[ValueType], inputs: Sequence[ValueType], shapes: 
     several = len(missing) > 1
     names = ", ".join(f"`{each.name}`" for each in missing)
     given = {each: shapes[each.name] for each in inputs if shapes and each.name in shapes}
-    # What is proposed for a name agrees with what the user wrote for it elsewhere.
+    # The proposal for a named dimension is the range that the user wrote for this name elsewhere.
     known = {
         symbol: size
         for each, shape in given.items()
@@ -179,19 +180,19 @@ def _missing(missing: Sequence[ValueType], inputs: Sequence[ValueType], shapes: 
         f"the input{'s' * several} {names} {'have' if several else 'has'} no fixed shape: "
         "an engine is built for a range of sizes",
         facts=tuple(("input", str(each)) for each in missing),
-        help=f"say which (min..opt..max): {text}",
+        help=f"write the range (min..opt..max): {text}",
     )
 
 
 def _unknown_rank(each: ValueType) -> Diagnostic:
     return Diagnostic(
-        f"the input `{each.name}` has no declared number of dimensions; TensorRT would take it for a single number",
+        f"the input `{each.name}` has no declared number of dimensions; TensorRT would treat it as a single number",
         help="export the model with the input's shape",
     )
 
 
 def _entry(each: ValueType, given: Sequence[Dimension] | None, known: Mapping[str, Dimension] | None = None) -> str:
-    """`"input": [1..8..32, 3, 224, 224]`: as given, or proposed for what the model leaves open."""
+    """`"input": [1..8..32, 3, 224, 224]`: the given sizes, or proposals for the dimensions that vary."""
     shape: Sequence[Dimension] = given or [
         size if _fixed(size) else (known or {}).get(str(size), _OTHER if index else _BATCH)
         for index, size in enumerate(each.shape or ())
@@ -200,23 +201,27 @@ def _entry(each: ValueType, given: Sequence[Dimension] | None, known: Mapping[st
 
 
 def _unequal_names(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Dimension | None) -> list[Diagnostic]:
-    """Dimensions of one name are one size at run time, so their ranges have to be the same."""
+    """Dimensions with the same name have the same size at run time, so their ranges must be the same."""
     first: dict[str, tuple[str, tuple[int, int, int]]] = {}
-    found = []
-    for each in inputs:
-        if not _varies(each):
+    problems = []
+    for value in inputs:
+        if not _varies(value):
             continue
-        for symbol, size in zip(each.shape or (), _ranges(each, shapes, batch), strict=True):
+        for symbol, size in zip(value.shape or (), _ranges(value, shapes, batch), strict=True):
             if not isinstance(symbol, str):
                 continue
-            name, other = first.setdefault(symbol, (each.name, size))
+            name, other = first.setdefault(symbol, (value.name, size))
             if other != size:
                 message = (
-                    f"the dimension `{symbol}` is {_text(other)} in the input `{name}` "
-                    f"and {_text(size)} in the input `{each.name}`"
+                    f"the dimension `{symbol}` is {_text(other)} in the input `{name}`, "
+                    f"but {_text(size)} in the input `{value.name}`"
                 )
-                found.append(Diagnostic(message, help="dimensions of one name are one size: give both the same range"))
-    return found
+                problems.append(
+                    Diagnostic(
+                        message, help="dimensions with the same name have the same size: give both the same range"
+                    )
+                )
+    return problems
 
 
 def _text(size: tuple[int, int, int]) -> str:

@@ -1,4 +1,4 @@
-"""Build an engine again from its sidecar and the compiled model, and say whether it is the same."""
+"""Build an engine again from its sidecar and the compiled model, and compare it with the first one."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Rebuilt:
     model: Path
     same: bool
     excuse: str
-    """why a difference says nothing; empty where the same bytes are to be expected"""
+    """why a difference has no meaning; empty when the bytes should be the same"""
 
 
 def rebuild(sidecar: Sidecar, model: Path | None = None, *, timeout: float | None = HOUR) -> Rebuilt:
-    """Build again what a sidecar describes. `model` is the compiled ONNX model; beside the sidecar it is found alone.
+    """Build the engine that a sidecar describes again. `model` is the compiled model, by default the one beside it.
 
-    Raises CompileError when the release that built the engine is not installed, the model is not found or is another
-    one, the engine beside the sidecar is not the one it describes, or the build fails.
+    Raises CompileError when the release that built the engine is not installed, the model is not found or is not the
+    right one, the engine beside the sidecar is not the one it describes, or the build fails.
     """
     values = sidecar.values
     flavour = values["flavour"]
@@ -60,9 +60,9 @@ def rebuild(sidecar: Sidecar, model: Path | None = None, *, timeout: float | Non
         engine = build(job, describer(graph), timeout=timeout)
     excuse = ""
     if sidecar.dynamic:
-        excuse = f"{TITLES[flavour]} does not build the same bytes twice where shapes vary"
+        excuse = f"{TITLES[flavour]} does not build the same bytes twice when shapes vary"
     elif flavour == "tensorrt":
-        excuse = "TensorRT chooses kernels by their time, which is never the same twice"
+        excuse = "TensorRT chooses kernels by their measured time, which is different each time"
     return Rebuilt(engine, source, engine.sha256 == values["engine"]["sha256"], excuse)
 
 
@@ -72,32 +72,35 @@ def _check_release(flavour: str, recorded: str) -> None:
     if (installed := flavours.full_release(flavour)) != recorded:
         package = flavour.replace("_", "-")
         raise fail(
-            f"the engine was built with {TITLES[flavour]} {recorded}, and {installed} is installed",
-            help=f"another release builds another engine: pip install {package}=={recorded}",
+            f"the engine was built with {TITLES[flavour]} {recorded}, but {installed} is installed",
+            help=f"a different release builds a different engine: pip install {package}=={recorded}",
         )
 
 
 def compiled_model(sidecar: Sidecar, given: Path | None = None) -> Path:
-    """The compiled model that an engine was built from: `given`, or found beside the sidecar.
+    """The compiled model that an engine was built from: `given`, or the file beside the sidecar with the right hash.
 
-    Raises CompileError when it is not found, or `given` is another one.
+    Raises CompileError when there is no such file, or `given` has another hash.
     """
     wanted = sidecar.values["onnx"]
     candidates = [given] if given else sorted(sidecar.path.parent.glob("*.onnx"))
     try:
-        found = next((each for each in _files(candidates) if file_sha256(each) == wanted["sha256"]), None)
-        if found is None:
-            what = f"`{given}` is not the model" if given else f"`{sidecar.path.parent}` holds no model"
+        model = next((each for each in _files(candidates) if file_sha256(each) == wanted["sha256"]), None)
+        if model is None:
+            sha256 = f"SHA-256 {wanted['sha256'][:16]}..."
             raise fail(
-                f"{what} that the engine was built from: none with SHA-256 {wanted['sha256'][:16]}...",
-                help="name the compiled model with --onnx; `target onnx` in the recipe keeps it beside the engine",
+                f"`{given}` is not the model that the engine was built from: that one has {sha256}"
+                if given
+                else f"`{sidecar.path.parent}` does not contain the model that the engine was built from: "
+                f"no ONNX file in it has {sha256}",
+                help="give the compiled model with --onnx; `target onnx` in the recipe writes it beside the engine",
             )
-        data = found.with_name(f"{found.name}.data")
+        data = model.with_name(f"{model.name}.data")
         if wanted["data_sha256"] and (not data.is_file() or file_sha256(data) != wanted["data_sha256"]):
-            raise fail(f"the weights of `{found}` are not the ones that the engine was built from: `{data}` differs")
+            raise fail(f"the weights of `{model}` are not the ones that the engine was built from: `{data}` differs")
     except OSError as error:
         raise fail(f"cannot read the model: {error.strerror or error}") from None
-    return found
+    return model
 
 
 def _files(candidates: Iterable[Path]) -> Iterable[Path]:
@@ -105,7 +108,7 @@ def _files(candidates: Iterable[Path]) -> Iterable[Path]:
 
 
 def _profile(sidecar: Sidecar, recorded: dict[str, Any]) -> dict[str, tuple[list[int], list[int], list[int]]]:
-    """A profile as a job has it. Raises CompileError when the sidecar's is none."""
+    """Min, opt and max shape by input. Raises CompileError when the sidecar's profile has another form."""
     profile = {}
     for name, limits in recorded.items():
         shapes: list[Any] = [limits.get(each) for each in ("min", "opt", "max")] if isinstance(limits, dict) else []

@@ -1,7 +1,7 @@
 """Run an engine on the GPU of this machine: `python -P -m vggc.targets.run_engine JOB.json`.
 
-The job: `package`, `engine` (a file) with the `sha256` it must have, `host_code` (whether code in the engine may run,
-as version compatible ones need), `runs` with `profile`, `inputs` and `outputs` (.npz files), and `repeats`.
+The job's keys: `package`, `engine` (a file), its `sha256`, `host_code` (whether code in the engine may run on the CPU,
+which version compatible engines need), `runs` with `profile`, `inputs` and `outputs` (.npz files), and `repeats`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WARM_UP = 3
 
 
 def main(arguments: list[str]) -> None:
-    """Run as the job file says and print what GPU it was and how long each run took."""
+    """Run as the job file says and print facts about the GPU and the time of each run."""
     job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     answer(lambda log: run_all(job, log))
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
 def run_all(job: dict[str, Any], log: Log) -> dict[str, Any]:
     """Load the engine, do each run, and write its outputs. Raises Failed."""
     content = Path(job["engine"]).read_bytes()
-    # The very bytes that are loaded are the ones that are looked at.
+    # The hash is that of the bytes that are loaded, also when the file changes in the meantime.
     if hashlib.sha256(content).hexdigest() != job["sha256"]:
         raise Failed("other_engine", path=job["engine"])
     try:
@@ -59,7 +59,7 @@ def run_all(job: dict[str, Any], log: Log) -> dict[str, Any]:
 
 
 def _run(trt: Any, engine: Any, device: Device, run: dict[str, Any], repeats: int) -> list[float]:
-    """One run's outputs, written to its file, and the time of each repetition in milliseconds."""
+    """Do one run and write its outputs to its file. Returns the time of each repetition in milliseconds."""
     context = engine.create_execution_context()
     if context is None:
         raise Failed("load")
@@ -104,7 +104,7 @@ def _execute(context: Any, device: Device) -> None:
 
 
 def _numpy_type(trt: Any, kind: Any) -> Any:
-    """The numpy type of a tensor. Raises Failed for one that numpy has not."""
+    """The numpy type of a tensor. Raises Failed for a type that numpy does not support."""
     try:
         return np.dtype(trt.nptype(kind))
     except TypeError:

@@ -1,4 +1,4 @@
-"""Types of tensors as ONNX numbers them and as Triton calls them."""
+"""Triton's names of the tensor types, by ONNX's numbers."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ TRITON_TYPES: dict[int, str] = {
     TensorProto.STRING: "TYPE_STRING",
     TensorProto.BFLOAT16: "TYPE_BF16",
 }
-"""Triton's DataType by ONNX's; what is missing, a server cannot take or give."""
+"""Triton's DataType by ONNX's. A Triton server does not support types that are missing here."""

@@ -1,4 +1,4 @@
-"""The JSON file beside an engine: what it is, what it was built from and how, so that it can be built again."""
+"""The JSON file beside an engine: what the engine is, and how it was built, so that it can be built again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vggc.targets.contract import Artifact, Provenance, file_sha256
 from vggc.targets.engine_process import Engine, Job
 
 FORMAT = 1
-"""Changes when a key's meaning does."""
+"""The version of the format. It changes when the meaning of a key changes."""
 
 TYPES = {
     "float": "float32",
@@ -23,7 +23,7 @@ TYPES = {
     "fp4": "float4e2m1",
     "e8m0": "float8e8m0",
 }
-"""TensorRT's names of types that ONNX and numpy call otherwise."""
+"""TensorRT's names of types that have other names in ONNX and numpy."""
 
 
 OPTIONS = (
@@ -35,14 +35,14 @@ OPTIONS = (
     "hardware",
     "optimization",
 )
-"""Fields of a job that are recorded as they were asked for."""
+"""Fields of a job that are recorded unchanged."""
 
 
 def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Provenance) -> dict[str, Any]:
     """The sidecar's keys and values.
 
-    `model` is the ONNX file that `job` built from, then its external data where it has some.
-    `validated_on` is null until a GPU has run the engine and agreed with the ONNX model.
+    `model` is the ONNX file that `job` built from, then its external data where it has some. `validated_on` is null
+    until a GPU has run the engine with outputs that agree with those of the ONNX model.
     """
     return {
         "format": FORMAT,
@@ -79,8 +79,8 @@ def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Pro
 
 
 def write(path: Path, values: dict[str, Any], folder: Path, target: str) -> Artifact:
-    """Write a sidecar: sorted keys, so that two of them compare line by line."""
-    # Ranges and other values of the recipe language are kept as the recipe writes them.
+    """Write a sidecar with sorted keys, so that two sidecars can be compared line by line."""
+    # Ranges and other values of the recipe language are written as in the recipe.
     path.write_text(json.dumps(values, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
     return Artifact.of(path, folder, target)
 

@@ -1,4 +1,4 @@
-"""Run TensorRT in a process of its own, and end it when it takes too long, stands still, or nobody waits for it."""
+"""Run TensorRT in a child process, and end it when it takes too long, makes no progress, or nobody waits for it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import IO
 from vggc.targets.engine_messages import stalled, timed_out
 
 STALL = 120.0
-"""Seconds without any work of the processor after which a process is taken for deadlocked.
+"""Seconds without processor time after which a process counts as deadlocked.
 
-TensorRT RTX can deadlock when memory is short. A build that works, also one that waits for a GPU to time its kernels,
-is never idle for so long.
+TensorRT RTX can deadlock when memory is short. A build that makes progress is never idle for so long, not even while
+it waits for a GPU to time its kernels.
 """
 
 _POLL = 0.25
 _IDLE = 0.05
-"""Seconds of processor time that reading and waking now and then may take in that while."""
+"""Seconds of processor time that a deadlocked process may use during that time, for waking up now and then."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Ended:
 
     status: int
     output: bytes
-    said: str
+    stderr: str
 
 
 def run(module: str, job: Path, package: str, timeout: float | None, stall: float = STALL) -> Ended:
     """Run `python -m MODULE JOB` to its end. `timeout` and `stall` are in seconds.
 
-    Raises CompileError when it takes longer than `timeout` or does nothing for `stall`. However this ends,
-    KeyboardInterrupt among the ways, the process is gone afterwards.
+    Raises CompileError when it takes longer than `timeout` or does nothing for `stall`. The process has ended when
+    this returns or raises, also after KeyboardInterrupt.
     """
-    # -P: a file `json.py` in the folder the user happens to be in is none of ours.
+    # -P: do not import a file `json.py` from the user's current folder.
     command = [sys.executable, "-P", "-m", module, str(job)]
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        # A session of its own: Ctrl-C in the terminal is for this process, which then ends the other one.
+        # With a new session, Ctrl-C in the terminal reaches only this process, which then ends the child.
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True)
         pulse = _Pulse(process.pid, stall)
         try:
@@ -69,7 +69,7 @@ def run(module: str, job: Path, package: str, timeout: float | None, stall: floa
 
 
 class _Pulse:
-    """Whether a process still gets anything done. Only Linux tells; elsewhere nothing ever seems to stand still."""
+    """Whether a process still makes progress. This is known on Linux only; elsewhere it never counts as stopped."""
 
     def __init__(self, pid: int, stall: float) -> None:
         self._stat = Path(f"/proc/{pid}/stat")
@@ -86,11 +86,11 @@ class _Pulse:
         return time.monotonic() - self._since >= self._stall
 
     def _work(self) -> float | None:
-        """Seconds of processor time the process has taken so far, all its threads together."""
+        """Seconds of processor time that all threads of the process have used so far."""
         if sys.platform != "linux":
             return None
         try:
-            # The name in the second field may hold blanks and brackets; user and system time are fields 14 and 15.
+            # The name in the second field may contain blanks and brackets; user and system time are fields 14 and 15.
             fields = self._stat.read_text().rpartition(")")[2].split()
         except OSError:
             return None

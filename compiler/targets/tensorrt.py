@@ -1,4 +1,4 @@
-"""The targets `tensorrt_rtx` and `tensorrt`: an engine, its sidecar and its build's log, through one adapter."""
+"""The targets `tensorrt_rtx` and `tensorrt`. Each writes an engine, its sidecar and the log of its build."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HOUR = Seconds(3600)
 
 _AHEAD = "TensorRT RTX builds without the GPU, and its engines"
 _LACKING = {
-    "timing_cache": f"{_AHEAD} choose kernels when they are loaded: there are no timings to keep",
-    "keep_timings": f"{_AHEAD} choose kernels when they are loaded: there are no timings to keep",
-    "optimization": f"{_AHEAD} choose kernels when they are loaded: no level to set here",
+    "timing_cache": f"{_AHEAD} choose kernels when they are loaded, so there are no timings to keep",
+    "keep_timings": f"{_AHEAD} choose kernels when they are loaded, so there are no timings to keep",
+    "optimization": f"{_AHEAD} choose kernels when they are loaded, so there is no level to set",
     "hardware": "name the GPUs with compute=[...]",
-    "version_compatible": "its engines load with the release that built them, and no other",
-    "refit": "TensorRT RTX cannot build engines to be refitted without the GPU",
-    "strip": "TensorRT RTX cannot build engines without their weights unless the GPU is there",
+    "version_compatible": "its engines load only with the release that built them",
+    "refit": "TensorRT RTX cannot build refittable engines without the GPU",
+    "strip": "TensorRT RTX cannot build engines without weights when there is no GPU",
 }
 
 
@@ -54,22 +54,22 @@ def tensorrt_rtx(
     timeout: Seconds = _HOUR,
     name: str = "model.engine",
 ) -> list[Artifact]:
-    """Build an engine for GeForce and workstation RTX GPUs, ahead of time: no GPU is needed.
+    """Build an engine for GeForce and workstation RTX GPUs. Building needs no GPU.
 
-    The engine, and the JSON file beside it that says what it was built from, load with the same TensorRT RTX release.
+    The engine loads only with the TensorRT RTX release that built it. A JSON file beside it says how it was built.
 
     Options:
         compute: the GPUs to build for, by compute capability. By default sm80, sm86, sm89 and sm120 (GeForce RTX 30,
-            40 and 50), less those that lack a type the model uses. One more costs a few bytes: kernels are made on
-            the GPU, when the engine is loaded.
-        shapes: min..opt..max of every dimension of an input that varies, {"input": [1..8..32, 3, 224, 224]}. A list
-            of them builds one engine with an optimisation profile for each.
-        batch: min..opt..max of the first dimension of every other input whose remaining ones are fixed; a list of
-            them makes a profile of each. Models whose inputs are all fixed ignore it.
-        tf32: let float32 convolutions and products round their factors to TF32.
-        workspace: at most so much GPU memory for one layer; by default all there is.
-        weight_streaming: let whoever loads the engine keep part of its weights out of GPU memory.
-        timeout: give up after this time.
+            40 and 50), except those that do not support a type of the model. Another one costs only a few bytes,
+            because kernels are made on the GPU when the engine is loaded.
+        shapes: min..opt..max of every dimension of an input that varies: {"input": [1..8..32, 3, 224, 224]}. A list
+            makes one engine with an optimisation profile for each entry.
+        batch: min..opt..max of the first dimension of every other input whose remaining dimensions are fixed. A list
+            makes a profile for each entry. Models with fixed inputs ignore it.
+        tf32: allow float32 convolutions and matrix products to round their factors to TF32.
+        workspace: the most GPU memory that one layer may use; by default all of it.
+        weight_streaming: allow loading the engine with a part of its weights outside of GPU memory.
+        timeout: stop the build after this time.
         name: the engine's file name.
     """
     if problems := compute_problems(compute):
@@ -102,23 +102,23 @@ def tensorrt(
     """Build an engine for the NVIDIA GPU of this machine with TensorRT for data centres and Jetson.
 
     Options:
-        shapes: min..opt..max of every dimension of an input that varies, {"input": [1..8..32, 3, 224, 224]}. A list
-            of them builds one engine with an optimisation profile for each.
-        batch: min..opt..max of the first dimension of every other input whose remaining ones are fixed; a list of
-            them makes a profile of each. Models whose inputs are all fixed ignore it.
-        tf32: let float32 convolutions and products round their factors to TF32.
-        workspace: at most so much GPU memory for one layer; by default all there is.
-        weight_streaming: let whoever loads the engine keep part of its weights out of GPU memory.
-        optimization: how long to search for fast kernels, from 0 to 5; by default TensorRT's own, 3.
-        hardware: let the engine load on other GPUs too: ampere_plus on Ampere and newer, same_capability on those of
-            the compute capability of this one. It costs speed.
-        version_compatible: let newer releases of TensorRT load the engine. It then holds code of its own, which who
-            loads it has to allow.
-        refit: let the weights be exchanged later.
-        strip: leave the weights out; a refit puts them in.
-        timing_cache: the timings of an earlier build on this GPU, to save their measurement.
+        shapes: min..opt..max of every dimension of an input that varies: {"input": [1..8..32, 3, 224, 224]}. A list
+            makes one engine with an optimisation profile for each entry.
+        batch: min..opt..max of the first dimension of every other input whose remaining dimensions are fixed. A list
+            makes a profile for each entry. Models with fixed inputs ignore it.
+        tf32: allow float32 convolutions and matrix products to round their factors to TF32.
+        workspace: the most GPU memory that one layer may use; by default all of it.
+        weight_streaming: allow loading the engine with a part of its weights outside of GPU memory.
+        optimization: how long to search for fast kernels, from 0 to 5. TensorRT's default is 3.
+        hardware: make the engine load on other GPUs too: ampere_plus on Ampere and newer, same_capability on GPUs
+            with the compute capability of this one. It costs speed.
+        version_compatible: make the engine load with newer releases of TensorRT. It then contains code that runs on
+            the CPU, which the program that loads it must allow.
+        refit: allow replacing the weights later.
+        strip: build the engine without its weights. A refit adds them.
+        timing_cache: the timings of an earlier build on this GPU, so that they need not be measured again.
         keep_timings: write this build's timings to `<name>.timings`, for timing_cache.
-        timeout: give up after this time.
+        timeout: stop the build after this time.
         name: the engine's file name.
     """
     options: dict[str, Any] = {"shapes": shapes, "batch": batch, "tf32": tf32, "workspace": workspace}

@@ -1,4 +1,4 @@
-"""The target `triton`: a model repository that Triton Inference Server loads as it is."""
+"""The target `triton`: a model repository for Triton Inference Server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vggc.values import Seconds, Within
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 VERSION = "1"
-"""Triton serves the highest number; a new compile is a new repository, so there is one."""
+"""Triton serves the highest version. Every compile writes a new repository, so there is only one."""
 
 _MODEL = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
 
@@ -33,20 +33,21 @@ def _files(options: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _reads(options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
-    # An RTX plan does not load in TensorRT, which is what Triton has.
+    # Triton loads engines with TensorRT, which does not load engines of TensorRT RTX.
     return {options["engine"]: ("tensorrt",)} if options["platform"] == "tensorrt" else {}
 
 
 def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
-    found = [each for name in (options["repository"], options["name"]) if (each := file_name_problem(name))]
+    problems = [each for name in (options["repository"], options["name"]) if (each := file_name_problem(name))]
     preferred = options["preferred"] or []
     if preferred and options["delay"] is None:
-        found.append(Diagnostic("preferred=... without delay=...: no request would ever wait for others"))
+        problems.append(Diagnostic("preferred=... needs delay=...: otherwise no request waits for others"))
     if options["delay"] is not None and options["max_batch"] == 0:
-        found.append(Diagnostic("delay=... without max_batch=...: there is nothing to put together"))
+        problems.append(Diagnostic("delay=... needs max_batch=...: otherwise there are no batches"))
     if too_large := [each for each in preferred if not 0 < each <= options["max_batch"]]:
-        found.append(Diagnostic(f"preferred={too_large[0]} is no batch from 1 to max_batch={options['max_batch']}"))
-    return found + triton_config.problems(inputs, (), options["max_batch"])
+        limit = f"max_batch={options['max_batch']}"
+        problems.append(Diagnostic(f"preferred={too_large[0]} is not a batch size from 1 to {limit}"))
+    return problems + triton_config.problems(inputs, (), options["max_batch"])
 
 
 @target(check=_check, files=_files, reads=_reads, folders=True)
@@ -66,16 +67,16 @@ def triton(
     """Write a model repository for Triton Inference Server: `<repository>/<name>/config.pbtxt` and the model.
 
     Options:
-        name: what clients call the model.
-        max_batch: put requests together to batches of at most this size; 0 serves the model with the batch it has.
-        platform: onnxruntime serves the compiled model, tensorrt an engine that a `target tensorrt` before this one
-            built. Engines of tensorrt_rtx do not load there.
-        engine: which engine, for platform=tensorrt.
-        instances: how many of it run at the same time.
-        device: where they run.
-        delay: let a request wait so long for others to make a batch with.
-        preferred: batch sizes to make when there is a choice.
-        repository: the folder that Triton is started with, `tritonserver --model-repository=<repository>`.
+        name: the name of the model for clients.
+        max_batch: combine requests into batches of at most this size; 0 serves the model with its fixed batch size.
+        platform: onnxruntime serves the compiled model, tensorrt an engine that an earlier `target tensorrt` built.
+            Triton does not load engines of tensorrt_rtx.
+        engine: the engine's file name, for platform=tensorrt.
+        instances: how many instances of the model run at the same time.
+        device: where the instances run.
+        delay: the longest time that a request waits for others to form a batch.
+        preferred: batch sizes that Triton should prefer.
+        repository: the folder to start Triton with: `tritonserver --model-repository=<repository>`.
     """
     options = {"name": name, "repository": repository, "max_batch": max_batch, "delay": delay, "preferred": preferred}
     graph = lowering.graph
@@ -101,22 +102,22 @@ def triton(
 
 
 def _place_engine(lowering: Lowering, engine: str, max_batch: int, plan: Path) -> None:
-    """Put an engine of `tensorrt` into the repository. Raises CompileError when it is another one's or too small."""
+    """Put an engine of `tensorrt` into the repository. Raises CompileError when its largest batch is too small."""
     source = lowering.engine(engine, ("tensorrt",))
     values = read_sidecar_of(source).values
     if max_batch > 0 and (small := _too_small(values["profiles"], max_batch)):
         raise fail(
-            f"the engine `{engine}` takes batches of at most {small}, and Triton would send {max_batch}",
-            help=f"max_batch={small}, or build the engine with batch=1..{max_batch}",
+            f"the engine `{engine}` takes batches of at most {small}, but Triton would send {max_batch}",
+            help=f"write max_batch={small}, or build the engine with batch=1..{max_batch}",
         )
     try:
         os.link(source, plan)
     except OSError:
-        # A file system without links.
+        # The file system does not support links.
         shutil.copyfile(source, plan)
 
 
 def _too_small(profiles: Sequence[Mapping[str, Any]], max_batch: int) -> int:
-    """The largest batch that all inputs take in some profile, when it is less than `max_batch`; else 0."""
+    """The largest batch of the engine's profiles when it is less than `max_batch`; otherwise 0."""
     largest = max((min(each["max"][0] for each in profile.values()) for profile in profiles), default=1)
     return largest if largest < max_batch else 0

@@ -1,7 +1,7 @@
 """The configuration of a model in Triton's repository, as protobuf text (`inference.ModelConfig`).
 
-Source: Triton's documentation of the model configuration, and model_config.proto, whose DataType and
-ModelInstanceGroup.Kind the words come from.
+Source: Triton's documentation of the model configuration, and model_config.proto for the values of DataType and
+ModelInstanceGroup.Kind.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ class Service:
 
 
 def problems(inputs: Sequence[ValueType], outputs: Sequence[ValueType], max_batch: int) -> list[Diagnostic]:
-    """Why a server could not take or give these values, or batch them."""
+    """Why a server cannot serve or batch these inputs and outputs."""
     found = []
-    for what, values in (("input", inputs), ("output", outputs)):
-        for each in values:
-            if each.shape is None:
-                message = f"the {what} `{each.name}` has no declared number of dimensions, which Triton needs"
-                found.append(Diagnostic(message, help=f"export the model with the {what}'s shape"))
-            elif _number(each) not in TRITON_TYPES:
-                found.append(Diagnostic(f"Triton has no type for the {what} `{each.name}` {type_text(each.dtype)}"))
-            elif max_batch > 0 and (not each.shape or isinstance(each.shape[0], int)):
-                message = f"the {what} {each} has no first dimension that varies, and Triton batches along it"
-                found.append(Diagnostic(message, help="max_batch=0 serves the model with the batch it has"))
+    for role, values in (("input", inputs), ("output", outputs)):
+        for value in values:
+            if value.shape is None:
+                message = f"the {role} `{value.name}` has no declared number of dimensions, which Triton needs"
+                found.append(Diagnostic(message, help=f"export the model with the {role}'s shape"))
+            elif _number(value) not in TRITON_TYPES:
+                type_name = type_text(value.dtype)
+                found.append(Diagnostic(f"Triton does not support the type {type_name} of the {role} `{value.name}`"))
+            elif max_batch > 0 and (not value.shape or isinstance(value.shape[0], int)):
+                message = f"Triton batches along the first dimension, but that of the {role} {value} does not vary"
+                found.append(Diagnostic(message, help="use max_batch=0 to serve the model with its fixed batch size"))
     return found
 
 
 def text(service: Service, inputs: Sequence[ValueType], outputs: Sequence[ValueType]) -> str:
-    """The content of config.pbtxt. Raises CompileError for values that a server cannot take or give."""
+    """The content of config.pbtxt. Raises CompileError for values that a server cannot serve."""
     if wrong := problems(inputs, outputs, service.max_batch):
         raise CompileError(*wrong)
     return "\n".join(_lines(service, inputs, outputs)) + "\n"
@@ -57,12 +58,12 @@ def _lines(service: Service, inputs: Sequence[ValueType], outputs: Sequence[Valu
     yield f"name: {quoted(service.name)}"
     yield f"platform: {quoted(service.platform)}"
     yield f"max_batch_size: {service.max_batch}"
-    for what, values in (("input", inputs), ("output", outputs)):
-        for each in values:
-            yield f"{what} {{"
-            yield f"  name: {quoted(each.name)}"
-            yield f"  data_type: {TRITON_TYPES[_number(each)]}"
-            yield from (f"  {line}" for line in _dims(each, batched=service.max_batch > 0))
+    for role, values in (("input", inputs), ("output", outputs)):
+        for value in values:
+            yield f"{role} {{"
+            yield f"  name: {quoted(value.name)}"
+            yield f"  data_type: {TRITON_TYPES[_number(value)]}"
+            yield from (f"  {line}" for line in _dims(value, batched=service.max_batch > 0))
             yield "}"
     yield f"instance_group {{ count: {service.instances} kind: {KINDS[service.kind]} }}"
     if service.delay is not None:
@@ -73,7 +74,7 @@ def _lines(service: Service, inputs: Sequence[ValueType], outputs: Sequence[Valu
 
 
 def _dims(value: ValueType, *, batched: bool) -> Iterator[str]:
-    """The dimensions behind the batch, -1 where they vary. Triton has no empty list: a scalar is a reshaped [1]."""
+    """The dimensions after the batch, -1 where they vary. Triton has no empty list: a scalar is a reshaped [1]."""
     shape = (value.shape or ())[1:] if batched else value.shape or ()
     sizes = [each if isinstance(each, int) and each >= 0 else -1 for each in shape]
     yield f"dims: [ {', '.join(str(each) for each in sizes or [1])} ]"
@@ -82,7 +83,7 @@ def _dims(value: ValueType, *, batched: bool) -> Iterator[str]:
 
 
 def quoted(name: str) -> str:
-    """A name as protobuf's text format writes it: ASCII, everything else as the octal bytes of its UTF-8."""
+    """A name in protobuf's text format: ASCII, and everything else as the octal bytes of its UTF-8."""
     plain = {'"': '\\"', "\\": "\\\\"}
     return (
         '"'

@@ -1,4 +1,4 @@
-"""Run an engine on the GPU that is here, and hold its outputs against onnxruntime's."""
+"""Run an engine on this machine's GPU, and compare its outputs with onnxruntime's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOLERANCES = (
     (("bfloat16",), 3e-2),
     (("float16",), 1e-2),
 )
-"""By the coarsest type of a model, how far an output may be from onnxruntime's, relative to the output's largest."""
+"""By the coarsest type of a model, the largest error of an output, relative to the output's largest number."""
 
 TF32 = 5e-3
 FLOAT32 = 1e-4
@@ -38,9 +38,9 @@ FLOAT32 = 1e-4
 
 @dataclass(frozen=True)
 class Validation:
-    """What a GPU made of an engine: `error` is the largest of any output, relative to that output's largest number.
+    """The result of a validation: `error` is the largest of all outputs, relative to the output's largest number.
 
-    `facts` are what the sidecar notes.
+    `facts` are recorded in the sidecar.
     """
 
     facts: dict[str, Any]
@@ -49,10 +49,10 @@ class Validation:
 
 
 def validate(sidecar: Sidecar, model: Path | None = None, *, timeout: float | None = 600) -> Validation:
-    """Run an engine at the smallest, the best and the largest shapes of each profile, and compare.
+    """Run an engine at the min, opt and max shapes of each profile, and compare its outputs with onnxruntime's.
 
-    What was found goes into the sidecar as `validated_on`. Raises CompileError when there is no GPU, the engine does
-    not load or run there, the model it was built from is not found, or an output is further off than its types explain.
+    The result is recorded in the sidecar as `validated_on`. Raises CompileError when there is no GPU, the engine does
+    not load or run, its model is not found, or the error of an output exceeds the tolerance of the model's types.
     """
     if sidecar.values["options"]["strip"]:
         raise fail("the engine was built without its weights", help="refit it, or build it without strip=true")
@@ -90,7 +90,7 @@ def validate(sidecar: Sidecar, model: Path | None = None, *, timeout: float | No
 
 
 def tolerance(sidecar: Sidecar, graph: Graph) -> float:
-    """How far an engine's outputs may be from onnxruntime's: by the coarsest type that the model computes with."""
+    """The largest allowed error of an engine's outputs, by the coarsest type that the model computes with."""
     names = {type_name(type_of(value)) for value, _ in values_of(graph)}
     for types, allowed in TOLERANCES:
         if names & set(types):
@@ -99,9 +99,9 @@ def tolerance(sidecar: Sidecar, graph: Graph) -> float:
 
 
 def _runs(sidecar: Sidecar, graph: Graph, session: Session, folder: Path) -> list[dict[str, Any]]:
-    """What to run: for each profile its smallest, best and largest shapes, each once."""
+    """The runs: for each profile its min, opt and max shapes, without repeated shapes."""
     inputs = inputs_of(graph)
-    found: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
     for number, profile in enumerate(sidecar.values["profiles"] or [{}]):
         seen: list[dict[str, list[int]]] = []
         for which in ("min", "opt", "max"):
@@ -109,23 +109,23 @@ def _runs(sidecar: Sidecar, graph: Graph, session: Session, folder: Path) -> lis
             if shapes in seen:
                 continue
             seen.append(shapes)
-            wanted = [_at(each, shapes) for each in inputs]
+            wanted = [_with_shape(each, shapes) for each in inputs]
             if any(0 in (each.shape or ()) for each in wanted):
                 continue
             feeds = random_inputs(graph, wanted, session=session)[0]
-            at = len(found)
-            write_npz(folder / f"{at}.npz", feeds)
-            run = {"profile": number, "inputs": str(folder / f"{at}.npz"), "outputs": str(folder / f"{at}.out.npz")}
-            found.append({**run, "shapes": {name: list(each.shape) for name, each in feeds.items()}, "feeds": feeds})
-    return found
+            inputs_file, outputs_file = folder / f"{len(runs)}.npz", folder / f"{len(runs)}.out.npz"
+            write_npz(inputs_file, feeds)
+            run = {"profile": number, "inputs": str(inputs_file), "outputs": str(outputs_file)}
+            runs.append({**run, "shapes": {name: list(each.shape) for name, each in feeds.items()}, "feeds": feeds})
+    return runs
 
 
-def _at(value: ValueType, shapes: dict[str, list[int]]) -> ValueType:
+def _with_shape(value: ValueType, shapes: dict[str, list[int]]) -> ValueType:
     return value._replace(shape=tuple(shapes[value.name])) if value.name in shapes else value
 
 
 def _compare(session: Session, run: dict[str, Any], allowed: float) -> float:
-    """The largest error of a run's outputs. Raises CompileError when one is further off than allowed."""
+    """The largest error of a run's outputs. Raises CompileError when one exceeds the allowed error."""
     feeds: Feeds = run["feeds"]
     expected = session.run(feeds)
     worst = 0.0
@@ -133,15 +133,15 @@ def _compare(session: Session, run: dict[str, Any], allowed: float) -> float:
         for name, values in expected.items():
             if name not in computed:
                 raise fail(f"the engine has no output `{name}`")
-            found = distance(values, computed[name].astype(values.dtype, copy=False))
-            if found.error > allowed:
+            difference = distance(values, computed[name].astype(values.dtype, copy=False))
+            if difference.error > allowed:
                 shapes = ", ".join(f"`{each}` {shape}" for each, shape in run["shapes"].items())
                 raise CompileError(
                     Diagnostic(
-                        f"the engine computes another `{name}` than onnxruntime: {found}",
+                        f"the engine's output `{name}` differs from onnxruntime's: {difference}",
                         facts=(("inputs", shapes), ("allowed", f"{allowed:g}")),
                         help="build with tf32=false to see whether rounding explains it",
                     )
                 )
-            worst = max(worst, found.error)
+            worst = max(worst, difference.error)
     return worst

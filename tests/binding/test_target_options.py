@@ -27,9 +27,9 @@ def errors(tmp_path: Path, text: str) -> str:
         (
             "tensorrt_rtx",
             "refit",
-            "TensorRT RTX cannot build engines to be refitted without the GPU",
+            "TensorRT RTX cannot build refittable engines without the GPU",
         ),
-        ("tensorrt_rtx", "version_compatible", "its engines load with the release that built them, and no other"),
+        ("tensorrt_rtx", "version_compatible", "its engines load only with the release that built them"),
         ("tensorrt_rtx", "hardware", "name the GPUs with compute=[...]"),
         ("tensorrt", "compute", "TensorRT builds for the GPU it runs on"),
     ],
@@ -83,7 +83,7 @@ def test_files_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
             "  |\n"
             "1 | target ep_context\n"
             "  |        ^^^^^^^^^^\n"
-            "help: put `target tensorrt` or `target tensorrt_rtx` before it",
+            "help: write `target tensorrt` or `target tensorrt_rtx` before this target",
         ),
         (
             "target tensorrt_rtx\ntarget triton(platform=tensorrt)\n",
@@ -93,7 +93,7 @@ def test_files_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
             "2 | target triton(platform=tensorrt)\n"
             "  |        ^^^^^^^^^^^^^^^^^^^^^^^^^\n"
             "  = note: it stands at net.opt:1:8\n"
-            "help: put `target tensorrt` before it",
+            "help: write `target tensorrt` before this target",
         ),
         (
             "target triton\ntarget triton(max_batch=8)\n",

@@ -36,7 +36,7 @@ def test_errors_end_with_1(vggc: Any) -> None:
     ran = vggc("lint", "model.onnx", "--target", "tensorrt_rtx")
     assert ran.status == 1
     assert [line for line in ran.err.splitlines() if line.startswith("error")] == [
-        "error: TensorRT RTX cannot tell Neg `own` of the domain `my`",
+        "error: TensorRT RTX does not support Neg `own` of the domain `my`",
         "error: TensorRT RTX cannot import Foo `mine`",
     ]
 
@@ -82,8 +82,8 @@ def test_capabilities(vggc: Any) -> None:
     assert ran.status == 1
     assert ran.err == (
         "error: TensorRT RTX cannot build Gemm `head` for sm75\n"
-        " = note: GPUs of sm75 have no float32 matrix product\n"
-        "help: leave sm75 out of compute, or compile the model to float16\n"
+        " = note: sm75 GPUs have no float32 matrix product\n"
+        "help: remove sm75 from compute, or compile the model to float16\n"
     )
     ran = vggc("lint", "model.onnx", "--compute", "sm87")
     assert (ran.status, ran.err.splitlines()[0]) == (1, "error: unknown compute capability `sm87`")

@@ -65,7 +65,7 @@ def test_names_that_are_no_file_names(name: str) -> None:
 def test_names_that_are_taken_or_too_long() -> None:
     assert file_name_problem("net_v1.2.onnx") is None
     reserved, long = file_name_problem("report.json"), file_name_problem("n" * 201)
-    assert reserved and reserved.message == "`report.json` is the compile report's name"
+    assert reserved and reserved.message == "the name `report.json` is reserved for the compile report"
     assert long and long.message == f"the file name `{'n' * 40}...` is too long"
 
 

@@ -72,10 +72,10 @@ def test_a_validation_is_written_whole(sidecar: Sidecar) -> None:
         (b"", "it is not JSON"),
         (b"\xff\xfe\x00", "it is not JSON"),
         (b"[" * 100_000, "it is not JSON"),
-        (b"[]", "`it` is no object"),
-        (b"{}", "it has no `format`"),
+        (b"[]", "`it` is not an object"),
+        (b"{}", "`format` is missing"),
         (b'{"format": true}', "`format` is true"),
-        (b'{"format": 1}', "it has no `flavour`"),
+        (b'{"format": 1}', "`flavour` is missing"),
     ],
 )
 def test_what_is_no_sidecar(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -86,7 +86,7 @@ def test_what_is_no_sidecar(tmp_path: Path, content: bytes, reason: str) -> None
 
 def test_a_sidecar_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(tmp_path / "none.json").endswith("none.json`: No such file or directory")
-    assert message(tmp_path).endswith("it is no file, or far too large for one")
+    assert message(tmp_path).endswith("it is not a file, or it is too large")
 
 
 def changed(sidecar: Sidecar, place: str, value: Any) -> Path:
@@ -108,10 +108,10 @@ def changed(sidecar: Sidecar, place: str, value: Any) -> Path:
         ("engine.bytes", "many", '`engine.bytes` is "many"'),
         ("engine.bytes", True, "`engine.bytes` is true"),
         ("options.hardware", "any", "`options.hardware` is `any`"),
-        ("options", None, "`options` is no object"),
-        ("profiles", {}, "`profiles` is no list"),
+        ("options", None, "`options` is not an object"),
+        ("profiles", {}, "`profiles` is not a list"),
         ("compute_capabilities", [86], "`compute_capabilities` is 86"),
-        ("inputs", [{"name": "x"}], "it has no `inputs.type`"),
+        ("inputs", [{"name": "x"}], "`inputs.type` is missing"),
     ],
 )
 def test_values_that_are_not_as_they_should_be(sidecar: Sidecar, place: str, value: Any, reason: str) -> None:
@@ -119,9 +119,9 @@ def test_values_that_are_not_as_they_should_be(sidecar: Sidecar, place: str, val
 
 
 def test_a_format_of_another_time(sidecar: Sidecar) -> None:
-    assert message(changed(sidecar, "format", 99)).endswith("has format 99, and this vggc reads 1")
+    assert message(changed(sidecar, "format", 99)).endswith("has format 99, but this version of vggc reads format 1")
 
 
 @pytest.mark.parametrize("name", ["../model.engine", "/etc/passwd", "", ".hidden", "a\0b"])
 def test_an_engine_elsewhere_is_never_opened(sidecar: Sidecar, name: str) -> None:
-    assert "names no engine" in message(changed(sidecar, "engine.file", name))
+    assert "does not name an engine file" in message(changed(sidecar, "engine.file", name))

@@ -93,7 +93,7 @@ def test_a_warning_that_numbers_were_changed_fails_the_build(
 ) -> None:
     fake_tensorrt(behaviour)
     assert message(tmp_path) == (
-        "error: TensorRT would build Relu `relu1` with other numbers than the model's\n"
+        "error: TensorRT would build Relu `relu1` with numbers that differ from the model's\n"
         " = made by: simplify, line 4\n"
         f" = TensorRT: {warning}"
     )
@@ -102,10 +102,11 @@ def test_a_warning_that_numbers_were_changed_fails_the_build(
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("no_layers", "error: TensorRT finds no operator in the model: there is nothing to build"),
+        ("no_layers", "error: TensorRT found no operator in the model, so there is nothing to build"),
         (
             "shape_input",
-            "error: the numbers in the input `s` decide shapes inside the model, and TensorRT has no profile for them\n"
+            "error: the values of the input `s` determine shapes inside the model, and TensorRT has no profile for "
+            "them\n"
             "help: make that input a constant before compiling",
         ),
     ],
@@ -119,9 +120,9 @@ def test_networks_that_are_none(kind: str, text: str) -> None:
 def test_no_engine_and_no_error(tmp_path: Path, fake_tensorrt: Behave) -> None:
     fake_tensorrt("nothing")
     assert message(tmp_path) == (
-        "error: TensorRT did not build the engine and did not say why\n"
-        " = it last said: noise on standard output\n"
-        "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+        "error: TensorRT did not build the engine and gave no reason\n"
+        " = last output: noise on standard output\n"
+        "help: use `target onnx` alone to write the compiled model and look for what TensorRT does not support"
     )
 
 
@@ -130,8 +131,8 @@ def test_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
     fake_tensorrt("crash")
     assert message(tmp_path) == (
         "error: TensorRT crashed while it built the engine (SIGSEGV)\n"
-        " = it last said: Loading plugins\n"
-        "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+        " = last output: Loading plugins\n"
+        "help: use `target onnx` alone to write the compiled model and look for what TensorRT does not support"
     )
 
 
@@ -139,7 +140,7 @@ def test_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
 def test_the_log_outlives_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
     fake_tensorrt("quiet crash")
     log = tmp_path / "model.engine.log"
-    assert " = it last said: WARNING: Detected a slow path\n" in message(tmp_path, log=str(log))
+    assert " = last output: WARNING: Detected a slow path\n" in message(tmp_path, log=str(log))
     assert not log.exists()
 
 
@@ -148,7 +149,7 @@ def test_killed_from_outside(tmp_path: Path, fake_tensorrt: Behave) -> None:
     fake_tensorrt("killed")
     assert message(tmp_path) == (
         "error: the TensorRT build was killed (SIGKILL)\n"
-        " = it last said: Loading plugins\n"
+        " = last output: Loading plugins\n"
         "help: the system kills a process when memory runs out: close other programs or build a smaller model"
     )
 
@@ -157,8 +158,8 @@ def test_an_exit_without_a_result(tmp_path: Path, fake_tensorrt: Behave) -> None
     fake_tensorrt("leave")
     assert message(tmp_path) == (
         "error: the TensorRT build ended without a result (exit status 7)\n"
-        " = it last said: giving up\n"
-        "help: `target onnx` alone still writes the compiled model, to find what TensorRT cannot take"
+        " = last output: giving up\n"
+        "help: use `target onnx` alone to write the compiled model and look for what TensorRT does not support"
     )
 
 
@@ -166,7 +167,7 @@ def test_an_exit_without_a_result(tmp_path: Path, fake_tensorrt: Behave) -> None
     ("behaviour", "fact"),
     [
         ("memory error", ""),
-        ("terminate", " = it last said: terminate called after throwing an instance of 'std::bad_alloc'\n"),
+        ("terminate", " = last output: terminate called after throwing an instance of 'std::bad_alloc'\n"),
         ("memory logged", " = TensorRT: Unexpected exception std::bad_alloc\n"),
         ("gpu memory", " = TensorRT: Requested amount of GPU memory could not be allocated: OutOfMemory\n"),
     ],
@@ -184,7 +185,7 @@ def test_a_machine_without_a_gpu(tmp_path: Path, fake_tensorrt: Behave) -> None:
     assert message(tmp_path) == (
         "error: TensorRT could not build the engine: "
         "TypeError: pybind11::init(): factory function returned nullptr\n"
-        "help: TensorRT builds only where an NVIDIA GPU and its driver are"
+        "help: TensorRT needs an NVIDIA GPU and its driver to build"
     )
 
 
@@ -193,7 +194,7 @@ def test_a_machine_without_a_gpu(tmp_path: Path, fake_tensorrt: Behave) -> None:
     [
         (
             "libnvinfer.so.10: cannot open shared object file",
-            "error: the Python package `tensorrt` does not load: libnvinfer.so.10: cannot open shared object file\n"
+            "error: the Python package `tensorrt` cannot be loaded: libnvinfer.so.10: cannot open shared object file\n"
             "help: install it again",
         ),
         (
@@ -271,7 +272,7 @@ def test_a_timeout_ends_the_build(tmp_path: Path, pid_file: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has worked")
 def test_a_build_that_stands_still_is_ended(tmp_path: Path, pid_file: Path) -> None:
     assert message(tmp_path, stall=1.5) == (
-        "error: TensorRT stands still: it has done nothing for 1.5 s\n"
+        "error: TensorRT makes no progress: it has done nothing for 1.5 s\n"
         "help: TensorRT can deadlock when memory is short: close other programs and try again"
     )
     assert not running(int(pid_file.read_text()))

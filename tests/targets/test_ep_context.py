@@ -76,7 +76,7 @@ def test_an_engine_that_was_tampered_with(built: Lowering) -> None:
 
 
 def test_no_engine(built: Lowering) -> None:
-    with pytest.raises(CompileError, match=r"the engine `model\.engine` was built by no target before this one"):
+    with pytest.raises(CompileError, match=r"no target before this one built the engine `model\.engine`"):
         ep_context(built)
 
 

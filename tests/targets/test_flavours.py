@@ -59,7 +59,7 @@ def test_tensorrt_is_missing(make_graph: GraphMaker, lower: LoweringMaker) -> No
         (
             "darwin",
             "arm64",
-            "tensorrt-rtx exists for Linux and Windows on x86-64; here, `target onnx` writes the compiled model",
+            "tensorrt-rtx needs Linux or Windows on x86-64; `target onnx` writes the compiled model here",
         ),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_release_older_than_the_adapter(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(flavours, "release", lambda package: (10, 3))
     [problem] = tensorrt.check([], {})
-    assert problem.message == "TensorRT 10.3 is installed, and vggc needs 10.12 or newer"
+    assert problem.message == "TensorRT 10.3 is installed, but vggc needs 10.12 or newer"
 
 
 def test_the_release_of_a_package_installed_without_pip(
@@ -142,7 +142,7 @@ def test_timings_of_another_gpu(
         tensorrt(lowering, timing_cache=File(cache))
     assert text(error) == (
         f"error: TensorRT cannot use the timing cache `{cache}`\n"
-        "help: it is of another release or GPU: build without it, and keep the new one with keep_timings=true"
+        "help: it belongs to another release or GPU: build without it, and keep a new one with keep_timings=true"
     )
     assert list(lowering.directory.iterdir()) == []
 
@@ -154,6 +154,6 @@ def test_an_option_that_this_release_lacks(
     with pytest.raises(CompileError) as error:
         tensorrt(lower(make_graph(RELU)), hardware="same_capability")
     assert text(error) == (
-        "error: TensorRT 10.13.3.9 cannot do what `hardware` asks for: "
+        "error: TensorRT 10.13.3.9 does not support the option `hardware`: "
         "it has no HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"
     )

@@ -183,8 +183,8 @@ def test_the_runner_without_the_plug_in_or_a_gpu(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"providers": []}, "providers=[] runs nowhere"),
-        ({"providers": ["cpu", "cpu"]}, "`cpu` stands twice in providers"),
+        ({"providers": []}, "providers=[] names no provider"),
+        ({"providers": ["cpu", "cpu"]}, "providers names `cpu` twice"),
         ({"folder": "../up"}, "`../up` is not a file name"),
     ],
 )

@@ -59,8 +59,8 @@ def test_all_nodes_that_are_refused_in_one_run(five: Graph) -> None:
     names = {each.node.name or each.node.outputs[0].name for each in found if each.node is not None}
     assert names == {"a", "det", "e", "inner", "axes", "w"}
     reasons = {each.node.name: each.reason for each in found if each.node is not None}
-    assert reasons["det"] == reasons["e"] == reasons["inner"] == "it has no such operator"
-    assert reasons["axes"] == "an input that it needs as a constant is computed while the model runs"
+    assert reasons["det"] == reasons["e"] == reasons["inner"] == "this operator is not supported"
+    assert reasons["axes"] == "an input that must be constant is computed while the model runs"
 
 
 def test_messages_say_where_a_node_comes_from(five: Graph) -> None:
@@ -71,9 +71,9 @@ def test_messages_say_where_a_node_comes_from(five: Graph) -> None:
         "error: TensorRT RTX cannot import Bar `e`\n"
         " = made by: swap, my.opt:3\n"
         " = made from: bar_1, bar_2\n"
-        " = note: it has no such operator\n"
+        " = note: this operator is not supported\n"
         ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"\n'
-        "help: write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
+        "help: rewrite it with supported operators (a `rule` can do this), or run the model with `target onnxruntime`"
     )
 
 
@@ -97,7 +97,7 @@ def test_what_reads_values_of_unknown_shape_is_not_asked_about(make_graph: Graph
     assert [(each.severity, each.message) for each in found] == [
         ("error", "TensorRT RTX cannot import Foo of `a`"),
         ("error", "TensorRT RTX cannot import Det `d`"),
-        ("warning", "Relu `b` and 1 more could not be asked about: they read values whose shapes are not known"),
+        ("warning", "Relu `b` and 1 more could not be checked: they read values whose shapes are not known"),
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_model_that_can_be_imported(make_graph: GraphMaker) -> None:
     graph = make_graph("g (float[N,4] x) => (float[N,5] y) { y = MatMul(x, w) }", w=np.ones((4, 5), np.float32))
     graph.infer_shapes()
     assert diagnose(graph, "tensorrt_rtx") == []
-    assert diagnose(graph, "tensorrt_rtx", ("sm75",))[0].reason == "GPUs of sm75 have no float32 matrix product"
+    assert diagnose(graph, "tensorrt_rtx", ("sm75",))[0].reason == "sm75 GPUs have no float32 matrix product"
 
 
 def test_an_output_declared_otherwise(make_graph: GraphMaker) -> None:
@@ -128,7 +128,7 @@ def test_an_operator_that_only_the_importer_lacks(make_graph: GraphMaker) -> Non
     graph = make_graph("g (float[1,16,4] x) => (float[1,9,2,2] y) { [dft] y = DFT(x) }")
     graph.infer_shapes()
     [found] = diagnose(graph, "tensorrt_rtx")
-    assert (found.message, found.reason) == ("TensorRT RTX cannot import DFT `dft`", "it has no such operator")
+    assert (found.message, found.reason) == ("TensorRT RTX cannot import DFT `dft`", "this operator is not supported")
 
 
 def test_an_operator_that_the_library_rewrites(make_graph: GraphMaker) -> None:
@@ -141,7 +141,8 @@ def test_an_operator_that_the_library_rewrites(make_graph: GraphMaker) -> None:
     found = import_findings(graph, "tensorrt_rtx")
     assert found[0].message == "TensorRT RTX cannot import SplitToSequence `cut`"
     assert found[0].help == (
-        'rules of the library write it as Split, where its parts are fixed: `use "vggc:rules/all.opt"`, then `optimize`'
+        'the rule library replaces it by Split when the parts have fixed sizes: `use "vggc:rules/all.opt"`, then '
+        "`optimize`"
     )
 
 
@@ -153,7 +154,7 @@ def test_an_attention_without_a_kernel(make_graph: GraphMaker, lower: LoweringMa
     with pytest.raises(CompileError) as error:
         tensorrt_rtx(lower(graph), compute=["sm86"])
     text = render(error.value.diagnostics[0])
-    assert " = note: it has no kernel for the types, head sizes or mask of an Attention\n" in text
+    assert " = note: there is no kernel for the types, head sizes or mask of this Attention\n" in text
     assert text.endswith("help: compile it to float16, or write the Attention as MatMul, Softmax and MatMul")
 
 
@@ -161,25 +162,25 @@ def test_an_attention_without_a_kernel(make_graph: GraphMaker, lower: LoweringMa
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("false", "it has no such operator"),
+        ("false", "this operator is not supported"),
         (
             'creator && "Plugin not found, are the plugin name, version, and namespace correct?"',
-            "it has no such operator",
+            "this operator is not supported",
         ),
         (
             "Assertion failed: creator && getPluginCreatorVersion(creator) == CreatorVersion::kV3ONE: NonZero plugin "
             "creator was not found",
-            "it has no such operator",
+            "this operator is not supported",
         ),
         (
             "Assertion failed: plugin != nullptr: ROIAlign plugin was not found in the plugin registry!",
-            "it has no such operator",
+            "this operator is not supported",
         ),
         (
             "Assertion failed: input.is_weights(): frame_step must be an initializer!",
-            "an input that it needs as a constant",
+            "an input that must be constant",
         ),
-        ("Shape Error (squeeze axis is not a constant In", "an input that it needs as a constant"),
+        ("Shape Error (squeeze axis is not a constant In", "an input that must be constant"),
         ('Assertion failed: convertDtype(onnxDtype.elem_type(), &trtDtype) && "Failed"', "a value has a type"),
         (
             "This version of TensorRT doesn't support mode than 1 outputs for LayerNormalization nodes!",

@@ -71,7 +71,7 @@ def test_a_missing_batch() -> None:
     assert text([IMAGE]) == (
         "error: the input `image` has no fixed shape: an engine is built for a range of sizes\n"
         " = input: `image` float32 [batch, 3, 32, 32]\n"
-        'help: say which (min..opt..max): batch=1..8..32, or shapes={"image": [1..8..32, 3, 32, 32]}'
+        'help: write the range (min..opt..max): batch=1..8..32, or shapes={"image": [1..8..32, 3, 32, 32]}'
     )
 
 
@@ -79,7 +79,7 @@ def test_batch_is_not_enough() -> None:
     assert text([IMAGE, TOKENS], batch=interval(1, 4, 16)) == (
         "error: the input `tokens` has no fixed shape: an engine is built for a range of sizes\n"
         " = input: `tokens` int64 [batch, length]\n"
-        'help: say which (min..opt..max): shapes={"tokens": [1..8..32, 1..128..512]}'
+        'help: write the range (min..opt..max): shapes={"tokens": [1..8..32, 1..128..512]}'
     )
 
 
@@ -89,7 +89,7 @@ def test_what_to_write_holds_what_is_written_and_agrees_with_it() -> None:
         "error: the inputs `image`, `mask` have no fixed shape: an engine is built for a range of sizes\n"
         " = input: `image` float32 [batch, 3, 32, 32]\n"
         " = input: `mask` float32 [batch, ?]\n"
-        'help: say which (min..opt..max): shapes={"tokens": [4, 1..64], "image": [4, 3, 32, 32], '
+        'help: write the range (min..opt..max): shapes={"tokens": [4, 1..64], "image": [4, 3, 32, 32], '
         '"mask": [4, 1..128..512]}'
     )
 
@@ -135,7 +135,7 @@ def test_a_range_for_a_dimension_that_does_not_vary(size: Dimension) -> None:
 @pytest.mark.parametrize("points", [(1, 64, 32), (8, 4, 16), (32, 1)])
 def test_a_range_out_of_order(points: tuple[int, ...]) -> None:
     size = Interval(points)
-    reason = "a range goes from the smallest over the most frequent to the largest size: min..opt..max"
+    reason = "a range must increase: smallest size, most frequent size, largest size (min..opt..max)"
     assert text([IMAGE], {"image": [size, 3, 32, 32]}) == (
         f"error: shapes gives dimension 0 of `image` as {size}: {reason}"
     )
@@ -145,10 +145,10 @@ def test_a_range_out_of_order(points: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("size", "reason"),
     [
-        (0, "a dimension is at least 1, or 0 as the low end of a range"),
-        (-1, "a dimension is at least 1, or 0 as the low end of a range"),
-        (Interval((0, 0)), "a dimension is at least 1, or 0 as the low end of a range"),
-        (Interval((1, 2.5)), "a dimension is a whole number"),
+        (0, "a dimension must be at least 1; only the low end of a range may be 0"),
+        (-1, "a dimension must be at least 1; only the low end of a range may be 0"),
+        (Interval((0, 0)), "a dimension must be at least 1; only the low end of a range may be 0"),
+        (Interval((1, 2.5)), "a dimension must be a whole number"),
     ],
 )
 def test_what_is_no_size(size: Dimension, reason: str) -> None:
@@ -158,15 +158,15 @@ def test_what_is_no_size(size: Dimension, reason: str) -> None:
 def test_one_name_is_one_size() -> None:
     shapes: Shapes = {"tokens": [interval(1, 4, 16), 64]}
     assert text([IMAGE, TOKENS], shapes, interval(1, 8, 32)) == (
-        "error: the dimension `batch` is 1..8..32 in the input `image` and 1..4..16 in the input `tokens`\n"
-        "help: dimensions of one name are one size: give both the same range"
+        "error: the dimension `batch` is 1..8..32 in the input `image`, but 1..4..16 in the input `tokens`\n"
+        "help: dimensions with the same name have the same size: give both the same range"
     )
 
 
 def test_an_input_of_unknown_rank() -> None:
     unknown = ValueType("x", FLOAT, None)
     expected = (
-        "error: the input `x` has no declared number of dimensions; TensorRT would take it for a single number\n"
+        "error: the input `x` has no declared number of dimensions; TensorRT would treat it as a single number\n"
         "help: export the model with the input's shape"
     )
     assert text([unknown]) == expected
@@ -198,12 +198,12 @@ def test_each_profile_is_checked() -> None:
     problems = profiles_problems([TOKENS], [{"tokens": [1, 16]}, wrong], None)
     assert "\n".join(render(each) for each in problems) == (
         "error: shapes gives dimension 0 of `tokens` as 8..4..1: "
-        "a range goes from the smallest over the most frequent to the largest size: min..opt..max\n"
+        "a range must increase: smallest size, most frequent size, largest size (min..opt..max)\n"
         " = profile: 2 of 2"
     )
 
 
 def test_lists_that_do_not_go_together() -> None:
     [problem] = profiles_problems([IMAGE, TOKENS], [{"tokens": [1, 16]}] * 3, [1, 2])
-    assert problem.message == "shapes has 3 profiles and batch 2"
-    assert [each.message for each in profiles_problems([IMAGE], None, [])] == ["batch=[] names no profile"]
+    assert problem.message == "shapes gives 3 profiles, but batch gives 2"
+    assert [each.message for each in profiles_problems([IMAGE], None, [])] == ["batch=[] contains no profile"]

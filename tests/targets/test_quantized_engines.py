@@ -128,7 +128,7 @@ def test_int8_and_fp16_together(residual: Graph, lower: LoweringMaker) -> None:
 def test_fp8_where_gpus_have_it(residual: Graph, lower: LoweringMaker) -> None:
     quantize(residual, "fp8", data=Images(residual), bias_correction=False)
     assert built(residual, lower, compute=["sm89"]) > 0
-    with pytest.raises(CompileError, match="GPUs of sm86 have no"):
+    with pytest.raises(CompileError, match="sm86 GPUs do not support"):
         tensorrt_rtx(lower(residual), compute=["sm86"])
 
 

@@ -66,7 +66,7 @@ def test_a_fixed_model_builds_byte_for_byte_the_same(build: Build, options: dict
 
 def test_a_model_whose_shapes_vary_may_differ(build: Build) -> None:
     made = rebuild(read_sidecar(build("N", batch=[1, Interval((1, 4, 8))])))
-    assert made.excuse == "TensorRT RTX does not build the same bytes twice where shapes vary"
+    assert made.excuse == "TensorRT RTX does not build the same bytes twice when shapes vary"
 
 
 def test_what_was_recorded_decides(build: Build) -> None:
@@ -91,7 +91,7 @@ def test_another_model(build: Build, tmp_path: Path) -> None:
     onnx.save(proto, other)
     assert refused(path, other).startswith(f"`{other}` is not the model that the engine was built from")
     model.rename(tmp_path / "elsewhere.onnx")
-    assert refused(path).startswith(f"`{path.parent}` holds no model that the engine was built from")
+    assert refused(path).startswith(f"`{path.parent}` does not contain the model that the engine was built from")
     assert rebuild(read_sidecar(path), tmp_path / "elsewhere.onnx").same
 
 
@@ -112,7 +112,7 @@ def test_another_release(build: Build) -> None:
     path = build()
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "version": "1.0.0.1"}))
-    assert refused(path) == f"the engine was built with TensorRT RTX 1.0.0.1, and {values['version']} is installed"
+    assert refused(path) == f"the engine was built with TensorRT RTX 1.0.0.1, but {values['version']} is installed"
 
 
 def test_profiles_without_shapes(build: Build) -> None:

@@ -192,7 +192,7 @@ def refused(sidecar: Sidecar) -> str:
 def test_an_engine_that_computes_something_else(sidecar: Sidecar, gpu: Callable[[float], None]) -> None:
     gpu(1.02)
     text = refused(sidecar)
-    assert text.startswith("error: the engine computes another `y` than onnxruntime: relative error 0.02: ")
+    assert text.startswith("error: the engine's output `y` differs from onnxruntime's: relative error 0.02: ")
     assert " = inputs: `x` [1, 3]\n = allowed: 0.005\n" in text
 
 
@@ -215,7 +215,7 @@ def test_shapes_that_the_engine_does_not_take(sidecar: Sidecar) -> None:
     values = json.loads(sidecar.path.read_text())
     values["profiles"][0]["x"]["max"] = [64, 3]
     sidecar.path.write_text(json.dumps(values))
-    assert refused(read_sidecar(sidecar.path)).startswith("error: the engine does not take the shape [64, 3] for `x`\n")
+    assert refused(read_sidecar(sidecar.path)).startswith("error: the engine does not accept shape [64, 3] for `x`\n")
 
 
 def test_an_engine_without_its_weights(sidecar: Sidecar) -> None:

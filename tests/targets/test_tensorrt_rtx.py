@@ -178,7 +178,7 @@ def test_what_makes_it_slow_is_a_warning(make_graph: GraphMaker, lower: Lowering
     tensorrt_rtx(lowering, compute=["sm86"])
     tensorrt_rtx(lowering, compute=["sm89"], name="again.engine")
     assert lowering.warnings == [
-        "Conv `conv` runs in float: its weights are quantized and its input is not; quantize every input of it, or none"
+        "Conv `conv` runs in float: its weights are quantized and its input is not; quantize all of its inputs, or none"
     ]
 
 
@@ -198,7 +198,7 @@ def test_a_missing_profile(conv: Graph, lower: LoweringMaker) -> None:
     expected = (
         "error: the input `x` has no fixed shape: an engine is built for a range of sizes\n"
         " = input: `x` float32 [N, 16, 8, 8]\n"
-        'help: say which (min..opt..max): batch=1..8..32, or shapes={"x": [1..8..32, 16, 8, 8]}'
+        'help: write the range (min..opt..max): batch=1..8..32, or shapes={"x": [1..8..32, 16, 8, 8]}'
     )
     assert message(lower(conv)) == expected
     assert "\n".join(render(each) for each in tensorrt_rtx.check(inputs_of(conv), {})) == expected
@@ -209,10 +209,10 @@ def test_a_missing_profile(conv: Graph, lower: LoweringMaker) -> None:
     ("compute", "expected"),
     [
         (["sm88"], "error: unknown compute capability `sm88`\nhelp: a similar name exists: `sm89`"),
-        (["sm86", "sm89", "sm86"], "error: `sm86` stands twice in compute\nhelp: write it once"),
+        (["sm86", "sm89", "sm86"], "error: compute names `sm86` twice\nhelp: write it once"),
         (
             [],
-            "error: compute=[] builds for no GPU\nhelp: allowed: `sm120`, `sm121`, `sm75`, `sm80`, `sm86`, `sm89`",
+            "error: compute=[] names no GPU\nhelp: allowed: `sm120`, `sm121`, `sm75`, `sm80`, `sm86`, `sm89`",
         ),
     ],
 )
@@ -225,14 +225,14 @@ def test_compute(make_graph: GraphMaker, lower: LoweringMaker, compute: list[str
 def test_a_capability_without_a_type(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph("g (float[3] x) => (float[3] y) { b = Cast<to=16>(x) c = Relu(b) y = Cast<to=1>(c) }")
     assert message(lower(graph), compute=["sm75", "sm86"]) == (
-        "error: GPUs of sm75 have no bfloat16, which the model uses\n"
-        "help: compute=[sm80, sm86, sm89, sm120, sm121] have it"
+        "error: sm75 GPUs do not support bfloat16, which the model uses\n"
+        "help: compute=[sm80, sm86, sm89, sm120, sm121] support it"
     )
 
 
 def test_options_that_allow_nothing(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     assert message(lower(make_graph(RELU)), workspace=Bytes(0), timeout=-1.0) == (
-        "error: workspace=0 allows nothing\nerror: timeout=-1.0 allows nothing"
+        "error: workspace must be more than 0, not 0\nerror: timeout must be more than 0, not -1.0"
     )
 
 
@@ -253,9 +253,9 @@ def test_a_custom_operator(make_graph: GraphMaker, lower: LoweringMaker) -> None
     assert message(lower(graph)) == (
         "error: TensorRT RTX cannot import Foo `mine`\n"
         " = made by: my_pass, line 3\n"
-        " = note: it has no such operator\n"
+        " = note: this operator is not supported\n"
         ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"\n'
-        "help: write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
+        "help: rewrite it with supported operators (a `rule` can do this), or run the model with `target onnxruntime`"
     )
 
 
@@ -273,10 +273,10 @@ def test_a_node_in_the_body_of_an_if(make_graph: GraphMaker, lower: LoweringMake
     )
     assert message(lower(graph)) == (
         "error: TensorRT RTX cannot import Foo `inner`\n"
-        " = note: it has no such operator\n"
+        " = note: this operator is not supported\n"
         " = inside: choose (If), t (then_branch)\n"
         ' = TensorRT RTX: creator && "Plugin not found, are the plugin name, version, and namespace correct?"\n'
-        "help: write it as operators that it has (a `rule` can), or run the model with `target onnxruntime`"
+        "help: rewrite it with supported operators (a `rule` can do this), or run the model with `target onnxruntime`"
     )
 
 
@@ -286,8 +286,8 @@ def test_turing_has_no_float32_product(make_graph: GraphMaker, lower: LoweringMa
     assert message(lower(graph), compute=["sm75", "sm86"]) == (
         "error: TensorRT RTX cannot build Gemm `gemm` for sm75\n"
         " = made by: simplify, line 2\n"
-        " = note: GPUs of sm75 have no float32 matrix product\n"
-        "help: leave sm75 out of compute, or compile the model to float16"
+        " = note: sm75 GPUs have no float32 matrix product\n"
+        "help: remove sm75 from compute, or compile the model to float16"
     )
 
 
@@ -312,9 +312,9 @@ def test_workspace_too_small_for_any_kernel(conv: Graph, lower: LoweringMaker) -
 def test_a_baked_batch(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph("g (float[N,4] x) => (float[2,4] y) { [baked] y = Reshape(x, s) }", s=np.array([2, 4], np.int64))
     assert message(lower(graph), batch=Interval((1, 4, 8)), compute=["sm86"]) == (
-        "error: TensorRT RTX cannot build Reshape `baked` for more than one batch\n"
-        " = note: it makes [2, 4] of a batch that varies: right for a batch of 2 alone\n"
-        "help: export it with a batch of its own (-1), or fix the batch: set_batch(2)"
+        "error: TensorRT RTX cannot build Reshape `baked` for more than one batch size\n"
+        " = note: it reshapes a variable batch to [2, 4], which is correct only for a batch of 2\n"
+        "help: export it with a variable batch (-1), or fix the batch: set_batch(2)"
     )
     tensorrt_rtx(lower(graph), batch=2, compute=["sm86"])
 
@@ -329,7 +329,8 @@ def test_the_rules_go_before_the_build(make_graph: GraphMaker, lower: LoweringMa
 def test_an_input_whose_numbers_are_a_shape(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     graph = make_graph("g (float[4,4] x, int64[2] s) => (float[a,b] y) { y = Reshape(x, s) }")
     assert message(lower(graph)) == (
-        "error: the numbers in the input `s` decide shapes inside the model, and TensorRT RTX has no profile for them\n"
+        "error: the values of the input `s` determine shapes inside the model, and TensorRT RTX has no profile for "
+        "them\n"
         "help: make that input a constant before compiling"
     )
 

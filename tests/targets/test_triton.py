@@ -118,8 +118,8 @@ def refused(lowering: Lowering, **options: Any) -> str:
 def test_a_batch_that_does_not_vary(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     lowering = lower(make_graph("g (float[4,3] x) => (float[4,3] y) { y = Relu(x) }"))
     assert refused(lowering, max_batch=8) == (
-        "error: the input `x` float32 [4, 3] has no first dimension that varies, and Triton batches along it\n"
-        "help: max_batch=0 serves the model with the batch it has"
+        "error: Triton batches along the first dimension, but that of the input `x` float32 [4, 3] does not vary\n"
+        "help: use max_batch=0 to serve the model with its fixed batch size"
     )
     assert list(lowering.directory.iterdir()) == []
     triton(lowering)
@@ -130,13 +130,13 @@ def test_a_batch_that_does_not_vary(make_graph: GraphMaker, lower: LoweringMaker
     [
         ({"name": "../escape"}, "`../escape` is not a file name"),
         ({"repository": "/srv"}, "`/srv` is not a file name"),
-        ({"preferred": [4], "max_batch": 8}, "preferred=... without delay=...: no request would ever wait for others"),
-        ({"delay": Seconds(1)}, "delay=... without max_batch=...: there is nothing to put together"),
+        ({"preferred": [4], "max_batch": 8}, "preferred=... needs delay=...: otherwise no request waits for others"),
+        ({"delay": Seconds(1)}, "delay=... needs max_batch=...: otherwise there are no batches"),
         (
             {"delay": Seconds(1), "max_batch": 8, "preferred": [16]},
-            "preferred=16 is no batch from 1 to max_batch=8",
+            "preferred=16 is not a batch size from 1 to max_batch=8",
         ),
-        ({"platform": "tensorrt"}, "the engine `model.engine` was built by no target before this one"),
+        ({"platform": "tensorrt"}, "no target before this one built the engine `model.engine`"),
     ],
 )
 def test_options_that_make_no_sense(net: Graph, lower: LoweringMaker, options: dict[str, Any], message: str) -> None:
@@ -148,7 +148,7 @@ def test_options_that_make_no_sense(net: Graph, lower: LoweringMaker, options: d
 
 def test_a_type_that_triton_does_not_have(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     lowering = lower(make_graph("g (float8e4m3fn[3] x) => (float8e4m3fn[3] y) { y = Identity(x) }", opset=19))
-    assert refused(lowering).splitlines()[0] == "error: Triton has no type for the input `x` float8_e4m3fn"
+    assert refused(lowering).splitlines()[0] == "error: Triton does not support the type float8_e4m3fn of the input `x`"
 
 
 # --- plans ---------------------------------------------------------------------------------------------------
@@ -175,7 +175,8 @@ def test_a_repository_of_a_plan(built: Lowering, protobuf: Any) -> None:
 def test_a_plan_of_rtx_is_never_served(built: Lowering) -> None:
     built.engines["model.engine"] = ("tensorrt_rtx", built.directory / "model.engine")
     assert refused(built, platform="tensorrt") == (
-        "error: the engine `model.engine` is one of tensorrt_rtx\nhelp: put `target tensorrt` before it"
+        "error: `target tensorrt_rtx` built the engine `model.engine`, which this target cannot use\nhelp: write "
+        "`target tensorrt` before this target"
     )
 
 
@@ -187,6 +188,6 @@ def test_a_plan_for_smaller_batches(built: Lowering) -> None:
     for value in (*built.graph.inputs, *built.graph.outputs):
         value.shape = ["N", 3]
     assert refused(built, platform="tensorrt", max_batch=8) == (
-        "error: the engine `model.engine` takes batches of at most 4, and Triton would send 8\n"
-        "help: max_batch=4, or build the engine with batch=1..8"
+        "error: the engine `model.engine` takes batches of at most 4, but Triton would send 8\n"
+        "help: write max_batch=4, or build the engine with batch=1..8"
     )

@@ -44,7 +44,7 @@ def test_opsets_it_knows(make_graph: GraphMaker, opset: int) -> None:
 @pytest.mark.parametrize(("opset", "advice"), [(26, "opset 25 or older"), (6, "opset 17")])
 def test_an_opset_it_does_not_know(make_graph: GraphMaker, opset: int, advice: str) -> None:
     assert text(make_graph("g (float[3] x) => (float[3] y) { y = Relu(x) }", opset=opset)) == (
-        f"error: the model is written in opset {opset}, and TensorRT RTX 1.7 knows 7 to 25\n"
+        f"error: the model uses opset {opset}, but TensorRT RTX 1.7 supports opsets 7 to 25\n"
         f"help: export it again with {advice}"
     )
 
@@ -65,7 +65,7 @@ def test_float64_is_listed_with_its_places(make_graph: GraphMaker) -> None:
         c=np.array([1.0, 2.0, 3.0]),
     )
     assert text(graph) == (
-        "error: the model computes with float64: TensorRT would compute it in float32 without saying so\n"
+        "error: the model computes with float64: TensorRT would compute it in float32 without a warning\n"
         " = value: `a`, computed by Cast `up`\n"
         " = value: `b`, computed by Add `add`\n"
         " = value: the constant `c`, read by Add `add`\n"
@@ -77,7 +77,7 @@ def test_types_it_does_not_have(make_graph: GraphMaker) -> None:
     values = "; ".join(f"[n{index}] v{index} = Identity(x)" for index in range(6)).replace(";", "")
     graph = make_graph(f"g (int16[3] x) => (int16[3] v0, int16[3] v5) {{ {values} }}")
     assert text(graph).startswith(
-        "error: the model computes with int16: TensorRT has no such type\n = value: the input `x`\n"
+        "error: the model computes with int16: TensorRT does not support this type\n = value: the input `x`\n"
     )
 
 
@@ -85,7 +85,7 @@ def test_long_lists_are_cut(make_graph: GraphMaker) -> None:
     chain = " ".join(f"[n{index}] v{index + 1} = Neg(v{index})" for index in range(8))
     graph = make_graph(f"g (double[3] v0) => (double[3] v8) {{ {chain} }}")
     assert text(graph) == (
-        "error: the model computes with float64: TensorRT would compute it in float32 without saying so\n"
+        "error: the model computes with float64: TensorRT would compute it in float32 without a warning\n"
         " = value: the input `v0`\n"
         " = value: `v1`, computed by Neg `n0`\n"
         " = value: `v2`, computed by Neg `n1`\n"
@@ -100,7 +100,7 @@ def test_an_input_of_unknown_rank(make_graph: GraphMaker) -> None:
     graph = make_graph("g (float[3] x) => (float[3] y) { y = Relu(x) }")
     graph.inputs[0].shape = None
     assert text(graph) == (
-        "error: the input `x` has no declared number of dimensions; TensorRT RTX would take it for a single number\n"
+        "error: the input `x` has no declared number of dimensions; TensorRT RTX would treat it as a single number\n"
         "help: export the model with the input's shape"
     )
 
@@ -127,7 +127,7 @@ def test_operators_without_an_implementation(make_graph: GraphMaker) -> None:
     )
     assert text(graph) == (
         "error: TensorRT RTX cannot build NonMaxSuppression `nms`\n"
-        " = note: it is imported, but has no implementation to build\n"
+        " = note: this operator can be imported, but has no implementation to build\n"
         f"{OUTSIDE}"
     )
     assert text(graph, "tensorrt", (10, 13)) == ""
@@ -149,7 +149,9 @@ def test_operators_that_compute_in_integers(make_graph: GraphMaker, flavour: str
     kind = "int32" if "Integer" in call else "uint8" if "Dynamic" in call else "int8"
     found = text(make_graph(f"g ({inputs}) => ({kind}[a,b,c,d] y) {{ {call} }}"), flavour, (10, 13))
     op = call.partition("= ")[2].partition("(")[0]
-    assert f" cannot build {op} of `y`\n = note: TensorRT takes int8 as QuantizeLinear and DequantizeLinear" in found
+    assert (
+        f" cannot build {op} of `y`\n = note: TensorRT represents int8 by QuantizeLinear and DequantizeLinear" in found
+    )
 
 
 def test_operators_inside_bodies_and_where_they_come_from(make_graph: GraphMaker) -> None:
@@ -180,9 +182,9 @@ def test_operators_of_other_domains_are_the_importers_business(make_graph: Graph
 def test_the_importer_would_read_an_operator_of_another_domain_as_onnxs_own(make_graph: GraphMaker) -> None:
     graph = make_graph("g (float[3] x) => (float[3] y) { [mine] y = my.Sub(x, x) }", domains=', "my": 1')
     assert text(graph) == (
-        "error: TensorRT RTX cannot tell Sub `mine` of the domain `my`\n"
-        " = note: it would be taken for ONNX's own Sub, whatever `my` means by it\n"
-        "help: if it is the same, write that as a rule: my.Sub(x, y) => Sub(x, y)"
+        "error: TensorRT RTX does not support Sub `mine` of the domain `my`\n"
+        " = note: it would be computed as ONNX's own Sub, because TensorRT ignores the domain\n"
+        "help: if both operators are the same, write a rule: my.Sub(x, y) => Sub(x, y)"
     )
 
 
@@ -207,8 +209,8 @@ def test_symmetric_int8_passes(make_graph: GraphMaker) -> None:
 )
 def test_quantization_it_cannot_take(make_graph: GraphMaker, scale: object, zero_point: object, reason: str) -> None:
     assert text(make_graph(QDQ, s=scale, z=zero_point)) == (
-        f"error: TensorRT RTX cannot take QuantizeLinear `quantize`: {reason}\n{SYMMETRIC}\n"
-        f"error: TensorRT RTX cannot take DequantizeLinear `dequantize`: {reason}\n{SYMMETRIC}"
+        f"error: TensorRT RTX does not support QuantizeLinear `quantize`: {reason}\n{SYMMETRIC}\n"
+        f"error: TensorRT RTX does not support DequantizeLinear `dequantize`: {reason}\n{SYMMETRIC}"
     )
 
 
@@ -222,7 +224,7 @@ def test_a_scale_below_normal_in_its_own_type(make_graph: GraphMaker) -> None:
 
 def test_no_zero_point_means_uint8(make_graph: GraphMaker) -> None:
     graph = make_graph(QDQ.replace(", z)", ")"), s=np.float32(0.1))
-    assert text(graph).startswith("error: TensorRT RTX cannot take QuantizeLinear `quantize`: it is uint8")
+    assert text(graph).startswith("error: TensorRT RTX does not support QuantizeLinear `quantize`: it is uint8")
 
 
 def test_an_int32_bias(make_graph: GraphMaker) -> None:
@@ -232,6 +234,6 @@ def test_an_int32_bias(make_graph: GraphMaker) -> None:
         s=np.float32(0.1),
     )
     assert text(graph) == (
-        "error: TensorRT RTX cannot take DequantizeLinear `bias`: it is int32; leave biases in float\n"
+        "error: TensorRT RTX does not support DequantizeLinear `bias`: it is int32; leave biases in float\n"
         "help: keep the bias in float32: TensorRT adds it inside the kernel"
     )

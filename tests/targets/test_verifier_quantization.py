@@ -72,7 +72,8 @@ def test_four_bit_weights_beside_float_activations(make_graph: GraphMaker) -> No
 
 def test_a_wrong_axis_of_conv_weights(make_graph: GraphMaker) -> None:
     assert text(conv(make_graph, f"{IN} CONV y = Relu(c)", axis=1)) == (
-        "error: TensorRT RTX cannot take DequantizeLinear `dw`: its scales stand along axis 1, and the output channels "
+        "error: TensorRT RTX does not support DequantizeLinear `dw`: its scales are along axis 1, but the output "
+        "channels "
         "of Conv `conv` along axis 0: it would run in float\n"
         "help: quantize these weights with axis=0, or with one scale"
     )
@@ -113,10 +114,12 @@ def test_the_axis_of_a_transposed_convolution(make_graph: GraphMaker) -> None:
 
 def test_scales_by_channel_of_an_activation(make_graph: GraphMaker) -> None:
     body = "[qx] q = QuantizeLinear<axis=1>(x, ws, wz) [dx] xd = DequantizeLinear<axis=1>(q, ws, wz) CONV y = Relu(c)"
-    help = "help: give activations one scale for the whole tensor"
+    help = "help: quantize activations with one scale for the whole tensor"
     assert text(conv(make_graph, body)) == (
-        f"error: TensorRT RTX cannot take QuantizeLinear `qx`: it has 16 scales, and an activation has one\n{help}\n"
-        f"error: TensorRT RTX cannot take DequantizeLinear `dx`: it has 16 scales, and an activation has one\n{help}"
+        f"error: TensorRT RTX does not support QuantizeLinear `qx`: it has 16 scales, but an activation may have only "
+        f"one\n{help}\n"
+        f"error: TensorRT RTX does not support DequantizeLinear `dx`: it has 16 scales, but an activation may have "
+        f"only one\n{help}"
     )
 
 
@@ -131,8 +134,9 @@ def test_activations_of_four_bits(make_graph: GraphMaker) -> None:
         z=np.array(0, ml_dtypes.int4),
     )
     assert text(graph) == (
-        "error: TensorRT RTX cannot take QuantizeLinear `qy`: it quantizes activations to int4, which is for weights\n"
-        "help: quantize activations to int8, or leave them"
+        "error: TensorRT RTX does not support QuantizeLinear `qy`: it quantizes activations to int4, which is for "
+        "weights only\n"
+        "help: quantize activations to int8, or leave them in float"
     )
 
 
@@ -149,13 +153,13 @@ def test_activations_of_four_bits(make_graph: GraphMaker) -> None:
 def test_types_that_it_does_not_quantize_to(make_graph: GraphMaker, zero: np.ndarray, name: str) -> None:
     body = OUT.replace("(r,", "(x,")
     found = text(make_graph(f"g (float[4,4] x) => (float[4,4] y) {{ {body} }}", opset=21, s=S, z=zero))
-    assert found.startswith(f"error: the model computes with {name}: TensorRT has no such type\n")
+    assert found.startswith(f"error: the model computes with {name}: TensorRT does not support this type\n")
 
 
 def test_a_scale_that_is_computed(make_graph: GraphMaker) -> None:
     graph = make_graph(f"g (float[4] x, float s) => (float[4] y) {{ {OUT.replace('(r,', '(x,')} }}", z=Z)
     assert text(graph).startswith(
-        "error: TensorRT RTX cannot take QuantizeLinear `qy`: its scale is computed while the model runs\n"
+        "error: TensorRT RTX does not support QuantizeLinear `qy`: its scale is computed while the model runs\n"
     )
 
 
@@ -175,7 +179,9 @@ def test_opsets_too_old_for_a_type(make_graph: GraphMaker, zero: Any, scale: Any
     graph.infer_shapes()
     graph.opset = opset
     found = [each.message for each in findings(Subject(graph, "tensorrt_rtx", (1, 7)))]
-    message = f"TensorRT RTX cannot take QuantizeLinear `qy`: opset {opset} has no quantization with {what}"
+    message = (
+        f"TensorRT RTX does not support QuantizeLinear `qy`: opset {opset} does not support quantization with {what}"
+    )
     assert message in found
 
 
@@ -185,13 +191,14 @@ def test_scales_by_channel_in_an_opset_without_them(make_graph: GraphMaker) -> N
     graph.opset = 11
     found = [each.message for each in findings(Subject(graph, "tensorrt_rtx", (1, 7)))]
     assert (
-        "TensorRT RTX cannot take DequantizeLinear `dw`: opset 11 has no quantization with a scale per channel" in found
+        "TensorRT RTX does not support DequantizeLinear `dw`: opset 11 does not support quantization with per-channel "
+        "scales" in found
     )
 
 
 def test_a_cast_to_a_quantized_type(make_graph: GraphMaker) -> None:
     graph = make_graph("g (float[4] x) => (float[4] y) { [down] e = Cast<to=17>(x) [up] y = Cast<to=1>(e) }", opset=19)
-    note = " = note: it has float8e4m3fn from QuantizeLinear only, and for DequantizeLinear only\n"
+    note = " = note: only QuantizeLinear may write float8e4m3fn, and only DequantizeLinear may read it\n"
     help = "help: quantize with a scale instead of casting"
     messages = [f"error: TensorRT RTX cannot build Cast `{each}`\n{note}{help}" for each in ("down", "up")]
     assert text(graph) == "\n".join(messages)
@@ -206,7 +213,7 @@ def test_types_are_held_against_the_gpus_asked_for(make_graph: GraphMaker) -> No
     )
     assert text(graph, ("sm89", "sm120")) == ""
     assert text(graph, ("sm86", "sm89")) == (
-        "error: GPUs of sm86 have no float8e4m3fn, which the model uses\nhelp: build for 8.9 and newer"
+        "error: sm86 GPUs do not support float8e4m3fn, which the model uses\nhelp: build for 8.9 and newer"
     )
 
 
@@ -220,23 +227,23 @@ def test_a_pair_before_the_activation(make_graph: GraphMaker, epilogue: str) -> 
     limits = {"lo": np.float32(0), "hi": np.float32(6)}
     op = epilogue.partition("(")[0]
     assert text(conv(make_graph, f"{IN} CONV {PAIR} [act] y = {epilogue}", **limits)) == (
-        f"warning: QuantizeLinear `q` stands between Conv `conv` and {op} `act`, which TensorRT RTX would run as one\n"
-        f"help: quantize behind {op} `act`"
+        f"warning: QuantizeLinear `q` is between Conv `conv` and {op} `act`, which TensorRT RTX would otherwise run "
+        "as one kernel\n"
+        f"help: quantize after {op} `act`"
     )
 
 
 def test_a_pair_before_the_batch_norm(make_graph: GraphMaker) -> None:
     ones = np.ones(16, np.float32)
     graph = conv(make_graph, f"{IN} CONV {PAIR} [norm] y = BatchNormalization(d, o, o, o, o)", o=ones)
-    assert text(graph).startswith(
-        "warning: QuantizeLinear `q` stands between Conv `conv` and BatchNormalization `norm`"
-    )
+    assert text(graph).startswith("warning: QuantizeLinear `q` is between Conv `conv` and BatchNormalization `norm`")
 
 
 def test_both_branches_of_a_residual_sum(make_graph: GraphMaker) -> None:
     assert text(conv(make_graph, f"{IN} CONV {PAIR} [sum] y = Add(d, xd)")) == (
-        "warning: QuantizeLinear `q` stands between Conv `conv` and Add `sum`, which TensorRT RTX would run as one\n"
-        "help: quantize behind Add `sum`"
+        "warning: QuantizeLinear `q` is between Conv `conv` and Add `sum`, which TensorRT RTX would otherwise run as "
+        "one kernel\n"
+        "help: quantize after Add `sum`"
     )
 
 
@@ -245,7 +252,8 @@ def test_a_pair_between_pad_and_conv(make_graph: GraphMaker) -> None:
         "[pad] p = Pad(x, no) [qx] xq = QuantizeLinear(p, s, z) [dx] xd = DequantizeLinear(xq, s, z) CONV y = Relu(c)"
     )
     assert text(conv(make_graph, body, no=np.zeros(8, np.int64))) == (
-        "warning: QuantizeLinear `qx` stands between Pad `pad` and Conv `conv`, which TensorRT RTX would run as one\n"
+        "warning: QuantizeLinear `qx` is between Pad `pad` and Conv `conv`, which TensorRT RTX would otherwise run as "
+        "one kernel\n"
         "help: quantize before Pad `pad`"
     )
 
@@ -253,7 +261,7 @@ def test_a_pair_between_pad_and_conv(make_graph: GraphMaker) -> None:
 def test_weights_or_input_alone(make_graph: GraphMaker) -> None:
     assert text(conv(make_graph, "xd = Neg(x) CONV y = Relu(c)")) == (
         "warning: Conv `conv` runs in float: its weights are quantized and its input is not\n"
-        "help: quantize every input of it, or none"
+        "help: quantize all of its inputs, or none"
     )
     graph = conv(make_graph, f"{IN} [conv] c = Conv(xd, f) y = Relu(c)", f=np.ones((16, 16, 1, 1), np.float32))
     assert text(graph).startswith(

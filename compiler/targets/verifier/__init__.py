@@ -1,6 +1,6 @@
-"""What TensorRT rejects late or takes in silence, found in a graph before any engine is built.
+"""Find what TensorRT rejects late or computes wrongly without a warning, in a graph, before any engine is built.
 
-One set of rules for three doors: a target when it lowers, `vggc inspect --target`, and `vggc lint`.
+The same rules serve the targets when they lower a graph, `vggc inspect --target`, and `vggc lint`.
 """
 
 from vggc.targets.verifier.finding import Finding, Subject

@@ -1,4 +1,4 @@
-"""Scales by channel: along a wrong axis TensorRT builds without a word, and runs the layer in float."""
+"""Scales for each channel: along a wrong axis, TensorRT builds without a warning and runs the layer in float."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vggc.graph.domains import is_standard
 from vggc.graph.links import static_shape
 from vggc.operators.quantizers import is_quantizer
 from vggc.targets.verifier.finding import Finding, Subject
-from vggc.targets.verifier.quantizers import amiss, quantizers
+from vggc.targets.verifier.quantizers import quantizers, refused_quantizer
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
-_PER_TENSOR = "give activations one scale for the whole tensor"
+_PER_TENSOR = "quantize activations with one scale for the whole tensor"
 
 
 def channel_axes(subject: Subject) -> Iterator[Finding]:
-    """Weights have a scale for each output channel or one for all, activations one for all."""
+    """Weights must have one scale, or one for each output channel. Activations must have one scale."""
     graph = subject.graph
     for node in quantizers(graph):
         if "block_size" in node.attrs and int(node.attrs["block_size"]) > 0:
@@ -29,7 +29,9 @@ def channel_axes(subject: Subject) -> Iterator[Finding]:
         if count <= 1:
             continue
         if not _is_weight(graph, node.inputs[0]):
-            yield amiss(subject, node, f"it has {count} scales, and an activation has one", _PER_TENSOR)
+            yield refused_quantizer(
+                subject, node, f"it has {count} scales, but an activation may have only one", _PER_TENSOR
+            )
             continue
         rank = graph.rank(node.inputs[0])
         if rank is None or node.op != "DequantizeLinear":
@@ -39,20 +41,22 @@ def channel_axes(subject: Subject) -> Iterator[Finding]:
         for reader, wanted in _wanted(graph, node.outputs[0], rank):
             if axis != wanted:
                 problem = (
-                    f"its scales stand along axis {axis}, and the output channels of {graph.label(reader)} "
+                    f"its scales are along axis {axis}, but the output channels of {graph.label(reader)} "
                     f"along axis {wanted}: it would run in float"
                 )
-                yield amiss(subject, node, problem, f"quantize these weights with axis={wanted}, or with one scale")
+                yield refused_quantizer(
+                    subject, node, problem, f"quantize these weights with axis={wanted}, or with one scale"
+                )
 
 
 def _scales(node: gs.Node) -> int:
-    """How many scales a quantizer has; 0 when that is not known."""
+    """The number of scales of a quantizer; 0 when it is not known."""
     shape = static_shape(node.inputs[1]) if len(node.inputs) > 1 else None
     return 0 if shape is None else math.prod(shape)
 
 
 def _is_weight(graph: Graph, value: gs.Tensor) -> bool:
-    """Whether a value is a constant, as it is or quantized in the graph."""
+    """Whether a value is a constant, or a constant that is quantized in the graph."""
     if isinstance(value, gs.Constant):
         return True
     node = graph.producer(value)

@@ -1,6 +1,6 @@
-"""Where quantizers stand: what TensorRT would fuse into one INT8 kernel, and a misplaced pair keeps apart.
+"""Misplaced Q/DQ pairs, which separate nodes that TensorRT would otherwise fuse into one INT8 kernel.
 
-The engine computes what the model says, slower than it could; these findings are warnings.
+The engine computes the right numbers, but more slowly than it could. So these findings are warnings.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def whole_epilogues(subject: Subject) -> Iterator[Finding]:
         for quantize in graph.readers(node.outputs[0]):
             for reader in _behind(graph, quantize):
                 if reader.op in _EPILOGUE and is_standard(reader):
-                    yield _apart(subject, quantize, node, reader)
+                    yield _separated(subject, quantize, node, reader)
 
 
 def residual_sums(subject: Subject) -> Iterator[Finding]:
-    """Of a residual sum, the branch that ends in a convolution stays float, so that the sum is fused into it."""
+    """The branch of a residual sum that ends in a convolution must stay float, so that the sum is fused into it."""
     graph = subject.graph
     for node in all_nodes(graph):
         if node.op != "Add" or not is_standard(node) or len(node.inputs) != 2:
@@ -43,11 +43,11 @@ def residual_sums(subject: Subject) -> Iterator[Finding]:
         ends = [_quantized_product(graph, value) for value in node.inputs]
         if all(is_quantizer(graph.producer(value), "DequantizeLinear") for value in node.inputs) and any(ends):
             quantize, product = next(each for each in reversed(ends) if each)
-            yield _apart(subject, quantize, product, node)
+            yield _separated(subject, quantize, product, node)
 
 
 def padding_kept(subject: Subject) -> Iterator[Finding]:
-    """A Pad is taken into the convolution right behind it, and into none behind a pair."""
+    """A Pad is fused into the convolution that follows, but not when a Q/DQ pair is between them."""
     graph = subject.graph
     for node in all_nodes(graph):
         if node.op != "Pad" or not is_standard(node):
@@ -55,15 +55,15 @@ def padding_kept(subject: Subject) -> Iterator[Finding]:
         for quantize in graph.readers(node.outputs[0]):
             for reader in _behind(graph, quantize):
                 if reader.op in ("Conv", "ConvTranspose") and is_standard(reader):
-                    yield _apart(subject, quantize, node, reader)
+                    yield _separated(subject, quantize, node, reader)
 
 
 def both_quantized(subject: Subject) -> Iterator[Finding]:
-    """int8 weights beside float activations, or the other way round, are a layer in float."""
+    """A layer with int8 weights and float activations, or with float weights and int8 activations, runs in float."""
     graph = subject.graph
     for node in _weighted(graph):
         types = [_dequantized_from(graph, value) for value in node.inputs[:2]]
-        # 4-bit weights beside float activations are meant so.
+        # 4-bit weights with float activations are intended.
         if len(types) < 2 or not _EIGHT_BIT.intersection(types) or all(types):
             continue
         quantized, other = ("input", "weights") if types[0] else ("weights", "input")
@@ -73,13 +73,13 @@ def both_quantized(subject: Subject) -> Iterator[Finding]:
             f"{graph.label(node)} runs in float: {reason}",
             f"it runs in float: {reason}",
             node,
-            help="quantize every input of it, or none",
+            help="quantize all of its inputs, or none",
             severity="warning",
         )
 
 
 def _dequantized_from(graph: Graph, value: gs.Tensor) -> str:
-    """The type that a value was dequantized from, also before it was only moved; empty when it was not."""
+    """The type that a value was dequantized from, also through nodes that only move it; empty when it was not."""
     node = graph.producer(value)
     while node is not None and (moves(graph, node) or (node.op == "Concat" and is_standard(node))):
         node = graph.producer(node.inputs[0])
@@ -98,7 +98,7 @@ def _quantized_inputs(graph: Graph, node: gs.Node) -> bool:
 
 
 def _behind(graph: Graph, quantize: gs.Node) -> Iterator[gs.Node]:
-    """The nodes that read what a QuantizeLinear and its DequantizeLinear hand on."""
+    """The nodes that read the result of a QuantizeLinear and its DequantizeLinear."""
     if not is_quantizer(quantize, "QuantizeLinear"):
         return
     for dequantize in graph.readers(quantize.outputs[0]):
@@ -107,7 +107,7 @@ def _behind(graph: Graph, quantize: gs.Node) -> Iterator[gs.Node]:
 
 
 def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node] | None:
-    """The QuantizeLinear behind a dequantized value, and the product whose result it quantizes; None without one."""
+    """The QuantizeLinear before a dequantized value, and the product whose result it quantizes; None without one."""
     dequantize = graph.producer(value)
     if not is_quantizer(dequantize, "DequantizeLinear"):
         return None
@@ -125,15 +125,13 @@ def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node
     return quantize, product
 
 
-def _apart(subject: Subject, quantize: gs.Node, before: gs.Node, behind: gs.Node) -> Finding:
+def _separated(subject: Subject, quantize: gs.Node, first: gs.Node, second: gs.Node) -> Finding:
     graph = subject.graph
-    between = f"stands between {graph.label(before)} and {graph.label(behind)}"
+    between = f"is between {graph.label(first)} and {graph.label(second)}"
     return Finding(
-        f"{graph.label(quantize)} {between}, which {subject.title} would run as one",
-        f"{between}, which would run as one",
+        f"{graph.label(quantize)} {between}, which {subject.title} would otherwise run as one kernel",
+        f"it {between}, which would otherwise run as one kernel",
         quantize,
-        help=f"quantize behind {graph.label(behind)}"
-        if before.op != "Pad"
-        else f"quantize before {graph.label(before)}",
+        help=f"quantize before {graph.label(first)}" if first.op == "Pad" else f"quantize after {graph.label(second)}",
         severity="warning",
     )

@@ -1,4 +1,4 @@
-"""What a rule looks at, and what it says of a graph."""
+"""The subject of a rule, and the findings that it reports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vggc.targets.node_names import origin_facts
 
 @dataclass(frozen=True)
 class Subject:
-    """The graph to be lowered, types and shapes inferred, and for whom.
+    """The graph to be lowered, with types and shapes inferred, and the TensorRT that it is lowered for.
 
-    `flavour` is "tensorrt" or "tensorrt_rtx", `release` its release as (1, 7), `compute` the capabilities asked for as
-    ("sm86", "sm89"), empty where none were named.
+    `flavour` is "tensorrt" or "tensorrt_rtx", `release` its release as in (1, 7), `compute` the requested capabilities
+    as in ("sm86", "sm89"), empty when there are none.
     """
 
     graph: Graph
@@ -38,9 +38,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something TensorRT would refuse, compute otherwise than the model says, or (a warning) run slowly.
+    """Something that TensorRT would refuse, compute wrongly, or (as a warning) run slowly.
 
-    `message` is a sentence of its own; `reason` says the same in the row of a table that names the `node` already.
+    `message` is a complete sentence. `reason` is the text for a table row that already names the `node`.
     """
 
     message: str

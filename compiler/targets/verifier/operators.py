@@ -1,4 +1,4 @@
-"""Operators: those without an implementation, those of other domains, and what to do instead where that is known."""
+"""Operators without an implementation, operators of other domains, and what to use instead."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from vggc.operators.quantizers import INTEGER_OPERATORS
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, Subject
 
-_PAIRS = "TensorRT takes int8 as QuantizeLinear and DequantizeLinear around float operators"
+_PAIRS = "TensorRT represents int8 by QuantizeLinear and DequantizeLinear around float operators"
 
 REFUSED_OPERATORS: dict[str, dict[str, str]] = {
     "tensorrt": dict.fromkeys(INTEGER_OPERATORS, _PAIRS),
     "tensorrt_rtx": {
         **dict.fromkeys(INTEGER_OPERATORS, _PAIRS),
-        "NonMaxSuppression": "it is imported, but has no implementation to build",
+        "NonMaxSuppression": "this operator can be imported, but has no implementation to build",
         "NonZero": "its plugin is not part of TensorRT RTX",
     },
 }
 
-_QUANTIZE_AGAIN = "quantize the float model anew with `quantize(int8, ...)`"
+_QUANTIZE_AGAIN = "quantize the float model with `quantize(int8, ...)`"
 _TRAINING = "it is for training: export the model for inference"
 _LIBRARY = (
-    'rules of the library write it as Split, where its parts are fixed: `use "vggc:rules/all.opt"`, then `optimize`'
+    'the rule library replaces it by Split when the parts have fixed sizes: `use "vggc:rules/all.opt"`, then `optimize`'
 )
 _ON_THE_CPU = "end the model before it and run it outside the engine; `target onnxruntime` runs it on the CPU"
 INSTEAD: dict[str, str] = {
@@ -37,13 +37,13 @@ INSTEAD: dict[str, str] = {
     "SequenceAt": _LIBRARY,
     **dict.fromkeys(("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss", "Adam", "Adagrad", "Momentum"), _TRAINING),
 }
-"""What to do instead of an operator, where something is known."""
+"""Help for operators that are not supported."""
 
 _OPERANDS = ("x", "y", "z", "u", "v", "w")
 
 
 def buildable_operators(subject: Subject) -> Iterator[Finding]:
-    """Some operators are imported and then have nothing that implements them."""
+    """Some operators can be imported, but have no implementation."""
     refused = REFUSED_OPERATORS[subject.flavour]
     for node in all_nodes(subject.graph):
         if node.op in refused and is_standard(node):
@@ -57,15 +57,15 @@ def buildable_operators(subject: Subject) -> Iterator[Finding]:
 
 
 def own_operators(subject: Subject) -> Iterator[Finding]:
-    """The importer looks at an operator's name and never at its domain: `my.Relu` would be ONNX's Relu."""
+    """The importer reads an operator's name and ignores its domain: it would compute `my.Relu` as ONNX's Relu."""
     for node in all_nodes(subject.graph):
         if not is_standard(node) and onnx.defs.has(node.op):
             call = f"{node.op}({', '.join(_OPERANDS[: len(node.inputs)])})"
-            reason = f"it would be taken for ONNX's own {node.op}, whatever `{node.domain}` means by it"
+            reason = f"it would be computed as ONNX's own {node.op}, because TensorRT ignores the domain"
             yield Finding(
-                f"{subject.title} cannot tell {subject.graph.label(node)} of the domain `{node.domain}`",
+                f"{subject.title} does not support {subject.graph.label(node)} of the domain `{node.domain}`",
                 reason,
                 node,
                 facts=(("note", reason),),
-                help=f"if it is the same, write that as a rule: {node.domain}.{call} => {call}",
+                help=f"if both operators are the same, write a rule: {node.domain}.{call} => {call}",
             )

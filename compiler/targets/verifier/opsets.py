@@ -1,4 +1,4 @@
-"""Operator sets: any number is imported, with the meaning operators had in the ones TensorRT knows."""
+"""Operator sets: TensorRT imports any opset, but gives operators the meaning of the opsets that it supports."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterator
 from vggc.targets.verifier.finding import Finding, Subject
 
 OLDEST_OPSET = 7
-"""The importer warns of older ones ("not guaranteed to work") and refuses their broadcasting node by node."""
+"""The importer warns about older ones ("not guaranteed to work") and refuses nodes with their broadcasting."""
 
 NEWEST_OPSET: dict[str, tuple[tuple[tuple[int, int], int], ...]] = {
     # 10.0 and 10.15 by the importer's operator tables, 10.6 by the ONNX release it was built with (1.17), 11.5 by its
-    # release notes. The importer itself takes any number without a word.
+    # release notes. The importer itself accepts any number without a warning.
     "tensorrt": (((10, 0), 20), ((10, 6), 22), ((10, 15), 24), ((11, 5), 25)),
-    # Published nowhere, so an estimate from asking 1.7 (`supports_operator`): it has all operators that are new in 23
-    # and 24, 25 brings none, and it lacks BitCast and CumProd of 26. Older releases were not asked.
+    # An estimate, because it is not published: 1.7's `supports_operator` reports all operators that are new in 23
+    # and 24 (25 has none), but not BitCast and CumProd of 26. Older releases were not tested.
     "tensorrt_rtx": (((1, 0), 25),),
 }
-"""By flavour, the newest opset of ONNX's own operators that a release and those after it know."""
+"""By flavour, releases, and the newest opset of ONNX's own operators that they and later ones support."""
 
 
 def newest_opset(flavour: str, release: tuple[int, int]) -> int:
-    """The newest opset that a release of a flavour knows; of a release newer than this table, the table's last."""
+    """The newest opset that a release of a flavour supports. Releases newer than the table get its last entry."""
     known = NEWEST_OPSET[flavour]
     return max((opset for since, opset in known if since <= release), default=known[0][1])
 
 
 def known_opset(subject: Subject) -> Iterator[Finding]:
-    """The model's opset is one that the release knows."""
+    """The release must support the model's opset."""
     opset = subject.graph.opset
     newest = newest_opset(subject.flavour, subject.release)
     if not OLDEST_OPSET <= opset <= newest:
-        known = f"{subject.titled_release} knows {OLDEST_OPSET} to {newest}"
+        known = f"{subject.titled_release} supports opsets {OLDEST_OPSET} to {newest}"
         yield Finding(
-            f"the model is written in opset {opset}, and {known}",
-            f"opset {opset}: {known}",
+            f"the model uses opset {opset}, but {known}",
+            f"the model uses opset {opset}, but {known}",
             help=f"export it again with opset {newest} or older" if opset > newest else "export it again with opset 17",
         )

@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear by themselves: types, scales and zero points that TensorRT takes amiss."""
+"""Types, scales and zero points of QuantizeLinear and DequantizeLinear that TensorRT does not support."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _WEIGHTS_ONLY = frozenset({TensorProto.INT4})
 
 
 def symmetric_quantization(subject: Subject) -> Iterator[Finding]:
-    """uint8 becomes int8 and saturates; a scale that is no proper number is taken as it is."""
+    """TensorRT computes uint8 as int8, which saturates, and does not check the numbers of scales."""
     for node in quantizers(subject.graph):
         for problem, advice in _problems(subject.graph, node):
-            yield amiss(subject, node, problem, advice)
+            yield refused_quantizer(subject, node, problem, advice)
 
 
 def quantized_opsets(subject: Subject) -> Iterator[Finding]:
-    """Types that QuantizeLinear takes in later opsets only are imported all the same, and nothing else reads that."""
+    """TensorRT imports quantized types also in opsets that do not have them, but no other runtime does."""
     opset = subject.graph.opset
     for node in quantizers(subject.graph):
         if len(node.inputs) < 2:
@@ -47,17 +47,17 @@ def quantized_opsets(subject: Subject) -> Iterator[Finding]:
         if "axis" in node.attrs:
             oldest = max(oldest, 13)
         if opset < oldest:
-            what = type_name(number) if _OLDEST_OPSET.get(number, 0) == oldest else f"{type_name(scale)} scales"
-            yield amiss(
+            feature = type_name(number) if _OLDEST_OPSET.get(number, 0) == oldest else f"{type_name(scale)} scales"
+            yield refused_quantizer(
                 subject,
                 node,
-                f"opset {opset} has no quantization with {what if oldest > 13 else 'a scale per channel'}",
+                f"opset {opset} does not support quantization with {feature if oldest > 13 else 'per-channel scales'}",
                 f"export the model with opset {oldest} or newer",
             )
 
 
 def quantizers(graph: Graph) -> Iterator[gs.Node]:
-    """Every QuantizeLinear and DequantizeLinear of a graph, those in bodies included."""
+    """All QuantizeLinear and DequantizeLinear nodes of a graph, those in bodies included."""
     return (node for node in all_nodes(graph) if is_quantizer(node))
 
 
@@ -66,9 +66,10 @@ def stored_value(node: gs.Node) -> gs.Tensor:
     return node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0]
 
 
-def amiss(subject: Subject, node: gs.Node, problem: str, advice: str) -> Finding:
-    """A finding about a quantizer that TensorRT refuses, or takes for something else."""
-    return Finding(f"{subject.title} cannot take {subject.graph.label(node)}: {problem}", problem, node, help=advice)
+def refused_quantizer(subject: Subject, node: gs.Node, problem: str, advice: str) -> Finding:
+    """A finding about a quantizer that TensorRT refuses or computes wrongly."""
+    message = f"{subject.title} does not support {subject.graph.label(node)}: {problem}"
+    return Finding(message, problem, node, help=advice)
 
 
 def _problems(graph: Graph, node: gs.Node) -> Iterator[tuple[str, str]]:
@@ -80,7 +81,10 @@ def _problems(graph: Graph, node: gs.Node) -> Iterator[tuple[str, str]]:
         yield "it is int32; leave biases in float", "keep the bias in float32: TensorRT adds it inside the kernel"
     elif number in _WEIGHTS_ONLY and node.op == "QuantizeLinear" and graph.array(node.inputs[0]) is None:
         name = type_name(number)
-        yield f"it quantizes activations to {name}, which is for weights", "quantize activations to int8, or leave them"
+        yield (
+            f"it quantizes activations to {name}, which is for weights only",
+            "quantize activations to int8, or leave them in float",
+        )
     if len(node.inputs) < 2:
         return
     scale = graph.array(node.inputs[1])

@@ -1,4 +1,4 @@
-"""The rules in their order, and what they find in a graph."""
+"""All rules in their order, and the findings that they report for a graph."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ RULES: tuple[Rule, ...] = (
 )
 
 DYNAMIC_RULES: tuple[Rule, ...] = (baked_sizes,)
-"""What is wrong only where the batch really varies; a profile may fix it."""
+"""Rules that hold only when the batch varies; a profile may fix it."""
 
 
 def findings(subject: Subject, *, batch_varies: bool = True) -> list[Finding]:
-    """Everything the rules have to say of a graph."""
+    """The findings of all rules for a graph."""
     rules = (*RULES, *DYNAMIC_RULES) if batch_varies else RULES
     return [each for rule in rules for each in rule(subject)]
 
 
 def refusals(subject: Subject, *, batch_varies: bool = True) -> list[Diagnostic]:
-    """What keeps an engine from being built, as messages."""
+    """The findings that keep an engine from being built, as messages."""
     found = findings(subject, batch_varies=batch_varies)
     return [each.diagnostic() for each in found if each.severity == "error"]

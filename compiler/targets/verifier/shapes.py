@@ -1,4 +1,4 @@
-"""Shapes that a profile contradicts: a Reshape with the batch it was exported with."""
+"""Shapes that contradict a profile: a Reshape to the batch size that the model was exported with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vggc.targets.verifier.finding import Finding, Subject
 
 
 def baked_sizes(subject: Subject) -> Iterator[Finding]:
-    """A Reshape to fixed sizes of a value whose batch varies is right for one batch alone."""
+    """When the batch varies, a Reshape to fixed sizes is correct for one batch size only."""
     graph = subject.graph
     for node in all_nodes(graph):
         if node.op != "Reshape" or not is_standard(node) or len(node.inputs) != 2:
@@ -22,14 +22,15 @@ def baked_sizes(subject: Subject) -> Iterator[Finding]:
         rest = [each for each in shape[1:] if isinstance(each, int) and each > 0]
         if isinstance(shape[0], int) or len(rest) < len(shape) - 1:
             continue
-        total, each_sample = math.prod(int(each) for each in wanted.reshape(-1)), math.prod(rest)
-        fits = f"a batch of {total // each_sample}" if total % each_sample == 0 else "no batch"
+        total, sample = math.prod(int(each) for each in wanted.reshape(-1)), math.prod(rest)
+        batch = max(total // sample, 1)
+        fits = f"only for a batch of {batch}" if total % sample == 0 else "for no batch size"
         sizes = ", ".join(str(int(each)) for each in wanted.reshape(-1))
-        reason = f"it makes [{sizes}] of a batch that varies: right for {fits} alone"
+        reason = f"it reshapes a variable batch to [{sizes}], which is correct {fits}"
         yield Finding(
-            f"{subject.title} cannot build {graph.label(node)} for more than one batch",
+            f"{subject.title} cannot build {graph.label(node)} for more than one batch size",
             reason,
             node,
             facts=(("note", reason),),
-            help=f"export it with a batch of its own (-1), or fix the batch: set_batch({max(total // each_sample, 1)})",
+            help=f"export it with a variable batch (-1), or fix the batch: set_batch({batch})",
         )

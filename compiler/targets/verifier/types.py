@@ -1,4 +1,4 @@
-"""Types and ranks: what TensorRT has none of, what only newer GPUs have, and what it takes for something else."""
+"""Types and ranks that TensorRT does not support, supports only on newer GPUs, or treats as something else."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _FOREIGN_TYPES = (
 )
 
 REFUSED_TYPES: dict[int, str] = {
-    TensorProto.DOUBLE: "TensorRT would compute it in float32 without saying so",
-    **dict.fromkeys(map(int, _FOREIGN_TYPES), "TensorRT has no such type"),
+    TensorProto.DOUBLE: "TensorRT would compute it in float32 without a warning",
+    **dict.fromkeys(map(int, _FOREIGN_TYPES), "TensorRT does not support this type"),
 }
 
 _INSTEAD: dict[int, str] = {
     TensorProto.DOUBLE: "cast it to float32 in the model",
-    TensorProto.FLOAT8E5M2: "its 8-bit float is float8e4m3fn",
+    TensorProto.FLOAT8E5M2: "use float8e4m3fn, the 8-bit float that TensorRT supports",
     TensorProto.INT16: "quantize to int8; `target onnxruntime` runs 16-bit activations",
     TensorProto.UINT16: "quantize to int8; `target onnxruntime` runs 16-bit activations",
-    TensorProto.UINT4: "its 4-bit integer is int4, for weights",
+    TensorProto.UINT4: "use int4, which TensorRT supports for weights",
 }
 
 OLDEST_CAPABILITY: dict[int, int] = {
@@ -46,10 +46,10 @@ OLDEST_CAPABILITY: dict[int, int] = {
     TensorProto.FLOAT8E4M3FN: 89,
     TensorProto.FLOAT4E2M1: 120,
 }
-"""The first compute capability (8.9 is 89) whose GPUs have a type."""
+"""The first compute capability (8.9 is 89) whose GPUs support a type."""
 
 _PRODUCTS = frozenset({"Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN", "Attention"})
-"""Operators that multiply matrices; TensorRT has no float32 kernel for that on Turing, int8 ones included."""
+"""Operators that multiply matrices. On Turing, TensorRT has no float32 kernel for them, also not beside int8."""
 
 _QUANTIZED = frozenset({TensorProto.FLOAT8E4M3FN, TensorProto.INT4, TensorProto.FLOAT4E2M1})
 
@@ -58,42 +58,43 @@ _LISTED = 5
 
 
 def declared_ranks(subject: Subject) -> Iterator[Finding]:
-    """An input of unknown rank is imported as a single number."""
+    """TensorRT imports an input of unknown rank as a single number."""
     for value in subject.graph.inputs:
         if value.shape is None:
             yield Finding(
                 f"the input `{value.name}` has no declared number of dimensions; "
-                f"{subject.title} would take it for a single number",
-                f"the input `{value.name}` has no declared number of dimensions: taken for a single number",
+                f"{subject.title} would treat it as a single number",
+                f"the input `{value.name}` has no declared number of dimensions: treated as a single number",
                 help="export the model with the input's shape",
             )
 
 
 def known_types(subject: Subject) -> Iterator[Finding]:
-    """float64 is computed as float32; other types end the import at the first value that has them."""
+    """TensorRT computes float64 as float32. Other types end the import at the first value of that type."""
     by_type: dict[int, list[str]] = {}
-    for value, place in values_of(subject.graph):
+    for value, source in values_of(subject.graph):
         number = type_of(value)
         if number in REFUSED_TYPES:
-            by_type.setdefault(number, []).append(place)
-    for number, places in by_type.items():
-        what = f"{type_name(number)}: {REFUSED_TYPES[number]}"
+            by_type.setdefault(number, []).append(source)
+    for number, sources in by_type.items():
+        problem = f"{type_name(number)}: {REFUSED_TYPES[number]}"
         yield Finding(
-            f"the model computes with {what}",
-            f"{what} ({places[0]})",
-            facts=_places(places),
+            f"the model computes with {problem}",
+            f"{problem} ({sources[0]})",
+            facts=_listed(sources),
             help=_INSTEAD.get(number, ""),
         )
 
 
 def quantized_casts(subject: Subject) -> Iterator[Finding]:
-    """A Cast to a quantized type is imported; the builder wants such values from QuantizeLinear."""
+    """TensorRT imports a Cast to a quantized type, but builds only values that come from QuantizeLinear."""
     for node in all_nodes(subject.graph):
         if node.op not in ("Cast", "CastLike") or not is_standard(node):
             continue
         for value in (node.outputs[0], node.inputs[0]):
             if type_of(value) in _QUANTIZED and not isinstance(value, gs.Constant):
-                reason = f"it has {type_name(type_of(value))} from QuantizeLinear only, and for DequantizeLinear only"
+                quantized = type_name(type_of(value))
+                reason = f"only QuantizeLinear may write {quantized}, and only DequantizeLinear may read it"
                 yield Finding(
                     f"{subject.title} cannot build {subject.graph.label(node)}",
                     reason,
@@ -104,14 +105,14 @@ def quantized_casts(subject: Subject) -> Iterator[Finding]:
 
 
 def types_of_capability(subject: Subject) -> Iterator[Finding]:
-    """Of several capabilities, one that lacks a type makes the whole build fail."""
+    """The build fails when one of the capabilities does not support a type."""
     numbers = [capability_number(each) for each in subject.compute]
     if not numbers:
         return
     oldest, name = oldest_capability(subject.graph)
     if lacking := [each for each in subject.compute if capability_number(each) < oldest]:
-        what = f"GPUs of {', '.join(lacking)} have no {name}, which the model uses"
-        yield Finding(what, what, help=f"build for {dotted(oldest)} and newer")
+        problem = f"{', '.join(lacking)} GPUs do not support {name}, which the model uses"
+        yield Finding(problem, problem, help=f"build for {dotted(oldest)} and newer")
     if _TURING in numbers:
         yield from _float_products(subject)
 
@@ -121,15 +122,15 @@ def _float_products(subject: Subject) -> Iterator[Finding]:
         if node.op in _PRODUCTS and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
             yield Finding(
                 f"{subject.title} cannot build {subject.graph.label(node)} for sm75",
-                "GPUs of sm75 have no float32 matrix product",
+                "sm75 GPUs have no float32 matrix product",
                 node,
-                facts=(("note", "GPUs of sm75 have no float32 matrix product"),),
-                help="leave sm75 out of compute, or compile the model to float16",
+                facts=(("note", "sm75 GPUs have no float32 matrix product"),),
+                help="remove sm75 from compute, or compile the model to float16",
             )
 
 
 def oldest_capability(graph: Graph) -> tuple[int, str]:
-    """The first compute capability that has all types of the graph (0 for any), and the type that needs it."""
+    """The first compute capability that supports all types of the graph (0: any), and the type that needs it."""
     used = {type_of(value) for value, _ in values_of(graph)}
     needs = [(capability, type_name(number)) for number, capability in OLDEST_CAPABILITY.items() if number in used]
     return max(needs, default=(0, ""))
@@ -157,7 +158,7 @@ def type_of(value: gs.Tensor) -> int:
 
 
 def values_of(graph: Graph) -> Iterator[tuple[gs.Tensor, str]]:
-    """Every value of a graph once, and how to say where it comes from."""
+    """Every value of a graph once, and a description of where it comes from."""
     seen: set[int] = set()
 
     def new(values: Sequence[gs.Tensor]) -> Iterator[gs.Tensor]:
@@ -177,6 +178,6 @@ def values_of(graph: Graph) -> Iterator[tuple[gs.Tensor, str]]:
         yield value, f"the output `{value.name}`"
 
 
-def _places(places: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    more = len(places) - _LISTED
-    return (*(("value", each) for each in places[:_LISTED]), *([("note", f"and {more} more")] if more > 0 else []))
+def _listed(sources: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    more = len(sources) - _LISTED
+    return (*(("value", each) for each in sources[:_LISTED]), *([("note", f"and {more} more")] if more > 0 else []))
