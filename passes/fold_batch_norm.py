@@ -32,11 +32,12 @@ from vggc.analysis.folding.parameters import Parameters, new_parameters
 from vggc.analysis.folding.passages import PASSED
 from vggc.analysis.folding.quantized import Quantized
 from vggc.analysis.folding.reasons import why_kept
-from vggc.analysis.folding.upward import ARITHMETIC, Demand, Moved, Upward, linked
+from vggc.analysis.folding.upward import Demand, Moved, Upward, linked
 from vggc.analysis.linear import LINEAR, Linear, rounded
 from vggc.graph import Array, Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import FLATTENERS
+from vggc.operators.elementwise import ARITHMETIC
 from vggc.rewrite import Declined, whole_graph
 from vggc.values import Bytes
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import is_float
 from vggc.graph.domains import is_standard
+from vggc.operators.elementwise import ARITHMETIC
 
 Vector = NDArray[np.float64]
 
@@ -87,9 +88,6 @@ def _is_training(graph: Graph, node: gs.Node) -> bool:
     return bool(node.attrs.get("training_mode", 0)) or any(value.name for value in node.outputs[1:])
 
 
-_ELEMENTWISE = frozenset({"Mul", "Div", "Add", "Sub", "Sum"})
-
-
 def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channels) -> Affine | None:
     """What a Mul, Div, Add, Sub or Sum of `value` and a constant does to each of its channels.
 
@@ -97,7 +95,7 @@ def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channel
     than `value`.
     """
     # Before opset 7 these operators broadcast by an attribute instead of from the right.
-    if node.op not in _ELEMENTWISE or len(node.inputs) != 2 or not is_standard(node) or graph.opset < 7:
+    if node.op not in ARITHMETIC or len(node.inputs) != 2 or not is_standard(node) or graph.opset < 7:
         return None
     first = node.inputs[0] is value
     other = node.inputs[1] if first else node.inputs[0]

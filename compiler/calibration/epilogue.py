@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
@@ -13,8 +12,7 @@ from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
-
-_INFINITY = float("inf")
+from vggc.operators.activations import UNLIMITED, Limits, saturation
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +27,7 @@ class Epilogue:
     end: gs.Tensor
     affine: Affine
     other: gs.Tensor | None = None
-    gate: tuple[float, float] = (-_INFINITY, _INFINITY)
+    gate: Limits = UNLIMITED
 
 
 def epilogue(graph: Graph, node: gs.Node, ready: Callable[[gs.Tensor], bool] = lambda value: False) -> Epilogue:
@@ -88,23 +86,7 @@ def _alike(graph: Graph, value: gs.Tensor, other: gs.Tensor, result: gs.Tensor) 
     )
 
 
-def gate(graph: Graph, value: gs.Tensor) -> tuple[float, float]:
+def gate(graph: Graph, value: gs.Tensor) -> Limits:
     """The limits beyond which the activation that reads a value, and it alone, gives the same for all numbers."""
     node = graph.only_reader(value)
-    if node is None:
-        return -_INFINITY, _INFINITY
-    if node.op == "Relu" and is_standard(node):
-        return 0.0, _INFINITY
-    if node.op == "Clip" and is_standard(node):
-        limits = []
-        for index, name, default in ((1, "min", -_INFINITY), (2, "max", _INFINITY)):
-            given = node.inputs[index] if len(node.inputs) > index else None
-            array = graph.array(given) if given is not None and given.name else None
-            if given is not None and given.name and array is None:
-                return -_INFINITY, _INFINITY
-            limits.append(float(np.ravel(array)[0]) if array is not None else float(node.attrs.get(name, default)))
-        return limits[0], limits[1]
-    if node.op == "HardSigmoid" and is_standard(node):
-        alpha, beta = float(node.attrs.get("alpha", 0.2)), float(node.attrs.get("beta", 0.5))
-        return (-beta / alpha, (1 - beta) / alpha) if alpha > 0 else (-_INFINITY, _INFINITY)
-    return -_INFINITY, _INFINITY
+    return UNLIMITED if node is None else saturation(graph, node)

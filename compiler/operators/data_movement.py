@@ -42,17 +42,3 @@ def pads_with_zero(graph: Graph, node: gs.Node) -> bool:
         return True
     filling = graph.array(node.inputs[2])
     return filling is not None and not np.any(filling)
-
-
-def limits(graph: Graph, node: gs.Node) -> tuple[float, float] | None:
-    """Between what a Clip keeps its numbers; None when that is computed."""
-    found = []
-    for index, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
-        if len(node.inputs) > index and node.inputs[index].name:
-            array = graph.array(node.inputs[index])
-            if array is None:
-                return None
-            found.append(float(array.reshape(-1)[0]))
-        else:
-            found.append(float(node.attrs.get(name, default)))
-    return found[0], found[1]

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
+from vggc.operators.elementwise import BROADCASTING
 from vggc.pattern.compiled import (
     AttributeSpec,
     CaptureSpec,
@@ -22,7 +23,7 @@ from vggc.pattern.compiled import (
     RootSpec,
 )
 from vggc.pattern.equality import enlarges, is_number, same, same_attribute
-from vggc.pattern.operators import BROADCASTING, OperatorSets, attribute, is_commutative, operator_of
+from vggc.pattern.operators import OperatorSets, attribute, is_commutative, operator_of
 from vggc.pattern.scopes import Scopes
 from vggc.pattern.values import Absent
 

@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Graph
 from vggc.graph.domains import domain_of
 from vggc.graph.extras import node_extras
+from vggc.operators.elementwise import COMMUTATIVE
 from vggc.operators.quantizers import QUANTIZERS
 from vggc.operators.randomness import RANDOM
 
@@ -24,16 +25,6 @@ NEWEST = onnx.defs.onnx_opset_version()
 _ANY = 1 << 30
 OLDEST = 7
 """Before it, arithmetic broadcasts by attributes instead of by shape."""
-
-_COMMUTATIVE = frozenset(
-    {"Add", "Mul", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Max", "Min", "Sum", "Mean"}
-)
-BROADCASTING = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "PRelu", "Max", "Min", "Mean", "Sum", "Where", "And", "Or", "Xor"}
-    | {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "BitShift"}
-    | {"BitwiseAnd", "BitwiseOr", "BitwiseXor"}
-)
-"""ONNX's operators that repeat each input as the shape of the others asks."""
 
 _WINDOWED = frozenset(
     {"Conv", "ConvInteger", "ConvTranspose", "QLinearConv", "DeformConv", "MaxPool", "AveragePool", "LpPool"}
@@ -112,7 +103,7 @@ def spell(operator: Operator) -> str:
 def is_commutative(operator: Operator, sets: OperatorSets) -> bool:
     """Whether an operator computes the same with its inputs in another order."""
     domain, name = operator
-    return not domain and name in _COMMUTATIVE and sets.opset >= OLDEST
+    return not domain and name in COMMUTATIVE and sets.opset >= OLDEST
 
 
 def holds_type(op: str, attribute: str) -> bool:

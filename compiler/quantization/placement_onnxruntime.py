@@ -20,13 +20,11 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
-from vggc.operators.data_movement import limits, moves
+from vggc.operators.data_movement import moves
+from vggc.operators.fusion import quantizer_ceiling
+from vggc.operators.kernels import ONNXRUNTIME_INTEGER
 from vggc.quantization.grids import UINT8, WEIGHT8, Grid
 from vggc.quantization.plan import Plan, Product, Site
-
-_INTEGER_KERNELS = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
-"""Operators that take and give quantized values, each with a scale of its own."""
-
 
 _QUICK = 448
 """Multiplications at each position of a convolution up to which float is quicker than quantizing what it gives."""
@@ -80,7 +78,7 @@ def _is_quick(graph: Graph, product: Product) -> bool:
 
 def _takes_sites(plan: Plan, node: gs.Node) -> bool:
     """Whether all data that a node reads is quantized."""
-    if node.op in _INTEGER_KERNELS:
+    if node.op in ONNXRUNTIME_INTEGER:
         return all(plan.site(value) is not None for value in node.inputs if value.name)
     return moves(plan.graph, node) and plan.site(node.inputs[0]) is not None
 
@@ -113,16 +111,8 @@ def _result(plan: Plan, node: gs.Node) -> Site | None:
 
 def _behind_activation(graph: Graph, value: gs.Tensor) -> tuple[gs.Tensor, float | None]:
     """The value behind the activations that a QuantizeLinear can do on the way, and the most it can be."""
-    ceiling = None
-    while True:
-        node = graph.only_reader(value)
-        if node is None or not is_standard(node):
-            return value, ceiling
-        if node.op == "Clip":
-            found = limits(graph, node)
-            if found is None or found[0] != 0.0:
-                return value, ceiling
-            ceiling = found[1] if ceiling is None else min(ceiling, found[1])
-        elif node.op != "Relu":
-            return value, ceiling
+    ceiling = math.inf
+    while (node := graph.only_reader(value)) is not None and (limit := quantizer_ceiling(graph, node)) is not None:
+        ceiling = min(ceiling, limit)
         value = node.outputs[0]
+    return value, ceiling if ceiling < math.inf else None

@@ -19,12 +19,13 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import moves, pads_with_zero
+from vggc.operators.fusion import TENSORRT_ACTIVATIONS
+from vggc.operators.pooling import AVERAGES
 from vggc.quantization.eligibility import too_small
 from vggc.quantization.grids import INT8, WEIGHT8, Grid
 from vggc.quantization.plan import Plan, Product
 
-_BETWEEN = frozenset({"AveragePool", "GlobalAveragePool", "Resize"})
-_ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Elu"})
+_BETWEEN = AVERAGES | {"Resize"}
 
 
 def place(graph: Graph, products: Iterable[Product], grid: Grid = INT8, weight_grid: Grid = WEIGHT8) -> Plan:
@@ -118,6 +119,6 @@ def _is_quantized(plan: Plan, value: gs.Tensor) -> bool:
     if plan.site(value) is not None:
         return True
     node = plan.graph.producer(value)
-    if node is not None and node.op in _ACTIVATIONS:
+    if node is not None and node.op in TENSORRT_ACTIVATIONS:
         node = plan.graph.producer(node.inputs[0])
     return node is not None and any(node is product.node for product in plan.products)

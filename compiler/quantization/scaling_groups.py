@@ -18,12 +18,12 @@ from vggc.analysis.union_find import UnionFind
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
-from vggc.operators.data_movement import FLATTENERS, limits, pads_with_zero
+from vggc.operators.activations import SCALABLE, clamp_limits
+from vggc.operators.data_movement import FLATTENERS, pads_with_zero
+from vggc.operators.pooling import POOLS
 from vggc.quantization.plan import Product
 
-_HOMOGENEOUS = frozenset(
-    {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LeakyRelu", "MaxPool", "Relu"}
-)
+_HOMOGENEOUS = SCALABLE | POOLS | {"Identity"}
 
 
 @dataclass(eq=False)
@@ -114,10 +114,10 @@ class _Finder:
             whole = all(isinstance(size, int) for size in before[1:])
             return whole and len(after) == 2 and after[1] == math.prod(before[1:])  # type: ignore[arg-type]
         if node.op == "Clip":
-            found = limits(graph, node)
-            if found is None or found[0] != 0.0:
+            limits = clamp_limits(graph, node)
+            if limits is None or limits[0] != 0.0:
                 return False
-            self.ceilings[id(node.outputs[0])] = found[1]
+            self.ceilings[id(node.outputs[0])] = limits[1]
             return True
         return False
 

@@ -222,7 +222,9 @@ def test_types_are_held_against_the_gpus_asked_for(make_graph: GraphMaker) -> No
 PAIR = "[q] q = QuantizeLinear(c, s, z) [d] d = DequantizeLinear(q, s, z)"
 
 
-@pytest.mark.parametrize("epilogue", ["Relu(d)", "Clip(d, lo, hi)", "HardSwish(d)", "LeakyRelu(d)"])
+@pytest.mark.parametrize(
+    "epilogue", ["Relu(d)", "Clip(d, lo, hi)", "HardSwish(d)", "LeakyRelu(d)", "Sigmoid(d)", "Softplus(d)"]
+)
 def test_a_pair_before_the_activation(make_graph: GraphMaker, epilogue: str) -> None:
     limits = {"lo": np.float32(0), "hi": np.float32(6)}
     op = epilogue.partition("(")[0]

@@ -6,17 +6,13 @@ from collections.abc import Mapping
 
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.sweep import Site, operator
+from vggc.operators.elementwise import BROADCASTING, UNARY, WITH_SCALARS
 
 _WITH_AXIS_ATTRIBUTE = 7
 """Before this opset, arithmetic broadcast by attributes instead of from the right."""
 
 
-@operator(
-    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu", "Cos", "Cosh"),
-    *("Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu"),
-    *("Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh"),
-    *("Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"),
-)
+@operator(*UNARY)
 def unary(site: Site) -> None:
     """Each element by itself. An Identity leaves even split axes as they are."""
     layout = site.layout(0)
@@ -25,12 +21,12 @@ def unary(site: Site) -> None:
         site.set(layout if moves else site.axes(0) or [], view=site.view(0) if site.node.op == "Identity" else None)
 
 
-@operator("Clip", "CastLike")
+@operator(*WITH_SCALARS, "CastLike")
 def by_scalars(site: Site) -> None:
     """Each element by itself; the other inputs are single numbers or only types."""
     axes = site.axes(0)
     for index in range(1, len(site.node.inputs)):
-        if site.node.op == "Clip":
+        if site.node.op in WITH_SCALARS:
             site.freeze_input(index)
     if axes is not None:
         site.set(axes)
@@ -47,10 +43,7 @@ def dropout(site: Site) -> None:
         site.set(site.axes(0) or [], output)
 
 
-@operator(
-    *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual"),
-    *("Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"),
-)
+@operator(*BROADCASTING)
 def elementwise(site: Site) -> None:
     """Operands of one shape, or broadcast to one: axes that meet shrink together, constants are cut."""
     shapes = [site.shape(index) for index in range(len(site.node.inputs))]

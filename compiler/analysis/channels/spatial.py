@@ -6,11 +6,12 @@ import numpy as np
 
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.sweep import Site, operator
+from vggc.operators.pooling import POOLS
 
 _SLIDES = "lies along an axis that {} slides over"
 
 
-@operator("AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "GridSample")
+@operator(*POOLS, "LpPool", "GlobalLpPool", "GridSample")
 def pool(site: Site) -> None:
     """Windows, or points, over all axes but the first two."""
     axes = site.axes(0)

@@ -18,12 +18,14 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise
 from vggc.analysis.folding.border import is_padded, map_sizes
 from vggc.analysis.folding.capacity import Room
-from vggc.analysis.folding.passages import PASSED, SHIFTLESS, passage
-from vggc.analysis.folding.upward import ARITHMETIC, Links, Moved
+from vggc.analysis.folding.passages import PASSED, passage
+from vggc.analysis.folding.upward import Links, Moved
 from vggc.analysis.linear import LINEAR, Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.activations import SCALABLE
+from vggc.operators.elementwise import ARITHMETIC
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Downward:
             room = self._room_of_linear(node)
         elif node.op in ARITHMETIC or node.op == "BatchNormalization":
             room = self._room_of_affine(node)
-        elif node.op in PASSED - SHIFTLESS:
+        elif node.op in PASSED - SCALABLE:
             room = self._room_through(node)
         if room is not None:
             self._rooms[id(node)] = room

@@ -13,7 +13,9 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Channels
 from vggc.graph import Graph
+from vggc.operators.activations import SCALABLE
 from vggc.operators.data_movement import FLATTENERS
+from vggc.operators.pooling import MAXIMA, POOLS
 
 
 @dataclass(frozen=True)
@@ -29,25 +31,8 @@ class Passage:
     repeat: int = 1
 
 
-PASSED = frozenset(
-    {
-        "AveragePool",
-        "Flatten",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "Identity",
-        "LeakyRelu",
-        "MaxPool",
-        "ReduceMean",
-        "Relu",
-        "Reshape",
-        "Squeeze",
-        "Transpose",
-    }
-)
+PASSED = SCALABLE | POOLS | FLATTENERS | {"Identity", "ReduceMean", "Transpose"}
 """Operators of one input that something passes."""
-
-SHIFTLESS = frozenset({"LeakyRelu", "Relu"})
 
 
 def passage(graph: Graph, node: gs.Node, channels: Channels, *, backward: bool = False) -> Passage | None:
@@ -57,7 +42,7 @@ def passage(graph: Graph, node: gs.Node, channels: Channels, *, backward: bool =
     """
     if node.op == "Identity":
         return Passage(channels)
-    if node.op in SHIFTLESS:
+    if node.op in SCALABLE:
         return Passage(channels, shiftless=True) if node.attrs.get("alpha", 0.0) >= 0 else None
     if node.op == "Transpose":
         return _transpose(node, channels, backward)
@@ -65,7 +50,7 @@ def passage(graph: Graph, node: gs.Node, channels: Channels, *, backward: bool =
         return _flatten(graph, node, channels, backward)
     if not channels.is_second_axis or not _keeps_values(graph, node, channels):
         return None
-    return Passage(channels, positive=node.op in ("GlobalMaxPool", "MaxPool"))
+    return Passage(channels, positive=node.op in MAXIMA)
 
 
 def _transpose(node: gs.Node, channels: Channels, backward: bool) -> Passage | None:
@@ -102,7 +87,7 @@ def _keeps_values(graph: Graph, node: gs.Node, channels: Channels) -> bool:
         return not overhangs and not any(value.name for value in node.outputs[1:])
     if node.op == "ReduceMean":
         return _averages_positions(graph, node, channels)
-    return node.op in ("GlobalAveragePool", "GlobalMaxPool")
+    return node.op in POOLS
 
 
 def _averages_positions(graph: Graph, node: gs.Node, channels: Channels) -> bool:

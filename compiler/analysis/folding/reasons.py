@@ -6,10 +6,11 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import batch_norm
 from vggc.analysis.folding.downward import Downward
-from vggc.analysis.folding.passages import PASSED, SHIFTLESS
+from vggc.analysis.folding.passages import PASSED
 from vggc.analysis.folding.upward import JOINS, Upward
 from vggc.analysis.linear import LINEAR
 from vggc.graph import Graph
+from vggc.operators.activations import SCALABLE
 
 
 def why_kept(up: Upward, down: Downward, node: gs.Node) -> str:
@@ -40,7 +41,7 @@ def _why_not_up(up: Upward, node: gs.Node) -> str:
     if source.op in LINEAR | {"BatchNormalization"}:
         return seen or f"its channels are not those of {label}"
     if up.room(value) is not None:
-        limit = "a positive scale and no shift" if source.op in SHIFTLESS else "a scale that is not negative"
+        limit = "a positive scale and no shift" if source.op in SCALABLE else "a scale that is not negative"
         return f"{label} is between it and {' and '.join(sorted(up.rooms_into(value)))}, and lets only {limit} through"
     if source.op in PASSED:
         return f"it follows {label}, which has no weights of its own"

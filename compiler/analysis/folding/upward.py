@@ -19,8 +19,8 @@ from vggc.analysis.linear import LINEAR, Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.elementwise import ARITHMETIC
 
-ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub", "Sum"})
 JOINS = frozenset({"Add", "Concat", "Sub", "Sum"})
 _OPERATORS = LINEAR | PASSED | JOINS | ARITHMETIC | {"BatchNormalization"}
 

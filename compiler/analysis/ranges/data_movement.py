@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.folding.border import is_padded
 from vggc.analysis.ranges.range import Range
 from vggc.analysis.ranges.ranges import Ranges, rule
+from vggc.operators.pooling import POOLS
 
 _COUNTED = 1 << 20
 
@@ -26,7 +27,7 @@ def _positions_apart(ranges: Ranges, value: gs.Tensor) -> Range | None:
     return None if found is None or found.low.ndim < 2 else found.hull(tuple(range(2, found.low.ndim)))
 
 
-@rule("MaxPool", "GlobalMaxPool", "GlobalAveragePool", "AveragePool")
+@rule(*POOLS)
 def _pool(ranges: Ranges, node: gs.Node) -> Range | None:
     found = _positions_apart(ranges, node.inputs[0])
     beyond = is_padded(node) or node.attrs.get("ceil_mode", 0)

@@ -11,8 +11,8 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.affine import Affine, batch_norm
 from vggc.analysis.ranges.range import Numbers, Range, along_axis, plus, times
 from vggc.analysis.ranges.ranges import Ranges, rule
-from vggc.graph import Array
 from vggc.graph.arrays import is_float
+from vggc.operators.activations import ACTIVATIONS, clamp_limits
 from vggc.operators.randomness import may_drop
 
 
@@ -49,36 +49,41 @@ def _arithmetic(ranges: Ranges, node: gs.Node) -> Range | None:
     return Range(found.low / count, found.high / count)
 
 
-def _selu(node: gs.Node, x: Numbers) -> Numbers:
-    alpha, gamma = node.attrs.get("alpha", 1.6732632423543772), node.attrs.get("gamma", 1.0507009873554805)
-    return np.asarray(gamma * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
-
-
-_RISING: dict[str, Callable[[gs.Node, Numbers], Numbers]] = {
-    "Ceil": lambda node, x: np.ceil(x),
-    "Dropout": lambda node, x: x,
-    "Elu": lambda node, x: np.where(x > 0, x, node.attrs.get("alpha", 1.0) * np.expm1(np.minimum(x, 0))),
-    "Erf": lambda node, x: np.vectorize(math.erf, otypes=[float])(x),
-    "Exp": lambda node, x: np.exp(x),
-    "Floor": lambda node, x: np.floor(x),
-    "HardSigmoid": lambda node, x: np.clip(node.attrs.get("alpha", 0.2) * x + node.attrs.get("beta", 0.5), 0, 1),
-    "Identity": lambda node, x: x,
-    "LeakyRelu": lambda node, x: np.where(x > 0, x, node.attrs.get("alpha", 0.01) * x),
-    "Relu": lambda node, x: np.maximum(x, 0),
-    "Selu": _selu,
-    "Sigmoid": lambda node, x: 1 / (1 + np.exp(-x)),
-    "Softplus": lambda node, x: np.logaddexp(0, x),
-    "Tanh": lambda node, x: np.tanh(x),
+_RISING: dict[str, Callable[[Numbers], Numbers]] = {
+    "Ceil": np.ceil,
+    "Dropout": np.asarray,
+    "Erf": np.vectorize(math.erf, otypes=[float]),
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "Identity": np.asarray,
 }
-"""Functions of one number that never fall, given that their `alpha` is not negative."""
+"""Functions of one number, activations aside, that never fall."""
 
 
 @rule(*_RISING)
 def _rising(ranges: Ranges, node: gs.Node) -> Range | None:
-    if may_drop(node) or node.attrs.get("alpha", 0.0) < 0:
+    if may_drop(node):
         return None
     function = _RISING[node.op]
-    return Range(*(np.asarray(function(node, each)) for each in ranges.of(node.inputs[0])))
+    return Range(*(np.asarray(function(each)) for each in ranges.of(node.inputs[0])))
+
+
+_FUNCTIONS = {op: activation.function for op, activation in ACTIVATIONS.items() if activation.function is not None}
+
+
+@rule(*_FUNCTIONS)
+def _activation(ranges: Ranges, node: gs.Node) -> Range | None:
+    """Its values at both ends, and at its lowest point where that lies between them."""
+    if node.attrs.get("alpha", 0.0) < 0:
+        return None
+    function, lowest_at = _FUNCTIONS[node.op], ACTIVATIONS[node.op].lowest_at
+    given = ranges.of(node.inputs[0])
+    ends = [function(node, bound) for bound in given]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    if lowest_at is not None:
+        between = (given.low < lowest_at) & (given.high > lowest_at)
+        low = np.where(between, function(node, np.asarray(lowest_at)), low)
+    return Range(np.asarray(low), np.asarray(high))
 
 
 @rule("Cast")
@@ -99,28 +104,13 @@ def _abs(ranges: Ranges, node: gs.Node) -> Range | None:
     return Range(np.maximum(np.maximum(found.low, -found.high), 0), np.maximum(np.abs(found.low), np.abs(found.high)))
 
 
-@rule("HardSwish")
-def _hard_swish(ranges: Ranges, node: gs.Node) -> Range | None:
-    found = ranges.of(node.inputs[0])
-    low, high = (each * np.clip(each / 6 + 0.5, 0, 1) for each in found)
-    # Up to -3 it is zero, falls to -0.375 at -1.5, and rises from there.
-    falls = (found.low < -1.5) & (found.high > -3) & ~found.is_constant
-    least = np.where(found.low == -np.inf, 0.0, low)
-    return Range(np.where(falls, -0.375, np.minimum(least, high)), np.maximum(least, high))
-
-
 @rule("Clip")
 def _clip(ranges: Ranges, node: gs.Node) -> Range | None:
-    low, high = ranges.of(node.inputs[0])
-    for index, name, limit in ((1, "min", np.maximum), (2, "max", np.minimum)):
-        array: Array | float | None = node.attrs.get(name)
-        if len(node.inputs) > index and node.inputs[index].name:
-            array = ranges.graph.array(node.inputs[index])
-            if array is None:
-                return None
-        if array is not None:
-            low, high = limit(low, np.float64(array)), limit(high, np.float64(array))
-    return Range(low, high)
+    limits = clamp_limits(ranges.graph, node)
+    if limits is None:
+        return None
+    # A Clip whose limits cross gives the upper one.
+    return Range(*(np.minimum(np.maximum(bound, limits[0]), limits[1]) for bound in ranges.of(node.inputs[0])))
 
 
 @rule("PRelu")

@@ -12,14 +12,13 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import moves
+from vggc.operators.fusion import TENSORRT_EPILOGUE
 from vggc.operators.quantizers import is_quantizer
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.axes import WEIGHTED
 from vggc.targets.verifier.finding import Finding, Subject
 
-_ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "HardSwish", "Sigmoid", "Tanh", "Gelu"})
 _EIGHT_BIT = frozenset({"int8", "float8_e4m3fn"})
-_EPILOGUE = _ACTIVATIONS | {"BatchNormalization"}
 
 
 def whole_epilogues(subject: Subject) -> Iterator[Finding]:
@@ -30,7 +29,7 @@ def whole_epilogues(subject: Subject) -> Iterator[Finding]:
             continue
         for quantize in graph.readers(node.outputs[0]):
             for reader in _behind(graph, quantize):
-                if reader.op in _EPILOGUE and is_standard(reader):
+                if reader.op in TENSORRT_EPILOGUE and is_standard(reader):
                     yield _separated(subject, quantize, node, reader)
 
 
