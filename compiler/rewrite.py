@@ -1,12 +1,17 @@
 """Rewriting graphs: what a pass is, and what a rule is.
 
-A pass is a function whose signature is its schema in recipes, under one of two decorators.
+A pass is a function under one of two decorators. Its signature is its schema in recipes.
 
     @whole_graph
-    def my_pass(graph: Graph, option: int = 3) -> None: ...
+    def my_pass(graph: Graph, context: Context, option: int = 3) -> None: ...
 
     @rewrites("BatchNormalization(conv: Conv(x, w, b?), scale, shift, mean, var, epsilon=eps, training_mode=0)")
     def fold_batch_norm(match: Match) -> gs.Node: ...
+
+The first parameter is what the pass works on. A parameter of type Context, which a pass may leave out, is what it has
+beside that, and no option: `context.record("what")` counts a change for the report, `context.decline(node, "why")` says
+why a place was left, `context.targets` are what the model will be lowered to; see vggc.pattern.context. Called from
+Python, `my_pass(graph, option=4)` makes a context of its own, and returns its log.
 
 `@rewrites(pattern)` calls the function wherever the pattern matches, until it matches nowhere. The pattern is that of a
 recipe's `rule` (docs/rules.md). The function gets a Match, whose attributes are the captures, and returns what takes
@@ -17,25 +22,26 @@ keeps its name, its readers, and its place among the model's outputs.
 
     rules_pass(rules)            a Pass of rules, applied together until none matches
     bind_rule(block, messages)   a Rule of a recipe's `rule` block (in vggc.pattern.rule_binding)
-    run_rules(graph, rules)      the engine itself: Outcome(applied, refused, ...); counts and times in graph.log.rules
+    run_rules(graph, rules)      the engine itself: Outcome(applied, refused, ...)
     dry_run(graph, rules)        the same on a copy: what would match, and what declines and why
     check_rules(rules, graph)    are their operators those of the model's opset?
     @predicate                   makes a Python function callable in the guards of rules
 
-`graph.prove = True` has each application of an exact rule checked where it happens, on random inputs.
+`Context(prove=True)` has each application of an exact rule checked where it happens, on random inputs.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from vggc.diagnostics import Declined, Diagnostic
 from vggc.graph import Graph
-from vggc.pattern.application_proof import Proof, prove
+from vggc.options.schema import Schema, schema, type_hints
+from vggc.pattern.context import ChangeLog, Context, Destination
 from vggc.pattern.engine import Outcome, Refusal, run_rules
 from vggc.pattern.match import Match
 from vggc.pattern.operator_checks import check_operators
@@ -45,7 +51,10 @@ from vggc.pattern.rule import Rule
 from vggc.pattern.rule_binding import bind_pattern
 
 __all__ = [
+    "ChangeLog",
+    "Context",
     "Declined",
+    "Destination",
     "Match",
     "Outcome",
     "Pass",
@@ -71,7 +80,7 @@ class Pass:
     `exact` passes keep the function the graph computes, and are checked numerically; the others are `lossy`.
     One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit.
     Calling a Pass calls its function, or applies its `rules`: `fold_batch_norm(graph)` works in Python as the step does
-    in a recipe.
+    in a recipe, and returns the log of what it did. `context` is what the runner hands over.
     """
 
     name: str
@@ -94,19 +103,27 @@ class Pass:
         """What the docstring of the pass's own file says: the algebra and the cases."""
         return inspect.getdoc(inspect.getmodule(self.function)) or ""
 
-    def __call__(self, graph: Graph, *arguments: Any, **options: Any) -> None:
-        if not self.rules:
-            self.function(graph, *arguments, **options)
-            return
-        run_rules(graph, self.with_options(*arguments, **options), proof=_proof(graph))
+    @property
+    def schema(self) -> Schema:
+        """Its options. Raises CompileError when the signature cannot be a schema."""
+        return schema(self.function, filled={"context": Context})
 
-    def with_options(self, *arguments: Any, **options: Any) -> tuple[Rule, ...]:
-        """The rules, those of Python with the options of a step."""
-        if all(each.function is None for each in self.rules):
-            return self.rules
-        bound = inspect.signature(self.function).bind(None, *arguments, **options)
-        given = dict(list(bound.arguments.items())[1:])
-        return tuple(replace(each, options=given) for each in self.rules)
+    def __call__(self, graph: Graph, *arguments: Any, context: Context | None = None, **options: Any) -> ChangeLog:
+        context = context or Context()
+        given = self._named(context, arguments, options)
+        if any(each.function is not None for each in self.rules):
+            run_rules(graph, [replace(each, options=given) for each in self.rules], context=context)
+        else:
+            self.function(graph, **given)
+        return context.log
+
+    def _named(self, context: Context, arguments: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the function gets beside its first parameter, by name."""
+        _, *parameters = inspect.signature(self.function).parameters.values()
+        hints = type_hints(self.function)
+        filled = {each.name: context for each in parameters if hints.get(each.name) is Context}
+        bound = inspect.Signature([each for each in parameters if each.name not in filled]).bind(*arguments, **options)
+        return {**filled, **bound.arguments}
 
 
 @overload
@@ -116,7 +133,7 @@ def whole_graph(*, exact: bool = True, sets_inputs: bool = False) -> Callable[[T
 def whole_graph(
     function: Transform | None = None, /, *, exact: bool = True, sets_inputs: bool = False
 ) -> Pass | Callable[[Transform], Pass]:
-    """Make a pass of a function `(graph, option=default, ...) -> None` that looks at the graph as a whole.
+    """Make a pass of a function `(graph, context, option=default, ...) -> None` that looks at the graph as a whole.
 
     The function's name is the step's name; its annotations type the options; `@whole_graph(exact=False)` says that
     the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes. It raises Declined to
@@ -128,7 +145,7 @@ def whole_graph(
 
 
 def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]], Pass]:
-    """Make a pass of a function `(match, option=default, ...)` that is called wherever one of the patterns matches.
+    """Make a pass of a function `(match, option=default, ...)`, called wherever one of the patterns matches.
 
     Several patterns are tried in order. Raises CompileError when a pattern is wrong.
     """
@@ -148,8 +165,8 @@ def rules_pass(rules: Sequence[Rule], name: str = "", doc: str = "") -> Pass:
     """A pass of rules that are applied together. It is exact when all of them are."""
     name = name or ", ".join(each.name for each in rules)
 
-    def apply(graph: Graph) -> None:
-        run_rules(graph, rules, proof=_proof(graph))
+    def apply(graph: Graph, context: Context) -> None:
+        run_rules(graph, rules, context=context)
 
     apply.__name__ = apply.__qualname__ = name
     apply.__doc__ = doc
@@ -170,7 +187,3 @@ def check_rules(rules: Iterable[Rule], graph: Graph | None = None) -> list[Diagn
     """What is wrong with the operators of rules for the opset of a model; without one, for the newest they are for."""
     sets = None if graph is None else OperatorSets.of(graph)
     return [message for each in rules for message in check_operators(each, sets)]
-
-
-def _proof(graph: Graph) -> Proof | None:
-    return prove if graph.prove else None

@@ -18,10 +18,10 @@ from vggc.calibration.samples import Samples
 from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
 from vggc.graph import Graph
-from vggc.graph.opset_upgrade import raise_opset
 from vggc.operators.quantizers import QUANTIZERS
 from vggc.quantization.half_precision import OPSETS, QUANTIZED_OPSET, TYPES, Halves, magnitudes, stays
-from vggc.rewrite import Declined, whole_graph
+from vggc.quantization.preconditions import need_opset
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Names
 
 _LOST = 0.01
@@ -31,6 +31,7 @@ _LOST = 0.01
 @whole_graph(exact=False)
 def cast(
     graph: Graph,
+    context: Context,
     precision: Literal["fp16", "bf16"],
     *,
     data: Dataset | None = None,
@@ -46,11 +47,11 @@ def cast(
         interface: cast the model's inputs and outputs as well
     """
     quantized = any(node.op in QUANTIZERS for node in graph.nodes)
-    raise_opset(graph, max(OPSETS[precision], QUANTIZED_OPSET if quantized else 0), f"casting to {precision}")
+    need_opset(graph, context, max(OPSETS[precision], QUANTIZED_OPSET if quantized else 0), f"casting to {precision}")
     graph.infer_shapes()
     names = {id(node): {node.op, *names_of(node)} for node in graph.nodes}
     check_names("keep", keep, names.values(), "node")
-    largest = {} if data is None else magnitudes(graph, Samples(graph, data, limit=SAMPLES))
+    largest = {} if data is None else magnitudes(graph, Samples(graph, data).up_to(SAMPLES))
     chosen = []
     for node in graph.nodes:
         reason = (
@@ -59,11 +60,11 @@ def cast(
         if reason is None:
             chosen.append(node)
         elif reason:
-            graph.decline(node, reason)
+            context.decline(node, reason)
     if not chosen:
         raise Declined(f"no node can compute in {precision}")
     halves = Halves(graph, TYPES[precision], chosen, interface=interface)
     halves.rewrite()
     if halves.lost > _LOST * halves.weights:
-        graph.warn(f"{halves.lost} of {halves.weights} weights are too small for {precision} and become zero")
-    graph.record("cast node", len(chosen))
+        context.warn(f"{halves.lost} of {halves.weights} weights are too small for {precision} and become zero")
+    context.record("cast node", len(chosen))

@@ -38,7 +38,7 @@ from vggc.graph import Array, Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import FLATTENERS
 from vggc.operators.elementwise import ARITHMETIC
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Bytes
 
 _NORM = "BatchNormalization"
@@ -54,7 +54,7 @@ class _Folded:
 
 
 @whole_graph
-def fold_batch_norm(graph: Graph, largest: Bytes = _LARGEST) -> None:
+def fold_batch_norm(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
     """Fold batch norms, and constant Mul, Div, Add and Sub per channel, into the operators around them.
 
     Options:
@@ -63,19 +63,19 @@ def fold_batch_norm(graph: Graph, largest: Bytes = _LARGEST) -> None:
     if any(node.op in _BY_SHAPE and _needs_shape(graph, node) for node in graph.nodes):
         graph.infer_shapes()
     folded, refused = _Folded(), dict[int, str]()
-    removed = _fold_upward(graph, folded, refused)
+    removed = _fold_upward(graph, context, folded, refused)
     left = [node for node in graph.nodes if node.op in _FOLDS and id(node) not in removed and _may_go_down(graph, node)]
     if not left:
         return
     graph.tidy()
     if any(graph.shape(node.outputs[0]) is None for node in left):
         graph.infer_shapes()
-    down = _fold_downward(graph, int(largest), folded)
+    down = _fold_downward(graph, context, int(largest), folded)
     kept = [node for node in graph.nodes if node.op == _NORM and is_standard(node) and id(node) not in down.removed]
     if kept:
         up = Upward(graph, refused)
         for node in kept:
-            graph.decline(node, why_kept(up, down, node))
+            context.decline(node, why_kept(up, down, node))
 
 
 def _needs_shape(graph: Graph, node: gs.Node) -> bool:
@@ -109,7 +109,7 @@ _BELOW = LINEAR | ARITHMETIC | PASSED
 # --- into what is before --------------------------------------------------------------------------------------
 
 
-def _fold_upward(graph: Graph, folded: _Folded, refused: dict[int, str]) -> set[int]:
+def _fold_upward(graph: Graph, context: Context, folded: _Folded, refused: dict[int, str]) -> set[int]:
     """Returns the nodes that are gone, by id."""
     while True:
         plan, wrong = Upward(graph, refused), dict[int, str]()
@@ -125,7 +125,7 @@ def _fold_upward(graph: Graph, folded: _Folded, refused: dict[int, str]) -> set[
         refused |= wrong
     for node in plan.gone:
         if node.op != "Identity":
-            graph.record(f"fold {node.op} into {plan.into[id(node)]}")
+            context.record(f"fold {node.op} into {plan.into[id(node)]}")
     old = [*plan.gone, *(each.node for each in plan.moved), *(node for node, _ in plan.taken)]
     for node in old:
         graph.remove(node)
@@ -172,7 +172,7 @@ def _move(graph: Graph, each: Moved) -> None:
 # --- into what is behind --------------------------------------------------------------------------------------
 
 
-def _fold_downward(graph: Graph, largest: int, folded: _Folded) -> Downward:
+def _fold_downward(graph: Graph, context: Context, largest: int, folded: _Folded) -> Downward:
     refused: dict[int, str] = {}
     while True:
         plan, wrong = Downward(graph, largest, folded.affines, refused), dict[int, str]()
@@ -187,7 +187,7 @@ def _fold_downward(graph: Graph, largest: int, folded: _Folded) -> Downward:
         refused |= wrong
     for node in plan.gone:
         if node.op != "Identity":
-            graph.record(f"fold {node.op} into {plan.into[id(node)]}")
+            context.record(f"fold {node.op} into {plan.into[id(node)]}")
     replaced = [node for place, _ in ready for node in place.replaced[: place.own]]
     for node in (*plan.gone, *(each.node for each in plan.moved), *replaced):
         graph.remove(node)

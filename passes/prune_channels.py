@@ -37,7 +37,7 @@ from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
 from vggc.pruning.selection import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.widths import uniform_widths
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Bytes, Names, Ratio, Within
 
 _PROOF_SAMPLES = 16
@@ -48,6 +48,7 @@ Repair = Literal["none", "bias", "least_squares"]
 @whole_graph(exact=False)
 def prune_channels(
     graph: Graph,
+    context: Context,
     *,
     macs: Ratio | None = None,
     params: Ratio | None = None,
@@ -94,17 +95,17 @@ def prune_channels(
         check_reachable(groups, chosen, limit, align)
     samples = None if data is None else Samples(graph, data)
     if samples is not None:
-        warn_of_samples(graph, samples, "weights")
-    _warn_of_quantized(graph)
+        warn_of_samples(context, samples, "weights")
+    _warn_of_quantized(graph, context)
     # Widths are tried on samples that order and repair have not seen, for what counts is the loss on new ones.
     tried, read = (samples, samples) if samples is None or limit is None else samples.apart()
     with Spill() as spill:
         readings = None
         if read is not None and (importance in NEEDS_DATA or repair == "least_squares"):
-            graph.progress("read the samples")
+            context.progress("read the samples")
             readings = Readings(groups, chosen, read, spill, seed=seed)
         losses = Losses(groups, samples, chosen) if samples is not None and importance == "taylor" else None
-        orders = _orders(groups, chosen, importance, readings, losses)
+        orders = _orders(groups, context, chosen, importance, readings=readings, losses=losses)
         if limit is not None:
             check_reachable(groups, chosen, limit, align, orders)
         if limit is None:
@@ -112,7 +113,7 @@ def prune_channels(
             widths = uniform_widths(chosen, keep, align)
         else:
             mending = readings if repair == "least_squares" else None
-            widths = widths_under(groups, chosen, orders, limit, align=align, samples=tried, readings=mending)
+            widths = widths_under(groups, context, chosen, orders, limit, align=align, samples=tried, readings=mending)
     staying = atoms(chosen, orders, widths)
     if not staying:
         raise Declined(
@@ -122,10 +123,10 @@ def prune_channels(
         )
     original = graph.copy()
     kept = kept_outputs(groups, staying)
-    _cut(groups, staying, samples)
+    _cut(groups, context, staying, samples)
     if samples is not None and repair != "none":
-        done = repair_weights(graph, original, kept, samples, mode=repair, seed=seed)
-        record(graph, done)
+        done = repair_weights(graph, original, context, kept, samples, mode=repair, seed=seed)
+        record(context, done)
 
 
 def _check_options(budgets: Mapping[str, float | None]) -> None:
@@ -151,10 +152,10 @@ def _check_data(data: Dataset | None, importance: Importance, repair: Repair) ->
         )
 
 
-def _warn_of_quantized(graph: Graph) -> None:
+def _warn_of_quantized(graph: Graph, context: Context) -> None:
     found = [node for node in graph.nodes if is_quantized(node)]
     if found:
-        graph.warn(
+        context.warn(
             f"the model is quantized, {graph.label(found[0])} first: quantized weights cannot be solved anew, and "
             "ranges stay those of all channels; prune before `quantize`, or behind `strip_qdq`"
         )
@@ -162,24 +163,26 @@ def _warn_of_quantized(graph: Graph) -> None:
 
 def _orders(
     groups: Groups,
+    context: Context,
     chosen: Sequence[Group],
     importance: Importance,
+    *,
     readings: Readings | None,
     losses: Losses | None,
 ) -> dict[int, Elimination]:
     found = {}
     for index, group in enumerate(chosen):
-        groups.graph.progress(f"group {index + 1} of {len(chosen)}")
+        context.progress(f"group {index + 1} of {len(chosen)}")
         found[group.id] = order(groups, group, importance, readings=readings, losses=losses)
     return found
 
 
-def _cut(groups: Groups, staying: Mapping[int, Indices], samples: Samples | None) -> None:
+def _cut(groups: Groups, context: Context, staying: Mapping[int, Indices], samples: Samples | None) -> None:
     """Take the other channels out, and prove that nothing else has changed."""
     graph = groups.graph
-    graph.progress("remove channels")
+    context.progress("remove channels")
     masked = groups.masked(staying)
     removed = sum(groups[index].size - len(kept) for index, kept in staying.items())
-    note(graph, groups.slice(staying))
+    note(graph, context, groups.slice(staying))
     prove(masked, graph, None if samples is None else [samples.few(_PROOF_SAMPLES)])
-    graph.record("remove channels", removed)
+    context.record("remove channels", removed)

@@ -36,13 +36,14 @@ from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.quantize_graph import Rounding, Settings, quantize_graph
 from vggc.quantization.value_ranges import Calibration
 from vggc.quantization.weights import WeightScales
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Names, Ratio
 
 
 @whole_graph(exact=False)
 def quantize(
     graph: Graph,
+    context: Context,
     precision: Precision,
     *,
     data: Dataset | None = None,
@@ -80,13 +81,14 @@ def quantize(
         except: leave these nodes in float
     """
     if precision in WEIGHTS_ONLY:
-        found = candidates(graph, precision, WEIGHTS_ONLY[precision], only, except_)
-        if not quantize_blocks(graph, found, block, weights):
+        found = candidates(graph, context, precision, WEIGHTS_ONLY[precision], only=only, except_=except_)
+        if not quantize_blocks(graph, context, found, block, weights):
             raise Declined("nothing of the model can be quantized")
         return
     if data is None:
         raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
-    warn_of_samples(graph, Samples(graph, data), "ranges")
+    samples = Samples(graph, data)
+    warn_of_samples(context, samples, "ranges")
     settings = Settings(
         precision,
         placement,
@@ -99,6 +101,6 @@ def quantize(
         except_=except_,
     )
     if agreement is None:
-        quantize_graph(graph, data, settings)
+        quantize_graph(graph, context, samples, settings)
     else:
-        quantize_until(graph, data, settings, agreement)
+        quantize_until(graph, context, samples, settings, agreement)

@@ -28,13 +28,15 @@ from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.pruning.provenance import channels_of
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 
 Method = Literal["bias", "least_squares"]
 
 
 @whole_graph(exact=False)
-def reconstruct(graph: Graph, *, data: Dataset, method: Method = "least_squares", seed: int = 0) -> None:
+def reconstruct(
+    graph: Graph, context: Context, *, data: Dataset, method: Method = "least_squares", seed: int = 0
+) -> None:
     """Solve the weights of all nodes anew, so that the model's results on samples are those of the model as read.
 
     Options:
@@ -42,20 +44,21 @@ def reconstruct(graph: Graph, *, data: Dataset, method: Method = "least_squares"
         method: `least_squares` solves weights; `bias` only makes means and batch-norm statistics right
         seed: of the choice among samples
     """
-    if graph.original is None:
+    if context.original is None:
         raise fail(
             "there is no model as read to bring results back to",
-            help="in Python: graph.original = lambda: Graph.load(path), before the call",
+            help="in Python: reconstruct(graph, ..., context=Context(original=lambda: Graph.load(path)))",
         )
-    original = graph.original()
+    original = context.original()
     graph.infer_shapes()
     original.infer_shapes()
     samples = _samples(graph, original, data)
-    warn_of_samples(graph, samples, "weights")
-    done = repair_weights(graph, original, _kept(graph, original), samples, mode=method, only_changed=False, seed=seed)
+    warn_of_samples(context, samples, "weights")
+    kept = _kept(graph, original)
+    done = repair_weights(graph, original, context, kept, samples, mode=method, only_changed=False, seed=seed)
     if not done:
         raise Declined("no node has weights that can be solved")
-    record(graph, done)
+    record(context, done)
 
 
 def _kept(graph: Graph, original: Graph) -> dict[str, Indices]:

@@ -26,7 +26,7 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Indices
 from vggc.pruning.constants import Absorbed, Reader
 from vggc.pruning.provenance import kept_outputs, note
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, whole_graph
 from vggc.values import Bytes
 
 _LARGEST = Bytes(1 << 20)
@@ -35,7 +35,7 @@ Truths = NDArray[np.bool_]
 
 
 @whole_graph
-def remove_dead_channels(graph: Graph, largest: Bytes = _LARGEST) -> None:
+def remove_dead_channels(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
     """Remove channels that are constant, their constants going into the next biases, and channels that nothing reads.
 
     Options:
@@ -46,7 +46,7 @@ def remove_dead_channels(graph: Graph, largest: Bytes = _LARGEST) -> None:
         found = _Dead(groups, int(largest))
         keep = found.keep()
         if not keep:
-            found.tell()
+            found.tell(context)
             return
         absorbed = found.absorbed(keep)
         kept = kept_outputs(groups, keep)
@@ -55,8 +55,8 @@ def remove_dead_channels(graph: Graph, largest: Bytes = _LARGEST) -> None:
             constant = int(found.constant[index][gone].sum())
             for what, count in (("constant", constant), ("unread", len(gone) - constant)):
                 if count:
-                    graph.record(f"remove {what} channels", count)
-        note(graph, groups.slice(keep))
+                    context.record(f"remove {what} channels", count)
+        note(graph, context, groups.slice(keep))
         for each in absorbed:
             each.store(graph, kept.get(each.node.outputs[0].name))
 
@@ -114,20 +114,19 @@ class _Dead:
                 found.append(reader.absorb(moved))
         return found
 
-    def tell(self) -> None:
-        """Note the constant channels that stay, and why."""
-        graph = self.groups.graph
+    def tell(self, context: Context) -> None:
+        """Report the constant channels that stay, and why."""
         for group in self.groups:
             count = int(self.dead[group.id].sum())
             if count:
                 reason = f"it {group.frozen}" if group.frozen else "others of its channels must go with them"
                 told = f"{count} dead channel{' stays' if count == 1 else 's stay'}"
-                graph.decline(group.name, f"{told}: {reason}")
+                context.decline(group.name, f"{told}: {reason}")
         for reader, numbers, _ in self.read:
             stuck = int((numbers.is_constant & (numbers.low != 0)).sum())
             if stuck and reader.refused is not None:
                 what = f"{stuck} constant channel{' stays' if stuck == 1 else 's stay'} before it"
-                graph.decline(reader.node, f"{what}: {reader.refused}")
+                context.decline(reader.node, f"{what}: {reader.refused}")
 
 
 def _fewest(group: Group, live: Truths) -> Indices:

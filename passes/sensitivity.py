@@ -15,13 +15,14 @@ from vggc.graph import Graph
 from vggc.quantization.node_sensitivity import damage
 from vggc.quantization.precisions import Placement
 from vggc.quantization.quantize_graph import Settings
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, whole_graph
 from vggc.values import Names
 
 
 @whole_graph
 def sensitivity(
     graph: Graph,
+    context: Context,
     *,
     data: Dataset,
     precision: Literal["int8", "fp8", "int16"] = "int8",
@@ -38,7 +39,8 @@ def sensitivity(
         only: measure these nodes only: names or globs of nodes, values, weights or modules, or operators
         except: pass these nodes by
     """
-    warn_of_samples(graph, Samples(graph, data), "ranges")
+    samples = Samples(graph, data)
+    warn_of_samples(context, samples, "ranges")
     makers = {value.name: node for node in graph.nodes for value in node.outputs}
-    found = damage(graph, data, Settings(precision, placement, only=only, except_=except_))
-    graph.log.sensitivity = {graph.label(makers[name]): error for name, error in found.items()}
+    found = damage(graph, context, samples, Settings(precision, placement, only=only, except_=except_))
+    context.log.sensitivity = {graph.label(makers[name]): error for name, error in found.items()}

@@ -20,12 +20,12 @@ from vggc.analysis.interface import Size, data_nodes, redeclare
 from vggc.analysis.no_ops import RECURRENT, zero_states
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Within
 
 
 @whole_graph(sets_inputs=True)
-def set_batch(graph: Graph, size: Annotated[int, Within(1, 1 << 20)] | Literal["dynamic"]) -> None:
+def set_batch(graph: Graph, context: Context, size: Annotated[int, Within(1, 1 << 20)] | Literal["dynamic"]) -> None:
     """Fix the batch size, the first dimension of the inputs, or make it dynamic.
 
     Options:
@@ -39,12 +39,12 @@ def set_batch(graph: Graph, size: Annotated[int, Within(1, 1 << 20)] | Literal["
     before = {value.name: graph.shape(value) for value in graph.outputs}
     if old is not None:
         for node in data_nodes(graph):
-            _rewrite_target(graph, node, old, new)
-            _free_state(graph, node)
+            _rewrite_target(graph, context, node, old, new)
+            _free_state(graph, context, node)
     redeclare(graph, {name: [new, *shape[1:]] for name, shape in inputs.items()})
     if old is not None:
         _check_outputs(graph, before, old, new)
-    graph.record("set batch size", len(inputs))
+    context.record("set batch size", len(inputs))
 
 
 def _batched(graph: Graph) -> tuple[dict[str, list[Size]], int | None]:
@@ -81,7 +81,7 @@ def _name(graph: Graph) -> str:
     return name
 
 
-def _rewrite_target(graph: Graph, node: gs.Node, old: int, new: Size) -> None:
+def _rewrite_target(graph: Graph, context: Context, node: gs.Node, old: int, new: Size) -> None:
     """Let a Reshape whose constant target begins with the old batch size begin with the new one."""
     array = graph.array(node.inputs[1]) if node.op == "Reshape" and graph.opset >= 5 else None
     if array is None or array.ndim != 1 or not array.size or array[0] != old:
@@ -102,14 +102,14 @@ def _rewrite_target(graph: Graph, node: gs.Node, old: int, new: Size) -> None:
             help="export the model with a dynamic batch",
         )
     graph.set_input(node, 1, graph.constant(np.array(target, np.int64), hint=node.inputs[1].name))
-    graph.record("set batch size of Reshape")
+    context.record("set batch size of Reshape")
 
 
-def _free_state(graph: Graph, node: gs.Node) -> None:
+def _free_state(graph: Graph, context: Context, node: gs.Node) -> None:
     """Leave out the initial state of a recurrent node that is zero for each sample of the old batch."""
     for index in zero_states(graph, node):
         graph.set_input(node, index, gs.Variable.empty())
-        graph.record(f"set batch size of {node.op}")
+        context.record(f"set batch size of {node.op}")
     for value in node.inputs[5:7] if node.op in RECURRENT else ():
         if isinstance(value, gs.Constant):
             raise fail(

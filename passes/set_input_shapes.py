@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from vggc.analysis.interface import Size, redeclare
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 
 
 @whole_graph(sets_inputs=True)
-def set_input_shapes(graph: Graph, shapes: dict[str, list[int | str]]) -> None:
+def set_input_shapes(graph: Graph, context: Context, shapes: dict[str, list[int | str]]) -> None:
     """Fix dynamic dimensions of the inputs, or name them.
 
     Options:
@@ -47,7 +47,7 @@ def set_input_shapes(graph: Graph, shapes: dict[str, list[int | str]]) -> None:
     if not changed:
         raise Declined("the inputs have these shapes already")
     redeclare(graph, changed)
-    graph.record("set input shape", len(changed))
+    context.record("set input shape", len(changed))
 
 
 def _choose(name: str, old: Sequence[Size] | None, wanted: Sequence[int | str], chosen: dict[str, Size]) -> None:

@@ -31,7 +31,7 @@ from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
 from vggc.graph.writer import onnx_type
 from vggc.operators.randomness import is_deterministic
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Bytes
 
 _LARGEST = Bytes(16 << 20)
@@ -45,42 +45,51 @@ _NORM = "BatchNormalization"
 
 
 @whole_graph
-def simplify(graph: Graph, largest: Bytes = _LARGEST) -> None:
+def simplify(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
     """Fold constants, and remove nodes that change nothing, equal another node, or are not needed.
 
     Options:
         largest: a computed constant beyond this size stays computed at run time, unless it is no larger than the
             constants it is made from
     """
-    left = _sweep_all(graph, int(largest))
-    while saved := simplify_remnants(graph, lambda part: _improve(part, int(largest))):
-        graph.record("simplify with onnxsim", saved)
-        left = _sweep_all(graph, int(largest))
+    left = _sweep_all(graph, context, int(largest))
+    while saved := _by_onnxsim(graph, context, int(largest)):
+        context.record("simplify with onnxsim", saved)
+        left = _sweep_all(graph, context, int(largest))
     for node, size in left.too_large:
-        graph.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
+        context.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
     for node, reason in left.failed:
-        graph.decline(node, f"it cannot be computed at compile time: {reason}")
+        context.decline(node, f"it cannot be computed at compile time: {reason}")
 
 
-def _improve(part: Graph, largest: int) -> None:
-    _sweep_all(part, largest)
-    part.tidy()
+def _by_onnxsim(graph: Graph, context: Context, largest: int) -> int:
+    """Let onnxsim simplify what it can. Returns the number of nodes saved."""
+
+    def improve(part: Graph) -> None:
+        _sweep_all(part, Context(), largest)
+        part.tidy()
+
+    try:
+        return simplify_remnants(graph, improve)
+    except Declined as reason:
+        context.decline("onnxsim", str(reason))
+        return 0
 
 
-def _sweep_all(graph: Graph, largest: int) -> Foldable:
+def _sweep_all(graph: Graph, context: Context, largest: int) -> Foldable:
     """Sweep until nothing changes. Returns what the last sweep could not fold."""
-    sweep = _sweep(graph, largest)
+    sweep = _sweep(graph, context, largest)
     while sweep.again:
         graph.tidy()
-        sweep = _sweep(graph, largest)
+        sweep = _sweep(graph, context, largest)
     return sweep.foldable
 
 
-def _sweep(graph: Graph, largest: int) -> _Sweep:
+def _sweep(graph: Graph, context: Context, largest: int) -> _Sweep:
     """Visit every node once."""
     if any(_is_decided_by_shape(node) for node in graph.nodes):
         graph.infer_shapes()
-    sweep = _Sweep(graph, largest)
+    sweep = _Sweep(graph, context, largest)
     for node in list(graph.nodes):
         sweep.visit(node)
     sweep.fold()
@@ -99,8 +108,9 @@ class _Sweep:
     `again` says that another may find more, now that more is constant or less is read.
     """
 
-    def __init__(self, graph: Graph, largest: int) -> None:
+    def __init__(self, graph: Graph, context: Context, largest: int) -> None:
         self.graph = graph
+        self.context = context
         self.again = False
         self._values = ShapeValues(graph)
         self.foldable = Foldable(graph, largest)
@@ -116,7 +126,7 @@ class _Sweep:
             return
         for index in zero_states(self.graph, node):
             self.graph.set_input(node, index, gs.Variable.empty())
-            self.graph.record("omit initial state of zeros")
+            self.context.record("omit initial state of zeros")
             self.again = True
         if node.op == "CastLike":
             node = self._to_cast(node)
@@ -125,7 +135,7 @@ class _Sweep:
         if known is not None and not self.graph.is_output(node.outputs[0]):
             self._make_constant(node.outputs[0], np.array(known, self.graph.dtype(node.outputs[0])))
             self.graph.remove(node)
-            self.graph.record("fold constants")
+            self.context.record("fold constants")
         elif not self.foldable.offer(node) and not self._merge(node) and not self._reuse_shape(node):
             self._fix_reshape(node)
 
@@ -135,7 +145,7 @@ class _Sweep:
         for value, array in found:
             self._make_constant(value, array)
         if found:
-            self.graph.record("fold constants", len(found))
+            self.context.record("fold constants", len(found))
 
     def _make_constant(self, value: gs.Variable, array: Any) -> None:
         constant = self.graph.constant(array, hint=value.name)
@@ -157,7 +167,7 @@ class _Sweep:
             first, is_new = self._constants.first(value)
             if first is not value:
                 if is_new:
-                    self.graph.record("merge equal constants")
+                    self.context.record("merge equal constants")
                 list.__setitem__(node.inputs, index, first)
                 list.append(first.outputs, node)
 
@@ -168,7 +178,7 @@ class _Sweep:
             return False
         self.graph.replace(node.outputs[0], source)
         self.graph.remove(node)
-        self.graph.record(f"remove {node.op}")
+        self.context.record(f"remove {node.op}")
         # What computed its shape or its type may now be unread.
         self.again |= len(node.inputs) > 1
         return True
@@ -179,7 +189,7 @@ class _Sweep:
         if condition is None or condition.size != 1:
             return False
         self.graph.inline(node, node.attrs["then_branch" if condition.reshape(-1)[0] else "else_branch"])
-        self.graph.record("choose branch of If")
+        self.context.record("choose branch of If")
         self.again = True
         return True
 
@@ -188,7 +198,7 @@ class _Sweep:
         if dtype is None:
             return node
         self.graph.remove(node)
-        self.graph.record("CastLike to Cast")
+        self.context.record("CastLike to Cast")
         cast = {"to": onnx_type(dtype)}
         return self.graph.add("Cast", node.inputs[:1], cast, like=node, replaces=[node], output=node.outputs[0])
 
@@ -205,7 +215,7 @@ class _Sweep:
         for old, new in pairs:
             self.graph.replace(old, new)
         self.graph.remove(node)
-        self.graph.record("merge equal nodes")
+        self.context.record("merge equal nodes")
         return True
 
     def _reuse_shape(self, node: gs.Node) -> bool:
@@ -218,7 +228,7 @@ class _Sweep:
         key = _node_key(node)
         if self._nodes.get(key) is node:
             del self._nodes[key]
-        self.graph.record("merge equal shapes")
+        self.context.record("merge equal shapes")
         self.again = True
         return True
 
@@ -229,7 +239,7 @@ class _Sweep:
             # Zeros in it mean "as in the input".
             node.attrs = {name: value for name, value in node.attrs.items() if name != "allowzero"}
             self.graph.set_input(node, 1, self.graph.constant(np.array(target, np.int64), hint=node.inputs[1].name))
-            self.graph.record("fold constants")
+            self.context.record("fold constants")
             self.again = True
 
 

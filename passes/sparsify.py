@@ -32,7 +32,7 @@ from vggc.graph.extras import annotate
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
 from vggc.pruning.sparsity import Thinning
-from vggc.rewrite import Declined, whole_graph
+from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Names, Ratio, Within
 
 _SPARSE_KERNELS = 256
@@ -42,6 +42,7 @@ _SPARSE_KERNELS = 256
 @whole_graph(exact=False)
 def sparsify(
     graph: Graph,
+    context: Context,
     *,
     pattern: str | None = None,
     amount: Ratio | None = None,
@@ -65,7 +66,7 @@ def sparsify(
     thinning = _thinning(pattern, amount)
     least = smallest or (_SPARSE_KERNELS if thinning.of else 1)
     graph.infer_shapes()
-    products = _products(graph)
+    products = _products(graph, context)
     names = [names_of(each.node) for each in products]
     is_selected = name_filter(only, except_, names, "node with weights")
     chosen = []
@@ -76,7 +77,7 @@ def sparsify(
         if reason is None:
             chosen.append(each)
         else:
-            graph.decline(each.node, reason)
+            context.decline(each.node, reason)
     if not chosen:
         raise Declined("no node with weights can get such zeros")
     if data is None:
@@ -86,14 +87,14 @@ def sparsify(
     else:
         wanted = {each.node.outputs[0].name: thinning for each in chosen}
         samples = Samples(graph, data)
-        warn_of_samples(graph, samples, "weights")
-        found = repair(graph, graph.copy(), {}, samples, thinning=wanted, seed=seed)
+        warn_of_samples(context, samples, "weights")
+        found = repair(graph, graph.copy(), context, {}, samples, thinning=wanted, seed=seed)
         solved = {each.name for each in found if each.error is not None}
         done = [each for each in chosen if (each.node.name or each.node.outputs[0].name) in solved]
     for each in done:
         annotate(each.node, {SPARSITY: str(thinning)})
         graph.touch(each.node)
-        graph.record(f"{thinning} zeros in {graph.label(each.node)}")
+        context.record(f"{thinning} zeros in {graph.label(each.node)}")
 
 
 def _thinning(pattern: str | None, amount: Ratio | None) -> Thinning:
@@ -116,7 +117,7 @@ def _thinning(pattern: str | None, amount: Ratio | None) -> Thinning:
     return Thinning(keep, of)
 
 
-def _products(graph: Graph) -> list[AsMatrix]:
+def _products(graph: Graph, context: Context) -> list[AsMatrix]:
     """The nodes with constant weights."""
     found = []
     for node in graph.nodes:
@@ -124,7 +125,7 @@ def _products(graph: Graph) -> list[AsMatrix]:
             found.append(as_matrix(graph, node))
         except Unsuitable as reason:
             if node.op in LINEAR:
-                graph.decline(node, f"its weights are not looked at: {reason}")
+                context.decline(node, f"its weights are not looked at: {reason}")
     return found
 
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
 from vggc.operators.quantizers import is_quantizer
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, whole_graph
 
 
 @whole_graph(exact=False)
-def strip_qdq(graph: Graph) -> None:
+def strip_qdq(graph: Graph, context: Context) -> None:
     """Take out pairs of QuantizeLinear and DequantizeLinear, and make float weights of quantized ones."""
     for node in list(graph.nodes):
         if not is_quantizer(node, "DequantizeLinear"):
@@ -28,15 +28,15 @@ def strip_qdq(graph: Graph) -> None:
         codes = graph.array(node.inputs[0])
         source = graph.producer(node.inputs[0])
         if codes is not None:
-            _restore(graph, node, codes)
+            _restore(graph, context, node, codes)
         elif source is None or not is_quantizer(source, "QuantizeLinear"):
-            graph.decline(node, "what it reads is computed with integers")
+            context.decline(node, "what it reads is computed with integers")
         elif not _same(graph, source, node):
-            graph.decline(node, "it has another scale than the QuantizeLinear before it")
+            context.decline(node, "it has another scale than the QuantizeLinear before it")
         else:
             graph.replace(node.outputs[0], source.inputs[0])
             graph.remove(node)
-            graph.record("remove pair")
+            context.record("remove pair")
 
 
 def _same(graph: Graph, quantize: gs.Node, dequantize: gs.Node) -> bool:
@@ -51,12 +51,12 @@ def _same(graph: Graph, quantize: gs.Node, dequantize: gs.Node) -> bool:
     )
 
 
-def _restore(graph: Graph, node: gs.Node, codes: Array) -> None:
+def _restore(graph: Graph, context: Context, node: gs.Node, codes: Array) -> None:
     scale = graph.array(node.inputs[1])
     has_zero = len(node.inputs) > 2 and bool(node.inputs[2].name)
     zero = graph.array(node.inputs[2]) if has_zero else None
     if scale is None or (has_zero and zero is None):
-        graph.decline(node, "its scale is computed while the model runs")
+        context.decline(node, "its scale is computed while the model runs")
         return
     block = int(node.attrs.get("block_size", 0))
     axis = int(node.attrs.get("axis", 1))
@@ -66,7 +66,7 @@ def _restore(graph: Graph, node: gs.Node, codes: Array) -> None:
     weights = (numbers * _along(scale, codes, axis, block)).astype(scale.dtype)
     graph.replace(node.outputs[0], graph.constant(weights, node.inputs[0].name))
     graph.remove(node)
-    graph.record("restore weights")
+    context.record("restore weights")
 
 
 def _along(parameter: Array, codes: Array, axis: int, block: int) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import onnx
 import onnx.parser
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
@@ -53,7 +54,7 @@ _ANY_MODEL = """<ir_version: 8, opset_import: ["": 17]> any (float[1] x) => (flo
 def simplify_remnants(graph: Graph, improve: Callable[[Graph], None]) -> int:
     """Let onnxsim simplify what is left of shape computations, and take its result over where it has fewer nodes.
 
-    `improve` is applied to its result first. Returns the number of nodes saved.
+    `improve` is applied to its result first. Returns the number of nodes saved. Raises Declined when onnxsim fails.
     """
     if not any(_is_worth_it(graph, node) for node in graph.nodes):
         return 0
@@ -70,9 +71,9 @@ def simplify_remnants(graph: Graph, improve: Callable[[Graph], None]) -> int:
     cut = part(graph, nodes, outputs)
     try:
         better = Graph.from_model(_by_onnxsim(cut.skeleton()))
-    except Exception as error:  # noqa: BLE001 - a failure in another tool's code must not fail ours; it is reported
-        graph.decline("onnxsim", f"it failed on {len(nodes)} nodes that compute shapes: {_first_line(error)}")
-        return 0
+    except Exception as error:
+        # A failure in another tool's code must not fail ours.
+        raise Declined(f"it failed on {len(nodes)} nodes that compute shapes: {_first_line(error)}") from error
     improve(better)
     saved = len(nodes) - len(better.nodes)
     if saved > 0:

@@ -10,7 +10,7 @@ from vggc.binding.scope import Scope, Undetermined
 from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
 from vggc.grammar import syntax
 from vggc.measures import Measure
-from vggc.options import Content, Given, Reference, describe, schema
+from vggc.options import Content, Given, Reference, describe
 from vggc.pipeline.conditions import (
     Arithmetic,
     Comparison,
@@ -161,7 +161,7 @@ def _measured(value: syntax.Value, scope: Scope) -> Measured | None:
             return None
         raise unknown_name(value, scope)
     call = value if isinstance(value, syntax.Call) else syntax.Call(value.span, value.name, value.span, ())
-    return Measured(measure, bind_arguments(call, schema(measure.function), scope), measure.kind)
+    return Measured(measure, bind_arguments(call, measure.schema, scope), measure.kind)
 
 
 Measures = dict[syntax.Value, Measured]

@@ -10,7 +10,7 @@ from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostics, at, fail, nearest, spelling_help
 from vggc.grammar import syntax
-from vggc.options import Given, Reference, schema
+from vggc.options import Given, Reference
 from vggc.pipeline.model import BoundData
 from vggc.values import File, Folder
 
@@ -39,7 +39,7 @@ def _bound(statement: syntax.Data, scope: Scope) -> BoundData | None:
     call = statement.loader
     loader = _loader(call, scope)
     try:
-        options = bind_arguments(call, schema(loader.function), scope)
+        options = bind_arguments(call, loader.schema, scope)
     except Undetermined:
         return None
     found = Diagnostics()

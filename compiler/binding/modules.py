@@ -13,7 +13,7 @@ from vggc.data import Loader
 from vggc.diagnostics import CompileError, fail
 from vggc.grammar.tree import KEYWORDS
 from vggc.measures import Measure
-from vggc.options import defined_at, schema
+from vggc.options import defined_at
 from vggc.rewrite import Pass, Predicate
 
 
@@ -57,7 +57,7 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
             raise fail(message, facts=place, help="names begin with a small letter, and go on in letters, digits and _")
         if value.name in KEYWORDS:
             raise fail(f"the {kind} `{value.name}` has the name of a word of the language", facts=place)
-        if kind != "predicate" and schema(value.function).returns is None and kind == "measure":
+        if kind != "predicate" and value.schema.returns is None and kind == "measure":
             help = "write what it gives: `-> Ratio`, `-> Bytes`, `-> Seconds`, `-> int` or `-> float`"
             raise fail(f"the measure `{value.name}` has no result type", facts=place, help=help)
         yield kind, value.name, value

@@ -12,7 +12,7 @@ from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermin
 from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
-from vggc.options import Origin, schema
+from vggc.options import Origin
 from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen
 from vggc.rewrite import Pass
 
@@ -75,7 +75,7 @@ class Steps:
         meaning = self._meaning(call, scope)
         if isinstance(meaning, Definition):
             return self._expand(call, meaning, scope, via)
-        options = bind_arguments(call, schema(meaning.function), scope)
+        options = bind_arguments(call, meaning.schema, scope)
         self.count += 1
         if self.count > MAX_STEPS:
             raise TooManySteps(via[0] if via else call.span)

@@ -8,7 +8,6 @@ from vggc.binding.scope import Scope
 from vggc.diagnostics import Diagnostics, at, fail, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
-from vggc.options import schema
 from vggc.pipeline.model import BoundTarget
 from vggc.values import File
 
@@ -27,7 +26,7 @@ def bind_target(statement: syntax.Target, scope: Scope, taken: Written) -> Bound
         help = spelling_help(call.name, targets, "targets")
         raise fail(f"unknown target `{call.name}`", call.name_span, help=help)
     target = targets[call.name]
-    options = bind_arguments(call, schema(target.function), scope, target.lacking)
+    options = bind_arguments(call, target.schema, scope, target.lacking)
     for name, option in options.items():
         if isinstance(option, File):
             with at(call.span):

@@ -11,7 +11,7 @@ import vggc.recipes
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse
-from vggc.options import schema, spell
+from vggc.options import spell
 from vggc.pipeline.execute import shipped
 from vggc.pipeline.model import BoundData, BoundStep
 
@@ -43,7 +43,7 @@ def call(step: BoundStep) -> str:
     if len(names) > 1:
         return "\n".join(["repeat {", *(f"    {each}" for each in names), "}"])
     name = names[0] if names else step.name
-    words = {each.parameter for each in schema(step.pass_.function).options if _takes_words(each.annotation)}
+    words = {each.parameter for each in step.pass_.schema.options if _takes_words(each.annotation)}
     given = ", ".join(f"{key.rstrip('_')}={_value(value, is_word=key in words)}" for key, value in step.options.items())
     return f"{name}({given})" if given else name
 

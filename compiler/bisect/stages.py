@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.diagnostics import CompileError, fail
-from vggc.graph import Destination, Graph
+from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.pipeline.conditions import Kind, Measured
@@ -17,6 +17,7 @@ from vggc.pipeline.execute import cost_of, execute, shipped
 from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 from vggc.pipeline.runner import Progress, Runner
 from vggc.report.record import Report, StepRecord
+from vggc.rewrite import Context
 
 
 class Scale:
@@ -157,7 +158,5 @@ class Walk:
 
 def apply(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
     """Run a step on a graph as the compiler would. Raises CompileError where the pass refuses or fails."""
-    graph.prove = False
-    graph.destinations = tuple(Destination(each.target.name, each.options) for each in pipeline.targets)
-    graph.original = lambda: original
-    execute(step, graph, options, cost_of(graph), "while bisecting")
+    context = Context(targets=pipeline.destinations, original=lambda: original)
+    execute(step, graph, context, options, before=cost_of(graph), doing="while bisecting")

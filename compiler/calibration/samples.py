@@ -14,6 +14,7 @@ from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
+from vggc.rewrite import Context
 
 _BATCH_BYTES = 128 << 20
 """About what all values of a batch may take while a model runs on it."""
@@ -32,23 +33,24 @@ class Samples:
 
     `labels` are the class numbers of all samples of the data, or None. `random` says that they are made up.
     A model of a fixed batch size gets batches of that size; what is left over at the end is not used.
-    Raises CompileError when the data does not fit the model or is not enough for one batch.
+    A pass makes them once of its graph, and they serve for copies of it too. Raises CompileError when the data does not
+    fit the model or is not enough for one batch.
     """
 
-    def __init__(self, graph: Graph, data: Dataset, limit: int | None = None) -> None:
+    def __init__(self, graph: Graph, data: Dataset) -> None:
         self.inputs: tuple[ValueType, ...] = inputs_of(graph)
         self.name = data.name
         self.labels = data.labels
         self.random = is_random(data)
-        self._data = data.fit(self.inputs)
+        self.data = data.fit(self.inputs)
         self._first = 0
-        count = len(self._data) if limit is None else min(limit, len(self._data))
+        count = len(self.data)
         fixed = fixed_batch(self.inputs)
         self.fixed = fixed is not None
         self.size = fixed or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // _bytes_per_sample(graph), count))
         self.count = count - count % fixed if fixed else count
         if self.count < 1:
-            given = counted(len(self._data), "sample")
+            given = counted(len(self.data), "sample")
             raise fail(
                 f"data `{data.name}` has {given}, and the model takes batches of {self.size}",
                 help="give it more samples",
@@ -60,11 +62,20 @@ class Samples:
 
     def few(self, count: int) -> Batch:
         """The first samples, or one batch where its size is fixed."""
-        return next(iter(self._data.batches(self.size if self.fixed else min(count, self.count), self.count)))
+        return next(iter(self.data.batches(self.size if self.fixed else min(count, self.count), self.count)))
 
     def __iter__(self) -> Iterator[Batch]:
         start = self._first * self.size
-        return islice(self._data.batches(self.size, start + self.count), self._first, None)
+        return islice(self.data.batches(self.size, start + self.count), self._first, None)
+
+    def up_to(self, count: int) -> Samples:
+        """The first `count` samples, or all where there are fewer; in whole batches where their size is fixed."""
+        least = self.size if self.fixed else 1
+        found = copy.copy(self)
+        found.count = min(self.count, max(least, count - count % least))
+        if self.labels is not None:
+            found.labels = self.labels[: found.count]
+        return found
 
     def apart(self) -> tuple[Samples, Samples]:
         """Samples for trials, and the others; all of them twice where they are too few to be divided."""
@@ -79,19 +90,20 @@ class Samples:
         return tried, others
 
 
-def warn_of_samples(graph: Graph, samples: Samples, found: str) -> None:
+def warn_of_samples(context: Context, samples: Samples, found: str) -> None:
     """Warn of samples that say too little of what the model will see; `found` is what is found on them, in plural."""
     if samples.count < FEW:
         given = counted(samples.count, "sample")
-        graph.warn(
+        context.warn(
             f"data `{samples.name}` has {given}: {found} found on fewer than {FEW} are guesses; a few hundred are right"
         )
     if samples.random:
-        graph.warn(f"data `{samples.name}` is random: {found} found on it are not those of what the model will see")
+        context.warn(f"data `{samples.name}` is random: {found} found on it are not those of what the model will see")
         return
     arrays = list(samples.few(FEW).values())
     if arrays and all(len(each) > 1 and bool((each == each[:1]).all()) for each in arrays):
-        graph.warn(f"the samples of data `{samples.name}` are alike, the first {len(arrays[0])} at least: is it whole?")
+        first = len(arrays[0])
+        context.warn(f"the samples of data `{samples.name}` are alike, the first {first} at least: is it whole?")
 
 
 def _bytes_per_sample(graph: Graph) -> int:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from vggc.diagnostics import Diagnostic, fail, render
 
@@ -41,7 +42,8 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     with console.status("starting") as status:
-        yield status.update
+        # Names of nodes may hold what rich takes for markup.
+        yield lambda text: status.update(Text(text))
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from vggc.graph.extras import node_extras
 from vggc.graph.signature import value_text
 from vggc.graph.text import graph_text
 from vggc.options import spell
-from vggc.options.schema import Option, schema
+from vggc.options.schema import Option
 from vggc.options.type_text import catalogue_text
 from vggc.pipeline.model import Pipeline
 from vggc.report.record import StepRecord
@@ -47,7 +47,7 @@ def pass_page(name: str) -> RenderableType:
     if name not in passes:
         raise fail(f"unknown pass `{name}`", help=spelling_help(name, passes, "passes"))
     found = passes[name]
-    options = schema(found.function).options
+    options = found.schema.options
     kind = "exact: the model computes the same" if found.exact else "lossy: results change"
     parts: list[RenderableType] = [
         Text(call_of(found), style="bold"),
@@ -81,7 +81,7 @@ def options_markdown(options: Sequence[Option]) -> list[str]:
 
 def call_of(found: Pass) -> str:
     """How a recipe calls a pass, its options with their defaults: `prune(align=8)`."""
-    options = schema(found.function).options
+    options = found.schema.options
     words = [f"{each.name}={'...' if each.required else default_text(each)}" for each in options]
     return f"{found.name}({', '.join(words)})" if words else found.name
 
@@ -106,7 +106,7 @@ def catalogue() -> str:
         kind = "exact" if found.exact else "lossy"
         lines += ["", f"## {found.name}", "", f"`{call_of(found)}` ({kind})", "", found.summary]
         lines += ["", found.details] if found.details else []
-        options = schema(found.function).options
+        options = found.schema.options
         if options:
             lines += ["", *options_markdown(options)]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,6 @@ from vggc.binding.registry import shipped
 from vggc.cli.show import options_markdown, options_table
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
-from vggc.options.schema import schema
 from vggc.targets.contract import Target
 
 
@@ -26,7 +25,7 @@ def target_page(name: str) -> RenderableType:
     targets = shipped().targets
     if name not in targets:
         raise fail(f"unknown target `{name}`", help=spelling_help(name, targets, "targets"))
-    table = options_table(schema(targets[name].function).options)
+    table = options_table(targets[name].schema.options)
     return Group(Text(f"target {name}", style="bold"), *(Text(each) for each in _parts(targets[name])), table)
 
 
@@ -34,7 +33,7 @@ def option_tables() -> str:
     """The options of every target, as docs/targets.md shows them."""
     lines = []
     for found in shipped().targets.values():
-        table = options_markdown(schema(found.function).options)
+        table = options_markdown(found.schema.options)
         lines += [f"### {found.name}", "", *_parts(found), "", *table, ""]
     return "\n".join(lines)
 

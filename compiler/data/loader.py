@@ -14,6 +14,7 @@ import numpy as np
 from vggc.data.arrays import ArrayDataset
 from vggc.data.dataset import Batch, Dataset, SampleType, as_labels
 from vggc.diagnostics import CompileError, fail
+from vggc.options.schema import Schema, schema
 
 LABELS = "labels"
 """The array of a user's loader that holds class numbers."""
@@ -32,6 +33,11 @@ class Loader:
     @property
     def doc(self) -> str:
         return inspect.getdoc(self.function) or ""
+
+    @property
+    def schema(self) -> Schema:
+        """Its options. Raises CompileError when the signature cannot be a schema."""
+        return schema(self.function)
 
     def load(self, name: str, base: Path, **options: Any) -> Dataset:
         """The data set that a recipe calls `name`. Raises CompileError when it cannot be had."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -17,55 +17,8 @@ from vggc.graph.links import LinkedGraph
 from vggc.graph.node_order import live_nodes, reads, subgraphs
 
 
-@dataclass
-class RuleTally:
-    """What a rule did in one step: nodes it was tried at, matches found, applied and declined, and the time it took.
-
-    `proved` of the applications were run beside what they replaced, `unproved` could not be.
-    """
-
-    tried: int = 0
-    matched: int = 0
-    applied: int = 0
-    declined: int = 0
-    seconds: float = 0.0
-    proved: int = 0
-    unproved: int = 0
-
-
-@dataclass
-class ChangeLog:
-    """What one step did: how often each rewrite applied, and what it declined to do."""
-
-    changes: Counter[str] = field(default_factory=Counter)
-    declined: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rules: dict[str, RuleTally] = field(default_factory=dict)
-    channels: dict[str, list[int]] = field(default_factory=dict)
-    """by node, for nodes that have lost output channels: the numbers that those left had before"""
-    warnings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """what the user should know of how results came about, though nothing is wrong"""
-    sensitivity: dict[str, float] = field(default_factory=dict)
-    """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
-
-    @property
-    def total(self) -> int:
-        return sum(self.changes.values())
-
-
-class Destination(NamedTuple):
-    """A target of the recipe, and the options it gives."""
-
-    target: str
-    options: Mapping[str, Any]
-
-
-def _unheard(text: str) -> None:
-    """Nobody follows the progress."""
-
-
 class EditableGraph(LinkedGraph):
-    """A graph with the edits that passes make, and the record of them.
+    """A graph with the edits that passes make.
 
     graphsurgeon's own lists search and compare whole nodes at each change; the edits here go around them, and
     `tidy` makes the links exact again.
@@ -73,14 +26,7 @@ class EditableGraph(LinkedGraph):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.log = ChangeLog()
-        self.provenance: dict[str, str] = {}
-        self.prove = False
-        """whether each application of a rule is checked where it happens"""
-        self.progress: Callable[[str], None] = _unheard
-        """told by passes that take long what they are doing"""
-        self.destinations: tuple[Destination, ...] = ()
-        """what the model will be lowered to, where a pass has to choose by it"""
+        self._stamp: Mapping[str, str] = {}
         self._names: Counter[str] = Counter()
         self._taken: set[str] = set()
 
@@ -144,10 +90,19 @@ class EditableGraph(LinkedGraph):
         self.touch(node)
         return node
 
+    @contextmanager
+    def stamping(self, metadata: Mapping[str, str]) -> Iterator[None]:
+        """Write `metadata` into each node that is edited meanwhile: it says which step made the node what it is."""
+        self._stamp = metadata
+        try:
+            yield
+        finally:
+            self._stamp = {}
+
     def touch(self, node: gs.Node) -> None:
-        """Remember on a node which step of the recipe made it what it is."""
-        if self.provenance:
-            annotate(node, self.provenance)
+        """Stamp a node that was changed by other means than the edits here."""
+        if self._stamp:
+            annotate(node, self._stamp)
 
     def remove(self, node: gs.Node) -> None:
         """Take a node out; its outputs have no producer until another node takes them over."""
@@ -223,23 +178,6 @@ class EditableGraph(LinkedGraph):
             value.name = self.fresh_name(value.name)
         for old, new in zip(node.outputs, body.outputs, strict=True):
             self.replace(old, new)
-
-    def record(self, what: str, times: int = 1) -> None:
-        """Count a change for the report."""
-        self.log.changes[what] += times
-
-    def decline(self, node: gs.Node | str, reason: str) -> None:
-        """Note what was left as it is, and why."""
-        self.log.declined[node if isinstance(node, str) else self.label(node), reason] += 1
-
-    def warn(self, message: str) -> None:
-        """Tell the user of something that is probably a mistake."""
-        self.log.warnings.append(message)
-
-    def note(self, message: str) -> None:
-        """Tell the user how results came about; each message once."""
-        if message not in self.log.notes:
-            self.log.notes.append(message)
 
     def tidy(self) -> None:
         """Drop what no output needs, sort the nodes, and make the links between nodes and values exact again.

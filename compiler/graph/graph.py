@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,8 +26,6 @@ class Graph(EditableGraph):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.model = onnx.ModelProto()
-        self.original: Callable[[], Graph] | None = None
-        """gives the model as read, for passes that bring results back to its; the compiler sets it before each step"""
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -88,7 +88,8 @@ class LinkedGraph(gs.Graph):
         at = sum(each is value for each in node.inputs)
         return node if at == 1 and id(node) not in self._inner_nodes() else None
 
-    def label(self, node: gs.Node) -> str:
+    @staticmethod
+    def label(node: gs.Node) -> str:
         """How messages name a node: operator and name, or what it computes when it has no name."""
         return f"{node.op} `{node.name}`" if node.name else f"{node.op} of `{node.outputs[0].name}`"
 

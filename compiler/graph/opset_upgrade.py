@@ -47,7 +47,6 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
             each.version = wanted
     graph.tidy()
     graph.infer_shapes(check=True)
-    graph.record(f"raise the opset from {before} to {wanted}")
 
 
 def _weights_back(graph: Graph, constants: dict[str, gs.Constant]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 
 from vggc.diagnostics.number_text import human_bytes, human_seconds
 from vggc.measures.subject import Subject
+from vggc.options.schema import Schema, schema
 from vggc.values import Bytes, Ratio, Seconds
 
 Better = Literal["higher", "lower"]
@@ -31,6 +32,11 @@ class Measure:
     @property
     def doc(self) -> str:
         return inspect.getdoc(self.function) or ""
+
+    @property
+    def schema(self) -> Schema:
+        """Its options. Raises CompileError when the signature cannot be a schema."""
+        return schema(self.function)
 
     @property
     def kind(self) -> Kind:

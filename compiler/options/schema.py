@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -14,6 +14,8 @@ from vggc.diagnostics import CompileError, fail
 from vggc.values import Bytes, Declared, File, Folder, Interval, Names, Ratio, Seconds
 
 _SCALARS = (bool, int, float, str, File, Folder, Ratio, Bytes, Seconds, Names, Interval)
+
+_NOTHING: Mapping[str, type] = types.MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -46,27 +48,32 @@ class Schema:
         return tuple(each for each in self.options if each.positional)
 
 
-def schema(function: Callable[..., Any], *, machine: int = 1) -> Schema:
+def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHING) -> Schema:
     """Read the options of a function from its signature, their meaning from its docstring's section "Options:".
 
-    The first `machine` parameters are filled by the machine (the graph of a pass, the lowering of a target) and are
-    no options. Raises CompileError when the signature cannot be a schema: an option without a type, of a type that
-    recipes cannot write, or `*args` and `**kwargs`.
+    vggc fills the first parameter (the graph of a pass, the lowering of a target) and those whose type is among
+    `filled`: they are no options, and no option may have one of the names there. Raises CompileError when the signature
+    cannot be a schema: an option without a type, of a type that recipes cannot write, or `*args` and `**kwargs`.
     """
     parameters = list(inspect.signature(function).parameters.values())
-    if len(parameters) < machine or any(each.kind is each.KEYWORD_ONLY for each in parameters[:machine]):
+    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
         help = "it is the graph of a pass, the folder of a loader, the subject of a measure, the lowering of a target"
         raise _unfit(function, "its first parameter, which vggc fills, is missing", help)
-    hints = _hints(function)
+    hints = type_hints(function)
     docs = option_docs(inspect.getdoc(function) or "")
     options = []
-    for each in parameters[machine:]:
+    for each in parameters[1:]:
+        if any(hints.get(each.name) is type_ for type_ in filled.values()):
+            continue
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise _unfit(function, f"a recipe cannot name its parameter `{each}`", "give it a name and a type")
         if each.name not in hints:
             raise _unfit(function, f"its option `{each.name}` has no type", help=f"write `{each.name}: int`, say")
         if not writable(hints[each.name]):
             raise _unfit(function, f"recipes cannot write the type of its option `{each.name}`", help=_TYPES)
+        if each.name in filled:
+            help = f"call it something else, or let its type be {filled[each.name].__name__}: then vggc fills it"
+            raise _unfit(function, f"its option `{each.name}` has the name of what vggc hands over", help)
         name = each.name.removesuffix("_")
         required = each.default is each.empty
         options.append(
@@ -88,7 +95,8 @@ _TYPES = (
 )
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a function's parameters. Raises CompileError when an annotation cannot be read."""
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:

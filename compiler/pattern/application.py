@@ -13,9 +13,10 @@ import onnx_graphsurgeon as gs
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
-from vggc.pattern.application_proof import Instance, Proof
+from vggc.pattern.application_proof import Instance, prove
 from vggc.pattern.compiled import NodeSpec
 from vggc.pattern.construct import Builder, evaluator_of
+from vggc.pattern.context import Context
 from vggc.pattern.evaluate import Evaluator
 from vggc.pattern.inference import check_same, infer, settled
 from vggc.pattern.match import Match
@@ -51,11 +52,11 @@ class Applied:
 class Applier:
     """Applies rules to one graph between two `tidy` calls."""
 
-    def __init__(self, graph: Graph, scopes: Scopes, sets: OperatorSets, proof: Proof | None) -> None:
+    def __init__(self, graph: Graph, scopes: Scopes, sets: OperatorSets, context: Context) -> None:
         self._graph = graph
         self._scopes = scopes
         self._sets = sets
-        self._proof = proof
+        self._context = context
 
     def apply(self, rule: Rule, found: Found) -> Applied:
         """Put the rule's replacement in the place of a match.
@@ -87,10 +88,11 @@ class Applier:
                 annotate(node, {"vggc.rule": rule.name})
             infer(self._graph, self._sets, added)
             self._check_results(found, values, added, replaced)
-            if self._proof is not None and rule.tolerance != math.inf:
+            if self._context.prove and rule.tolerance != math.inf:
                 label = self._graph.label(found.node)
                 stay = [node for node in matched if id(node) in kept]
-                self._proof(self._graph, Instance(rule, label, stay, replaced, found.roots, added, values))
+                instance = Instance(rule, label, stay, replaced, found.roots, added, values)
+                prove(self._graph, instance, self._context.log.rules[rule.name])
         except (Declined, GuardFails):
             for node in self._graph.nodes[before:]:
                 self._graph.remove(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph import Array, Graph
 from vggc.graph.node_order import subgraphs
+from vggc.pattern.context import RuleTally
 from vggc.pattern.rule import Rule
 
 if TYPE_CHECKING:
@@ -36,20 +37,15 @@ class Instance:
     values: Sequence[gs.Tensor]
 
 
-Proof = Callable[[Graph, Instance], None]
-
-
-def prove(graph: Graph, instance: Instance) -> None:
+def prove(graph: Graph, instance: Instance, tally: RuleTally) -> None:
     """Run what goes and what comes on the same inputs.
 
-    Raises CompileError when they compute something else. Where they cannot be run apart from the graph (a body, a
-    value of unknown rank), that is counted in `graph.log.rules`.
+    Raises CompileError when they compute something else. `tally` counts whether they could be run apart from the graph:
+    a body cannot, nor a value of unknown rank.
     """
-    tally = graph.log.rules.get(instance.rule.name)
     found = difference(graph, instance)
-    if tally is not None:
-        tally.proved += found is not None
-        tally.unproved += found is None
+    tally.proved += found is not None
+    tally.unproved += found is None
     if found is not None and not found.ok:
         raise wrong(instance.rule, instance.label, found, before_part(graph, instance))
 

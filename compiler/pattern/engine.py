@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
-from vggc.graph import Graph, RuleTally
+from vggc.graph import Graph
 from vggc.pattern.application import Applied, Applier, GuardFails, Undecided
-from vggc.pattern.application_proof import Proof
+from vggc.pattern.context import Context, RuleTally
 from vggc.pattern.endless import Watch
 from vggc.pattern.matcher import Found, Matcher
 from vggc.pattern.operators import Operator, OperatorSets, operator_of
@@ -51,16 +51,17 @@ def run_rules(
     graph: Graph,
     rules: Sequence[Rule],
     *,
-    proof: Proof | None = None,
+    context: Context | None = None,
     on_applied: Callable[[Applied], None] | None = None,
     tell_guards: bool = False,
 ) -> Outcome:
     """Apply rules to a graph, bodies of If and Loop included, until none of them matches.
 
-    Counts and times go to `graph.log.rules`, declines to `graph.log.declined`. `tell_guards` also reports places
-    where only a rule's condition does not hold. Raises CompileError when the rules do not come to an end.
+    Counts, times and declines go to the log of `context`, which also says whether applications are proved.
+    `tell_guards` also reports places where only a rule's condition does not hold. Raises CompileError when the rules do
+    not come to an end.
     """
-    return _Run(graph, rules, proof, on_applied, tell_guards).run()
+    return _Run(graph, rules, context or Context(), on_applied, tell_guards).run()
 
 
 class _Run:
@@ -68,7 +69,7 @@ class _Run:
         self,
         graph: Graph,
         rules: Sequence[Rule],
-        proof: Proof | None,
+        context: Context,
         on_applied: Callable[[Applied], None] | None,
         tell_guards: bool,
     ) -> None:
@@ -82,10 +83,10 @@ class _Run:
             for operator in rule.pattern.anchor.operators:
                 self._index.setdefault(operator, []).append(at)
         self._depth = max((each.pattern.depth for each in self._rules), default=0)
-        self._proof = proof
+        self._context = context
         self._on_applied = on_applied
         self._tell_guards = tell_guards
-        self._tallies = [graph.log.rules.setdefault(each.name, RuleTally()) for each in self._rules]
+        self._tallies = [context.log.rules.setdefault(each.name, RuleTally()) for each in self._rules]
         self._outcome = Outcome()
         self._watch = Watch(graph)
 
@@ -100,7 +101,7 @@ class _Run:
     def _sweep(self) -> bool:
         """Visit every node once, and those again around which something changed. Whether anything did."""
         self._scopes = Scopes(self._graph)
-        self._applier = Applier(self._graph, self._scopes, self._sets, self._proof)
+        self._applier = Applier(self._graph, self._scopes, self._sets, self._context)
         self._matchers = [Matcher(each.pattern, self._graph, self._scopes, self._sets) for each in self._rules]
         self._outcome.refused, self._outcome.more_refused = [], {}
         self._refusals: dict[tuple[int, int], str] = {}
@@ -121,7 +122,7 @@ class _Run:
             applied = self._try(at, node)
             self._tallies[at].seconds += time.perf_counter() - started
             if applied is not None:
-                self._graph.record(self._rules[at].name)
+                self._context.record(self._rules[at].name)
                 self._outcome.applied.append(applied)
                 self._watch.note(applied)
                 if self._on_applied is not None:
@@ -210,16 +211,16 @@ class _Run:
 
     def _report(self) -> None:
         for each in self._outcome.refused:
-            self._graph.decline(each.label, _told(each, len(self._rules) > 1))
-            self._graph.log.rules[each.rule.name].declined += 1
+            self._context.decline(each.label, _told(each, len(self._rules) > 1))
+            self._context.log.rules[each.rule.name].declined += 1
         for name, count in self._outcome.more_refused.items():
-            self._graph.decline(name, f"it declines in {count:,} more places")
-            self._graph.log.rules[name].declined += count
+            self._context.decline(name, f"it declines in {count:,} more places")
+            self._context.log.rules[name].declined += count
         # A library holds one form of a rule for each opset; only a step that is left with none has something to tell.
         for rule in () if self._rules else self._idle:
             low, high = rule.opsets
             limits = f"opset {low} and later" if high >= 1 << 30 else f"opsets {low} to {high}"
-            self._graph.decline(rule.name, f"it is for models of {limits}, and this one has {self._sets.opset}")
+            self._context.decline(rule.name, f"it is for models of {limits}, and this one has {self._sets.opset}")
 
 
 def _told(refusal: Refusal, several: bool) -> str:

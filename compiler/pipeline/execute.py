@@ -11,10 +11,10 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, Diagnostic, placed
-from vggc.graph import ChangeLog, Graph
+from vggc.graph import Graph
 from vggc.pipeline.model import BoundStep
 from vggc.report.record import Cost, Decline, StepRecord
-from vggc.rewrite import Declined, Pass
+from vggc.rewrite import Context, Declined, Pass
 
 
 def cost_of(graph: Graph) -> Cost:
@@ -23,21 +23,23 @@ def cost_of(graph: Graph) -> Cost:
     return Cost(len(graph.nodes), found.params, found.macs, found.weight_bytes)
 
 
-def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: Cost, doing: str) -> StepRecord:
+def execute(
+    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: Cost, doing: str
+) -> StepRecord:
     """Run the step's pass on `graph` and say what it did.
 
     `options` are the step's own with data sets loaded. Raises CompileError at the step's line when the pass refuses,
     raises, or leaves a graph that is not valid.
     """
     pass_ = step.pass_
-    graph.log = ChangeLog()
-    graph.provenance = {"vggc.line": step.label, "vggc.pass": pass_.name}
+    log = context.log
     started = time.perf_counter()
     try:
-        pass_(graph, **options)
-        _settle(graph, pass_)
+        with graph.stamping({"vggc.line": step.label, "vggc.pass": pass_.name}):
+            pass_(graph, context=context, **options)
+            _settle(graph, pass_)
     except Declined as reason:
-        graph.decline(pass_.name, str(reason))
+        context.decline(pass_.name, str(reason))
         _settle(graph, pass_)
     except CompileError as error:
         raise placed(error, step.span, doing) from None
@@ -45,17 +47,14 @@ def execute(step: BoundStep, graph: Graph, options: Mapping[str, Any], before: C
         if shipped(pass_):
             raise
         raise _raised(error, step, doing) from None
-    finally:
-        graph.provenance = {}
     seconds = time.perf_counter() - started
-    after = cost_of(graph) if graph.log.total or not shipped(pass_) else before
-    declined = [Decline(what, reason, times) for (what, reason), times in graph.log.declined.items()]
-    changes = dict(graph.log.changes)
-    record = StepRecord(pass_.name, step.label, pass_.exact, changes, declined, seconds, before, after)
-    record.rules = dict(graph.log.rules)
-    record.channels = dict(graph.log.channels)
-    record.sensitivity = dict(graph.log.sensitivity)
-    record.notes = list(graph.log.notes)
+    after = cost_of(graph) if log.total or not shipped(pass_) else before
+    declined = [Decline(what, reason, times) for (what, reason), times in log.declined.items()]
+    record = StepRecord(pass_.name, step.label, pass_.exact, dict(log.changes), declined, seconds, before, after)
+    record.rules = log.rules
+    record.channels = log.channels
+    record.sensitivity = log.sensitivity
+    record.notes = log.notes
     return record
 
 

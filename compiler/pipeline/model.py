@@ -18,7 +18,7 @@ from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.source import Source, Span
 from vggc.pipeline.conditions import Comparison, Condition
-from vggc.rewrite import Pass, Rule
+from vggc.rewrite import Destination, Pass, Rule
 from vggc.targets.contract import Target
 
 Otherwise = Literal["fail", "rollback", "warn"]
@@ -120,6 +120,11 @@ class Pipeline:
     warnings: tuple[Diagnostic, ...] = ()
     rules: tuple[Rule, ...] = ()
     """the rules that the recipe declares, used or not"""
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """The targets as passes get to know them."""
+        return tuple(Destination(each.target.name, each.options) for each in self.targets)
 
     def steps(self) -> Iterator[BoundStep]:
         """Every step in the order of the recipe, those of all branches included."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.diagnostics import CompileError, Diagnostic, RequirementNotMet, at
-from vggc.graph import Destination, Graph
+from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject, format_value
 from vggc.pipeline.execute import cost_of, execute
@@ -16,6 +16,7 @@ from vggc.pipeline.feeds import PairedInputs
 from vggc.pipeline.model import Bound, BoundData, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.pipeline.verify import Verifier, VerifyMode
 from vggc.report.record import Report, Requirement, StepRecord
+from vggc.rewrite import Context
 
 REPEAT_LIMIT = 50
 """Rounds after which a `repeat` that still changes the graph is an error."""
@@ -60,7 +61,6 @@ class Runner:
         self._held: Callable[[], Graph] = lambda: self.original_graph().copy()
         self._since_held = 0
         self._seen = 0
-        self._destinations = tuple(Destination(each.target.name, each.options) for each in pipeline.targets)
         self._total = sum(1 for _ in pipeline.steps())
         self.used: list[BoundData] = []
         inputs = PairedInputs(list(pipeline.data.values()))
@@ -116,12 +116,10 @@ class Runner:
         if not step.pass_.exact:
             self._verifier.finish(self.graph)
         before = self._cost
-        self.graph.prove = self._verify == "each"
-        self.graph.destinations = self._destinations
-        self.graph.original = self.original_graph
-        record = execute(step, self.graph, options, before, self._doing())
+        context = self._context(step)
+        record = execute(step, self.graph, context, options, before=before, doing=self._doing())
         self._report.steps.append(record)
-        self._report.warnings += [f"{step.label}: {each}" for each in self.graph.log.warnings]
+        self._report.warnings += [f"{step.label}: {each}" for each in context.log.warnings]
         self._stepped(record, self.graph)
         self._cost = record.after
         if record.total or record.after != before:
@@ -135,8 +133,16 @@ class Runner:
     def _doing(self) -> str:
         return f"while running step {self._seen} of {max(self._total, self._seen)}"
 
+    def _context(self, step: BoundStep) -> Context:
+        return Context(
+            targets=self._pipeline.destinations,
+            original=self.original_graph,
+            progress=lambda text: self._progress(f"{step.name}: {text}"),
+            prove=self._verify == "each",
+        )
+
     def _again(self, step: BoundStep, graph: Graph) -> None:
-        execute(step, graph, self._step_options(step), self._cost, self._doing())
+        execute(step, graph, self._context(step), self._step_options(step), before=self._cost, doing=self._doing())
 
     def _repeat(self, repeat: BoundRepeat) -> None:
         for _ in range(REPEAT_LIMIT):

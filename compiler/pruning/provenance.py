@@ -10,6 +10,7 @@ from vggc.analysis.channels import Groups, Keep
 from vggc.graph import Graph
 from vggc.graph.arrays import Indices
 from vggc.graph.extras import annotate, node_extras
+from vggc.rewrite import Context
 
 KEY = "vggc.channels"
 """Under it a node's metadata lists the numbers its output channels had in the model as read: `0-3, 7, 12`."""
@@ -27,11 +28,11 @@ def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Indices]:
     return found
 
 
-def note(graph: Graph, kept: Mapping[str, list[int]]) -> None:
+def note(graph: Graph, context: Context, kept: Mapping[str, list[int]]) -> None:
     """Write into nodes, and the report, which channels they had before; `kept` is what slicing has returned."""
     for name, left in kept.items():
-        before = graph.log.channels.get(name)
-        graph.log.channels[name] = left if before is None else [before[each] for each in left]
+        before = context.log.channels.get(name)
+        context.log.channels[name] = left if before is None else [before[each] for each in left]
     for node in graph.nodes:
         channels = kept.get(node.name or node.outputs[0].name)
         if channels is None:

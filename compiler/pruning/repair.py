@@ -31,6 +31,7 @@ from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.schedule import Schedule
 from vggc.pruning.sparsity import Thinning
 from vggc.pruning.statistics import measure, re_estimate, shift
+from vggc.rewrite import Context
 
 Mode = Literal["bias", "least_squares"]
 _ROWS = 65536
@@ -56,6 +57,7 @@ class Repaired:
 def repair(
     graph: Graph,
     original: Graph,
+    context: Context,
     kept: Mapping[str, Indices],
     samples: Samples,
     *,
@@ -85,25 +87,25 @@ def repair(
     with Spill() as spill:
         walks = StagedRun(original, samples, spill, "original:"), StagedRun(graph, samples, spill, "pruned:")
         for index, node in enumerate(schedule.nodes):
-            graph.progress(f"node {index + 1} of {len(schedule.nodes)}")
+            context.progress(f"node {index + 1} of {len(schedule.nodes)}")
             try:
-                task = _Task(node, schedule, walks, kept, seed + index)
+                task = _Task(node, schedule, walks, context, kept, seed=seed + index)
                 task.thinning = (thinning or {}).get(node.outputs[0].name)
                 repaired.append(task.run(mode))
             except Unsuitable as reason:
-                graph.decline(node, f"its weights are not solved: {reason}")
+                context.decline(node, f"its weights are not solved: {reason}")
             schedule.finish(node)
     return repaired
 
 
-def record(graph: Graph, done: Iterable[Repaired]) -> None:
+def record(context: Context, done: Iterable[Repaired]) -> None:
     """Count for the report what has been done to nodes."""
     found = list(done)
     solved = sum(each.ridge is not None for each in found)
     corrected = sum(each.error is None for each in found)
     for what, count in (("solve weights", solved), ("correct statistics", corrected)):
         if count:
-            graph.record(what, count)
+            context.record(what, count)
 
 
 class _Task:
@@ -114,12 +116,15 @@ class _Task:
         node: gs.Node,
         schedule: Schedule,
         walks: tuple[StagedRun, StagedRun],
+        context: Context,
         kept: Mapping[str, Indices],
+        *,
         seed: int,
     ) -> None:
         self.node = node
         self.schedule = schedule
         self.original, self.pruned = walks
+        self.context = context
         self.kept = kept.get(node.outputs[0].name)
         self.seed = seed
         self.thinning: Thinning | None = None
@@ -137,7 +142,7 @@ class _Task:
             if mode == "bias":
                 raise
             found = self._run("bias")
-            self.pruned.graph.decline(self.node, f"only its means are made right: {reason}")
+            self.context.decline(self.node, f"only its means are made right: {reason}")
             return found
 
     def _run(self, mode: Mode) -> Repaired:

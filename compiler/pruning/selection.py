@@ -18,6 +18,7 @@ from vggc.pruning.group_readers import Readings
 from vggc.pruning.losses import Losses
 from vggc.pruning.sensitivity import Trials, calibrated
 from vggc.pruning.widths import Widths, choose_widths
+from vggc.rewrite import Context
 
 Importance = Literal["l1", "l2", "fpgm", "bn_scale", "activation", "obs", "taylor"]
 
@@ -60,6 +61,7 @@ def order(
 
 def widths_under(
     groups: Groups,
+    context: Context,
     chosen: Sequence[Group],
     orders: Mapping[int, Elimination],
     limit: Budget,
@@ -83,7 +85,7 @@ def widths_under(
     for turn in range(2):
         losses = {}
         for index, group in enumerate(chosen):
-            groups.graph.progress(f"trial {turn * len(chosen) + index + 1} of {2 * len(chosen)}")
+            context.progress(f"trial {turn * len(chosen) + index + 1} of {2 * len(chosen)}")
             losses[group.id] = calibrated(group, orders[group.id], trials, counts[group.id])
         widths = choose_widths(groups, chosen, losses, limit, align=align)
         for group in chosen:

@@ -18,6 +18,7 @@ from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Array, Graph
 from vggc.quantization.insert import replace_bias
 from vggc.quantization.plan import Plan, Product
+from vggc.rewrite import Context
 
 _RARE = 0.02
 """The share of positions of which a channel must let through many more for its correction to count in full."""
@@ -37,7 +38,7 @@ def give_biases(plan: Plan) -> None:
             plan.products[index] = Product(product.node, product.data, product.weight, 2, product.axis)
 
 
-def correct_biases(original: Graph, plan: Plan, samples: Samples) -> None:
+def correct_biases(original: Graph, plan: Plan, context: Context, samples: Samples) -> None:
     """Correct the biases of a plan that is inserted in its graph; `original` is that graph before."""
     graph = plan.graph
     graph.tidy()
@@ -50,7 +51,7 @@ def correct_biases(original: Graph, plan: Plan, samples: Samples) -> None:
             twin = twins.get(value.name)
             if product.bias is None or twin is None:
                 continue
-            graph.progress(f"correct biases: {graph.label(product.node)}")
+            context.progress(f"correct biases: {graph.label(product.node)}")
             right.reach([twin])
             wrong.reach([value])
             shift = _shift(right, twin, wrong, value, gate(original, twin))
@@ -58,7 +59,7 @@ def correct_biases(original: Graph, plan: Plan, samples: Samples) -> None:
             wrong.amend(value, lambda array, by=shift: _moved(array, by))  # type: ignore[misc]
             right.release([twin])
             wrong.release([value])
-            graph.record("correct bias")
+            context.record("correct bias")
 
 
 def _shift(

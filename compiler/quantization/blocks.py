@@ -10,20 +10,22 @@ from vggc.quantization.grids import INT4
 from vggc.quantization.insert import dequantized
 from vggc.quantization.plan import Product
 from vggc.quantization.weights import WeightScales, scales
+from vggc.rewrite import Context
 
 
-def quantize_blocks(graph: Graph, products: list[Product], block: int, method: WeightScales) -> int:
+def quantize_blocks(graph: Graph, context: Context, products: list[Product], block: int, method: WeightScales) -> int:
     """Store the weights of Gemm and MatMul in blocks of `block` numbers along their inputs. Returns how many."""
     done = 0
     for product in products:
         reason = _unfit(product, block)
         if reason:
-            graph.decline(product.node, reason)
+            context.decline(product.node, reason)
             continue
         array = graph.array(product.weights)
         assert array is not None
         numbers, steps = in_blocks(array, 1 - product.axis, block, method)
         _insert(graph, product, numbers, steps)
+        context.record("quantize weights")
         done += 1
     return done
 
@@ -51,4 +53,3 @@ def _insert(graph: Graph, product: Product, numbers: Array, steps: Floats) -> No
     inner = 1 - product.axis
     attributes = {"axis": inner, "block_size": numbers.shape[inner] // steps.shape[inner]}
     graph.set_input(product.node, product.weight, dequantized(graph, inputs, name, numbers.shape, attributes))
-    graph.record("quantize weights")

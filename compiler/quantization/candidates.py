@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from vggc.diagnostics import Declined, fail
 from vggc.graph import Graph
-from vggc.graph.opset_upgrade import raise_opset
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.precisions import FORMATS, OLDEST_CAPABILITY, Format, Placement, Precision
-from vggc.quantization.preconditions import refuse_quantized, warn_of_norms
+from vggc.quantization.preconditions import need_opset, refuse_quantized, warn_of_norms
 from vggc.quantization.products import products
+from vggc.rewrite import Context
 from vggc.values import Names
 
 
-def placement_for(graph: Graph) -> Placement:
+def placement_for(context: Context) -> Placement:
     """Whose kernels the recipe's targets mean: TensorRT's as soon as one of them is, otherwise onnxruntime's."""
-    return "tensorrt" if any(each.target.startswith("tensorrt") for each in graph.destinations) else "onnxruntime"
+    return "tensorrt" if any(each.target.startswith("tensorrt") for each in context.targets) else "onnxruntime"
 
 
-def format_for(graph: Graph, precision: Precision, placement: Placement | None) -> Format:
+def format_for(context: Context, precision: Precision, placement: Placement | None) -> Format:
     """How to store numbers of a precision. Raises CompileError for one that the placement's kernels have not."""
     where = placement or ("tensorrt" if precision == "fp8" else "onnxruntime" if precision == "int16" else None)
-    chosen = where or placement_for(graph)
+    chosen = where or placement_for(context)
     found = FORMATS.get((precision, chosen))
     if found is None:
         able = [place for each, place in FORMATS if each == precision]
@@ -31,10 +31,10 @@ def format_for(graph: Graph, precision: Precision, placement: Placement | None) 
     return found
 
 
-def check_capabilities(graph: Graph, precision: Precision) -> None:
+def check_capabilities(context: Context, precision: Precision) -> None:
     """Raise CompileError when a target of the recipe is for GPUs that lack a precision."""
     oldest = OLDEST_CAPABILITY.get(precision, 0)
-    for each in graph.destinations:
+    for each in context.targets:
         compute = each.options.get("compute") or []
         lacking = [gpu for gpu in compute if int(str(gpu).removeprefix("sm")) < oldest]
         if lacking:
@@ -46,38 +46,41 @@ def check_capabilities(graph: Graph, precision: Precision) -> None:
 
 def choose(
     graph: Graph,
+    context: Context,
     precision: Precision,
     placement: Placement | None,
+    *,
     only: Names,
     except_: Names,
-    *,
     leave: frozenset[str] = frozenset(),
 ) -> Plan:
     """What to quantize, but for the nodes that compute the values `leave` names.
 
     Raises CompileError for a graph that cannot be quantized, Declined when nothing of it can.
     """
-    form = format_for(graph, precision, placement)
+    form = format_for(context, precision, placement)
     found = []
-    for product in candidates(graph, precision, form.opset, only, except_):
+    for product in candidates(graph, context, precision, form.opset, only=only, except_=except_):
         if product.node.outputs[0].name in leave:
-            graph.decline(product.node, "it is left in float for the agreement asked for")
+            context.decline(product.node, "it is left in float for the agreement asked for")
         else:
             found.append(product)
     plan = form.place(graph, found, form.values, form.weights)
     for node, reason in plan.kept:
-        graph.decline(node, reason)
+        context.decline(node, reason)
     if not plan.products:
         raise Declined("nothing of the model can be quantized")
     return plan
 
 
-def candidates(graph: Graph, precision: Precision, opset: int, only: Names, except_: Names) -> list[Product]:
+def candidates(
+    graph: Graph, context: Context, precision: Precision, opset: int, *, only: Names, except_: Names
+) -> list[Product]:
     """The products that a recipe means, in a graph that is ready for a precision."""
     refuse_quantized(graph)
-    check_capabilities(graph, precision)
-    raise_opset(graph, opset, f"quantizing to {precision}")
+    check_capabilities(context, precision)
+    need_opset(graph, context, opset, f"quantizing to {precision}")
     graph.infer_shapes()
-    found = products(graph, only, except_)
-    warn_of_norms(graph, found)
+    found = products(graph, context, only, except_)
+    warn_of_norms(graph, context, found)
     return found

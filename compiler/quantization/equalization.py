@@ -17,6 +17,7 @@ from vggc.quantization.plan import Plan
 from vggc.quantization.pooled_error import channels_second, pooled_error
 from vggc.quantization.products import all_products
 from vggc.quantization.scaling_groups import ScalingGroup, multiply, scaling_groups
+from vggc.rewrite import Context
 
 _SHARES = np.geomspace(0.55, 1.25, 14)
 """Of a channel's largest number: the ranges tried for it."""
@@ -27,7 +28,7 @@ _SMALLEST = 1e-3
 _POWER = 0.5
 
 
-def equalize(plan: Plan, samples: Samples) -> None:
+def equalize(plan: Plan, context: Context, samples: Samples) -> None:
     """Equalize the sites of a plan, in its graph."""
     graph = plan.graph
     sites = {id(site.value) for site in plan.sites}
@@ -48,7 +49,7 @@ def equalize(plan: Plan, samples: Samples) -> None:
             watched.measure(found, ration, plan.grid.high if plan.grid.signed else plan.grid.high / 2)
     for group, watched in groups:
         multiply(graph, group, watched.factors())
-        graph.record("equalize channels")
+        context.record("equalize channels")
 
 
 class _Watched:

@@ -12,9 +12,10 @@ from vggc.graph.arrays import Floats
 from vggc.quantization.grids import Quantizer
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import Codes
+from vggc.rewrite import Context
 
 
-def insert(plan: Plan, quantizers: Mapping[int, Quantizer], weights: Mapping[int, Codes]) -> None:
+def insert(plan: Plan, context: Context, quantizers: Mapping[int, Quantizer], weights: Mapping[int, Codes]) -> None:
     """Quantize the sites of a plan and the weights of its products.
 
     quantizers  by family
@@ -24,6 +25,7 @@ def insert(plan: Plan, quantizers: Mapping[int, Quantizer], weights: Mapping[int
     for site in plan.sites:
         quantizer = quantizers[site.family]
         _quantize_value(plan.graph, site.value, site.readers, quantizer)
+        context.record("quantize value")
         for node, index in site.readers:
             scale_of[id(node), index] = quantizer.scale
     for product in plan.products:
@@ -31,6 +33,7 @@ def insert(plan: Plan, quantizers: Mapping[int, Quantizer], weights: Mapping[int
         if plan.integer_bias and product.bias is not None:
             _integer_bias(plan.graph, product, scale_of[id(product.node), product.data], codes)
         _quantize_weights(plan.graph, product, codes)
+        context.record("quantize weights")
 
 
 def _quantize_value(graph: Graph, value: gs.Tensor, readers: list[tuple[gs.Node, int]], quantizer: Quantizer) -> None:
@@ -41,13 +44,11 @@ def _quantize_value(graph: Graph, value: gs.Tensor, readers: list[tuple[gs.Node,
     found = dequantized(graph, [stored, scale, zero], value.name, value.shape)
     for node, index in readers:
         graph.set_input(node, index, found)
-    graph.record("quantize value")
 
 
 def _quantize_weights(graph: Graph, product: Product, codes: Codes) -> None:
     found = _stored(graph, product.weights.name, codes.numbers, codes.scale, codes.axis)
     graph.set_input(product.node, product.weight, found)
-    graph.record("quantize weights")
 
 
 def _integer_bias(graph: Graph, product: Product, scale: float, codes: Codes) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from vggc.calibration.samples import Samples, floating_outputs
 from vggc.calibration.streams import SAMPLES
-from vggc.data import Dataset
 from vggc.diagnostics import Declined, fail
 from vggc.execution.array_distance import same_class
 from vggc.execution.session import Session
@@ -20,28 +19,28 @@ from vggc.quantization.plan import Plan
 from vggc.quantization.quantize_graph import Settings, quantize_graph
 from vggc.quantization.value_ranges import find_ranges
 from vggc.quantization.weights import encoded
+from vggc.rewrite import Context
 
 
-def damage(graph: Graph, data: Dataset, settings: Settings) -> dict[str, float]:
+def damage(graph: Graph, context: Context, samples: Samples, settings: Settings) -> dict[str, float]:
     """The error of the model's outputs when one node alone is quantized, by the value that the node computes.
 
     It is the mean square relative to the outputs' variance. The graph stays as it is.
     Raises Declined when nothing can be quantized.
     """
-    base = graph.copy()
-    form = format_for(graph, settings.precision, settings.placement)
-    found = candidates(base, settings.precision, form.opset, settings.only, settings.except_)
+    base, aside = graph.copy(), Context()
+    form = format_for(context, settings.precision, settings.placement)
+    found = candidates(base, aside, settings.precision, form.opset, only=settings.only, except_=settings.except_)
     whole: Plan = form.place(base, found, form.values, form.weights)
     if not whole.products:
         raise Declined("nothing of the model can be quantized")
-    ranges = find_ranges(whole, data, "mse", told=graph)
+    ranges = find_ranges(whole, context, samples, "mse").quantizers
     by_value = {site.value.name: ranges[site.family] for site in whole.sites}
-    samples = Samples(base, data, limit=SAMPLES)
-    outputs = floating_outputs(base)
-    right = results(base, samples, outputs)
+    few, outputs = samples.up_to(SAMPLES), floating_outputs(base)
+    right = results(base, few, outputs)
     errors = {}
     for index, product in enumerate(whole.products):
-        graph.progress(f"node {index + 1} of {len(whole.products)}")
+        context.progress(f"node {index + 1} of {len(whole.products)}")
         name = product.node.outputs[0].name
         copy = base.copy()
         node = next(each for each in copy.nodes if each.outputs[0].name == name)
@@ -49,10 +48,10 @@ def damage(graph: Graph, data: Dataset, settings: Settings) -> dict[str, float]:
         known = {site.family: by_value[site.value.name] for site in plan.sites if site.value.name in by_value}
         missing = [site for site in plan.sites if site.family not in known]
         if missing:
-            known |= find_ranges(plan, data, "mse", told=graph)
-        insert(plan, known, encoded(plan, known, settings.weights))
+            known |= find_ranges(plan, context, samples, "mse").quantizers
+        insert(plan, aside, known, encoded(plan, aside, known, settings.weights))
         copy.tidy()
-        wrong = results(copy, samples, outputs)
+        wrong = results(copy, few, outputs)
         errors[name] = _relative(right, wrong)
     return errors
 
@@ -88,13 +87,12 @@ def _has_classes(graph: Graph, name: str) -> bool:
     return shape is None or (len(shape) > 1 and shape[1] != 1)
 
 
-def quantize_until(graph: Graph, data: Dataset, settings: Settings, goal: float) -> float:
+def quantize_until(graph: Graph, context: Context, samples: Samples, settings: Settings, goal: float) -> float:
     """Quantize a graph with as few nodes left in float as `agreement` on the samples needs to reach a goal.
 
     Nodes are left in the order of their damage. Returns the agreement reached. Raises CompileError when it is not
     reached even with all but one left in float, and when no output chooses among classes.
     """
-    samples = Samples(graph, data)
     outputs = [name for name in floating_outputs(graph) if _has_classes(graph, name)]
     if not outputs:
         raise fail(
@@ -105,14 +103,14 @@ def quantize_until(graph: Graph, data: Dataset, settings: Settings, goal: float)
 
     def reached(leave: frozenset[str]) -> float:
         copy = graph.copy()
-        quantize_graph(copy, data, settings, leave)
+        quantize_graph(copy, Context(), samples, settings, leave)
         copy.tidy()
         return agreement(right, results(copy, samples, outputs))
 
     best = reached(frozenset())
     leave: frozenset[str] = frozenset()
     if best < goal:
-        errors = damage(graph, data, replace(settings, equalize=False, bias_correction=False))
+        errors = damage(graph, context, samples, replace(settings, equalize=False, bias_correction=False))
         order = sorted(errors, key=lambda name: -errors[name])
         low, high = 0, len(order) - 1
         best = reached(frozenset(order[:high]))
@@ -129,5 +127,5 @@ def quantize_until(graph: Graph, data: Dataset, settings: Settings, goal: float)
             else:
                 low = middle
         leave = frozenset(order[:high])
-    quantize_graph(graph, data, settings, leave)
+    quantize_graph(graph, context, samples, settings, leave)
     return best

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import stream
 from vggc.quantization.histograms import Histogram
@@ -15,7 +17,13 @@ def observe(plan: Plan, samples: Samples) -> dict[int, Histogram]:
     for values in stream(plan.graph, [site.value for site in sites], samples):
         for site in sites:
             found[site.family].add(values[site.value.name])
-    for site in sites:
-        if found[site.family].bound == 0:
-            plan.graph.warn(f"`{site.value.name}` is 0 on all samples of data `{samples.name}`: its range is a guess")
     return found
+
+
+def warnings_of(plan: Plan, histograms: Mapping[int, Histogram], samples: Samples) -> list[str]:
+    """What to warn of: values of which the samples tell nothing."""
+    return [
+        f"`{site.value.name}` is 0 on all samples of data `{samples.name}`: its range is a guess"
+        for site in plan.sites
+        if histograms[site.family].bound == 0
+    ]

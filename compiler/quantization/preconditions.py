@@ -8,8 +8,10 @@ import numpy as np
 
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.graph.opset_upgrade import raise_opset
 from vggc.operators.quantizers import is_quantized
 from vggc.quantization.plan import Product
+from vggc.rewrite import Context
 
 
 def refuse_quantized(graph: Graph) -> None:
@@ -23,7 +25,15 @@ def refuse_quantized(graph: Graph) -> None:
         )
 
 
-def warn_of_norms(graph: Graph, products: Iterable[Product]) -> None:
+def need_opset(graph: Graph, context: Context, wanted: int, reason: str) -> None:
+    """Raise the opset of a graph that is older; see `raise_opset`."""
+    before = graph.opset
+    raise_opset(graph, wanted, reason)
+    if graph.opset != before:
+        context.record(f"raise the opset from {before} to {wanted}")
+
+
+def warn_of_norms(graph: Graph, context: Context, products: Iterable[Product]) -> None:
     """Warn of batch norms that a product's kernel could have taken in."""
     behind = []
     for product in products:
@@ -31,7 +41,7 @@ def warn_of_norms(graph: Graph, products: Iterable[Product]) -> None:
         if reader is not None and reader.op == "BatchNormalization":
             behind.append(reader)
     if behind:
-        graph.warn(
+        context.warn(
             f"behind what is quantized there are batch norms, {len(behind)} in all, {graph.label(behind[0])} first: "
             "`fold_batch_norm` before this step takes them in"
         )

@@ -9,6 +9,7 @@ from vggc.analysis.node_selection import name_filter, names_of
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.quantization.plan import Product
+from vggc.rewrite import Context
 from vggc.values import Names
 
 OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -52,7 +53,7 @@ def all_products(graph: Graph) -> list[Product]:
     return [found for node in nodes if isinstance(found := product(graph, node), Product)]
 
 
-def products(graph: Graph, only: Names, except_: Names) -> list[Product]:
+def products(graph: Graph, context: Context, only: Names, except_: Names) -> list[Product]:
     """The products that `only` names (all, when it names none) and `except_` does not.
 
     A name stands for an operator (`Conv`), or for a node: by its own name, that of its output or of a weight, or that
@@ -68,5 +69,5 @@ def products(graph: Graph, only: Names, except_: Names) -> list[Product]:
         if isinstance(product_or_reason, Product):
             found.append(product_or_reason)
         else:
-            graph.decline(node, product_or_reason)
+            context.decline(node, product_or_reason)
     return found

@@ -7,7 +7,6 @@ from typing import Literal
 
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import SAMPLES
-from vggc.data import Dataset
 from vggc.graph import Graph
 from vggc.quantization.bias_correction import correct_biases, give_biases
 from vggc.quantization.candidates import choose
@@ -17,6 +16,7 @@ from vggc.quantization.precisions import Placement, Precision
 from vggc.quantization.value_ranges import Calibration, find_ranges
 from vggc.quantization.weight_rounding import round_weights
 from vggc.quantization.weights import WeightScales, encoded
+from vggc.rewrite import Context
 from vggc.values import Names
 
 Rounding = Literal["nearest", "least_squares"]
@@ -37,23 +37,28 @@ class Settings:
     except_: Names = Names()  # noqa: RUF009
 
 
-def quantize_graph(graph: Graph, data: Dataset, settings: Settings, leave: frozenset[str] = frozenset()) -> None:
+def quantize_graph(
+    graph: Graph, context: Context, samples: Samples, settings: Settings, leave: frozenset[str] = frozenset()
+) -> None:
     """Quantize a graph in place, but for the nodes that compute the values `leave` names.
 
     Raises CompileError for a graph or samples that cannot be used, Declined when nothing can be quantized.
     """
-    plan = choose(graph, settings.precision, settings.placement, settings.only, settings.except_, leave=leave)
-    few = Samples(graph, data, limit=SAMPLES)
+    names = {"only": settings.only, "except_": settings.except_}
+    plan = choose(graph, context, settings.precision, settings.placement, **names, leave=leave)
+    few = samples.up_to(SAMPLES)
     if settings.equalize and plan.grid.even:
-        graph.progress("equalize channels")
-        equalize(plan, few)
+        context.progress("equalize channels")
+        equalize(plan, context, few)
     if settings.bias_correction:
         give_biases(plan)
-    graph.progress("find ranges")
-    ranges = find_ranges(plan, data, settings.calibration)
+    context.progress("find ranges")
+    ranges = find_ranges(plan, context, samples, settings.calibration)
+    for warning in ranges.warnings:
+        context.warn(warning)
     original = graph.copy()
-    insert(plan, ranges, encoded(plan, ranges, settings.weights))
+    insert(plan, context, ranges.quantizers, encoded(plan, context, ranges.quantizers, settings.weights))
     if settings.rounding == "least_squares" and plan.weight_grid.even:
-        round_weights(original, plan, few)
+        round_weights(original, plan, context, few)
     if settings.bias_correction:
-        correct_biases(original, plan, few)
+        correct_biases(original, plan, context, few)

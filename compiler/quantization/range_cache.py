@@ -14,64 +14,63 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import vggc
 from vggc.calibration.samples import Samples
-from vggc.data import Dataset
-from vggc.graph import Graph
 from vggc.graph.fingerprint import fingerprint
 from vggc.quantization.cache_store import VARIABLE, Store, Unusable, cache_folder
 from vggc.quantization.grids import SMALLEST_SCALE, Quantizer
 from vggc.quantization.plan import Plan
-
-Ranges = dict[int, Quantizer]
+from vggc.rewrite import Context
 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow")
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
-def kept(
-    plan: Plan, data: Dataset, samples: Samples, calibration: str, *, told: Graph, find: Callable[[], Ranges]
-) -> Ranges:
+class Ranges(NamedTuple):
+    """How to quantize each family of a plan's sites, and what to warn of."""
+
+    quantizers: dict[int, Quantizer]
+    warnings: list[str]
+
+
+def kept(plan: Plan, context: Context, samples: Samples, calibration: str, find: Callable[[], Ranges]) -> Ranges:
     """What `find` finds for a plan, or has found in an earlier run.
 
-    `told` is noted what came from the cache, and warned when the cache cannot be used; then ranges are found anew.
-    Data that cannot be told by a hash is always looked at. Raises what `find` raises, and CompileError when VGGC_CACHE
+    `context` notes what came from the cache, and warns when the cache cannot be used; then ranges are found anew.
+    Data that no hash identifies is always read. Raises what `find` raises, and CompileError when VGGC_CACHE
     has no meaning.
     """
-    fitted = data.fit(samples.inputs)
-    store = _store(told) if fitted.repeatable else None
+    store = _store(context) if samples.data.repeatable else None
     if store is None:
         return find()
-    key = _key(plan, fitted, samples, calibration)
+    key = _key(plan, samples, calibration)
     try:
         content = store.read(key)
         if content is not None:
-            ranges, warnings = _unpacked(plan, content)
-            plan.graph.log.warnings += warnings
-            told.note(
+            found = _unpacked(plan, content)
+            context.note(
                 f"ranges of {len(plan.sites)} values are those of an earlier run on the same samples; "
                 f"with the environment variable {VARIABLE}=off they are found anew"
             )
-            return ranges
+            return found
     except Unusable as reason:
-        told.warn(f"ranges were found anew, for the cache cannot be used: {reason}")
-    before = len(plan.graph.log.warnings)
+        context.warn(f"ranges were found anew, for the cache cannot be used: {reason}")
     found = find()
     try:
-        store.write(key, _packed(plan, found, plan.graph.log.warnings[before:]))
+        store.write(key, _packed(plan, found))
     except OSError as error:
-        told.warn(_unwritten(str(store.folder), error.strerror or str(error)))
+        context.warn(_unwritten(str(store.folder), error.strerror or str(error)))
     return found
 
 
-def _store(told: Graph) -> Store | None:
+def _store(context: Context) -> Store | None:
     try:
         folder = cache_folder()
     except RuntimeError as error:
         # A user without a home folder.
-        told.warn(_unwritten("~", str(error)))
+        context.warn(_unwritten("~", str(error)))
         return None
     return None if folder is None else Store(folder / "ranges")
 
@@ -83,31 +82,31 @@ def _unwritten(folder: str, reason: str) -> str:
     )
 
 
-def _packed(plan: Plan, ranges: Ranges, warnings: list[str]) -> dict[str, Any]:
-    found = {site.value.name: ranges[site.family] for site in plan.sites}
+def _packed(plan: Plan, ranges: Ranges) -> dict[str, Any]:
+    found = {site.value.name: ranges.quantizers[site.family] for site in plan.sites}
     # JSON keeps every digit of a float.
     return {
         "ranges": {name: [float(each.scale), int(each.zero_point)] for name, each in found.items()},
-        "warnings": warnings,
+        "warnings": ranges.warnings,
     }
 
 
-def _unpacked(plan: Plan, content: Any) -> tuple[Ranges, list[str]]:
+def _unpacked(plan: Plan, content: Any) -> Ranges:
     """Raises Unusable for what `_packed` would not have written for this plan."""
     try:
         found = {str(name): (float(scale), int(zero)) for name, (scale, zero) in content["ranges"].items()}
         warnings = [str(each) for each in content["warnings"]]
-        ranges = {site.family: Quantizer(plan.grid, *found[site.value.name]) for site in plan.sites}
+        quantizers = {site.family: Quantizer(plan.grid, *found[site.value.name]) for site in plan.sites}
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise Unusable("the entry has another form than it should") from None
-    for each in ranges.values():
+    for each in quantizers.values():
         zero_fits = each.zero_point == 0 or plan.grid.low <= each.zero_point <= plan.grid.high
         if not (SMALLEST_SCALE <= each.scale < float("inf") and zero_fits):
             raise Unusable("the entry has a scale or a zero point that cannot be")
-    return ranges, warnings
+    return Ranges(quantizers, warnings)
 
 
-def _key(plan: Plan, fitted: Dataset, samples: Samples, calibration: str) -> str:
+def _key(plan: Plan, samples: Samples, calibration: str) -> str:
     sites = [
         (
             site.value.name,
@@ -122,7 +121,7 @@ def _key(plan: Plan, fitted: Dataset, samples: Samples, calibration: str) -> str
         "environment": _environment(),
         "graph": fingerprint(plan.graph),
         # What warnings call the data is a part of what is kept.
-        "data": [fitted.sha256, fitted.name, samples.count, samples.size],
+        "data": [samples.data.sha256, samples.name, samples.count, samples.size],
         "calibration": calibration,
         "grid": [type(plan.grid).__name__, plan.grid.name, plan.grid.low, plan.grid.high],
         "sites": sites,

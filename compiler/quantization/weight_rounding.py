@@ -21,6 +21,7 @@ from vggc.graph import Graph
 from vggc.quantization.grids import Grid
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import encode
+from vggc.rewrite import Context
 
 Matrix = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ _COLUMNS = 64
 """Inputs whose errors are carried on together."""
 
 
-def round_weights(original: Graph, plan: Plan, samples: Samples, *, seed: int = 0) -> None:
+def round_weights(original: Graph, plan: Plan, context: Context, samples: Samples, *, seed: int = 0) -> None:
     """Round the weights of an inserted plan anew; `original` is its graph before."""
     graph = plan.graph
     graph.tidy()
@@ -45,7 +46,7 @@ def round_weights(original: Graph, plan: Plan, samples: Samples, *, seed: int = 
     with Spill() as spill:
         walk = StagedRun(graph, samples, spill, "quantized:")
         for product in sorted(plan.products, key=lambda each: order[id(each.node)]):
-            graph.progress(f"round weights: {graph.label(product.node)}")
+            context.progress(f"round weights: {graph.label(product.node)}")
             data = product.node.inputs[product.data]
             try:
                 matrix = as_matrix(scratch, twins[product.node.outputs[0].name])
@@ -53,9 +54,10 @@ def round_weights(original: Graph, plan: Plan, samples: Samples, *, seed: int = 
                 moments = _second_moments(walk, matrix, data, random)
                 walk.release([data])
             except Unsuitable as reason:
-                graph.decline(product.node, f"its weights are rounded to the nearest numbers: {reason}")
+                context.decline(product.node, f"its weights are rounded to the nearest numbers: {reason}")
                 continue
             _store(scratch, plan, product, matrix, moments)
+            context.record("round weights")
 
 
 def _second_moments(walk: StagedRun, matrix: AsMatrix, data: gs.Tensor, random: np.random.Generator) -> Matrix:
@@ -104,7 +106,6 @@ def _store(scratch: Graph, plan: Plan, product: Product, matrix: AsMatrix, momen
     assert values is not None
     codes = encode(values, product.axis, steps, plan.weight_grid)
     graph.set_input(stored, 0, graph.constant(codes.numbers, stored.inputs[0].name))
-    graph.record("round weights")
 
 
 def rounded_block(weights: Matrix, moments: Matrix, scale: Matrix, grid: Grid) -> Matrix:

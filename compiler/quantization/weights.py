@@ -14,6 +14,7 @@ from vggc.graph.arrays import Floats
 from vggc.quantization.grids import SMALLEST_SCALE, Grid, Quantizer
 from vggc.quantization.plan import Plan
 from vggc.quantization.preconditions import plain_gemm
+from vggc.rewrite import Context
 
 WeightScales = Literal["max", "mse"]
 
@@ -42,7 +43,9 @@ class Codes:
     axis: int
 
 
-def encoded(plan: Plan, quantizers: Mapping[int, Quantizer], method: WeightScales) -> dict[int, Codes]:
+def encoded(
+    plan: Plan, context: Context, quantizers: Mapping[int, Quantizer], method: WeightScales
+) -> dict[int, Codes]:
     """The weights of a plan's products on the grid, by id of the node.
 
     Raises CompileError for weights that are NaN or infinite, and where biases cannot be stored beside such weights.
@@ -71,7 +74,7 @@ def encoded(plan: Plan, quantizers: Mapping[int, Quantizer], method: WeightScale
                 vanish.append(product.node)
         found[id(product.node)] = encode(array, product.axis, steps, plan.weight_grid)
     if len(vanish) * 2 > len(plan.products):
-        graph.warn(
+        context.warn(
             f"the biases of {len(vanish)} of {len(plan.products)} nodes vanish beside what they are added to, "
             f"{graph.label(vanish[0])} first: are the samples prepared as for training?"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vggc.graph import RuleTally
+from vggc.pattern.context import RuleTally
 
 
 @dataclass(frozen=True)

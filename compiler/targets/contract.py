@@ -21,6 +21,7 @@ from typing import Any, TypedDict, overload
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.graph import Graph, Written
 from vggc.graph.signature import ValueType
+from vggc.options.schema import Schema, schema
 
 RESERVED = frozenset({"report.json", "report.html"})
 """Files of the output folder that no target may write."""
@@ -161,6 +162,11 @@ class Target:
     """whether it may write its files into folders inside the output folder"""
     lacking: Mapping[str, str] = field(default_factory=dict)
     """options of the other flavour that this one does not have, and the reason"""
+
+    @property
+    def schema(self) -> Schema:
+        """Its options. Raises CompileError when the signature cannot be a schema."""
+        return schema(self.function)
 
     def __call__(self, lowering: Lowering, **options: Any) -> list[Artifact]:
         """Lower the graph. Raises CompileError without a span."""

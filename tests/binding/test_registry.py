@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from vggc.binding.registry import PassFolder, shipped
-from vggc.options import schema
 
 
 def test_every_shipped_thing_has_a_schema_and_says_what_its_options_mean() -> None:
@@ -24,7 +23,7 @@ def test_every_shipped_thing_has_a_schema_and_says_what_its_options_mean() -> No
     for name, each in things.items():
         assert each.name == name
         assert each.doc, name
-        silent = [option.name for option in schema(each.function).options if not option.doc]
+        silent = [option.name for option in each.schema.options if not option.doc]
         assert not silent, f"{name} does not document {silent}"
 
 

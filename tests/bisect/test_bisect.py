@@ -19,11 +19,11 @@ PASSES = '''
 import numpy as np
 
 from vggc.graph import Graph
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, whole_graph
 
 
 @whole_graph(exact=False)
-def spoil(graph: Graph, node: str = "conv3", factor: float = 1.5) -> None:
+def spoil(graph: Graph, context: Context, node: str = "conv3", factor: float = 1.5) -> None:
     """Scale every weight by next to nothing, and one of them by far too much, or the other way.
 
     Options:
@@ -35,20 +35,20 @@ def spoil(graph: Graph, node: str = "conv3", factor: float = 1.5) -> None:
             scale = factor if each.name == node else 1.0005
             weight = graph.array(each.inputs[1])
             graph.set_input(each, 1, graph.constant(weight * np.float32(scale), "scaled"))
-            graph.record("weight scaled")
+            context.record("weight scaled")
 
 
 @whole_graph(exact=False)
-def moves_a_factor(graph: Graph) -> None:
+def moves_a_factor(graph: Graph, context: Context) -> None:
     """Multiply what conv2 gives by 8, divide what conv3 makes of it, and spoil conv4 a little."""
     for each in list(graph.nodes):
         for at, scale in {"conv2": ((1, 8), (2, 8)), "conv3": ((1, 1 / 8),), "conv4": ((1, 1.05),)}.get(each.name, ()):
             graph.set_input(each, at, graph.constant(graph.array(each.inputs[at]) * np.float32(scale), "scaled"))
-            graph.record("scaled")
+            context.record("scaled")
 
 
 @whole_graph(exact=False)
-def reorders(graph: Graph) -> None:
+def reorders(graph: Graph, context: Context) -> None:
     """Turn the channels between conv2 and conv3 round, and spoil conv4 a little."""
     for each in list(graph.nodes):
         for at, change in {
@@ -57,7 +57,7 @@ def reorders(graph: Graph) -> None:
             "conv4": ((1, lambda weight: weight * np.float32(1.05)),),
         }.get(each.name, ()):
             graph.set_input(each, at, graph.constant(np.ascontiguousarray(change(graph.array(each.inputs[at])))))
-            graph.record("turned round")
+            context.record("turned round")
 
 
 @whole_graph(exact=False)

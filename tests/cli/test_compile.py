@@ -18,7 +18,7 @@ import pytest
 
 from vggc.cli.interrupts import held_back
 from vggc.graph import Graph
-from vggc.rewrite import Pass
+from vggc.rewrite import Context, Pass
 
 Write = Callable[[str], str]
 
@@ -130,8 +130,8 @@ def test_repeat_runs_until_nothing_changes(vggc: Any, recipe: Write) -> None:
 
 def test_repeat_that_never_settles_names_the_steps(vggc: Any, recipe: Write) -> None:
     Path("mine.py").write_text(
-        "from vggc.graph import Graph\nfrom vggc.rewrite import whole_graph\n\n"
-        "@whole_graph\ndef restless(graph: Graph) -> None:\n    graph.record('turn around')\n"
+        "from vggc.graph import Graph\nfrom vggc.rewrite import Context, whole_graph\n\n"
+        "@whole_graph\ndef restless(graph: Graph, context: Context) -> None:\n    context.record('turn around')\n"
     )
     ran = vggc(recipe('use "mine.py"\nrepeat { restless }'), "model.onnx", "-o", "out", "--verify", "off")
     assert ran.status == 1
@@ -191,13 +191,13 @@ def test_the_output_folder_is_looked_at_before_any_work(vggc: Any, recipe: Write
 WRONG = """
 import numpy as np
 from vggc.graph import Graph
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, whole_graph
 
 @whole_graph
-def shift_bias(graph: Graph) -> None:
+def shift_bias(graph: Graph, context: Context) -> None:
     head = next(node for node in graph.nodes if node.op == "Gemm")
     graph.set_input(head, 2, graph.constant(graph.array(head.inputs[2]) + np.float32(0.5), "bias"))
-    graph.record("shift the bias")
+    context.record("shift the bias")
 """
 
 
@@ -217,15 +217,15 @@ def test_a_wrong_exact_pass_is_caught_and_named(vggc: Any, recipe: Write, mode: 
 BREAKING = """
 import numpy as np
 from vggc.graph import Graph
-from vggc.rewrite import whole_graph
+from vggc.rewrite import Context, whole_graph
 
 @whole_graph
-def flatten_wrongly(graph: Graph) -> None:
+def flatten_wrongly(graph: Graph, context: Context) -> None:
     flat = next(node for node in graph.nodes if node.op == "Flatten")
     graph.remove(flat)
     target = graph.constant(np.array([-1, 5]), "target")
     graph.add("Reshape", [flat.inputs[0], target], output=flat.outputs[0])
-    graph.record("Flatten to Reshape")
+    context.record("Flatten to Reshape")
 """
 
 
@@ -245,10 +245,10 @@ def test_a_pass_that_leaves_a_model_that_does_not_run_is_named(vggc: Any, recipe
 def test_what_a_pass_of_vggc_breaks_is_not_the_users_fault(
     vggc: Any, recipe: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drop_bias(graph: Graph) -> None:
+    def drop_bias(graph: Graph, context: Context) -> None:
         head = next(node for node in graph.nodes if node.op == "Gemm")
         head.inputs.pop()
-        graph.record("bias dropped")
+        context.record("bias dropped")
 
     monkeypatch.setattr(drop_bias, "__module__", "vggc.passes.simplify")
     monkeypatch.setattr("vggc.passes.simplify.simplify", Pass("simplify", drop_bias, exact=True))

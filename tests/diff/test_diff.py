@@ -126,8 +126,8 @@ def test_a_folded_model_computes_the_same(graph: Graph, rename: bool) -> None:
 
 def test_nodes_are_counted_by_the_line_they_come_from(graph: Graph) -> None:
     folded = graph.copy()
-    folded.provenance = {"vggc.line": "my.opt:3", "vggc.pass": "fold_batch_norm"}
-    fold_batch_norm(folded)
+    with folded.stamping({"vggc.line": "my.opt:3", "vggc.pass": "fold_batch_norm"}):
+        fold_batch_norm(folded)
     folded.tidy()
     before, after = diff_models(graph, folded).structure.provenance
     assert before == {"in the model that was read": len(graph.nodes)}

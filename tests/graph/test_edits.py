@@ -168,10 +168,11 @@ def test_add_takes_over_attributes() -> None:
 
 def test_the_step_of_a_recipe_is_noted() -> None:
     graph = parse("(float[N] x) => (float[N] y) { a = Relu (x) y = Neg (a) }")
-    graph.provenance = {"vggc.line": "r.opt:3", "vggc.pass": "mine"}
-    graph.set_input(node(graph, "y"), 0, graph.inputs[0])
+    with graph.stamping({"vggc.line": "r.opt:3", "vggc.pass": "mine"}):
+        graph.set_input(node(graph, "y"), 0, graph.inputs[0])
     assert lines(graph) == ["y = Neg(x)"]
     assert node_extras(graph.nodes[0]).metadata == {"vggc.line": "r.opt:3", "vggc.pass": "mine"}
+    assert node_extras(graph.add("Abs", graph.inputs)).metadata == {}, "what comes later is of no step"
     assert graph.export().model.ir_version >= 10, "older formats have no metadata"
 
 

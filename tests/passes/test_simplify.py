@@ -15,6 +15,7 @@ from vggc.analysis import onnxsim_tail
 from vggc.graph import Graph, StoredWeights
 from vggc.graph.extras import node_extras
 from vggc.passes.simplify import simplify
+from vggc.rewrite import Context
 
 
 def parse(text: str, opset: int = 17) -> Graph:
@@ -23,8 +24,8 @@ def parse(text: str, opset: int = 17) -> Graph:
     return Graph.from_model(model)
 
 
-def simplified(graph: Graph) -> Graph:
-    simplify(graph)
+def simplified(graph: Graph, context: Context | None = None) -> Graph:
+    simplify(graph, context=context)
     graph.tidy()
     onnx.checker.check_model(graph.export(1 << 40).model, full_check=True)
     return graph
@@ -43,12 +44,13 @@ def test_constants_of_a_type_onnxruntime_cannot_multiply() -> None:
             ir_version=8,
         )
     )
-    (constant,) = simplified(graph).constants()
+    context = Context()
+    (constant,) = simplified(graph, context).constants()
     array = graph.array(constant)
     assert array is not None
     assert array.dtype == ml_dtypes.bfloat16
     assert array.astype(float).tolist() == [3, 4, 1.5]
-    assert not graph.log.declined
+    assert not context.log.declined
 
 
 def test_one_node_that_fails_keeps_no_other_from_being_folded() -> None:
@@ -56,8 +58,9 @@ def test_one_node_that_fails_keeps_no_other_from_being_folded() -> None:
         """(float[2] x) => (float[2] y) <float[2] a = {1.0, 2.0}, int64[1] far = {7}>
         { b = Neg (a) c = Gather (a, far) d = Mul (b, a) e = Add (d, c) y = Sub (x, e) }"""
     )
-    assert [node.op for node in simplified(graph).nodes] == ["Gather", "Add", "Sub"]
-    ((what, reason),) = graph.log.declined
+    context = Context()
+    assert [node.op for node in simplified(graph, context).nodes] == ["Gather", "Add", "Sub"]
+    ((what, reason),) = context.log.declined
     assert what == "Gather of `c`"
     assert reason.startswith("it cannot be computed at compile time: ")
     assert "indices element out of data bounds" in reason
@@ -93,8 +96,9 @@ def test_onnxsim_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(onnxsim_tail, "_by_onnxsim", fail)
     graph = parse(REMNANT)
-    assert [node.op for node in simplified(graph).nodes] == ["Slice", "Slice"]
-    assert dict(graph.log.declined.keys()) == {
+    context = Context()
+    assert [node.op for node in simplified(graph, context).nodes] == ["Slice", "Slice"]
+    assert dict(context.log.declined.keys()) == {
         "onnxsim": "it failed on 2 nodes that compute shapes: no supported data type: 17"
     }
 
@@ -103,8 +107,9 @@ def test_a_result_of_onnxsim_with_as_many_nodes_is_not_taken_over(monkeypatch: p
     monkeypatch.setattr(onnxsim_tail, "_by_onnxsim", lambda model: model)
     graph = parse(REMNANT)
     first, second = graph.nodes
-    assert simplified(graph).nodes == [first, second]
-    assert not graph.log.total
+    context = Context()
+    assert simplified(graph, context).nodes == [first, second]
+    assert not context.log.total
 
 
 def test_what_onnxsim_does_not_change_stays_as_it_is() -> None:
@@ -134,8 +139,9 @@ def test_onnxsim_is_not_asked_without_need(monkeypatch: pytest.MonkeyPatch) -> N
         """(float[N,3,4] x) => (float[N,12] y) <int64[1] zero = {0}, int64[1] one = {1}, int64[1] rest = {12}>
         { s = Shape (x) b = Slice (s, zero, one) t = Concat <axis = 0> (b, rest) y = Reshape (x, t) }"""
     )
-    assert [node.op for node in simplified(graph).nodes] == ["Reshape"]
-    assert not graph.log.declined
+    context = Context()
+    assert [node.op for node in simplified(graph, context).nodes] == ["Reshape"]
+    assert not context.log.declined
 
 
 def test_a_constant_keeps_the_name_of_what_it_replaces() -> None:

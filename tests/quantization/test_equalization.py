@@ -18,6 +18,7 @@ from vggc.quantization.candidates import choose
 from vggc.quantization.equalization import equalize
 from vggc.quantization.products import all_products
 from vggc.quantization.scaling_groups import multiply, scaling_groups
+from vggc.rewrite import Context
 from vggc.values import Names
 
 
@@ -152,8 +153,9 @@ def test_ranges_become_more_alike() -> None:
         return float(found.max() / found.min())
 
     before, wanted = ratio(), Session(graph).run({"x": next(rows.batches(64))["x"]})["y"]
-    plan = choose(graph, "int8", "onnxruntime", Names(), Names())
-    equalize(plan, Samples(graph, rows))
+    context = Context()
+    plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
+    equalize(plan, context, Samples(graph, rows))
     graph.tidy()
     assert ratio() < 2 * np.sqrt(before)
     got = Session(graph).run({"x": next(rows.batches(64))["x"]})["y"]
@@ -176,9 +178,10 @@ def test_channels_stay_below_a_clip() -> None:
         next(each for each in graph.constants() if each.name == value).values = np.array(number, np.float32)
     data = np.random.default_rng(2).standard_normal((64, 3, 8, 8)).astype(np.float32)
     wanted = Session(graph).run({"x": data})["y"]
-    plan = choose(graph, "int8", "onnxruntime", Names(), Names())
-    equalize(plan, Samples(graph, Rows(data)))
+    context = Context()
+    plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
+    equalize(plan, context, Samples(graph, Rows(data)))
     graph.tidy()
-    assert graph.log.changes["equalize channels"] == 1
+    assert context.log.changes["equalize channels"] == 1
     got = Session(graph).run({"x": data})["y"]
     assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()

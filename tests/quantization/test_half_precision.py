@@ -81,18 +81,17 @@ def test_what_a_body_reads_stays_as_it_was() -> None:
     graph = graph_of(BODY)
     feeds = {"x": X, "c": np.array(True)}
     before = Session(graph).run(feeds)["y"]
-    cast(graph, "fp16")
+    log = cast(graph, "fp16")
     graph.tidy()
     graph.infer_shapes(check=True)
-    assert graph.log.changes["cast node"] == 2
+    assert log.changes["cast node"] == 2
     after = Session(graph).run(feeds)["y"]
     assert np.abs(after - before).max() <= 2e-3 * np.abs(before).max()
 
 
 def test_weights_that_vanish_are_warned_of() -> None:
     graph = graph_of(TEXT % 17, scale=1e-9)
-    cast(graph, "fp16")
-    assert graph.log.warnings == ["12 of 12 weights are too small for fp16 and become zero"]
+    assert cast(graph, "fp16").warnings == ["12 of 12 weights are too small for fp16 and become zero"]
 
 
 def test_a_name_that_means_nothing() -> None:

@@ -14,8 +14,9 @@ from onnx import numpy_helper
 from vggc.data.dataset import Dataset, SampleType
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
-from vggc.graph import Destination, Graph
+from vggc.graph import Graph
 from vggc.passes.quantize import quantize
+from vggc.rewrite import Context, Destination
 
 TEXT = """
 <ir_version: 8, opset_import: ["": 17]>
@@ -101,34 +102,28 @@ def test_no_samples_given(make: Make) -> None:
 
 def test_values_that_are_always_zero_are_warned_of(make: Make) -> None:
     graph = make(b=np.full(16, -100.0))
-    quantize(graph, "int8", data=Images(images()), placement="tensorrt")
-    assert "`r` is 0 on all samples of data `calib`: its range is a guess" in graph.log.warnings
+    log = quantize(graph, "int8", data=Images(images()), placement="tensorrt")
+    assert "`r` is 0 on all samples of data `calib`: its range is a guess" in log.warnings
     graph.tidy()
     graph.infer_shapes(check=True)
 
 
 @pytest.mark.parametrize("factor", [1e5, 1e22])
 def test_samples_out_of_all_proportion_are_warned_of(make: Make, factor: float) -> None:
-    graph = make()
-    quantize(graph, "int8", data=Images(images() * factor), placement="tensorrt")
-    (warning,) = graph.log.warnings
+    (warning,) = quantize(make(), "int8", data=Images(images() * factor), placement="tensorrt").warnings
     assert warning.startswith("the biases of 2 of 2 nodes vanish beside what they are added to")
-    quiet = make()
-    quantize(quiet, "int8", data=Images(images()), placement="tensorrt")
-    assert quiet.log.warnings == []
+    assert quantize(make(), "int8", data=Images(images()), placement="tensorrt").warnings == []
 
 
 def test_batch_norms_that_could_be_folded_are_warned_of(make: Make) -> None:
-    graph = make(norm=True)
-    quantize(graph, "int8", data=Images(images()), placement="tensorrt")
-    assert any("`fold_batch_norm` before this step takes them in" in each for each in graph.log.warnings)
+    log = quantize(make(norm=True), "int8", data=Images(images()), placement="tensorrt")
+    assert any("`fold_batch_norm` before this step takes them in" in each for each in log.warnings)
 
 
 @pytest.mark.parametrize(("precision", "lacking"), [("fp8", "sm86"), ("int4", "sm75")])
 def test_targets_that_lack_a_precision(make: Make, precision: str, lacking: str) -> None:
-    graph = make()
-    graph.destinations = (Destination("tensorrt_rtx", {"compute": [lacking, "sm120"]}),)
-    found = message(graph, precision=precision, data=Images(images()))
+    context = Context(targets=(Destination("tensorrt_rtx", {"compute": [lacking, "sm120"]}),))
+    found = message(make(), context=context, precision=precision, data=Images(images()))
     assert found == f"GPUs of {lacking} have no {precision}, and target `tensorrt_rtx` is for them"
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -28,6 +28,7 @@ from vggc.passes.quantize import quantize
 from vggc.passes.sensitivity import sensitivity
 from vggc.quantization import range_cache
 from vggc.quantization.cache_store import Store, Unusable, cache_folder
+from vggc.rewrite import ChangeLog
 
 TEXT = """
 <ir_version: 10, opset_import: ["" : 17]>
@@ -59,17 +60,22 @@ def data(seed: int = 1, name: str = "calib") -> Dataset:
     return found
 
 
-def quantized(source: onnx.ModelProto, samples: Dataset, **options: Any) -> Graph:
+class Quantized(NamedTuple):
+    graph: Graph
+    log: ChangeLog
+
+
+def quantized(source: onnx.ModelProto, samples: Dataset, **options: Any) -> Quantized:
     graph = Graph.from_model(source)
     graph.infer_shapes()
-    quantize(graph, "int8", data=samples, **options)
+    log = quantize(graph, "int8", data=samples, **options)
     graph.tidy()
-    return graph
+    return Quantized(graph, log)
 
 
-def content(graph: Graph) -> bytes:
+def content(found: Quantized) -> bytes:
     """The model, byte for byte."""
-    return graph.export(inline_below=1 << 30).model.SerializeToString(deterministic=True)
+    return found.graph.export(inline_below=1 << 30).model.SerializeToString(deterministic=True)
 
 
 @pytest.fixture
@@ -285,9 +291,9 @@ def test_sensitivity_says_so_too(folder: Path) -> None:
     for notes in (0, 1):
         graph = Graph.from_model(model())
         graph.infer_shapes()
-        sensitivity(graph, data=data())
-        assert bool(graph.log.notes) == bool(notes)
-        found.append(graph.log.sensitivity)
+        log = sensitivity(graph, data=data())
+        assert bool(log.notes) == bool(notes)
+        found.append(log.sensitivity)
     assert found[0] == found[1]
 
 

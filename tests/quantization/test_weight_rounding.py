@@ -103,9 +103,10 @@ def test_every_kind_of_product(name: str) -> None:
     for rounding in ("nearest", "least_squares"):
         copy = graph.copy()
         copy.infer_shapes()
-        quantize(copy, "int8", data=data, placement="tensorrt", equalize=False, weights="max", rounding=rounding)  # type: ignore[arg-type]
+        options = {"placement": "tensorrt", "equalize": False, "weights": "max", "rounding": rounding}
+        log = quantize(copy, "int8", data=data, **options)
         copy.tidy()
         errors.append(float(np.square(Session(copy).run({"x": data.rows})["y"] - before).mean()))
-    assert copy.log.changes["round weights"] == copy.log.changes["quantize weights"] > 0
+    assert log.changes["round weights"] == log.changes["quantize weights"] > 0
     assert errors[1] < 1.05 * errors[0]
     assert errors[1] < 1e-3 * float(before.var())

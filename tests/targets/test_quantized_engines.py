@@ -133,9 +133,9 @@ def test_fp8_where_gpus_have_it(residual: Graph, lower: LoweringMaker) -> None:
 
 
 def test_int4_blocks(residual: Graph, lower: LoweringMaker) -> None:
-    quantize(residual, "int4", block=64)
+    log = quantize(residual, "int4", block=64)
     residual.tidy()
-    assert residual.log.changes["quantize weights"] == 1
+    assert log.changes["quantize weights"] == 1
     assert built(residual, lower, compute=["sm86"]) > 0
 
 

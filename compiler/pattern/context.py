@@ -1,0 +1,94 @@
+"""What a pass has beside the graph: the log it writes, and the compilation it is a part of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import onnx_graphsurgeon as gs
+
+from vggc.graph import Graph
+
+
+@dataclass
+class RuleTally:
+    """What a rule did in one step: nodes it was tried at, matches found, applied and declined, and the time it took.
+
+    `proved` of the applications were run beside what they replaced, `unproved` could not be.
+    """
+
+    tried: int = 0
+    matched: int = 0
+    applied: int = 0
+    declined: int = 0
+    seconds: float = 0.0
+    proved: int = 0
+    unproved: int = 0
+
+
+@dataclass
+class ChangeLog:
+    """What one step did: how often each rewrite applied, and what it declined to do."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    declined: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rules: dict[str, RuleTally] = field(default_factory=dict)
+    channels: dict[str, list[int]] = field(default_factory=dict)
+    """by node, for nodes that have lost output channels: the numbers that those left had before"""
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """what the user should know of how results came about, though nothing is wrong"""
+    sensitivity: dict[str, float] = field(default_factory=dict)
+    """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
+
+    @property
+    def total(self) -> int:
+        return sum(self.changes.values())
+
+
+class Destination(NamedTuple):
+    """A target of the recipe, and the options it gives."""
+
+    target: str
+    options: Mapping[str, Any]
+
+
+def _ignore(text: str) -> None:
+    """Nobody follows the progress."""
+
+
+@dataclass(eq=False)
+class Context:
+    """What a pass has beside the graph. Each step gets one of its own.
+
+    log       what the step did, for the report; `record`, `decline`, `warn` and `note` write into it
+    targets   what the model will be lowered to, for passes that choose by it
+    original  reads the model as it was before the first step; None where nobody knows it
+    progress  is called with what a pass that takes long is doing
+    prove     whether each application of a rule is checked where it happens, on random inputs
+    """
+
+    log: ChangeLog = field(default_factory=ChangeLog)
+    targets: tuple[Destination, ...] = ()
+    original: Callable[[], Graph] | None = None
+    progress: Callable[[str], None] = _ignore
+    prove: bool = False
+
+    def record(self, what: str, times: int = 1) -> None:
+        """Count a change for the report."""
+        self.log.changes[what] += times
+
+    def decline(self, place: gs.Node | str, reason: str) -> None:
+        """Report a place that looks right and was left as it is, and why."""
+        self.log.declined[place if isinstance(place, str) else Graph.label(place), reason] += 1
+
+    def warn(self, message: str) -> None:
+        """Tell the user of something that is probably a mistake."""
+        self.log.warnings.append(message)
+
+    def note(self, message: str) -> None:
+        """Tell the user how results came about; each message once."""
+        if message not in self.log.notes:
+            self.log.notes.append(message)
