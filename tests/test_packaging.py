@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,9 @@ def test_package_data_exist(package: str, glob: str) -> None:
     assert any(package_of(each.parent) == package and fnmatch(each.name, glob) for each in source_files())
 
 
-def test_version_is_the_same_everywhere() -> None:
-    assert vggc.__version__ == SETTINGS["project"]["version"]
+def test_the_version_stands_in_one_place() -> None:
+    assert SETTINGS["project"]["dynamic"] == ["version"]
+    assert version("vggc") == vggc.__version__
 
 
 def test_command_can_be_loaded() -> None:

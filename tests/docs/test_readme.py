@@ -18,6 +18,7 @@ from vggc.diagnostics import RequirementNotMet
 
 ROOT = Path(__file__).parents[2]
 documents = import_file(Path(__file__).parent / "documents.py")
+make = import_file(ROOT / "make.py")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DIGITS = ROOT / "examples" / "digits"
 MODEL = DIGITS / "digits_vgg.onnx"
@@ -53,8 +54,7 @@ def test_it_shows_the_recipe_of_the_example() -> None:
 
 @needs_tensorrt_rtx
 def test_the_demo_prunes_folds_and_builds_an_engine(tmp_path: Path) -> None:
-    (line,) = [line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "-o build/demo" in line]
-    _, recipe, model, option, out = line.split()
+    recipe, model, option, out = make.DEMO
     result = vggc(recipe, model, option, tmp_path / out, folder=ROOT)
     assert result.returncode == DONE, result.stderr
     assert documents.same(blocks("text")[0], result.stdout.replace(f"{tmp_path}/", ""))
