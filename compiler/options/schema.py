@@ -65,15 +65,16 @@ def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHIN
     for each in parameters[1:]:
         if any(hints.get(each.name) is type_ for type_ in filled.values()):
             continue
+        if each.name in filled:
+            wanted = filled[each.name].__name__
+            help = f"write `{each.name}: {wanted}`, and vggc fills it; or give the option another name"
+            raise _unfit(function, f"its parameter `{each.name}` is not a {wanted}", help)
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise _unfit(function, f"a recipe cannot name its parameter `{each}`", "give it a name and a type")
         if each.name not in hints:
             raise _unfit(function, f"its option `{each.name}` has no type", help=f"write `{each.name}: int`, say")
         if not writable(hints[each.name]):
             raise _unfit(function, f"recipes cannot write the type of its option `{each.name}`", help=_TYPES)
-        if each.name in filled:
-            help = f"call it something else, or let its type be {filled[each.name].__name__}: then vggc fills it"
-            raise _unfit(function, f"its option `{each.name}` has the name of what vggc hands over", help)
         name = each.name.removesuffix("_")
         required = each.default is each.empty
         options.append(

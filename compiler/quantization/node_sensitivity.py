@@ -103,7 +103,7 @@ def quantize_until(graph: Graph, context: Context, samples: Samples, settings: S
 
     def reached(leave: frozenset[str]) -> float:
         copy = graph.copy()
-        quantize_graph(copy, Context(), samples, settings, leave)
+        quantize_graph(copy, Context(targets=context.targets), samples, settings, leave)
         copy.tidy()
         return agreement(right, results(copy, samples, outputs))
 

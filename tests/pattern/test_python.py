@@ -16,7 +16,7 @@ from vggc.execution.model_comparison import compare
 from vggc.execution.random_inputs import random_inputs
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
-from vggc.rewrite import Context, Declined, Match, rewrites
+from vggc.rewrite import Context, Declined, Destination, Match, rewrites
 
 FOLD = "BatchNormalization(conv: Conv(x, w, b?), scale, shift, mean, var, epsilon=eps, training_mode=0)"
 CONV = """g (float[1,2,4,4] x) => (float[1,3,4,4] y)
@@ -87,6 +87,18 @@ def test_options(graph: Any) -> None:
     made = graph("g (float[2] x) => (float[2] y) <float lo = {0}, float hi = {6}> { y = Clip(x, lo, hi) }")
     raise_limit(made, limit=10.0, factor=3)
     assert made.array(made.nodes[0].inputs[2]) == 30
+
+
+def test_a_context_is_no_option(graph: Any) -> None:
+    @rewrites("Relu(x)")
+    def for_the_target(match: Match, context: Context, op: str = "Abs") -> gs.Node:
+        return match.add("Neg" if any(each.target == "onnx" for each in context.targets) else op, match.x)
+
+    assert [each.name for each in for_the_target.schema.options] == ["op"]
+    for given, expected in (({}, "Exp"), ({"context": Context(targets=(Destination("onnx", {}),))}, "Neg")):
+        made = graph("g (float[2] x) => (float[2] y) { y = Relu(x) }")
+        assert for_the_target(made, "Exp", **given).changes == {"for_the_target": 1}
+        assert [node.op for node in made.nodes] == [expected]
 
 
 def test_values_arrays_and_several_roots(graph: Any) -> None:

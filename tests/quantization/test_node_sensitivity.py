@@ -18,6 +18,8 @@ from vggc.graph import Graph
 from vggc.passes.quantize import quantize
 from vggc.passes.sensitivity import sensitivity
 from vggc.quantization.node_sensitivity import agreement, results
+from vggc.quantization.precisions import FORMATS
+from vggc.rewrite import Context, Destination
 from vggc.values import Ratio
 
 TEXT = """
@@ -96,6 +98,12 @@ def test_only_the_worst_is_left_in_float(graph: Graph) -> None:
     assert agreement(right, results(graph, Samples(graph, data), ["y"])) >= 0.95
     assert log.changes["quantize weights"] == 2
     assert ("MatMul of `b0`", "it is left in float for the agreement asked for") in log.declined
+
+
+def test_trials_are_for_the_targets_of_the_recipe(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(FORMATS, ("int8", "onnxruntime"))
+    context = Context(targets=(Destination("tensorrt_rtx", {}),))
+    assert quantize(graph, "int8", data=Rows(64), agreement=Ratio(0.01), context=context).changes["quantize weights"]
 
 
 def test_what_reaches_the_goal_is_quantized_whole(graph: Graph) -> None:
