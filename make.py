@@ -183,6 +183,11 @@ def docs() -> None:
     development().run("properdocs", "build", "--strict")
 
 
+def map() -> None:
+    """Draw the picture of the rooms in ARCHITECTURE.md, and write its table, from the import contract."""
+    run(development().python, "docs/rooms.py")
+
+
 def fuzz() -> None:
     """Damage recipes, models and sidecars, and look for one that does not end in a message.
 
@@ -219,7 +224,7 @@ def _remove(*folders: Path) -> None:
         shutil.rmtree(folder, ignore_errors=not folder.exists())
 
 
-VERBS = {verb.__name__: verb for verb in (demo, test, check, format, prove, bench, docs, fuzz, lock, clean)}
+VERBS = {verb.__name__: verb for verb in (demo, test, check, format, prove, bench, docs, map, fuzz, lock, clean)}
 
 
 def main(arguments: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 The pages link to recipes and other files as they lie in the repository (`../recipes/fold.opt`), so that the links work
 where the repository is read. In the site those files are pages too: Markdown as it is, a recipe as its text, a folder
-of recipes as a list of them. Links from one to another are rewritten to where the pages are.
+of recipes as a list of them. Links from one to another are rewritten to where the pages are. Source files are no pages:
+of a link to one its text is left.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from properdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = (each.relative_to(ROOT).as_posix() for each in sorted(ROOT.glob("examples/*/README.md")))
-TEXTS = ("CONTRIBUTING.md", "CHANGELOG.md", *EXAMPLES)
+TEXTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *EXAMPLES)
 FOLDERS = ("recipes", "recipes/rules")
-LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"(!?\[[^\]]*\])\(([^)\s#]+)(#[^)\s]*)?\)")
+SOURCES = (".py", ".lark", ".toml", ".txt", ".yaml")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -47,11 +49,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     place = PurePosixPath(here if outside else f"docs/{here}").parent
 
     def moved(match: re.Match[str]) -> str:
-        before, link, anchor = match[1], match[2], match[3] or ""
+        text, link, anchor = match[1], match[2], match[3] or ""
         if "://" in link:
             return match[0]
-        target = posixpath.relpath(_site_path(posixpath.normpath(place / link)), posixpath.dirname(here) or ".")
-        return f"{before}{target}{anchor})"
+        path = posixpath.normpath(place / link)
+        if path.endswith(SOURCES) or ((ROOT / path).is_dir() and path not in FOLDERS):
+            return text[1:-1]
+        target = posixpath.relpath(_site_path(path), posixpath.dirname(here) or ".")
+        return f"{text}({target}{anchor})"
 
     return LINK.sub(moved, markdown)
 

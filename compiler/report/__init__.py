@@ -1,0 +1,1 @@
+"""The record of a compile, as JSON and as a page for a browser."""
