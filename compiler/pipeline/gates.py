@@ -1,0 +1,52 @@
+"""Requirements: what is measured when a recipe reaches one, and the message when it is not met."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from vggc.diagnostics import Diagnostic, RequirementNotMet, at
+from vggc.measures import format_value
+from vggc.pipeline.conditions import State
+from vggc.pipeline.model import BoundGate
+from vggc.report.record import Requirement
+
+_NOT_MET = {"fail": "failed", "warn": "warned", "rollback": "rolled back"}
+
+
+def judge(gate: BoundGate, state: State, steps: int) -> Requirement:
+    """Measure both sides of a requirement; `steps` is how many steps have run.
+
+    Raises CompileError, placed at the condition, when a side cannot be measured.
+    """
+    with at(gate.span):
+        left, right = gate.condition.sides(state)
+    held = gate.condition.holds(left, right)
+    return Requirement(
+        line=f"{Path(gate.span.source.path).name}:{gate.span.line}",
+        text=gate.text,
+        measured=format_value(left, gate.condition.left.kind),
+        wanted=f"{gate.condition.relation} {format_value(right, gate.condition.right.kind)}",
+        outcome="held" if held else _NOT_MET[gate.otherwise],
+        value=left if math.isfinite(left) else None,
+        limit=right if math.isfinite(right) else None,
+        kind=gate.condition.left.kind,
+        after=steps,
+    )
+
+
+def warning(found: Requirement) -> str:
+    """The warning for a requirement that is not met and need not be."""
+    return f"requirement not met: {found.text}: measured {found.measured}, wanted {found.wanted}"
+
+
+def failure(gate: BoundGate, found: Requirement) -> RequirementNotMet:
+    """The error for a requirement that is not met."""
+    return RequirementNotMet(
+        Diagnostic(
+            f"requirement not met: {found.text}",
+            gate.span,
+            facts=(("measured", found.measured), ("wanted", found.wanted)),
+            help="`else rollback` undoes the steps since the last gate that held; `else warn` goes on",
+        )
+    )
