@@ -25,7 +25,7 @@ from vggc.calibration.spill import Spill
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Int64
 from vggc.operators.quantizers import is_quantized
 from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
 from vggc.pruning.elimination import Elimination
@@ -177,7 +177,7 @@ def _orders(
     return found
 
 
-def _cut(groups: Groups, context: Context, staying: Mapping[int, Indices], samples: Samples | None) -> None:
+def _cut(groups: Groups, context: Context, staying: Mapping[int, Int64], samples: Samples | None) -> None:
     """Take the other channels out, and prove that nothing else has changed."""
     graph = groups.graph
     context.progress("remove channels")

@@ -23,7 +23,7 @@ from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Int64
 from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.pruning.provenance import channels_of
 from vggc.pruning.repair import record
@@ -61,7 +61,7 @@ def reconstruct(
     record(context, done)
 
 
-def _kept(graph: Graph, original: Graph) -> dict[str, Indices]:
+def _kept(graph: Graph, original: Graph) -> dict[str, Int64]:
     """By the name of a node's output the positions of its channels among those it had in the model as read.
 
     A model that had been pruned before it was read numbers its channels as they were before that.

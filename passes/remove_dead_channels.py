@@ -18,20 +18,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups, channel_groups
 from vggc.analysis.ranges import Range, Ranges
 from vggc.graph import Graph
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Bools, Int64
 from vggc.pruning.constants import Absorbed, Reader
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.rewrite import Context, whole_graph
 from vggc.values import Bytes
 
 _LARGEST = Bytes(1 << 20)
-
-Truths = NDArray[np.bool_]
 
 
 @whole_graph
@@ -67,9 +64,9 @@ class _Dead:
 
     groups: Groups
     largest: int
-    dead: dict[int, Truths] = field(default_factory=dict)
-    constant: dict[int, Truths] = field(default_factory=dict)
-    read: list[tuple[Reader, Range, Truths]] = field(default_factory=list)
+    dead: dict[int, Bools] = field(default_factory=dict)
+    constant: dict[int, Bools] = field(default_factory=dict)
+    read: list[tuple[Reader, Range, Bools]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         graph, ranges = self.groups.graph, Ranges(self.groups.graph)
@@ -93,7 +90,7 @@ class _Dead:
             # What no node sums over is read in a way that is not looked into.
             self.dead[index] &= each
 
-    def keep(self) -> dict[int, Indices]:
+    def keep(self) -> dict[int, Int64]:
         """The atoms that stay, of groups that can lose some."""
         found = {}
         for group in self.groups.prunable:
@@ -103,7 +100,7 @@ class _Dead:
                     found[group.id] = kept
         return found
 
-    def absorbed(self, keep: dict[int, Indices]) -> list[Absorbed]:
+    def absorbed(self, keep: dict[int, Int64]) -> list[Absorbed]:
         """What the nodes that read removed channels have to add to their results."""
         found = []
         for reader, numbers, ignored in self.read:
@@ -129,7 +126,7 @@ class _Dead:
                 context.decline(reader.node, f"{what}: {reader.refused}")
 
 
-def _fewest(group: Group, live: Truths) -> Indices:
+def _fewest(group: Group, live: Bools) -> Int64:
     """As few atoms as can stay with all that are live among them."""
     for count in group.counts:
         if count >= live.sum():

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
+from vggc.graph.arrays import Float64
 from vggc.operators.quantizers import is_quantizer
 from vggc.rewrite import Context, whole_graph
 
@@ -69,7 +69,7 @@ def _restore(graph: Graph, context: Context, node: gs.Node, codes: Array) -> Non
     context.record("restore weights")
 
 
-def _along(parameter: Array, codes: Array, axis: int, block: int) -> NDArray[np.float64]:
+def _along(parameter: Array, codes: Array, axis: int, block: int) -> Float64:
     """A scale or zero point as numbers that broadcast against what is quantized by it."""
     values = np.asarray(parameter, np.float64)
     if values.size == 1:

@@ -11,14 +11,11 @@ from typing import Self
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
-from vggc.graph.arrays import is_float
+from vggc.graph.arrays import Float64, is_float
 from vggc.graph.domains import is_standard
 from vggc.operators.elementwise import ARITHMETIC
-
-Vector = NDArray[np.float64]
 
 _DEFAULT_EPSILON = float(np.float32(1e-5))
 
@@ -44,8 +41,8 @@ class Channels:
 class Affine:
     """y = scale * x + shift, one float64 number per channel each."""
 
-    scale: Vector
-    shift: Vector
+    scale: Float64
+    shift: Float64
 
     @classmethod
     def identity(cls, channels: int) -> Self:
@@ -123,7 +120,7 @@ def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channel
     return affine if affine.is_finite else None
 
 
-def _per_channel(array: Array, channels: Channels) -> Vector | None:
+def _per_channel(array: Array, channels: Channels) -> Float64 | None:
     if channels.axis is None:
         return None
     # Of a value of unknown rank only so much is known: it has the axis.

@@ -10,11 +10,11 @@ import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Channels, Vector
+from vggc.analysis.affine import Channels
 from vggc.analysis.folding.quantized import Quantized, quantized
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
-from vggc.graph.arrays import is_float
+from vggc.graph.arrays import Float64, is_float
 
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -102,7 +102,7 @@ def _channels(graph: Graph, node: gs.Node, shape: tuple[int, ...]) -> Channels:
     return Channels(shape[1], graph.rank(node.inputs[0]), -1)
 
 
-def rescaled(operator: Linear, weights: Array, scale: Vector, entry: Vector | None = None) -> Array | None:
+def rescaled(operator: Linear, weights: Array, scale: Float64, entry: Float64 | None = None) -> Array | None:
     """Weights times `scale` per output channel and `entry` per input channel, computed in float64 and rounded once.
 
     None where the weights' own type cannot hold the result.
@@ -125,7 +125,7 @@ def rescaled(operator: Linear, weights: Array, scale: Vector, entry: Vector | No
     return out.reshape(weights.shape) if error <= (2 * unit_roundoff(weights.dtype)) ** 2 * total else None
 
 
-def response(operator: Linear, weights: Array, shift: Vector) -> Vector:
+def response(operator: Linear, weights: Array, shift: Float64) -> Float64:
     """What a constant input, `shift` by channel, adds to each output channel, by position of the kernel: (N, ...).
 
     For Conv, Gemm and MatMul; in float64. A Gemm's alpha is in it.
@@ -150,7 +150,7 @@ def _grouped(operator: Linear, weights: Array) -> Array:
     return weights.reshape(operator.group, weights.shape[0] // operator.group, *weights.shape[1:])
 
 
-def _along(operator: Linear, factor: Vector, grouped: Array, *, outputs: bool) -> Vector:
+def _along(operator: Linear, factor: Float64, grouped: Array, *, outputs: bool) -> Float64:
     axis = 1 if operator.rows_are_outputs == outputs else 2
     return factor.reshape(operator.group, *(-1 if at == axis else 1 for at in range(1, grouped.ndim)))
 
@@ -171,7 +171,7 @@ def _numbers(graph: Graph, value: gs.Tensor) -> Array:
     return array
 
 
-def rounded(values: Vector, dtype: np.dtype[Any]) -> Array | None:
+def rounded(values: Float64, dtype: np.dtype[Any]) -> Array | None:
     """Float64 numbers in another type, or None where they do not fit."""
     with np.errstate(all="ignore"):
         out = values.astype(dtype)

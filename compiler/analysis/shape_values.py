@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.graph import Graph
+from vggc.graph.arrays import Entries
 from vggc.graph.domains import is_standard
-
-Entries = NDArray[np.object_]
-"""A scalar or a vector of integers: int where known, str for a named dimension, None for anything."""
 
 _LONGEST = 64
 _INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)

@@ -22,8 +22,9 @@ from vggc.bench.engines import engine_times
 from vggc.bench.folders import is_engine
 from vggc.bench.worker import Worker
 from vggc.diagnostics import CompileError
-from vggc.execution.random_inputs import Feeds, random_inputs
+from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import inputs_of
 
 CPU = "onnxruntime CPU"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
-from vggc.execution.session import Feeds
+from vggc.graph.arrays import Feeds
 from vggc.targets.npz import write_npz
 
 

@@ -11,13 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.execution.intermediates import fetch, in_chunks
-from vggc.execution.session import Feeds
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds, Float32
 
-Scales = dict[str, NDArray[np.float32]]
+Scales = dict[str, Float32]
 """By value: what it was multiplied by, of a shape that goes with it."""
 
 _EXPLAINED = 0.25
@@ -35,7 +34,7 @@ def scales(before: Graph, after: Graph, names: Iterable[str], feed: Feeds) -> Sc
     return found
 
 
-def _factor(old: Any, new: Any) -> NDArray[np.float32] | None:
+def _factor(old: Any, new: Any) -> Float32 | None:
     if old.shape != new.shape or old.ndim < 2 or old.dtype.kind != "f" or new.dtype.kind != "f":
         return None
     # Channels stand second, but last behind the words of a text.

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.bisect.changes import Segments, joined
 from vggc.bisect.cut import around, cut
@@ -25,6 +24,7 @@ from vggc.diagnostics import CompileError
 from vggc.execution.array_distance import distance
 from vggc.execution.intermediates import fetch
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.measures.outputs import sqnr
@@ -42,8 +42,6 @@ _ENOUGH = 0.5
 _MARGIN = 10
 """Decibels by which the reproduction's gate is above what the step reaches."""
 
-Arrays = Mapping[str, NDArray[Any]]
-
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -51,7 +49,7 @@ class Reproduction:
 
     text: str
     graph: Graph
-    data: Mapping[str, Arrays]
+    data: Mapping[str, Feeds]
     whole: bool
 
     def write(self, folder: Path) -> list[Path]:
@@ -88,7 +86,7 @@ class _Search:
         assert data is not None, "the samples fit the model they were measured on"
         return Reproduction(self._text(graph, data, folder), graph, data, whole)
 
-    def _feed(self, data: BoundData) -> Arrays:
+    def _feed(self, data: BoundData) -> Feeds:
         fitted = data.load().fit(inputs_of(self._guilty.before))
         return next(iter(fitted.batches(SAMPLES, limit=SAMPLES)))
 
@@ -117,9 +115,9 @@ class _Search:
         segment = Segments(before, self._found.shared).of(self._found.worst[0].change.value)
         return [around(before, segment.nodes, depth) for depth in _DEPTHS]
 
-    def _captured(self, graph: Graph) -> dict[str, Arrays] | None:
+    def _captured(self, graph: Graph) -> dict[str, Feeds] | None:
         """Samples for the inputs of a piece, by data set; None where an input has not one row for each sample."""
-        found: dict[str, Arrays] = {}
+        found: dict[str, Feeds] = {}
         for name, feed in self._feeds.items():
             count = len(next(iter(feed.values())))
             values = fetch(self._guilty.before, [each.name for each in graph.inputs], dict(feed))
@@ -148,7 +146,7 @@ class _Search:
         )
         return self._error(graph, after, data) >= _ENOUGH * wanted > 0
 
-    def _applied(self, graph: Graph, data: Mapping[str, Arrays]) -> Graph:
+    def _applied(self, graph: Graph, data: Mapping[str, Feeds]) -> Graph:
         """A piece after the step. Raises CompileError where the step fails on it."""
         step, after = self._guilty.step, graph.copy()
         options = {
@@ -159,7 +157,7 @@ class _Search:
         after.infer_shapes()
         return after
 
-    def _error(self, before: Graph, after: Graph, data: Mapping[str, Arrays]) -> float:
+    def _error(self, before: Graph, after: Graph, data: Mapping[str, Feeds]) -> float:
         """How far the change's value is from what it was, on the measure's data; infinite where it is not computed."""
         assert self._asked is not None
         name, feed = self._found.worst[0].change.value, dict(data[self._asked.name])
@@ -169,7 +167,7 @@ class _Search:
             return math.inf
         return distance(old[name], new[name]).error if name in old and name in new else math.inf
 
-    def _text(self, graph: Graph, data: Mapping[str, Arrays], folder: Path) -> str:
+    def _text(self, graph: Graph, data: Mapping[str, Feeds], folder: Path) -> str:
         step = self._guilty.step
         lines = [f"# Step `{step.name}` ({step.label}) alone, on the piece of the model where it does its harm."]
         lines += declarations(step, self._pipeline.source, folder)
@@ -179,7 +177,7 @@ class _Search:
         lines += ["", call(step), *self._gate(graph, data), "target onnx"]
         return "\n".join(lines) + "\n"
 
-    def _gate(self, graph: Graph, data: Mapping[str, Arrays]) -> list[str]:
+    def _gate(self, graph: Graph, data: Mapping[str, Feeds]) -> list[str]:
         """A requirement that the step does not meet; none where it fails by itself."""
         if self._asked is None or self._guilty.after is None:
             return []
@@ -197,7 +195,7 @@ class _Search:
         return [f"require sqnr({name}) >= {wanted}  # it reaches {reached:.1f} dB"]
 
 
-def _dataset(name: str, arrays: Arrays) -> ArrayDataset:
+def _dataset(name: str, arrays: Feeds) -> ArrayDataset:
     found = ArrayDataset(dict(arrays), None, f"samples of {name}")
     found.name = name
     return found

@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.calibration.matrix import WIDEST, Unsuitable
 from vggc.calibration.moments import Moments
-from vggc.graph.arrays import Floats
-
-Matrix = NDArray[np.float64]
+from vggc.graph.arrays import Float64, Floats
 
 _RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Strengths to choose from, as shares of the inputs' variances."""
@@ -65,13 +62,13 @@ class Solution:
     Without a ridge they are those there were: they were right already.
     """
 
-    weights: Matrix
-    bias: Matrix
+    weights: Float64
+    bias: Float64
     ridge: float | None
     error: float
 
 
-def solve(pieces: Pieces, prior: Matrix, bias: Matrix, gate: tuple[float, float]) -> Solution:
+def solve(pieces: Pieces, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
     """Fit weights to all pieces.
 
     `prior` (blocks, width, outputs) and `bias` (blocks * outputs) are what there is; it is returned, without a ridge,
@@ -106,7 +103,7 @@ def solve(pieces: Pieces, prior: Matrix, bias: Matrix, gate: tuple[float, float]
 class _System:
     """(S + ridge * diag(S)) (W - prior) = C - S prior, for the cross moments C of different targets."""
 
-    def __init__(self, moments: Moments, prior: Matrix, ridge: float) -> None:
+    def __init__(self, moments: Moments, prior: Float64, ridge: float) -> None:
         self.covariance = moments.covariance
         self.prior = prior
         variances = np.einsum("bii->bi", self.covariance)
@@ -118,16 +115,16 @@ class _System:
         at = np.arange(prior.shape[1])
         self.matrix[:, at, at] += ridge * np.maximum(variances, _FLOOR * mean) + _FLOOR**2 * mean
         self.mean = moments.mean
-        self._inverse: Matrix | None = None
+        self._inverse: Float64 | None = None
 
-    def solve(self, cross: Matrix) -> Matrix:
+    def solve(self, cross: Float64) -> Float64:
         right = cross - self.covariance @ self.prior
         try:
             return np.asarray(self.prior + np.linalg.solve(self.matrix, right))
         except np.linalg.LinAlgError:
             raise Unsuitable("the covariance of its inputs is singular") from None
 
-    def solve_again(self, cross: Matrix) -> Matrix:
+    def solve_again(self, cross: Float64) -> Float64:
         """The same for many right sides."""
         if self._inverse is None:
             self._inverse = np.asarray(np.linalg.inv(self.matrix), np.float64)
@@ -141,7 +138,7 @@ def _split(piece: Piece) -> list[tuple[Floats, Floats]]:
     return [(piece.inputs[:, part], wanted[part]) for part in (slice(None, edge), slice(edge, None))]
 
 
-def _best_ridge(fitted: Moments, held: Moments, prior: Matrix) -> float:
+def _best_ridge(fitted: Moments, held: Moments, prior: Float64) -> float:
     """The strength that does best on the rows held back, walking from a middle one while it gets better."""
     if not held.count:
         return _RIDGES[_FIRST]
@@ -160,12 +157,12 @@ def _best_ridge(fitted: Moments, held: Moments, prior: Matrix) -> float:
     return _RIDGES[best]
 
 
-def _bias(moments: Moments, weights: Matrix) -> Matrix:
+def _bias(moments: Moments, weights: Float64) -> Float64:
     """What makes the mean result right, (blocks, outputs)."""
     return np.asarray(moments.mean_result - np.einsum("bi,bio->bo", moments.mean, weights))
 
 
-def _errors(moments: Moments, weights: Matrix, bias: Matrix) -> Matrix:
+def _errors(moments: Moments, weights: Float64, bias: Float64) -> Float64:
     """The mean squared error of each output, (blocks, outputs)."""
     explained = np.einsum("bio,bio->bo", weights, moments.covariance @ weights - 2 * moments.cross)
     missed = moments.mean_result - np.einsum("bi,bio->bo", moments.mean, weights) - bias
@@ -173,8 +170,8 @@ def _errors(moments: Moments, weights: Matrix, bias: Matrix) -> Matrix:
 
 
 def _gated(
-    pieces: Pieces, system: _System, weights: Matrix, bias: Matrix, gate: tuple[float, float]
-) -> tuple[Matrix, Matrix]:
+    pieces: Pieces, system: _System, weights: Float64, bias: Float64, gate: tuple[float, float]
+) -> tuple[Float64, Float64]:
     low, high = gate
     last = np.inf
     for _ in range(_ROUNDS):
@@ -208,7 +205,7 @@ def _gated(
     return weights, bias
 
 
-def _solve_wide(pieces: Pieces, prior: Matrix) -> Solution:
+def _solve_wide(pieces: Pieces, prior: Float64) -> Solution:
     """The same for rows longer than there are samples to tell them apart: by products of rows with rows."""
     collected = list(pieces())
     inputs = np.concatenate([each.inputs for each in collected], axis=1)
@@ -225,7 +222,7 @@ def _solve_wide(pieces: Pieces, prior: Matrix) -> Solution:
         raise Unsuitable("its inputs are the same on all samples")
     edge = count - count // _HELD_BACK
 
-    def duals(rows: int, ridge: float) -> Matrix:
+    def duals(rows: int, ridge: float) -> Float64:
         matrix = products[:, :rows, :rows] + (ridge * level)[:, None, None] * np.eye(rows)
         return np.asarray(np.linalg.solve(matrix, missed[:, :rows]))
 

@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.graph import Array, Graph
-from vggc.graph.arrays import Floats, Indices, is_float
+from vggc.graph.arrays import Float64, Floats, Int64, is_float
 
 WIDEST = 6144
 """The longest row whose covariance is taken whole; of longer ones, of parts that have each channel once."""
@@ -64,19 +63,19 @@ class AsMatrix(ABC):
         """How many rows an input and its output have; the latter may have more channels than the node makes."""
 
     @abstractmethod
-    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
+    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         """The rows of an input in float32, or the chosen ones; `y_shape` is the shape of the node's output."""
 
     @abstractmethod
-    def results(self, y: Array, chosen: Indices | None = None) -> Floats:
+    def results(self, y: Array, chosen: Int64 | None = None) -> Floats:
         """An output, or anything like it with any number of channels, as (rows, channels) in float32."""
 
     @abstractmethod
-    def matrix(self) -> NDArray[np.float64]:
+    def matrix(self) -> Float64:
         """The weights as (blocks, width, outputs)."""
 
     @abstractmethod
-    def bias(self) -> NDArray[np.float64]:
+    def bias(self) -> Float64:
         """One number for each output channel."""
 
     @property
@@ -85,14 +84,14 @@ class AsMatrix(ABC):
         """Whether a bias can be stored without another constant."""
 
     @abstractmethod
-    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+    def store_matrix(self, matrix: Float64) -> None:
         """Give the node other weights."""
 
     @abstractmethod
-    def store_bias(self, bias: NDArray[np.float64]) -> None:
+    def store_bias(self, bias: Float64) -> None:
         """Give the node another bias; one without gets one unless all of it is zero."""
 
-    def store(self, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+    def store(self, matrix: Float64, bias: Float64) -> None:
         """Give the node other weights and another bias."""
         self.store_matrix(matrix)
         self.store_bias(bias)
@@ -109,7 +108,7 @@ class AsMatrix(ABC):
             raise Unsuitable(f"its weights are {array.dtype}")
         return array
 
-    def _replace(self, index: int, values: NDArray[np.float64], like: Array, name: str) -> None:
+    def _replace(self, index: int, values: Float64, like: Array, name: str) -> None:
         with np.errstate(over="ignore"):
             rounded = np.ascontiguousarray(values.astype(like.dtype))
         constant = self.graph.constant(rounded, hint=name)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vggc.graph.arrays import Floats
-
-Matrix = NDArray[np.float64]
+from vggc.graph.arrays import Float64, Floats
 
 
 class Moments:
@@ -67,29 +64,29 @@ class Moments:
         return twin
 
     @property
-    def mean(self) -> Matrix:
+    def mean(self) -> Float64:
         """Of x, (blocks, width)."""
         assert self._shift is not None
         return np.asarray(self._shift[:, 0] + self._x / self.count)
 
     @property
-    def mean_result(self) -> Matrix:
+    def mean_result(self) -> Float64:
         """Of y, (blocks, outputs)."""
         return np.asarray(self._y / self.count)
 
     @property
-    def covariance(self) -> Matrix:
+    def covariance(self) -> Float64:
         """Of x with itself, (blocks, width, width)."""
         x = self._x / self.count
         return np.asarray(self._xx / self.count - x[:, :, None] * x[:, None, :])
 
     @property
-    def cross(self) -> Matrix:
+    def cross(self) -> Float64:
         """Of x with y, (blocks, width, outputs)."""
         return np.asarray(self._xy / self.count - (self._x / self.count)[:, :, None] * self.mean_result[:, None, :])
 
     @property
-    def variance(self) -> Matrix:
+    def variance(self) -> Float64:
         """Of y, (blocks, outputs)."""
         return np.asarray(np.maximum(self._yy / self.count - np.square(self.mean_result), 0.0))
 

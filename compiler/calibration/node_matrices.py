@@ -11,11 +11,10 @@ import math
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.graph import Array, Graph
-from vggc.graph.arrays import Floats, Indices, is_float
+from vggc.graph.arrays import Float64, Floats, Int64, is_float
 from vggc.graph.domains import is_standard
 
 
@@ -44,7 +43,7 @@ class SlidingMatrix(AsMatrix):
     def count(self, x: Array, y: Array) -> int:
         return len(y) * math.prod(y.shape[2:])
 
-    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
+    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         size = y_shape[2:]
         padded, strides = self._spread(np.asarray(x, np.float32), size)
         where = np.arange(len(x) * math.prod(size)) if chosen is None else chosen
@@ -109,11 +108,11 @@ class SlidingMatrix(AsMatrix):
         total = [n + far + int(more) - out for n, far, more, out in zip(dense, reach, extra, size, strict=True)]
         return [each // 2 if automatic == "SAME_UPPER" else each - each // 2 for each in total]
 
-    def results(self, y: Array, chosen: Indices | None = None) -> Floats:
+    def results(self, y: Array, chosen: Int64 | None = None) -> Floats:
         flat = np.moveaxis(np.asarray(y, np.float32), 1, -1).reshape(-1, y.shape[1])
         return flat if chosen is None else flat[chosen]
 
-    def matrix(self) -> NDArray[np.float64]:
+    def matrix(self) -> Float64:
         weights = self._constant(1).astype(np.float64)
         if self.transposed:
             # (blocks * channels, outputs, taps), the last tap first.
@@ -122,7 +121,7 @@ class SlidingMatrix(AsMatrix):
         own = weights.reshape(self.blocks, self.outputs, self.channels, self.taps)
         return own.transpose(0, 3, 2, 1).reshape(self.blocks, self.width, self.outputs)
 
-    def bias(self) -> NDArray[np.float64]:
+    def bias(self) -> Float64:
         if len(self.node.inputs) > 2 and self.node.inputs[2].name:
             return self._constant(2).astype(np.float64)
         return np.zeros(self.blocks * self.outputs)
@@ -131,13 +130,13 @@ class SlidingMatrix(AsMatrix):
     def has_bias(self) -> bool:
         return len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)
 
-    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+    def store_matrix(self, matrix: Float64) -> None:
         old = self._constant(1)
         own = matrix.reshape(self.blocks, self.taps, self.channels, self.outputs)
         values = own[:, ::-1].transpose(0, 2, 3, 1) if self.transposed else own.transpose(0, 3, 2, 1)
         self._replace(1, values.reshape(old.shape), old, self.node.inputs[1].name)
 
-    def store_bias(self, bias: NDArray[np.float64]) -> None:
+    def store_bias(self, bias: Float64) -> None:
         if len(self.node.inputs) > 2 or bias.any():
             self._replace(2, bias, self._constant(1), f"{self.node.name or self.node.outputs[0].name}_bias")
 
@@ -179,25 +178,25 @@ class ProductMatrix(AsMatrix):
     def count(self, x: Array, y: Array) -> int:
         return int(y.size // y.shape[-2 if self.left else -1])
 
-    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Indices | None = None) -> Floats:
+    def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         given: Floats = np.asarray(x, np.float32)
         if self.gemm and self.node.attrs.get("transA", 0):
             given = given.T
         flat = (np.moveaxis(given, -2, -1) if self.left else given).reshape(-1, self.channels)
         return np.ascontiguousarray(flat if chosen is None else flat[chosen])[None]
 
-    def results(self, y: Array, chosen: Indices | None = None) -> Floats:
+    def results(self, y: Array, chosen: Int64 | None = None) -> Floats:
         given: Floats = np.asarray(y, np.float32)
         turned = np.moveaxis(given, -2, -1) if self.left else given
         flat = turned.reshape(-1, turned.shape[-1])
         return flat if chosen is None else flat[chosen]
 
-    def matrix(self) -> NDArray[np.float64]:
+    def matrix(self) -> Float64:
         weights = self._constant(self.weight_index).astype(np.float64)
         alpha = float(self.node.attrs.get("alpha", 1.0)) if self.gemm else 1.0
         return (alpha * (weights.T if self.turned else weights))[None]
 
-    def bias(self) -> NDArray[np.float64]:
+    def bias(self) -> Float64:
         """Of a MatMul without an Add, zeros: the Add behind it is not counted, so that results stay the node's own."""
         if self.gemm and len(self.node.inputs) > 2 and self.node.inputs[2].name:
             beta = float(self.node.attrs.get("beta", 1.0))
@@ -208,13 +207,13 @@ class ProductMatrix(AsMatrix):
     def has_bias(self) -> bool:
         return (len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)) if self.gemm else self.adder is not None
 
-    def store_matrix(self, matrix: NDArray[np.float64]) -> None:
+    def store_matrix(self, matrix: Float64) -> None:
         values = matrix[0].T if self.turned else matrix[0]
         if self.gemm and self.node.attrs.get("alpha", 1.0) != 1.0:
             self.node.attrs["alpha"] = 1.0
         self._replace(self.weight_index, values, self._constant(self.weight_index), self.weight.name)
 
-    def store_bias(self, bias: NDArray[np.float64]) -> None:
+    def store_bias(self, bias: Float64) -> None:
         like = self._constant(self.weight_index)
         name = f"{self.node.name or self.node.outputs[0].name}_bias"
         if self.gemm:
@@ -224,7 +223,7 @@ class ProductMatrix(AsMatrix):
         elif bias.any():
             self._add(bias, like, name)
 
-    def _add(self, bias: NDArray[np.float64], like: Array, name: str) -> None:
+    def _add(self, bias: Float64, like: Array, name: str) -> None:
         """Add a bias to what a MatMul computes: to the bias that is added already, or by a new Add."""
         if self.adder is not None:
             node, index = self.adder

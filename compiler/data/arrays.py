@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from vggc.data.dataset import Array, Batch, Dataset, Labels, SampleType, rows_per_chunk
+from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
 from vggc.data.stored import StoredArray
 from vggc.diagnostics import fail
+from vggc.graph.arrays import Array, Int64
 
 
 class StoredDataset(Dataset):
     """The first `count` samples of arrays in files."""
 
-    def __init__(self, arrays: Mapping[str, StoredArray], count: int, labels: Labels | None, description: str) -> None:
+    def __init__(self, arrays: Mapping[str, StoredArray], count: int, labels: Int64 | None, description: str) -> None:
         self.name = "data"
         self.description = description
         self.labels = labels
@@ -39,7 +40,7 @@ class StoredDataset(Dataset):
 class ArrayDataset(Dataset):
     """Arrays in memory."""
 
-    def __init__(self, arrays: Mapping[str, Array], labels: Labels | None, description: str) -> None:
+    def __init__(self, arrays: Mapping[str, Array], labels: Int64 | None, description: str) -> None:
         self.name = "data"
         self.description = description
         self.labels = labels

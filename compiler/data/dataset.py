@@ -9,15 +9,13 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.diagnostics import fail
+from vggc.graph.arrays import Array, Int64
 from vggc.graph.signature import ValueType, shape_text, type_text
 from vggc.values import Declared
 
-Array = NDArray[Any]
 Batch = dict[str, Array]
-Labels = NDArray[np.int64]
 
 CHUNK_BYTES = 16 << 20
 """About how many bytes of samples are held at a time where nobody asks for a batch of a certain size."""
@@ -51,7 +49,7 @@ class Dataset(Declared, ABC):
     name: str
     description: str
     arrays: Mapping[str, SampleType]
-    labels: Labels | None
+    labels: Int64 | None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -158,7 +156,7 @@ def _joined(pieces: list[Batch]) -> Batch:
     return {name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]}
 
 
-def as_labels(array: Array, count: int, where: str) -> Labels:
+def as_labels(array: Array, count: int, where: str) -> Int64:
     """Class numbers from an array, checked. `where` names it in messages.
 
     Raises CompileError unless it holds one whole number of at least 0 for each of `count` samples.

@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from vggc.data.arrays import described
-from vggc.data.dataset import Array, Batch, Dataset, SampleType, rows_per_chunk
+from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
 from vggc.diagnostics import fail, nearest
 from vggc.diagnostics.number_text import counted
+from vggc.graph.arrays import Array
 from vggc.graph.signature import ValueType, batch_sizes, type_text
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vggc.data.dataset import Array, Batch, Dataset, SampleType, rows_per_chunk
+from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
 from vggc.diagnostics import fail
+from vggc.graph.arrays import Array
 from vggc.graph.signature import ValueType
 
 SMALL = 8

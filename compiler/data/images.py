@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vggc.data.dataset import Array, Batch, Dataset, Labels, SampleType
+from vggc.data.dataset import Batch, Dataset, SampleType
 from vggc.data.stored import readable
 from vggc.diagnostics import fail
+from vggc.graph.arrays import Array, Int64
 
 Layout = Literal["nchw", "nhwc"]
 Channels = Literal["rgb", "bgr", "gray"]
@@ -129,7 +130,7 @@ def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
 class ImageFolder(Dataset):
     """Images of one size. Reads headers when made; pixels batch by batch."""
 
-    def __init__(self, files: Sequence[Path], labels: Labels | None, prepare: Preparation, description: str) -> None:
+    def __init__(self, files: Sequence[Path], labels: Int64 | None, prepare: Preparation, description: str) -> None:
         self.name = "data"
         self.description = description
         self.labels = labels
@@ -190,7 +191,7 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda each: each.relative_to(folder).as_posix())
 
 
-def by_folder(folder: Path, files: Sequence[Path]) -> Labels:
+def by_folder(folder: Path, files: Sequence[Path]) -> Int64:
     """The class of each image: the place of its top folder among those folders in sorted order."""
     tops = [each.relative_to(folder).parts for each in files]
     for path, parts in zip(files, tops, strict=True):
@@ -200,7 +201,7 @@ def by_folder(folder: Path, files: Sequence[Path]) -> Labels:
     return np.array([classes[parts[0]] for parts in tops], np.int64)
 
 
-def by_table(folder: Path, table: Path) -> tuple[list[Path], Labels]:
+def by_table(folder: Path, table: Path) -> tuple[list[Path], Int64]:
     """Files and classes from a CSV table of two columns, file (relative to the folder) and class number."""
     readable(table)
     files: list[Path] = []

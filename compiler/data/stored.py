@@ -13,8 +13,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from vggc.data.dataset import Array, SampleType
+from vggc.data.dataset import SampleType
 from vggc.diagnostics import CompileError, fail
+from vggc.graph.arrays import Array
 from vggc.graph.signature import type_text
 
 HELD_BYTES = 256 << 20

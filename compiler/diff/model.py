@@ -15,8 +15,8 @@ from vggc.diff.structure import Structure, structure
 from vggc.diff.value_matches import Matching, match
 from vggc.execution.model_comparison import coarsest
 from vggc.execution.random_inputs import random_inputs
-from vggc.execution.session import Feeds
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import Dimensions, ValueType, inputs_of
 
 SAMPLES = 8

@@ -15,8 +15,9 @@ from vggc.execution.array_distance import Distance
 from vggc.execution.batching import run
 from vggc.execution.intermediates import fetch, in_chunks, variables
 from vggc.execution.model_comparison import Difference, difference
-from vggc.execution.session import Feeds, Session
+from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Array, Feeds
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind in "fV" and "int" not in value.dtype.name
 
 
-def _as_type(array: np.ndarray[Any, Any], graph: Graph, name: str) -> np.ndarray[Any, Any]:
+def _as_type(array: Array, graph: Graph, name: str) -> Array:
     wanted = next(graph.dtype(value) for value in graph.inputs if value.name == name)
     return array if wanted is None or array.dtype == wanted else array.astype(wanted)
 

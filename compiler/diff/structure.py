@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -15,6 +13,7 @@ from vggc.analysis.costs import costs
 from vggc.diff.value_matches import How, Matching
 from vggc.execution.array_distance import distance
 from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.extras import node_extras
 from vggc.graph.signature import shape_text, type_text, value_text
 from vggc.graph.text import attribute_text
@@ -175,5 +174,5 @@ def _constant(index: int, before: Graph, old: gs.Tensor, after: Graph, new: gs.T
         yield f"{name}: {text}"
 
 
-def _equal(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> bool:
+def _equal(first: Array, second: Array) -> bool:
     return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vggc.graph.arrays import Array, Bools
 from vggc.graph.signature import shape_text
-
-Array = NDArray[Any]
 
 _BLOCK = 1 << 22
 """Elements that are compared at a time, in float64."""
@@ -64,13 +62,13 @@ def has_fractions(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fcV" and "int" not in dtype.name
 
 
-def same_class(before: Array, after: Array) -> NDArray[np.bool_]:
+def same_class(before: Array, after: Array) -> Bools:
     """Where two arrays of logits, (samples, classes, *places), choose the same class: (samples, *places).
 
     Integers, and arrays of one dimension, hold the classes themselves. NaN agrees with nothing.
     """
     one, other = _chosen(before), _chosen(after)
-    agree: NDArray[np.bool_] = (one == other) & (one >= 0)
+    agree: Bools = (one == other) & (one >= 0)
     return agree
 
 

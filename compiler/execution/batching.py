@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vggc.execution.session import Feeds, Session
+from vggc.execution.session import Session
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import fixed_batch
 
 

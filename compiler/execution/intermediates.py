@@ -9,8 +9,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.execution.batching import run
-from vggc.execution.session import Feeds, Session
+from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 
 _CHUNK_BYTES = 256 << 20
 _UNKNOWN_BYTES = 16 << 20

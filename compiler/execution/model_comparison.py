@@ -13,8 +13,9 @@ from vggc.diagnostics import CompileError
 from vggc.execution.array_distance import Distance, distance, has_fractions
 from vggc.execution.batching import run
 from vggc.execution.intermediates import fetch, in_chunks, variables
-from vggc.execution.session import Feeds, Session
+from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import type_text
 
 TOLERANCE = {

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.data.generated import SMALL, random_array
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.execution.batching import run
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import ValueType, inputs_of
 
-Feeds = dict[str, NDArray[Any]]
 Key = str | tuple[str, int]
 """A dimension to choose: a symbol, wherever it stands, or the input and the axis of one without a name."""
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from vggc.diagnostics import fail, spelling_help
 from vggc.execution.errors import WITHOUT_RUNNING, Labels, failures, translate
 from vggc.graph import Graph, StoredWeights
+from vggc.graph.arrays import Array, Feeds
 from vggc.graph.health import check_sizes
 from vggc.graph.model_export import METADATA_IR_VERSION
 from vggc.graph.node_order import live_nodes, reads
 from vggc.graph.signature import ValueType, shape_text, type_text
 
-Array = NDArray[Any]
-Feeds = Mapping[str, Array]
 Optimise = Literal["none", "basic", "extended", "all"]
 
 _LEVELS = {

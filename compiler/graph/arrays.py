@@ -1,7 +1,8 @@
-"""Arrays by what they hold, for annotations."""
+"""Arrays by what they hold, for annotations; docstrings say which shape they have."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import ml_dtypes
@@ -12,8 +13,16 @@ Array = NDArray[Any]
 """Numbers of any type, truth values or texts."""
 
 Floats = NDArray[np.floating[Any]]
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-Indices = NDArray[np.int64]
+Int64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+Entries = NDArray[np.object_]
+"""What is known of each of some integers: its number, the name of the dimension that it is, or None."""
+
+Feeds = Mapping[str, Array]
+"""What a model is run on: an array for each input, by its name."""
 
 _FLOATS = frozenset(np.dtype(each) for each in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64))
 

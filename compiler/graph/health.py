@@ -10,8 +10,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
+from vggc.graph.arrays import Array
 from vggc.graph.links import static_shape
-from vggc.graph.weights import Array, StoredWeights
+from vggc.graph.weights import StoredWeights
 
 
 def check_numbers(constants: Iterable[gs.Constant]) -> None:

@@ -9,7 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
-from vggc.graph.weights import Array
+from vggc.graph.arrays import Array
 from vggc.graph.writer import onnx_type
 
 

@@ -11,8 +11,9 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
 from vggc.graph import writer
+from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
-from vggc.graph.weights import Array, StoredWeights
+from vggc.graph.weights import StoredWeights
 from vggc.graph.wire import KEEP_BELOW
 
 if TYPE_CHECKING:

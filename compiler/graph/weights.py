@@ -11,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from vggc.diagnostics import fail
+from vggc.graph.arrays import Array
 from vggc.graph.wire import Extent
-
-Array = NDArray[np.generic]
 
 _CHUNK = 4 << 20
 

@@ -14,9 +14,10 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
+from vggc.graph.arrays import Array
 from vggc.graph.extras import body_extras, node_extras, value_extras
 from vggc.graph.node_order import reads
-from vggc.graph.weights import Array, StoredWeights, stored_bytes
+from vggc.graph.weights import StoredWeights, stored_bytes
 from vggc.graph.wire import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, header
 
 PROTOBUF_LIMIT = (1 << 31) - 1

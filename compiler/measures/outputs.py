@@ -10,7 +10,7 @@ import numpy as np
 from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.execution.array_distance import same_class, searchable
-from vggc.execution.session import Array
+from vggc.graph.arrays import Array
 from vggc.graph.signature import shape_text
 from vggc.measures.measure import measure
 from vggc.measures.subject import Subject

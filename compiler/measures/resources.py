@@ -10,8 +10,9 @@ import numpy as np
 from vggc.analysis.costs import Costs, costs
 from vggc.data import Dataset, fit
 from vggc.diagnostics import fail
-from vggc.execution.random_inputs import Feeds, random_inputs
+from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import fixed_batch, inputs_of
 from vggc.measures.measure import measure
 from vggc.measures.subject import Subject, filled

@@ -10,8 +10,9 @@ import numpy as np
 
 from vggc.data import Batch, Dataset, fit
 from vggc.diagnostics import fail, spelling_help
-from vggc.execution.session import Array, Session
+from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.graph.writer import weight_bytes
 from vggc.operators.quantizers import QUANTIZERS

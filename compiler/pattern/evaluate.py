@@ -16,6 +16,7 @@ from vggc.diagnostics import Declined
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar.syntax import Bool, Number, String, Word
 from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.pattern.functions import Function, call
 from vggc.pattern.numbers import Numbers, elementwise
 from vggc.pattern.operators import OperatorSets
@@ -40,13 +41,13 @@ LEAST_LIMIT = 1 << 20
 GROWTH = 4
 """How many times as many numbers as those weights have a result may have."""
 
-_ARITHMETIC: Mapping[str, Callable[..., np.ndarray]] = {
+_ARITHMETIC: Mapping[str, Callable[..., Array]] = {
     "+": np.add,
     "-": np.subtract,
     "*": np.multiply,
     "/": np.true_divide,
 }
-_COMPARISONS: Mapping[str, Callable[..., np.ndarray]] = {
+_COMPARISONS: Mapping[str, Callable[..., Array]] = {
     "==": np.equal,
     "!=": np.not_equal,
     "<": np.less,

@@ -12,11 +12,10 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.diagnostics import Declined
+from vggc.graph.arrays import Array
 
-Array = NDArray[Any]
 Elementwise = Callable[..., Array]
 
 _EAGER = 1 << 16

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from vggc.diagnostics import CompileError
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import inputs_of
 from vggc.pipeline.model import BoundData
 
@@ -24,13 +24,13 @@ class PairedInputs:
         self._samples = [f"the first {DATA_SAMPLES} samples of `{each.name}`" for each in self._data]
         self.description = " and ".join(["seeded random numbers", *self._samples])
 
-    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[dict[str, Any]]:
+    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[Feeds]:
         """Inputs of the shapes that `after` declares, on which `before` runs; `session` runs `before`.
 
         A model that runs on no random inputs is compared on the recipe's data alone. Raises CompileError when there
         is none either.
         """
-        found: list[dict[str, Any]] = []
+        found: list[Feeds] = []
         try:
             found += random_inputs(before, inputs_of(after), session=session)
         except CompileError:

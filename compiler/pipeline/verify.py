@@ -8,12 +8,13 @@ judge, with `require`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.execution.model_comparison import Comparison, Difference, DoesNotRun, compare, first_difference
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.pipeline.execute import shipped
 from vggc.pipeline.model import BoundStep
 from vggc.report.record import Verification
@@ -26,7 +27,7 @@ class Inputs(Protocol):
 
     description: str
 
-    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[dict[str, Any]]:
+    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[Feeds]:
         """Inputs that both graphs accept; `session` runs `before`."""
         ...
 

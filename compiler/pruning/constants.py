@@ -10,17 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Channels
 from vggc.analysis.folding.border import border_map, is_padded, map_sizes
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import SlidingMatrix, as_matrix
 from vggc.graph import Graph
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Bools, Float64, Int64
 from vggc.pruning.statistics import shift
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +25,9 @@ class Absorbed:
     """What is to be added to the results of a node: (outputs), or (outputs, height, ...) where it differs by place."""
 
     node: gs.Node
-    amount: Vector
+    amount: Float64
 
-    def store(self, graph: Graph, kept: Indices | None) -> None:
+    def store(self, graph: Graph, kept: Int64 | None) -> None:
         """Add it; `kept` are the outputs that the node still has, None when it has all."""
         amount = self.amount if kept is None else self.amount[kept]
         product = as_matrix(graph, self.node)
@@ -87,14 +84,14 @@ class Reader:
         return None
 
     @property
-    def ignored(self) -> NDArray[np.bool_]:
+    def ignored(self) -> Bools:
         """For each channel whether all weights that it meets are zero."""
         if self.product is None:
             return np.zeros(len(self.channels), bool)
         matrix = self.product.matrix().reshape(self.product.blocks, self.product.taps, self.product.channels, -1)
         return np.asarray(~matrix.any(axis=(1, 3)).reshape(-1))
 
-    def absorb(self, numbers: Vector) -> Absorbed:
+    def absorb(self, numbers: Float64) -> Absorbed:
         """What the node adds to its results for constant channels: one number for each, 0 for the others."""
         assert self.product is not None
         product = self.product

@@ -12,11 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vggc.graph.arrays import Indices
-
-Matrix = NDArray[np.float64]
+from vggc.graph.arrays import Float64, Floats, Int64
 
 RIDGE = 1e-3
 """Added to the covariance's diagonal, as a share of its mean: correlations found in few samples are not trusted."""
@@ -34,9 +31,9 @@ class Problem:
     atoms       (width) the atom of the group that each input belongs to, -1 for inputs that stay anyway
     """
 
-    covariance: NDArray[np.floating]
-    weights: Matrix
-    atoms: Indices
+    covariance: Floats
+    weights: Float64
+    atoms: Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,25 +43,25 @@ class Elimination:
     `losses[n]` belongs to the removal of the first n atoms of `order`; the last atom is never removed.
     """
 
-    order: Indices
-    losses: Matrix
+    order: Int64
+    losses: Float64
 
     @property
-    def scores(self) -> Matrix:
+    def scores(self) -> Float64:
         """For each atom how late it is removed."""
         ranks = np.empty(len(self.order))
         ranks[self.order] = np.arange(len(self.order))
         return ranks
 
 
-def by_scores(scores: Matrix) -> Elimination:
+def by_scores(scores: Float64) -> Elimination:
     """Remove the atoms of the lowest scores first, each at the cost of its score."""
     order = np.argsort(scores, kind="stable")
     losses = np.concatenate([[0.0], np.cumsum(scores[order])[:-1]])
     return Elimination(order, losses)
 
 
-def eliminate(size: int, problems: Sequence[Problem], extra: Matrix | None = None) -> Elimination:
+def eliminate(size: int, problems: Sequence[Problem], extra: Float64 | None = None) -> Elimination:
     """Remove the atoms 0..size-1 of a group one by one. `extra` are costs of atoms that nothing can repair."""
     own = np.zeros(size) if extra is None else extra
     states = [_State(each, size) for each in problems]
@@ -100,7 +97,7 @@ class _State:
         self._weights = _compressed(problem.weights[order]).astype(np.float32)
         self._size = size
 
-    def costs(self, alive: Indices) -> Matrix:
+    def costs(self, alive: Int64) -> Float64:
         """What the removal of each of these atoms would cost."""
         counts = np.bincount(self._atoms, minlength=self._size + 1)
         starts = np.concatenate([[0], np.cumsum(counts)])
@@ -115,7 +112,7 @@ class _State:
             result[here] = (weights * np.linalg.solve(block, weights)).sum(axis=(1, 2))
         return result
 
-    def remove(self, atoms: Indices) -> float:
+    def remove(self, atoms: Int64) -> float:
         """Remove atoms, and say what that has cost."""
         gone = np.isin(self._atoms, atoms)
         if not gone.any():
@@ -131,15 +128,15 @@ class _State:
         return float((weights * pulled).sum())
 
 
-def _compressed(weights: Matrix) -> Matrix:
+def _compressed(weights: Float64) -> Float64:
     """Weights with the same inner products between rows, and no more columns than rows."""
     if weights.shape[1] <= weights.shape[0]:
         return weights
-    factor: Matrix = np.asarray(np.linalg.qr(weights.T, mode="r"))
+    factor: Float64 = np.asarray(np.linalg.qr(weights.T, mode="r"))
     return factor.T
 
 
-def remaining(problem: Problem, kept: Indices) -> Matrix:
+def remaining(problem: Problem, kept: Int64) -> Float64:
     """The weights that reproduce a node's outputs best when only the atoms `kept` are left; 0 for what is removed."""
     stays = np.flatnonzero((problem.atoms < 0) | np.isin(problem.atoms, kept))
     if not len(stays):

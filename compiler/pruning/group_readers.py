@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups, Weighted
 from vggc.calibration.epilogue import epilogue
@@ -18,11 +17,8 @@ from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
 from vggc.graph import Array
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Float64, Int64
 from vggc.pruning.elimination import Problem
-
-Matrix = NDArray[np.float64]
-
 
 _ROWS = 32768
 """About how many rows of each node are looked at, over all samples."""
@@ -34,7 +30,7 @@ class Part:
 
     name: str
     block: int
-    columns: Indices
+    columns: Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +42,9 @@ class Reader:
     """
 
     product: AsMatrix
-    groups: Indices
-    atoms: Indices
-    scale: Matrix
+    groups: Int64
+    atoms: Int64
+    scale: Float64
     parts: tuple[Part, ...]
 
 
@@ -60,9 +56,9 @@ class Readings:
         self._spill = spill
         self._ids = {group.id for group in wanted}
         self._readers: list[Reader] = []
-        self._others: list[tuple[gs.Tensor, int, Indices, Indices]] = []
-        self._energies: dict[int, Matrix] = {index: np.zeros(groups[index].size) for index in self._ids}
-        self._units: dict[str, Matrix] = {}
+        self._others: list[tuple[gs.Tensor, int, Int64, Int64]] = []
+        self._energies: dict[int, Float64] = {index: np.zeros(groups[index].size) for index in self._ids}
+        self._units: dict[str, Float64] = {}
         self._find()
         self._gather(samples, np.random.default_rng(seed))
 
@@ -82,15 +78,15 @@ class Readings:
                 found.append((part, Problem(np.asarray(self._spill.get(part.name, 0), np.float32), weights, atoms)))
         return found
 
-    def mean(self, part: Part) -> Matrix:
+    def mean(self, part: Part) -> Float64:
         """Of a part's columns."""
         return np.asarray(self._spill.get(part.name, 1), np.float64)
 
-    def energies(self, group: Group) -> Matrix:
+    def energies(self, group: Group) -> Float64:
         """For each atom its share of what nodes without constant weights read; nothing repairs those."""
         return self._energies[group.id]
 
-    def unit(self, reader: Reader) -> Matrix:
+    def unit(self, reader: Reader) -> Float64:
         """For each output channel the factor by which `problems` scales its weights, (blocks, outputs)."""
         name = reader.product.node.outputs[0].name
         if name not in self._units:
@@ -142,7 +138,7 @@ class Readings:
             return
         moments = {part.name: Moments() for each in self._readers for part in each.parts}
         session = Session(self._groups.graph, sorted(values), optimise="extended")
-        totals: dict[int, Matrix] = {}
+        totals: dict[int, Float64] = {}
         for batch in samples:
             found = session.run({each.name: batch[each.name] for each in session.inputs})
             for name, array in found.items():
@@ -181,13 +177,13 @@ class Readings:
             moments[part.name].add(columns[None], nothing)
 
 
-def choose_rows(count: int, total: int, batches: int, random: np.random.Generator) -> Indices | None:
+def choose_rows(count: int, total: int, batches: int, random: np.random.Generator) -> Int64 | None:
     """Which of the `count` rows of a batch to look at, when about `total` of all batches are enough; None for all."""
     wanted = -(-total // batches)
     return None if count <= wanted else np.sort(random.choice(count, wanted, replace=False))
 
 
-def _split(groups: Indices, atoms: Indices) -> list[Indices]:
+def _split(groups: Int64, atoms: Int64) -> list[Int64]:
     """The columns of one block's rows in parts that are not too long, in each of which an atom stands once."""
     if len(groups) <= WIDEST:
         return [np.arange(len(groups))]

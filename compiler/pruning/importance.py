@@ -9,28 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Channels, Group
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
+from vggc.graph.arrays import Float64
 from vggc.pruning.group_readers import Readings
 
-Scores = NDArray[np.float64]
 
-
-def l1(graph: Graph, group: Group) -> Scores:
+def l1(graph: Graph, group: Group) -> Float64:
     """The absolute weights that make each channel (Li et al. 2017)."""
     return _shares(group, [(channels, np.abs(filters).sum(axis=1)) for channels, filters in _filters(graph, group)])
 
 
-def l2(graph: Graph, group: Group) -> Scores:
+def l2(graph: Graph, group: Group) -> Float64:
     """The squared weights that make each channel."""
     return _shares(group, [(channels, np.square(filters).sum(axis=1)) for channels, filters in _filters(graph, group)])
 
 
-def fpgm(graph: Graph, group: Group) -> Scores:
+def fpgm(graph: Graph, group: Group) -> Float64:
     """How far the weights of each channel are from those of the others (He et al. 2019)."""
     found = []
     for channels, filters in _filters(graph, group):
@@ -40,7 +38,7 @@ def fpgm(graph: Graph, group: Group) -> Scores:
     return _shares(group, found)
 
 
-def bn_scale(graph: Graph, group: Group) -> Scores:
+def bn_scale(graph: Graph, group: Group) -> Float64:
     """The scales of the batch norms that a channel passes (Liu et al. 2017)."""
     found = []
     for member in group.members:
@@ -51,7 +49,7 @@ def bn_scale(graph: Graph, group: Group) -> Scores:
     return _shares(group, found)
 
 
-def activation(readings: Readings, group: Group) -> Scores:
+def activation(readings: Readings, group: Group) -> Float64:
     """The mean square of each channel where it is read."""
     total = np.array(readings.energies(group))
     for reader in readings.readers(group):
@@ -64,7 +62,7 @@ def activation(readings: Readings, group: Group) -> Scores:
     return total / max(float(total.sum()), np.finfo(float).tiny)
 
 
-def _filters(graph: Graph, group: Group) -> Iterator[tuple[Channels, Scores]]:
+def _filters(graph: Graph, group: Group) -> Iterator[tuple[Channels, Float64]]:
     """The weights that make the channels of a group, one row for each output channel of a node."""
     for each in (*group.producers, *group.carriers):
         if each.outputs is None:
@@ -76,7 +74,7 @@ def _filters(graph: Graph, group: Group) -> Iterator[tuple[Channels, Scores]]:
         yield each.outputs, matrix.transpose(0, 2, 1).reshape(-1, matrix.shape[1])
 
 
-def _shares(group: Group, found: list[tuple[Channels, Scores]]) -> Scores:
+def _shares(group: Group, found: list[tuple[Channels, Float64]]) -> Float64:
     """Scores of channels as scores of a group's atoms: each node has the same weight in the sum."""
     total = np.zeros(group.size)
     for channels, scores in found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups
 from vggc.analysis.channels.masks import GATE, gated
@@ -14,9 +13,8 @@ from vggc.data import Batch
 from vggc.diagnostics import fail
 from vggc.execution.session import Session
 from vggc.graph import Array
+from vggc.graph.arrays import Float64
 from vggc.graph.signature import shape_text
-
-Scores = NDArray[np.float64]
 
 _STEP = 0.02
 """How far a channel is scaled down."""
@@ -57,7 +55,7 @@ class Losses:
         session = Session(groups.graph, [self._output], optimise="all")
         self._reference = [self._loss(session, batch, labels, samples.name) for batch, labels in self._batches]
 
-    def taylor(self, group: Group) -> Scores:
+    def taylor(self, group: Group) -> Float64:
         """For each atom the mean square of the loss's derivative by a factor on it, as shares of their sum.
 
         This is the first-order change of the loss when the atom goes (Molchanov et al. 2019). The derivative is taken
@@ -73,7 +71,7 @@ class Losses:
                 total[atom] += float(np.square(change).sum())
         return np.asarray(total / max(float(total.sum()), np.finfo(float).tiny))
 
-    def _loss(self, session: Session, batch: Batch, labels: Array, data: str) -> Scores:
+    def _loss(self, session: Session, batch: Batch, labels: Array, data: str) -> Float64:
         """The loss of each sample."""
         found = session.run({each.name: batch[each.name] for each in session.inputs})[self._output]
         scores = found.astype(np.float64).reshape(len(found), -1) if found.ndim > 1 else np.zeros((0, 0))

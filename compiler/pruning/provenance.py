@@ -8,7 +8,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels import Groups, Keep
 from vggc.graph import Graph
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Int64
 from vggc.graph.extras import annotate, node_extras
 from vggc.rewrite import Context
 
@@ -19,7 +19,7 @@ SPARSITY = "vggc.sparsity"
 """Under it a node's metadata says which of its weights are zeros that are to stay: `2:4`, `unstructured`."""
 
 
-def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Indices]:
+def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Int64]:
     """By the name of a node's first output the positions of the output channels that stay, for nodes that lose some."""
     found = {}
     for each in groups.weighted:

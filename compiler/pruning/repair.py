@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.analysis.affine import Affine
 from vggc.calibration.epilogue import Epilogue, epilogue
@@ -24,7 +23,7 @@ from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Array, Graph
-from vggc.graph.arrays import Floats, Indices
+from vggc.graph.arrays import Floats, Int64
 from vggc.graph.extras import node_extras
 from vggc.pruning.group_readers import choose_rows
 from vggc.pruning.provenance import SPARSITY
@@ -58,7 +57,7 @@ def repair(
     graph: Graph,
     original: Graph,
     context: Context,
-    kept: Mapping[str, Indices],
+    kept: Mapping[str, Int64],
     samples: Samples,
     *,
     mode: Mode = "least_squares",
@@ -117,7 +116,7 @@ class _Task:
         schedule: Schedule,
         walks: tuple[StagedRun, StagedRun],
         context: Context,
-        kept: Mapping[str, Indices],
+        kept: Mapping[str, Int64],
         *,
         seed: int,
     ) -> None:
@@ -228,12 +227,12 @@ class _Cut:
         chosen = choose_rows(self.own.count(x, target), limit, batches, random)
         inputs = self.own.rows(x, target.shape, chosen)
         other = self.behind.other
-        offset: NDArray[np.floating] | None = None
+        offset: Floats | None = None
         if other is not None:
             offset = self.own.results(self._pruned.array(other, index), chosen)
         return Piece(inputs, offset, self._wanted(target, chosen))
 
-    def _wanted(self, target: Array, chosen: Indices | None) -> Floats:
+    def _wanted(self, target: Array, chosen: Int64 | None) -> Floats:
         """The original's results of the channels that are left."""
         found = self.own.results(target, chosen)
         full, own = found.shape[1], self.own.blocks * self.own.outputs

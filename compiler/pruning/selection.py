@@ -10,7 +10,7 @@ import numpy as np
 from vggc.analysis.channels import Group, Groups
 from vggc.calibration.samples import Samples
 from vggc.diagnostics import fail
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Int64
 from vggc.pruning import importance as scores
 from vggc.pruning.budget import Budget
 from vggc.pruning.elimination import Elimination, by_scores, eliminate
@@ -93,7 +93,7 @@ def widths_under(
     return widths
 
 
-def atoms(chosen: Sequence[Group], orders: Mapping[int, Elimination], widths: Widths) -> dict[int, Indices]:
+def atoms(chosen: Sequence[Group], orders: Mapping[int, Elimination], widths: Widths) -> dict[int, Int64]:
     """The atoms that stay, by group, of the groups that lose some."""
     return {
         group.id: group.best(orders[group.id].scores, widths[group.id])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups
 from vggc.calibration.node_matrices import as_matrix
@@ -14,11 +13,9 @@ from vggc.data import Batch
 from vggc.diagnostics import fail
 from vggc.execution.session import Session
 from vggc.graph import Array
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Int64
 from vggc.pruning.elimination import Elimination, remaining
 from vggc.pruning.group_readers import Readings
-
-Matrix = NDArray[np.float64]
 
 _WORK = 1.5e12
 """About how many MACs may go into trials; the number of samples follows from it."""
@@ -64,7 +61,7 @@ class Trials:
             self._known[key] = self._measure(group, kept)
         return self._known[key]
 
-    def _measure(self, group: Group, kept: Indices) -> float:
+    def _measure(self, group: Group, kept: Int64) -> float:
         graph = self._groups.masked({group.id: kept})
         if self._readings is not None:
             made = {node.outputs[0].name: node for node in graph.nodes}

@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.calibration.least_squares import Pieces
 from vggc.calibration.matrix import AsMatrix
 from vggc.calibration.moments import Moments
-
-Matrix = NDArray[np.float64]
+from vggc.graph.arrays import Bools, Float64
 
 _RIDGE = 1e-2
 """Added to the covariance's diagonal, as a share of its mean."""
@@ -42,7 +40,7 @@ class Thinning:
     def __str__(self) -> str:
         return f"{self.keep}:{self.of}" if self.of else "unstructured"
 
-    def plain(self, product: AsMatrix) -> Matrix:
+    def plain(self, product: AsMatrix) -> Float64:
         """The weights of a node with the smallest ones zero, (blocks, width, outputs)."""
         weights = product.matrix()
         for own in weights:
@@ -50,7 +48,7 @@ class Thinning:
                 own[group] = np.where(self._goes(np.abs(own[group])), 0.0, own[group])
         return weights
 
-    def solve(self, pieces: Pieces, product: AsMatrix, weights: Matrix, bias: Matrix) -> tuple[Matrix, Matrix]:
+    def solve(self, pieces: Pieces, product: AsMatrix, weights: Float64, bias: Float64) -> tuple[Float64, Float64]:
         """Weights with zeros and the bias to them whose results on the rows of `pieces` are nearest to the given ones'.
 
         `weights` (blocks, width, outputs) and `bias` (blocks * outputs) are in the units of the node itself.
@@ -70,7 +68,7 @@ class Thinning:
                 own[columns] = thinned
         return result, shifted.reshape(-1)
 
-    def _thinned(self, weights: Matrix, covariance: Matrix, groups: list[slice]) -> Matrix:
+    def _thinned(self, weights: Float64, covariance: Float64, groups: list[slice]) -> Float64:
         """Weights (columns, outputs) with zeros, chosen group by group."""
         weights, matrix = weights.copy(), covariance.copy()
         matrix[np.diag_indices_from(matrix)] += _RIDGE * float(np.trace(matrix)) / len(matrix) or 1.0
@@ -90,7 +88,7 @@ class Thinning:
             weights[last:] -= factor[first:last, last:].T @ errors
         return weights
 
-    def _goes(self, scores: Matrix) -> NDArray[np.bool_]:
+    def _goes(self, scores: Float64) -> Bools:
         """Of the weights of a group, (columns, outputs), those that become zero: each output chooses by itself."""
         if not self.of:
             return _lowest(scores, self.share)
@@ -119,7 +117,7 @@ def _collected(groups: Iterator[slice], columns: int) -> list[list[slice]]:
     return found
 
 
-def _lowest(scores: Matrix, share: float) -> NDArray[np.bool_]:
+def _lowest(scores: Float64, share: float) -> Bools:
     """Where the lowest scores are, a share of all."""
     goes = np.zeros(scores.size, bool)
     goes[np.argsort(scores, axis=None, kind="stable")[: round(share * scores.size)]] = True

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.analysis.affine import batch_norm
 from vggc.calibration.least_squares import Pieces
 from vggc.calibration.matrix import AsMatrix
 from vggc.graph import Graph
+from vggc.graph.arrays import Float64
 from vggc.graph.domains import is_standard
-
-Vector = NDArray[np.float64]
 
 _MEAN, _VARIANCE = 3, 4
 
@@ -23,10 +21,10 @@ _MEAN, _VARIANCE = 3, 4
 class Statistics:
     """Mean and variance of each output channel, as it is and as it should be."""
 
-    mean: Vector
-    variance: Vector
-    wanted_mean: Vector
-    wanted_variance: Vector
+    mean: Float64
+    variance: Float64
+    wanted_mean: Float64
+    wanted_variance: Float64
 
 
 def measure(pieces: Pieces, product: AsMatrix) -> Statistics:
@@ -52,7 +50,7 @@ def norm_behind(graph: Graph, node: gs.Node) -> gs.Node | None:
     return None if isinstance(batch_norm(graph, reader), str) else reader
 
 
-def shift(graph: Graph, product: AsMatrix, bias: Vector) -> None:
+def shift(graph: Graph, product: AsMatrix, bias: Float64) -> None:
     """Give a node another bias; where a batch norm follows, its mean takes the change, and nothing is added."""
     norm = norm_behind(graph, product.node)
     if norm is None:
@@ -79,13 +77,13 @@ def re_estimate(graph: Graph, product: AsMatrix, found: Statistics) -> None:
     _set(graph, norm, _MEAN, found.mean + bias - (found.wanted_mean - mean) * np.sqrt(ratio))
 
 
-def _parameter(graph: Graph, norm: gs.Node, index: int) -> Vector:
+def _parameter(graph: Graph, norm: gs.Node, index: int) -> Float64:
     array = graph.array(norm.inputs[index])
     assert array is not None
     return array.astype(np.float64)
 
 
-def _set(graph: Graph, norm: gs.Node, index: int, values: Vector) -> None:
+def _set(graph: Graph, norm: gs.Node, index: int, values: Float64) -> None:
     old = norm.inputs[index]
     array = graph.array(old)
     assert array is not None

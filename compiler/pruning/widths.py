@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.analysis.channels import Group, Groups
 from vggc.analysis.channels.cost import Cost
-from vggc.graph.arrays import Indices
+from vggc.graph.arrays import Float64, Int64
 from vggc.pruning.elimination import Elimination
 
 Widths = dict[int, int]
@@ -41,13 +40,13 @@ class Left:
     def __init__(self, groups: Groups, chosen: Sequence[Group], orders: Mapping[int, Elimination]) -> None:
         uneven = [group for group in chosen if groups.cost.depends_on_atoms(group.id)]
         self._uneven = {group.id: (group, orders[group.id].scores) for group in uneven}
-        self._known: dict[tuple[int, int], Indices] = {}
+        self._known: dict[tuple[int, int], Int64] = {}
 
-    def __call__(self, widths: Widths) -> dict[int, int | Indices]:
+    def __call__(self, widths: Widths) -> dict[int, int | Int64]:
         """Widths as the cost model takes them."""
         return {index: self._atoms(index, count) if index in self._uneven else count for index, count in widths.items()}
 
-    def _atoms(self, index: int, count: int) -> Indices:
+    def _atoms(self, index: int, count: int) -> Int64:
         if (index, count) not in self._known:
             group, scores = self._uneven[index]
             self._known[index, count] = group.best(scores, count)
@@ -59,7 +58,7 @@ class _Steps:
     """The counts each group may keep, the loss each step down adds, and how many steps each has gone."""
 
     ladders: Mapping[int, list[int]]
-    slopes: Mapping[int, NDArray[np.float64]]
+    slopes: Mapping[int, Float64]
     at: dict[int, int]
 
 
@@ -137,7 +136,7 @@ def narrowest(chosen: Sequence[Group], align: int) -> Widths:
     return {group.id: steps(group, align)[-1] for group in chosen}
 
 
-def _slopes(elimination: Elimination, ladder: list[int], size: int) -> NDArray[np.float64]:
+def _slopes(elimination: Elimination, ladder: list[int], size: int) -> Float64:
     """The error each step adds, on the lower convex hull of the losses: later steps never look cheaper than earlier."""
     removed = np.array([size - count for count in ladder])
     losses = elimination.losses[np.minimum(removed, len(elimination.losses) - 1)]
@@ -150,6 +149,6 @@ def _slopes(elimination: Elimination, ladder: list[int], size: int) -> NDArray[n
     return np.diff(smooth)
 
 
-def _above(x: NDArray[np.int64], y: NDArray[np.float64], first: int, middle: int, last: int) -> bool:
+def _above(x: Int64, y: Float64, first: int, middle: int, last: int) -> bool:
     """Whether the middle point lies on or above the line between the other two."""
     return bool((y[middle] - y[first]) * (x[last] - x[first]) >= (y[last] - y[first]) * (x[middle] - x[first]))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.data import random_array
 from vggc.diagnostics import fail, nearest, spelling_help
+from vggc.graph.arrays import Array
 
 TYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 """Element types that an input may have."""
@@ -119,7 +118,7 @@ def sizes_of(inputs: Sequence[InputSpec], symbols: Mapping[str, Mapping[int, str
 
 def draw(
     inputs: Sequence[InputSpec], symbols: Mapping[str, Mapping[int, str]], sizes: Mapping[str, int], seed: int
-) -> list[NDArray[Any]]:
+) -> list[Array]:
     """Seeded random numbers for each input, its dynamic axes of the sizes given: floats normal, integers 0 or 1.
 
     Integers are that small because they may be indices into something small.

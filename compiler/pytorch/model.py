@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.diagnostics import CompileError, fail
 from vggc.execution.array_distance import distance
 from vggc.execution.model_comparison import TOLERANCE, Difference, difference
 from vggc.execution.session import Session
+from vggc.graph.arrays import Array
 from vggc.pytorch.export import export_graph
 from vggc.pytorch.inputs import Dynamic, InputSpec, axes, check_inputs, draw, sizes_of
 from vggc.pytorch.module import load_module, need_torch, raised
@@ -109,7 +109,7 @@ def _at_least_two(sizes: Mapping[str, int]) -> dict[str, int]:
     return {name: max(2, size) for name, size in sizes.items()}
 
 
-def _run(torch: Any, module: Any, arguments: Sequence[Any], request: Request) -> list[NDArray[Any]]:
+def _run(torch: Any, module: Any, arguments: Sequence[Any], request: Request) -> list[Array]:
     """What the module computes, its outputs in the order in which the exporter hands them out."""
     try:
         with torch.inference_mode():
@@ -126,7 +126,7 @@ def _run(torch: Any, module: Any, arguments: Sequence[Any], request: Request) ->
     return [_array(torch, each) for each in leaves if each is not None]
 
 
-def _array(torch: Any, tensor: Any) -> NDArray[Any]:
+def _array(torch: Any, tensor: Any) -> Array:
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
 
@@ -147,7 +147,7 @@ def _compare(
     session = Session(path)
     known = {each.name for each in session.inputs}
     worst: Difference | None = None
-    seen: list[list[NDArray[Any]]] = []
+    seen: list[list[Array]] = []
     choices = _choices(symbols, sizes)
     for seed, chosen in [(seed, chosen) for chosen in choices for seed in _SEEDS]:
         arrays = draw(request.inputs, symbols, chosen, seed)
@@ -170,7 +170,7 @@ def _compare(
     return worst, len(choices) * len(_SEEDS), told
 
 
-def _allowed(request: Request, wanted: NDArray[Any]) -> float:
+def _allowed(request: Request, wanted: Array) -> float:
     coarsest = max((TOLERANCE.get(each.dtype, 0.0) for each in request.inputs), default=0.0)
     own = TOLERANCE.get(str(wanted.dtype), 0.0)
     return request.tolerance if request.tolerance is not None and own else max(own, coarsest) if own else 0.0

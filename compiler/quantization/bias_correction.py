@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.calibration.epilogue import gate
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Array, Graph
+from vggc.graph.arrays import Float64
 from vggc.quantization.insert import replace_bias
 from vggc.quantization.plan import Plan, Product
 from vggc.rewrite import Context
@@ -64,10 +64,10 @@ def correct_biases(original: Graph, plan: Plan, context: Context, samples: Sampl
 
 def _shift(
     right: StagedRun, twin: gs.Tensor, wrong: StagedRun, value: gs.Tensor, limits: tuple[float, float]
-) -> NDArray[np.float64]:
+) -> Float64:
     """What to add to each channel."""
-    total: NDArray[np.float64] | float = 0.0
-    counted: NDArray[np.float64] | float = 0.0
+    total: Float64 | float = 0.0
+    counted: Float64 | float = 0.0
     positions = 0
     low, high = limits
     for index in range(len(right.samples)):
@@ -86,6 +86,6 @@ def _shift(
     return np.asarray(total / (counted + (_RARE * positions if np.isfinite(limits).any() else 0.0)))
 
 
-def _moved(array: Array, by: NDArray[np.float64]) -> Array:
+def _moved(array: Array, by: Float64) -> Array:
     shape = (1, -1, *[1] * (array.ndim - 2))
     return np.asarray(np.asarray(array, np.float32) + by.astype(np.float32).reshape(shape))

@@ -7,11 +7,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from vggc.graph.arrays import Floats
-
-Codes = NDArray[Any]
+from vggc.graph.arrays import Array, Floats
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,10 @@ class Grid:
         """Whether its numbers are equally far apart."""
         return True
 
-    def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Codes:
+    def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Array:
         """The stored numbers nearest to `values`, ties to even as ONNX has it; what is beyond the ends is clipped."""
         steps = np.rint(values / np.asarray(scale, values.dtype)) + zero_point
-        codes: Codes = np.clip(steps, self.low, self.high).astype(self.dtype)
+        codes: Array = np.clip(steps, self.low, self.high).astype(self.dtype)
         return codes
 
     def rounded(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Floats:
@@ -58,9 +56,9 @@ class FloatGrid(Grid):
     def even(self) -> bool:
         return False
 
-    def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Codes:
+    def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Array:
         steps = np.clip(values / np.asarray(scale, values.dtype), self.low, self.high)
-        codes: Codes = steps.astype(self.dtype)
+        codes: Array = steps.astype(self.dtype)
         return codes
 
     def rounded(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Floats:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vggc.graph import Array
+from vggc.graph.arrays import Float64, Int64
 
 BINS = 4096
 """On each side of zero. The range doubles when larger numbers come, and then neighbouring bins become one."""
@@ -22,7 +22,7 @@ class Histogram:
         self.high = -np.inf
         self.count = 0
         self._reach = 0.0
-        self._bins: NDArray[np.int64] = np.zeros(2 * BINS, np.int64)
+        self._bins: Int64 = np.zeros(2 * BINS, np.int64)
 
     def add(self, values: Array) -> None:
         """Count more numbers. They must be finite."""
@@ -60,12 +60,12 @@ class Histogram:
         """Of a bin."""
         return self._reach / BINS
 
-    def magnitudes(self) -> NDArray[np.int64]:
+    def magnitudes(self) -> Int64:
         """How many numbers have a magnitude in each bin from 0 up, sign disregarded."""
         return self._bins[BINS:] + self._bins[:BINS][::-1]
 
-    def signed(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def signed(self) -> tuple[Float64, Int64]:
         """The middles of the bins that hold something, and how much they hold."""
-        middles: NDArray[np.float64] = np.asarray((np.arange(-BINS, BINS) + 0.5) * self.width, np.float64)
+        middles: Float64 = np.asarray((np.arange(-BINS, BINS) + 0.5) * self.width, np.float64)
         used = self._bins > 0
         return middles[used], self._bins[used]

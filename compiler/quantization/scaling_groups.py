@@ -16,6 +16,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.union_find import UnionFind
 from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
 from vggc.operators.activations import SCALABLE, clamp_limits
@@ -165,7 +166,7 @@ def _readable(node: gs.Node) -> bool:
     return node.op != "Gemm" or not node.attrs.get("transA", 0)
 
 
-def multiply(graph: Graph, group: ScalingGroup, factors: np.ndarray) -> None:
+def multiply(graph: Graph, group: ScalingGroup, factors: Array) -> None:
     """Multiply the channels of a group by (size,) positive factors: in the weights and biases, nowhere else."""
     for product in group.writers:
         _scale_outputs(graph, product, factors)
@@ -173,7 +174,7 @@ def multiply(graph: Graph, group: ScalingGroup, factors: np.ndarray) -> None:
         _scale_inputs(graph, product, 1.0 / factors)
 
 
-def _scale_outputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
+def _scale_outputs(graph: Graph, product: Product, factors: Array) -> None:
     node = product.node
     array = _array(graph, product.weights)
     factors = np.repeat(factors, product.outputs // len(factors))
@@ -190,7 +191,7 @@ def _scale_outputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
         _replace(graph, node, product.bias, np.broadcast_to(bias.reshape(-1), factors.shape) * factors)
 
 
-def _scale_inputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
+def _scale_inputs(graph: Graph, product: Product, factors: Array) -> None:
     node = product.node
     array = _array(graph, product.weights)
     if node.op == "ConvTranspose":
@@ -204,19 +205,19 @@ def _scale_inputs(graph: Graph, product: Product, factors: np.ndarray) -> None:
     _replace(graph, node, product.weight, scaled)
 
 
-def _by_block(product: Product, array: np.ndarray, factors: np.ndarray) -> np.ndarray:
+def _by_block(product: Product, array: Array, factors: Array) -> Array:
     """Weights multiplied along axis 1, which has the channels of one block; each block has factors of its own."""
     own = array.reshape(product.group, array.shape[0] // product.group, *array.shape[1:])
     spread = factors.reshape(product.group, 1, array.shape[1], *[1] * (array.ndim - 2))
     return np.asarray((own * spread).reshape(array.shape))
 
 
-def _array(graph: Graph, value: gs.Tensor) -> np.ndarray:
+def _array(graph: Graph, value: gs.Tensor) -> Array:
     found = graph.array(value)
     assert found is not None
     return np.asarray(found, np.float64)
 
 
-def _replace(graph: Graph, node: gs.Node, index: int, values: np.ndarray) -> None:
+def _replace(graph: Graph, node: gs.Node, index: int, values: Array) -> None:
     constant = graph.constant(np.ascontiguousarray(values, np.float32), node.inputs[index].name)
     graph.set_input(node, index, constant)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from vggc.graph.arrays import Array
 from vggc.quantization.grids import Grid, Quantizer, asymmetric, symmetric
 from vggc.quantization.histograms import BINS, Histogram
 from vggc.quantization.plan import Plan, Site
@@ -97,7 +98,7 @@ def by_entropy(histogram: Histogram, grid: Grid) -> float:
     return min(1.0, chosen * merged * histogram.width / histogram.bound)
 
 
-def _divergence(counts: np.ndarray, stop: int) -> float:
+def _divergence(counts: Array, stop: int) -> float:
     inside = counts[:stop]
     reference = inside.copy()
     reference[-1] += counts[stop:].sum()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
@@ -18,12 +17,11 @@ from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Graph
+from vggc.graph.arrays import Float64
 from vggc.quantization.grids import Grid
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import encode
 from vggc.rewrite import Context
-
-Matrix = NDArray[np.float64]
 
 _ROWS = 8192
 """About how many rows of a node's inputs are looked at, over all samples."""
@@ -60,7 +58,7 @@ def round_weights(original: Graph, plan: Plan, context: Context, samples: Sample
             context.record("round weights")
 
 
-def _second_moments(walk: StagedRun, matrix: AsMatrix, data: gs.Tensor, random: np.random.Generator) -> Matrix:
+def _second_moments(walk: StagedRun, matrix: AsMatrix, data: gs.Tensor, random: np.random.Generator) -> Float64:
     """The covariances of a node's inputs, (blocks, width, width)."""
     share = max(1, _ROWS // len(walk.samples))
     total = np.zeros((matrix.blocks, matrix.width, matrix.width))
@@ -90,7 +88,7 @@ def _result_shape(matrix: AsMatrix, given: tuple[int, ...]) -> tuple[int, ...]:
     return (given[0], matrix.blocks * matrix.outputs, *spatial)
 
 
-def _store(scratch: Graph, plan: Plan, product: Product, matrix: AsMatrix, moments: Matrix) -> None:
+def _store(scratch: Graph, plan: Plan, product: Product, matrix: AsMatrix, moments: Float64) -> None:
     graph = plan.graph
     stored = graph.producer(product.node.inputs[product.weight])
     assert stored is not None
@@ -108,7 +106,7 @@ def _store(scratch: Graph, plan: Plan, product: Product, matrix: AsMatrix, momen
     graph.set_input(stored, 0, graph.constant(codes.numbers, stored.inputs[0].name))
 
 
-def rounded_block(weights: Matrix, moments: Matrix, scale: Matrix, grid: Grid) -> Matrix:
+def rounded_block(weights: Float64, moments: Float64, scale: Float64, grid: Grid) -> Float64:
     """(width, outputs) weights on the grid of each output's scale, errors carried on to inputs still to come."""
     order = np.argsort(-np.diag(moments))
     covariance = moments[np.ix_(order, order)]

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from vggc.graph.arrays import Array
 
 _MAJOR, _MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR"""
@@ -57,14 +58,14 @@ class Device:
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(max(size, 1)))
         return address.value
 
-    def write(self, address: int, array: NDArray[Any]) -> None:
+    def write(self, address: int, array: Array) -> None:
         """Copy an array to GPU memory."""
         data = np.ascontiguousarray(array)
         if data.nbytes:
             pointer = ctypes.c_void_p(data.ctypes.data)
             self._call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), pointer, ctypes.c_size_t(data.nbytes))
 
-    def read(self, address: int, array: NDArray[Any]) -> None:
+    def read(self, address: int, array: Array) -> None:
         """Fill a contiguous array from GPU memory."""
         if array.nbytes:
             pointer = ctypes.c_void_p(array.ctypes.data)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from vggc.graph.arrays import Array
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays so that numpy.load reads them. Types that .npz does not support, like bfloat16, become float32."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():

@@ -12,9 +12,10 @@ import numpy as np
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.execution.array_distance import distance
-from vggc.execution.random_inputs import Feeds, random_inputs
+from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets.engine_file import Sidecar, record_validation
 from vggc.targets.engine_process import ask

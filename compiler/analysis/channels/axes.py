@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from vggc.analysis.union_find import UnionFind
-
-IntArray = NDArray[np.int64]
+from vggc.graph.arrays import Int64
 
 STAYS = -1
 """What stands in an axis where a position belongs to no atom and never goes."""
@@ -31,14 +29,14 @@ class Axis:
 
     __slots__ = ("_atoms", "_first", "dimension", "size")
 
-    def __init__(self, atoms: IntArray | None, *, dimension: int | None = None, first: int = 0, size: int = 0) -> None:
+    def __init__(self, atoms: Int64 | None, *, dimension: int | None = None, first: int = 0, size: int = 0) -> None:
         self._atoms = atoms
         self._first = first
         self.dimension = dimension
         self.size = size if atoms is None else len(atoms)
 
     @property
-    def atoms(self) -> IntArray:
+    def atoms(self) -> Int64:
         if self._atoms is None:
             return np.arange(self._first, self._first + self.size)
         return self._atoms
@@ -56,7 +54,7 @@ class Joint:
     when that was split by itself. Once it is settled, axis number `shrinks` of them is `axis` and the others stay.
     """
 
-    atoms: IntArray
+    atoms: Int64
     origin: gs.Tensor
     axis_of_origin: int | None
     shrinks: int | None = None
@@ -94,7 +92,7 @@ class Atoms:
     firsts: list[int] = field(default_factory=list)
     total: int = 0
     dimensions: UnionFind = field(default_factory=UnionFind)
-    pairs: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    pairs: list[tuple[Int64, Int64]] = field(default_factory=list)
     frozen: list[tuple[Axis, str]] = field(default_factory=list)
     blocks: list[tuple[Axis, int, str]] = field(default_factory=list)
     covers: list[Axis] = field(default_factory=list)
@@ -116,7 +114,7 @@ class Atoms:
             return
         self.pairs.append((first.atoms, second.atoms))
 
-    def tie(self, rows: IntArray) -> Axis:
+    def tie(self, rows: Int64) -> Axis:
         """Unify the rows of a matrix of atoms; the axis that its columns make."""
         for row in rows[1:]:
             self.pairs.append((rows[0], row))
@@ -125,7 +123,7 @@ class Atoms:
     def freeze(self, axis: Axis, reason: str) -> None:
         self.frozen.append((axis, reason))
 
-    def representatives(self) -> IntArray:
+    def representatives(self) -> Int64:
         """For each atom the smallest atom it is unified with; one more entry, for STAYS, which is the last."""
         label = np.arange(self.total + 1)
         for dimension, size in enumerate(self.sizes):
@@ -146,7 +144,7 @@ class Atoms:
         return merged[label]
 
 
-def components(size: int, one: Sequence[int] | IntArray, other: Sequence[int] | IntArray) -> IntArray:
+def components(size: int, one: Sequence[int] | Int64, other: Sequence[int] | Int64) -> Int64:
     """For each of `size` vertices the smallest vertex it is connected with, given the two ends of each edge.
 
     UnionFind for millions of edges at once.

@@ -12,14 +12,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vggc.analysis.channels.axes import IntArray
+from vggc.graph.arrays import Float64, Int64
 
-Family = tuple[IntArray, ...]
+Family = tuple[Int64, ...]
 """Disjoint blocks of atoms, each of which must keep the same fraction."""
-
-Scores = NDArray[np.float64]
 
 
 def steps(size: int, families: Sequence[Family]) -> int:
@@ -32,7 +29,7 @@ def count(size: int, step: int, of: int) -> int:
     return (2 * step * size + of) // (2 * of)
 
 
-def choose(scores: Scores, families: Sequence[Family], step: int) -> IntArray:
+def choose(scores: Float64, families: Sequence[Family], step: int) -> Int64:
     """The atoms that stay at a step: those of high scores, as the blocks of at most two families allow."""
     size = len(scores)
     of = steps(size, families)
@@ -52,7 +49,7 @@ def choose(scores: Scores, families: Sequence[Family], step: int) -> IntArray:
     return np.sort(np.concatenate(kept))
 
 
-def _cells(scores: Scores, rows: IntArray, columns: IntArray, *, shape: tuple[int, int]) -> list[list[IntArray]]:
+def _cells(scores: Float64, rows: Int64, columns: Int64, *, shape: tuple[int, int]) -> list[list[Int64]]:
     """The atoms of each cell, the best ones first."""
     order = np.argsort(-scores, kind="stable")
     return [
@@ -61,7 +58,7 @@ def _cells(scores: Scores, rows: IntArray, columns: IntArray, *, shape: tuple[in
     ]
 
 
-def _round(capacity: IntArray, step: int, of: int, rows: IntArray, columns: IntArray) -> IntArray:
+def _round(capacity: Int64, step: int, of: int, rows: Int64, columns: Int64) -> Int64:
     """The fraction step / of of each cell in whole numbers, rounded so that rows and columns have their sums."""
     taken = capacity * step // of
     loose = capacity * step % of > 0
@@ -92,7 +89,7 @@ def _round(capacity: IntArray, step: int, of: int, rows: IntArray, columns: IntA
     return taken + up
 
 
-def _improve(scores: Scores, cells: list[list[IntArray]], taken: IntArray) -> IntArray:
+def _improve(scores: Float64, cells: list[list[Int64]], taken: Int64) -> Int64:
     """Exchange atoms around rectangles of four cells as long as the sum of their scores grows."""
     if min(taken.shape) == 1:
         return taken

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
-from vggc.analysis.channels.axes import Axis, IntArray, Joint, Part
+from vggc.analysis.channels.axes import Axis, Joint, Part
 from vggc.analysis.channels.group import Keep
 from vggc.analysis.channels.records import Cut
 from vggc.analysis.channels.static_chains import operands, producer
+from vggc.graph.arrays import Bools, Int64
 from vggc.operators.data_movement import SHAPE_READERS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class _Rows:
     """What stays along an axis that runs inside blocks: one row of positions for each position along axis 0."""
 
     axis: int
-    positions: IntArray
+    positions: Int64
 
 
 class Slicing:
@@ -38,7 +38,7 @@ class Slicing:
         self.keep = {
             index: np.asarray(atoms, np.int64) for index, atoms in keep.items() if len(atoms) < groups[index].size
         }
-        self._positions: dict[int, tuple[Axis, IntArray]] = {}
+        self._positions: dict[int, tuple[Axis, Int64]] = {}
         self._made: dict[Any, gs.Tensor] = {}
 
     def shrinks(self, along: Axis | Part | None) -> bool:
@@ -47,7 +47,7 @@ class Slicing:
             return self.length(along) < int(along.joint.atoms.shape[along.index])
         return along is not None and len(self.positions(along)) < along.size
 
-    def positions(self, axis: Axis) -> IntArray:
+    def positions(self, axis: Axis) -> Int64:
         """The positions along an axis that stay."""
         found = self._positions.get(id(axis))
         if found is None:
@@ -68,7 +68,7 @@ class Slicing:
         """What stays of each part of a split axis, when that is all along the others; else None."""
         flat = np.zeros(joint.atoms.size, bool)
         flat[self.positions(Axis(joint.atoms.reshape(-1)))] = True
-        stays: NDArray[np.bool_] = flat.reshape(joint.atoms.shape)
+        stays: Bools = flat.reshape(joint.atoms.shape)
         for index, size in enumerate(joint.atoms.shape):
             line = stays.any(axis=tuple(each for each in range(stays.ndim) if each != index))
             whole = np.broadcast_to(
@@ -91,7 +91,7 @@ class Slicing:
         if along or rows:
             self.graph.set_input(cut.node, cut.input, self._smaller(value, along, rows))
 
-    def _smaller(self, value: gs.Tensor, along: Mapping[int, IntArray], rows: _Rows | None) -> gs.Tensor:
+    def _smaller(self, value: gs.Tensor, along: Mapping[int, Int64], rows: _Rows | None) -> gs.Tensor:
         """A static value with some positions only; the same one for all that ask for the same."""
         if not along and rows is None:
             return value
@@ -101,7 +101,7 @@ class Slicing:
             self._made[key] = self._make(value, along, rows)
         return self._made[key]
 
-    def _make(self, value: gs.Tensor, along: Mapping[int, IntArray], rows: _Rows | None) -> gs.Tensor:
+    def _make(self, value: gs.Tensor, along: Mapping[int, Int64], rows: _Rows | None) -> gs.Tensor:
         node = producer(self.statics, value)
         inputs = operands(self.statics, node, along) if node else None
         # What stays inside blocks is told by the position along axis 0, so the axes must be where they were.

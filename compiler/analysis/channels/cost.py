@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.axes import Axis, IntArray
+from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.static_chains import operands, producer
 from vggc.analysis.costs import costs, weights
+from vggc.graph.arrays import Int64
 from vggc.operators.data_movement import SHAPE_READERS
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.groups import Groups
 
-Left = Mapping[int, int | Sequence[int] | IntArray]
+Left = Mapping[int, int | Sequence[int] | Int64]
 """By group id what stays: a count, or the atoms themselves. A group that is not named keeps all."""
 
 
@@ -37,7 +38,7 @@ class _Length:
 
     size: int
     fixed: int
-    parts: tuple[tuple[int, int, int, IntArray], ...]
+    parts: tuple[tuple[int, int, int, Int64], ...]
 
     def fraction(self, left: Left) -> float:
         total: float = self.fixed

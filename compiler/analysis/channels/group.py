@@ -19,13 +19,12 @@ from hashlib import blake2b
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
-from vggc.analysis.channels.axes import IntArray
 from vggc.analysis.channels.block_choice import Family, choose, count, steps
 from vggc.analysis.channels.records import Weighing
+from vggc.graph.arrays import Floats, Int64
 
-Keep = Mapping[int, Sequence[int] | IntArray]
+Keep = Mapping[int, Sequence[int] | Int64]
 """The atoms that stay, by group id; a group that is not named keeps all."""
 
 
@@ -33,8 +32,8 @@ Keep = Mapping[int, Sequence[int] | IntArray]
 class Channels:
     """What lies along one axis: for each position its group and its atom in that group, both -1 where it stays."""
 
-    group: IntArray
-    atom: IntArray
+    group: Int64
+    atom: Int64
 
     def __len__(self) -> int:
         return len(self.group)
@@ -49,7 +48,7 @@ class Channels:
         """The same for two axes along which the same lies."""
         return blake2b(self.group.tobytes() + self.atom.tobytes(), digest_size=16).digest()
 
-    def kept(self, keep: Keep) -> IntArray:
+    def kept(self, keep: Keep) -> Int64:
         """The positions that stay, in order."""
         stays = np.ones(len(self), bool)
         for group in self.groups:
@@ -91,10 +90,10 @@ class Group:
     size: int
     name: str
     frozen: str | None
-    pinned: IntArray
+    pinned: Int64
     pinned_by: str | None
     families: tuple[Family, ...]
-    covers: tuple[IntArray, ...]
+    covers: tuple[Int64, ...]
     members: list[Member] = field(default_factory=list)
     producers: list[Weighted] = field(default_factory=list)
     consumers: list[Weighted] = field(default_factory=list)
@@ -111,7 +110,7 @@ class Group:
         """The smallest number of atoms that can stay."""
         return self.size if self.frozen else len(self.best(np.zeros(self.size), 0))
 
-    def best(self, scores: NDArray[np.floating], wanted: int) -> IntArray:
+    def best(self, scores: Floats, wanted: int) -> Int64:
         """The `wanted` atoms of the highest scores that can stay without the others, in order.
 
         The number is rounded up to what can be. `scores` has one number per atom; NaN and infinities are refused.
@@ -134,7 +133,7 @@ class Group:
                     return kept
         return np.arange(self.size)
 
-    def fault(self, kept: Sequence[int] | IntArray) -> str | None:
+    def fault(self, kept: Sequence[int] | Int64) -> str | None:
         """Why these atoms cannot be what stays; None when they can."""
         atoms = np.asarray(kept, np.int64)
         if len(atoms) == 0 or len(np.unique(atoms)) != len(atoms) or atoms.min() < 0 or atoms.max() >= self.size:

@@ -17,7 +17,7 @@ from vggc.analysis.channels.group import Group, Keep
 from vggc.diagnostics import fail
 from vggc.execution.model_comparison import Comparison, compare
 from vggc.execution.random_inputs import random_inputs
-from vggc.execution.session import Feeds
+from vggc.graph.arrays import Feeds
 from vggc.graph.writer import onnx_type
 
 if TYPE_CHECKING:

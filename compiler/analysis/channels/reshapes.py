@@ -13,11 +13,12 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.axes import Axis, IntArray, Joint, Layout, Part, View
+from vggc.analysis.channels.axes import Axis, Joint, Layout, Part, View
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.dimensions import Piece, pieces
 from vggc.analysis.channels.sweep import Site, operator
 from vggc.analysis.channels.value_shapes import Dimensions
+from vggc.graph.arrays import Int64
 
 _UNKNOWN = "reaches {}, whose shape is not known before it runs"
 _LARGEST = 1 << 26
@@ -211,7 +212,7 @@ def _merge_joint(site: Site, shape: Dimensions, target: Dimensions) -> bool:
     return True
 
 
-def _gather(slicing: Slicing, node: gs.Node, joint: Joint, at: int, permutation: IntArray) -> None:
+def _gather(slicing: Slicing, node: gs.Node, joint: Joint, at: int, permutation: Int64) -> None:
     """Replace the way from the split to the merge by a Gather, unless what stays can still be split and merged."""
     channels = Axis(joint.atoms.reshape(-1))
     if not slicing.shrinks(channels) or slicing.parts(joint) is not None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggc.analysis.channels.axes import STAYS, Atoms, Axis, IntArray, components
+from vggc.analysis.channels.axes import STAYS, Atoms, Axis, components
 from vggc.analysis.channels.block_choice import Family, steps
 from vggc.analysis.channels.group import Group
 from vggc.analysis.channels.sweep import Sweep
+from vggc.graph.arrays import Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +18,8 @@ class Resolution:
     """The groups, and for each atom the sweep made its group and its number there; one more entry, -1, for STAYS."""
 
     groups: tuple[Group, ...]
-    group_of: IntArray
-    atom_of: IntArray
+    group_of: Int64
+    atom_of: Int64
 
 
 def resolve(swept: Sweep) -> Resolution:
@@ -53,7 +54,7 @@ def resolve(swept: Sweep) -> Resolution:
 
 
 class _Builder:
-    def __init__(self, atoms: Atoms, group_of: IntArray, atom_of: IntArray, sizes: list[int]) -> None:
+    def __init__(self, atoms: Atoms, group_of: Int64, atom_of: Int64, sizes: list[int]) -> None:
         self.atoms = atoms
         self.group_of = group_of
         self.atom_of = atom_of
@@ -61,14 +62,14 @@ class _Builder:
         self.reasons: list[str | None] = [None] * len(sizes)
         self.pinned = [np.zeros(size, bool) for size in sizes]
         self.families: list[list[Family]] = [[] for _ in sizes]
-        self.covers: list[dict[bytes, IntArray]] = [{} for _ in sizes]
+        self.covers: list[dict[bytes, Int64]] = [{} for _ in sizes]
         for axis, reason in atoms.frozen:
             self.pin(axis, reason)
         whole = [Axis(None, dimension=i, first=atoms.firsts[i], size=size) for i, size in enumerate(atoms.sizes)]
         for axis in (*whole, *atoms.covers):
             self.cover(axis)
 
-    def by_group(self, axis: Axis) -> list[tuple[int, IntArray]]:
+    def by_group(self, axis: Axis) -> list[tuple[int, Int64]]:
         """The atoms of an axis in each of its groups, in the order of their positions."""
         if axis.dimension is not None:
             group = int(self.group_of[axis.atoms[0]])
@@ -127,7 +128,7 @@ class _Builder:
 def _at_most_two(constraints: list[Family]) -> tuple[Family, ...]:
     """Blocks in families of disjoint ones. Blocks of a third family are cut by those of the second: equal fractions of
     the pieces are equal fractions of both."""
-    families: list[dict[bytes, IntArray]] = []
+    families: list[dict[bytes, Int64]] = []
     for constraint in constraints:
         new = {block.tobytes(): block for block in constraint}
         for family in families:
@@ -143,7 +144,7 @@ def _at_most_two(constraints: list[Family]) -> tuple[Family, ...]:
     return tuple(tuple(family.values()) for family in families)
 
 
-def _pieces(one: list[IntArray], other: list[IntArray]) -> list[IntArray]:
+def _pieces(one: list[Int64], other: list[Int64]) -> list[Int64]:
     """What two families of blocks cut each other into."""
     both = [np.intersect1d(left, right) for left in one for right in other]
     rest = [np.setdiff1d(left, np.concatenate(other)) for left in one]

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.axes import Axis, IntArray, Layout
+from vggc.analysis.channels.axes import Axis, Layout
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.sweep import Site, operator
+from vggc.graph.arrays import Int64
 
 _COMPUTED = "reaches {}, which takes a part that is only known when it runs"
 
@@ -157,9 +158,9 @@ class _Bounds:
     axis: int
     entry: int
     along: Axis
-    taken: IntArray
+    taken: Int64
 
-    def left(self, slicing: Slicing) -> IntArray:
+    def left(self, slicing: Slicing) -> Int64:
         """Where the taken positions that stay are among all that stay."""
         kept = slicing.positions(self.along)
         return np.searchsorted(kept, self.taken[np.isin(self.taken, kept)])
@@ -193,7 +194,7 @@ def _gather_first(slicing: Slicing, node: gs.Node, cuts: list[_Bounds]) -> None:
             slicing.graph.set_input(node, 0, taken.outputs[0])
 
 
-def _positions(size: int, start: int, end: int, step: int) -> IntArray:
+def _positions(size: int, start: int, end: int, step: int) -> Int64:
     """The positions a Slice takes: bounds beyond an end stop there, negative ones count from the end."""
     if step < 0 and end < -size:
         return np.arange(size)[start::step]
@@ -224,7 +225,7 @@ def gather_computed(site: Site) -> None:
     site.then(lambda slicing: _set_indices(slicing, site.node, along, positions, scalar=not indices))
 
 
-def _set_indices(slicing: Slicing, node: gs.Node, along: Axis, positions: IntArray, *, scalar: bool) -> None:
+def _set_indices(slicing: Slicing, node: gs.Node, along: Axis, positions: Int64, *, scalar: bool) -> None:
     if slicing.shrinks(along):
         kept = slicing.positions(along)
         left = np.searchsorted(kept, positions[np.isin(positions, kept)])

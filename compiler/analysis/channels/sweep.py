@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.axes import Atoms, Axis, IntArray, Layout, Part, View
+from vggc.analysis.channels.axes import Atoms, Axis, Layout, Part, View
 from vggc.analysis.channels.records import Cut, Operand, Weighing
 from vggc.analysis.channels.static_chains import blocked
 from vggc.analysis.channels.static_values import Statics
 from vggc.analysis.channels.value_shapes import Dimensions
 from vggc.graph import Array, Graph
+from vggc.graph.arrays import Int64
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
 
@@ -75,7 +76,7 @@ class Sweep:
         if joint.shrinks is None:
             joint.shrinks = max(range(joint.atoms.ndim), key=lambda index: joint.atoms.shape[index])
             size = joint.atoms.shape[joint.shrinks]
-            rows: IntArray = joint.atoms.swapaxes(joint.shrinks, joint.atoms.ndim - 1).reshape(-1, size)
+            rows: Int64 = joint.atoms.swapaxes(joint.shrinks, joint.atoms.ndim - 1).reshape(-1, size)
             joint.axis = self.atoms.tie(rows)
         return joint.axis if part.index == joint.shrinks else None
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Vector
+from vggc.graph.arrays import Float64
 
 
 def is_padded(node: gs.Node) -> bool:
@@ -26,7 +26,7 @@ def map_sizes(node: gs.Node, kernel: Sequence[int], image: Sequence[int]) -> lis
     return [len(each) for each in _positions(node, kernel, image)]
 
 
-def border_map(node: gs.Node, response: Vector, image: Sequence[int]) -> Vector:
+def border_map(node: gs.Node, response: Float64, image: Sequence[int]) -> Float64:
     """The result of a Conv for an input that is constant in each channel: (Cout, height, width, ...), in float64.
 
     `response` is what each position of the kernel gives, (Cout, kernel height, ...); `image` the input's size.
@@ -38,7 +38,7 @@ def border_map(node: gs.Node, response: Vector, image: Sequence[int]) -> Vector:
     return response
 
 
-def _positions(node: gs.Node, kernel: Sequence[int], image: Sequence[int]) -> list[Vector]:
+def _positions(node: gs.Node, kernel: Sequence[int], image: Sequence[int]) -> list[Float64]:
     """The input index that each position of the kernel reads, (outputs, kernel) a dimension; below 0 is padding."""
     rank = len(kernel)
     strides = node.attrs.get("strides") or [1] * rank

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, Vector, batch_norm, elementwise
+from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
 from vggc.analysis.folding.border import is_padded, map_sizes
 from vggc.analysis.folding.capacity import Room
 from vggc.analysis.folding.passages import PASSED, passage
@@ -23,6 +23,7 @@ from vggc.analysis.folding.upward import Links, Moved
 from vggc.analysis.linear import LINEAR, Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
+from vggc.graph.arrays import Float64
 from vggc.graph.domains import is_standard
 from vggc.operators.activations import SCALABLE
 from vggc.operators.elementwise import ARITHMETIC
@@ -156,7 +157,7 @@ class Downward:
         self.images[id(node)] = image
         return replace(room, adds=1)
 
-    def bias_behind(self, node: gs.Node) -> tuple[gs.Node, Vector] | None:
+    def bias_behind(self, node: gs.Node) -> tuple[gs.Node, Float64] | None:
         """The Add behind a MatMul that is its bias, and the bias."""
         value = node.outputs[0]
         reader = self.graph.only_reader(value)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Vector
+from vggc.analysis.affine import Affine
 from vggc.analysis.folding.border import border_map, is_padded
 from vggc.analysis.folding.quantized import Quantized, quantized, requantized
 from vggc.analysis.linear import Linear, rescaled, response, rounded
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
+from vggc.graph.arrays import Float64
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def new_parameters(
     rescales = after.scales or (before is not None and before.scales)
     weight = _weight(graph, operator, after, before) if rescales else None
     shift, border = after.shift, None
-    by_position: Vector | None = None
+    by_position: Float64 | None = None
     if before is not None and before.shift.any():
         extra = response(operator, operator.weight(graph), before.shift)
         if operator.node.op == "Conv":
@@ -79,7 +80,7 @@ def _weight(graph: Graph, operator: Linear, after: Affine, before: Affine | None
     return array
 
 
-def _positions(operator: Linear, extra: Vector, image: list[int] | None) -> tuple[Vector, Vector | None]:
+def _positions(operator: Linear, extra: Float64, image: list[int] | None) -> tuple[Float64, Float64 | None]:
     """What a constant input adds: the same everywhere, or by position."""
     everywhere = extra.reshape(extra.shape[0], -1).sum(1)
     if not is_padded(operator.node):
@@ -93,7 +94,7 @@ def _positions(operator: Linear, extra: Vector, image: list[int] | None) -> tupl
     return np.zeros(len(found)), found
 
 
-def _bias(graph: Graph, operator: Linear, after: Affine, shift: Vector, dtype: np.dtype[Any]) -> Array | None:
+def _bias(graph: Graph, operator: Linear, after: Affine, shift: Float64, dtype: np.dtype[Any]) -> Array | None:
     """beta * bias * scale + shift in the type of the weight, or None where it stays what it was."""
     values, old = shift, operator.bias
     if not shift.any() and (old is None or not after.scales):
@@ -105,7 +106,7 @@ def _bias(graph: Graph, operator: Linear, after: Affine, shift: Vector, dtype: n
     return _fitting(graph, operator, values, dtype)
 
 
-def _fitting(graph: Graph, operator: Linear, values: Vector, dtype: np.dtype[Any]) -> Array:
+def _fitting(graph: Graph, operator: Linear, values: Float64, dtype: np.dtype[Any]) -> Array:
     array = rounded(values, dtype)
     if array is None:
         raise Declined(f"the bias of {graph.label(operator.node)} does not fit {dtype}")

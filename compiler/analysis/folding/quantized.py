@@ -14,10 +14,9 @@ import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Vector
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
-from vggc.graph.arrays import is_float
+from vggc.graph.arrays import Float64, is_float
 from vggc.operators.quantizers import is_quantizer
 
 _CODES = frozenset({"int8", "uint8", "int16", "uint16"})
@@ -38,7 +37,7 @@ class Quantized:
         """The numbers it stands for, in float64."""
         return (self.codes.astype(np.float64) - self._along(self.zero)) * self._along(self.scale)
 
-    def _along(self, parameter: Array) -> Vector:
+    def _along(self, parameter: Array) -> Float64:
         shape = [1] * self.codes.ndim
         if parameter.size > 1:
             shape[self.axis] = parameter.size
@@ -101,7 +100,7 @@ def _quantize(graph: Graph, node: gs.Node | None) -> Array | None:
     return found
 
 
-def requantized(weight: Quantized, factor: Vector, axis: int, label: str, opset: int) -> Quantized:
+def requantized(weight: Quantized, factor: Float64, axis: int, label: str, opset: int) -> Quantized:
     """The weight times one factor for each index of `axis`. Raises Declined when that is not exact."""
     if opset < 13:
         raise Declined(f"the weight of {label} is quantized, and opset {opset} has one scale for all its channels")

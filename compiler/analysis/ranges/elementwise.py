@@ -9,9 +9,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine, batch_norm
-from vggc.analysis.ranges.range import Numbers, Range, along_axis, plus, times
+from vggc.analysis.ranges.range import Range, along_axis, plus, times
 from vggc.analysis.ranges.ranges import Ranges, rule
-from vggc.graph.arrays import is_float
+from vggc.graph.arrays import Float64, is_float
 from vggc.operators.activations import ACTIVATIONS, clamp_limits
 from vggc.operators.randomness import may_drop
 
@@ -49,7 +49,7 @@ def _arithmetic(ranges: Ranges, node: gs.Node) -> Range | None:
     return Range(found.low / count, found.high / count)
 
 
-_RISING: dict[str, Callable[[Numbers], Numbers]] = {
+_RISING: dict[str, Callable[[Float64], Float64]] = {
     "Ceil": np.ceil,
     "Dropout": np.asarray,
     "Erf": np.vectorize(math.erf, otypes=[float]),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from vggc.graph.arrays import Bools, Float64
 
 
 class Range(NamedTuple):
@@ -17,11 +16,11 @@ class Range(NamedTuple):
     bounds are not widened for rounding in the model's own type: they are true up to that.
     """
 
-    low: Numbers
-    high: Numbers
+    low: Float64
+    high: Float64
 
     @property
-    def is_constant(self) -> NDArray[np.bool_]:
+    def is_constant(self) -> Bools:
         """Where only one number is possible."""
         return np.asarray((self.low == self.high) & np.isfinite(self.low))
 

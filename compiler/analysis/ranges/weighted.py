@@ -6,11 +6,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.folding.border import is_padded
-from vggc.analysis.ranges.range import Numbers, Range, along_axis, plus, times
+from vggc.analysis.ranges.range import Range, along_axis, plus, times
 from vggc.analysis.ranges.ranges import Ranges, rule
+from vggc.graph.arrays import Float64
 
 
-def _weigh(positive: Numbers, negative: Numbers, given: Range) -> Range:
+def _weigh(positive: Float64, negative: Float64, given: Range) -> Range:
     """Sums over the last axis of weights times numbers from a range; zero times anything is zero."""
     ends = []
     for up, down, worst in ((given.low, given.high, -np.inf), (given.high, given.low, np.inf)):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vggc.diagnostics import Declined
+from vggc.graph.arrays import Array
 from vggc.pattern.functions.function import Function, Integers, function
-from vggc.pattern.numbers import Array, Elementwise, Numbers, elementwise
+from vggc.pattern.numbers import Elementwise, Numbers, elementwise
 from vggc.pattern.values import Content
 
 if TYPE_CHECKING:

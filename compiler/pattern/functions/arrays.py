@@ -10,9 +10,10 @@ import ml_dtypes
 import numpy as np
 
 from vggc.diagnostics import Declined
+from vggc.graph.arrays import Array
 from vggc.pattern.functions.arithmetic import normal_axes
 from vggc.pattern.functions.function import Integers, Like, function
-from vggc.pattern.numbers import Array, Numbers, promoted, rounded, within
+from vggc.pattern.numbers import Numbers, promoted, rounded, within
 from vggc.pattern.values import Content, Unknown, Value, dimensions, number
 
 if TYPE_CHECKING:

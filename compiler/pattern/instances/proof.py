@@ -169,7 +169,7 @@ def _small(before: Graph, after: Graph) -> bool:
     evaluators = [ReferenceEvaluator(each.export(inline_below=_ALL).model) for each in (before, after)]
     for feeds in random_inputs(before):
         try:
-            results = [each.run(None, feeds) for each in evaluators]
+            results = [each.run(None, dict(feeds)) for each in evaluators]
         except (NotImplementedError, RuntimeError, TypeError, ValueError):
             return False
         if any(distance(*each).error > _ROUNDING for each in zip(*results, strict=True)):

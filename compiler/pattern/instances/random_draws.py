@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from vggc.graph.arrays import Array
 from vggc.pattern.numbers import kind_of
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class Draw:
             return tuple(1 if self.chance(0.5) else size for size in shape)
         return tuple(self.size() if size == 1 else size for size in shape)
 
-    def array(self, shape: Shape, dtype: np.dtype[Any], fill: str = "any") -> np.ndarray[Any, Any]:
+    def array(self, shape: Shape, dtype: np.dtype[Any], fill: str = "any") -> Array:
         """Numbers: `positive`, `small` whole ones (indices), `weights`, or `any`: also all equal, and special ones."""
         kind = kind_of(dtype)
         if kind == "b":

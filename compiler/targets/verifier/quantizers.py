@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.operators.quantizers import is_quantizer
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, Subject
@@ -97,7 +98,7 @@ def _problems(graph: Graph, node: gs.Node) -> Iterator[tuple[str, str]]:
         yield "its zero point is not 0", SYMMETRIC
 
 
-def wrong_scale(scale: np.ndarray) -> str:
+def wrong_scale(scale: Array) -> str:
     """What is wrong with a scale's numbers; empty when they are positive, finite and normal."""
     values = np.asarray(scale, np.float64)
     if not np.all(np.isfinite(values)):
