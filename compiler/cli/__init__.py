@@ -1,8 +1,8 @@
-"""The command line: the only place that prints, and the only one that exits."""
+"""The command line: the only package that prints or exits."""
 
 import sys
 
-# Loading what a command needs takes a good part of a second, and a Ctrl-C in it ends as one at any later moment.
+# Loading the libraries takes a large part of a second. A Ctrl-C during it ends like a Ctrl-C at any later moment.
 try:
     from vggc.cli.interrupts import held_back
 

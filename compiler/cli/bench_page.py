@@ -1,4 +1,4 @@
-"""What was measured, as a person reads it in a terminal."""
+"""The measurements of `vggc bench` as a page in the terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vggc.diagnostics.number_text import human_bytes
 from vggc.measures import format_value
 
 
-def bench_page(found: Bench) -> RenderableType:
-    """A row for each model and batch size, what was left out, and on what machine."""
+def bench_page(bench: Bench) -> RenderableType:
+    """A row for each model and batch size, then what was not measured, and the machine."""
     table = plain_table("model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "ratio", right=2)
-    for row in found.rows:
+    for row in bench.rows:
         table.add_row(
             row.model,
             row.runtime,
@@ -24,10 +24,10 @@ def bench_page(found: Bench) -> RenderableType:
             "" if row.peak_bytes is None else human_bytes(row.peak_bytes),
             "" if row.ratio is None else f"{row.ratio:.2f}x",
         )
-    machine = found.machine
+    machine = bench.machine
     cores = f"{machine['threads']} of {machine['cores']} cores"
-    where = f"{machine['processor']}, {cores}, onnxruntime {machine['onnxruntime']}"
-    notes = [Text(f"note: {each}") for each in found.left_out]
+    description = f"{machine['processor']}, {cores}, onnxruntime {machine['onnxruntime']}"
+    notes = [Text(f"note: {each}") for each in bench.left_out]
     return Group(
-        *([table] if found.rows else []), *([Text(), *notes] if notes else []), Text(), Text(where, style="dim")
+        *([table] if bench.rows else []), *([Text(), *notes] if notes else []), Text(), Text(description, style="dim")
     )

@@ -1,4 +1,4 @@
-"""`vggc bisect`: the step and the change that cost the most, and the smallest reproduction of it."""
+"""`vggc bisect`: find the step and the change that cost the most, and write the smallest reproduction."""
 
 from __future__ import annotations
 
@@ -27,22 +27,26 @@ _PATH = click.Path(path_type=Path)
     "--measure",
     required=True,
     metavar="MEASURE",
-    help="What to hold the model to, as a `require` says it: 'agreement(test)'.",
+    help="The measure to compare the models by, as in a `require`: 'agreement(test)'.",
 )
 @click.option(
-    "-o", "--output", type=_PATH, metavar="DIR", help="For the reproduction. [default: build/<model>-<recipe>-bisect]"
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="DIR",
+    help="The folder for the reproduction. [default: build/<model>-<recipe>-bisect]",
 )
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe.")
 def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrides: tuple[str, ...]) -> None:
-    """Find the step of RECIPE, and which of its changes, that costs MODEL the most of a measure, or breaks it.
+    """Find the step of RECIPE that makes MODEL worst by a measure, or breaks it, and the changes that cause this.
 
-    Gates and targets are passed by. The smallest reproduction is written: a recipe of that step alone, with the piece
-    of the model on which it does its harm and the numbers that reach it.
+    Gates and targets are skipped. The command writes the smallest reproduction: a recipe with only that step, the part
+    of the model that it damages, and the inputs of that part.
     """
     from rich.text import Text
 
     from vggc.binding import bind_with_measure
-    from vggc.bisect import bisect as find
+    from vggc.bisect import bisect as find_guilty_step
     from vggc.bisect import reproduce
     from vggc.cli.bisect_page import bisect_page
     from vggc.cli.commands import given_overrides
@@ -51,56 +55,58 @@ def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrid
     from vggc.pipeline.model import BoundData
     from vggc.pipeline.output_folder import REPORT, check_output_folder, output_folder
 
-    given = given_overrides(overrides)
-    pipeline, measured = bind_with_measure(parse(read_recipe(recipe)), measure, "--measure", overrides=given)
+    pipeline, bound_measure = bind_with_measure(
+        parse(read_recipe(recipe)), measure, "--measure", overrides=given_overrides(overrides)
+    )
     folder = output or Path("build") / f"{model.stem}-{recipe.stem}-bisect"
     check_output_folder(folder)
-    with progress() as tell:
-        found = find(pipeline, measured, model, progress=tell)
-        if found.guilty is None:
-            stdout().print(bisect_page(found, measure))
+    with progress() as show:
+        bisection = find_guilty_step(pipeline, bound_measure, model, progress=show)
+        if bisection.guilty is None:
+            stdout().print(bisect_page(bisection, measure))
             return
-        tell("cutting the reproduction out")
-        asked = next((each for each in measured.options.values() if isinstance(each, BoundData)), None)
-        made = reproduce(found, pipeline, asked, folder)
+        show("extracting the reproduction")
+        data = next((each for each in bound_measure.options.values() if isinstance(each, BoundData)), None)
+        reproduction = reproduce(bisection, pipeline, data, folder)
         with output_folder(folder) as staging:
-            files = [each.name for each in made.write(staging)]
-            told = _as_dict(found, recipe, model, measure, files)
-            (staging / REPORT).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    nodes = len(made.graph.nodes)
+            files = [each.name for each in reproduction.write(staging)]
+            report = _as_dict(bisection, recipe, model, measure, files)
+            (staging / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    nodes = len(reproduction.graph.nodes)
     size = (
-        f"the whole model before it, {nodes} nodes"
-        if made.whole
-        else f"{nodes} of its {len(found.guilty.before.nodes)} nodes"
+        f"the whole model before the step, {nodes} nodes"
+        if reproduction.whole
+        else f"{nodes} of {len(bisection.guilty.before.nodes)} nodes"
     )
-    lines = (f"reproduction, with {size}: vggc {folder / 'bisect.opt'} {folder / 'model.onnx'}", "", made.text.rstrip())
-    stdout().print(bisect_page(found, measure), Text(), *(Text(each) for each in lines), sep="\n")
+    command = f"vggc {folder / 'bisect.opt'} {folder / 'model.onnx'}"
+    lines = (f"reproduction ({size}): {command}", "", reproduction.text.rstrip())
+    stdout().print(bisect_page(bisection, measure), Text(), *(Text(each) for each in lines), sep="\n")
 
 
-def _as_dict(found: Bisection, recipe: Path, model: Path, measure: str, files: list[str]) -> dict[str, Any]:
-    def weighed(each: Weighed) -> dict[str, Any]:
+def _as_dict(bisection: Bisection, recipe: Path, model: Path, measure: str, files: list[str]) -> dict[str, Any]:
+    def change_entry(weighed: Weighed) -> dict[str, Any]:
         return {
-            "value": each.change.value,
-            "before": each.change.before,
-            "after": each.change.after,
-            "rule": each.change.rule,
-            "measured": _number(each.value),
-            "cost": _number(each.cost),
+            "value": weighed.change.value,
+            "before": weighed.change.before,
+            "after": weighed.change.after,
+            "rule": weighed.change.rule,
+            "measured": _number(weighed.value),
+            "cost": _number(weighed.cost),
         }
 
-    assert found.guilty is not None
+    assert bisection.guilty is not None
     return {
         "recipe": str(recipe),
         "model": str(model),
         "measure": measure,
-        "original": found.first,
+        "original": bisection.first,
         "steps": [
             {"name": each.name, "line": each.line, "measured": _number(each.value), "cost": _number(each.cost)}
-            for each in found.stages
+            for each in bisection.stages
         ],
-        "guilty": {"name": found.guilty.step.name, "line": found.guilty.step.label, "changes": found.total},
-        "changes": [weighed(each) for each in found.worst],
-        "note": found.note,
+        "guilty": {"name": bisection.guilty.step.name, "line": bisection.guilty.step.label, "changes": bisection.total},
+        "changes": [change_entry(each) for each in bisection.worst],
+        "note": bisection.note,
         "artifacts": [{"path": each} for each in files],
     }
 

@@ -1,4 +1,4 @@
-"""The guilty step and its changes, as a person reads them in a terminal."""
+"""The guilty step and its changes as a page in the terminal."""
 
 from __future__ import annotations
 
@@ -18,39 +18,40 @@ _SHOWN = 5
 _NAMED = 3
 
 
-def bisect_page(found: Bisection, measure: str) -> RenderableType:
-    """A row for each step, then the guilty one, then its changes, the worst first."""
+def bisect_page(bisection: Bisection, measure: str) -> RenderableType:
+    """A row for each step, then the guilty step, then its changes, the worst first."""
     table = plain_table("step", "line", measure, "worse by", right=3)
-    table.add_row("model as read", "", _value(found.first, found.kind), "")
-    for stage in found.stages:
-        table.add_row(stage.name, stage.line, _value(stage.value, found.kind), _cost(stage.cost, found))
-    if found.guilty is None:
-        return Group(table, Text(), Text("no step makes it worse"))
-    step = found.guilty.step
-    broken = any(math.isinf(each.cost) for each in found.stages)
+    table.add_row("model as read", "", _value(bisection.first, bisection.kind), "")
+    for stage in bisection.stages:
+        table.add_row(stage.name, stage.line, _value(stage.value, bisection.kind), _cost(stage.cost, bisection))
+    if bisection.guilty is None:
+        return Group(table, Text(), Text("no step makes the model worse"))
+    step = bisection.guilty.step
+    broken = any(math.isinf(each.cost) for each in bisection.stages)
     lines: list[RenderableType] = [
         table,
         Text(),
         Text(f"{'breaks the model' if broken else 'costs the most'}: `{step.name}` at {step.label}"),
     ]
-    if found.note:
-        lines.append(Text(f"which of its changes is not known: {found.note}"))
-    if found.worst:
-        lines += [Text(), _changes(found, measure)]
+    if bisection.note:
+        lines.append(Text(f"the changes that cause this are not known: {bisection.note}"))
+    if bisection.worst:
+        lines += [Text(), _changes(bisection, measure)]
     return Group(*lines)
 
 
-def _changes(found: Bisection, measure: str) -> RenderableType:
-    table = plain_table("change", "made from", f"{measure} with it alone", "worse by", right=3)
-    for each in found.worst[:_SHOWN]:
-        change = each.change
+def _changes(bisection: Bisection, measure: str) -> RenderableType:
+    table = plain_table("change", "made from", f"{measure} with this change alone", "worse by", right=3)
+    for weighed in bisection.worst[:_SHOWN]:
+        change = weighed.change
         name = f"{change} (rule {change.rule})" if change.rule else str(change)
-        table.add_row(name, _listed(change.before), _value(each.value, found.kind), _cost(each.cost, found))
-    whole = max(each.cost for each in found.stages)
-    alone = found.worst[0].cost
-    spread = math.isfinite(whole) and alone < whole / 2
-    tail = "no change alone costs half of what they cost together" if spread else ""
-    more = found.total - min(_SHOWN, len(found.worst))
+        table.add_row(
+            name, _listed(change.before), _value(weighed.value, bisection.kind), _cost(weighed.cost, bisection)
+        )
+    step_cost = max(each.cost for each in bisection.stages)
+    spread = math.isfinite(step_cost) and bisection.worst[0].cost < step_cost / 2
+    tail = "each change alone costs less than half of what they cost together" if spread else ""
+    more = bisection.total - min(_SHOWN, len(bisection.worst))
     return Group(table, *(Text(each) for each in (f"and {more} more" if more else "", tail) if each))
 
 
@@ -60,14 +61,14 @@ def _listed(nodes: Sequence[str]) -> str:
 
 
 def _value(value: float | CompileError, kind: Kind) -> str:
-    return f"none: {value.diagnostics[0].message}" if isinstance(value, CompileError) else format_value(value, kind)
+    return f"failed: {value.diagnostics[0].message}" if isinstance(value, CompileError) else format_value(value, kind)
 
 
-def _cost(cost: float, found: Bisection) -> str:
+def _cost(cost: float, bisection: Bisection) -> str:
     if math.isinf(cost):
         return "all of it"
     if not cost:
         return ""
-    if found.unit == "dB":
+    if bisection.unit == "dB":
         return f"{100 * cost:.3g}% noise"
-    return format_value(cost, found.kind)
+    return format_value(cost, bisection.kind)

@@ -1,4 +1,4 @@
-"""What each command does: read, bind, run, show."""
+"""The commands that compile, check and plan recipes, format them, and show passes and models."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _SET = click.option(
 
 
 def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """Values of `--set NAME=VALUE` by name. Raises UsageError."""
+    overrides: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
             raise click.UsageError(f"--set takes NAME=VALUE, not `{pair}`")
-        if name.strip() in found:
-            raise click.UsageError(f"--set gives `{name.strip()}` twice")
-        found[name.strip()] = value.strip()
-    return found
+        if name.strip() in overrides:
+            raise click.UsageError(f"--set sets `{name.strip()}` twice")
+        overrides[name.strip()] = value.strip()
+    return overrides
 
 
 def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
@@ -65,7 +66,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
 @click.option(
     "--print-after",
     metavar="STEP",
-    help="Print the graph as text after the steps of this name, or after every step that `changed` it.",
+    help="Print the graph as text after the steps with this name, or with `changed` after every step that changed it.",
 )
 def compile_(
     *,
@@ -81,9 +82,10 @@ def compile_(
 ) -> None:
     """Compile MODEL by RECIPE into an output folder.
 
-    MODEL is an ONNX file, or a PyTorch module as PACKAGE.MODULE:FACTORY, which is exported first (see `vggc export`).
+    MODEL is an ONNX file, or a PyTorch module written as PACKAGE.MODULE:FACTORY, which vggc exports first (see
+    `vggc export`).
     """
-    from vggc.cli.show import graph_printer
+    from vggc.cli.model_pages import graph_printer
     from vggc.pipeline.compile import compile_model
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.table import declines, summary
@@ -91,14 +93,14 @@ def compile_(
     pipeline = _bind(recipe, overrides)
     folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
     model = onnx_file(model, folder, weights, inputs, dynamic)
-    with progress() as tell:
+    with progress() as show:
         stepped = graph_printer(pipeline, print_after)
         report = compile_model(
             pipeline,
             model,
             folder,
             verify=verify,  # type: ignore[arg-type]
-            progress=tell,
+            progress=show,
             stepped=stepped,
         )
     console = stdout()
@@ -113,19 +115,19 @@ def compile_(
     for line in report.warnings:
         stderr().print(f"warning: {line}", style="yellow")
     if not pipeline.targets:
-        stderr().print(f"note: the recipe has no target, so {folder} holds a report and nothing else", style="dim")
+        stderr().print(f"note: the recipe has no target, so {folder} contains only a report", style="dim")
 
 
 @click.command(cls=LoadingCommand)
 @_RECIPE
 @click.argument("model", type=_PATH, required=False)
 @_SET
-@click.option("--rules", "only_rules", is_flag=True, help="Prove the rules of RECIPE on graphs made for each of them.")
+@click.option("--rules", "only_rules", is_flag=True, help="Prove each rule of RECIPE on generated graphs.")
 def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], only_rules: bool) -> None:
-    """Report every error of RECIPE at once; with MODEL, also what does not fit the model. Runs nothing."""
+    """Report all errors of RECIPE at once, and with MODEL also what does not fit the model. Runs nothing."""
     if only_rules:
         if model is not None or overrides:
-            raise click.UsageError("--rules takes a file of rules, and neither a model nor --set")
+            raise click.UsageError("--rules takes a file of rules, without a model and without --set")
         _check_rules(recipe)
         return
     from vggc.graph import Graph
@@ -151,9 +153,9 @@ def _check_rules(path: Path) -> None:
 
     rules, warnings = bind_rule_file(parse(read_recipe(path)))
     proofs = []
-    with progress() as tell:
+    with progress() as show:
         for rule in rules:
-            tell(f"proving {rule.name}")
+            show(f"proving {rule.name}")
             proofs.append(prove_rule(rule))
     found = told(proofs)
     found.extend(warnings)
@@ -169,36 +171,38 @@ def _check_rules(path: Path) -> None:
 @_MODEL
 @_SET
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
-    """Show what each step of RECIPE would do to MODEL, and what it would leave alone and why. Writes nothing."""
+    """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""
     from vggc.pipeline.compile import plan_model
     from vggc.report import table
 
     pipeline = _bind(recipe, overrides)
-    with progress() as tell:
-        report = plan_model(pipeline, model, progress=tell)
+    with progress() as show:
+        report = plan_model(pipeline, model, progress=show)
     stdout().print(table.plan(report))
 
 
 @click.command()
 @click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True, type=_PATH)
-@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit status 1 when a file would change.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Write nothing, and end with exit status 1 when a file would change."
+)
 def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
-    """Lay recipes out in the one canonical way, comments kept."""
+    """Format recipes in the one canonical layout. Comments are kept."""
     from vggc.grammar.format import format
     from vggc.grammar.recipe_file import read_recipe
 
-    untidy = []
+    changed = []
     for path in recipes:
         source = read_recipe(path)
         text = format(source)
         if text == source.text:
             continue
-        untidy.append(path)
+        changed.append(path)
         if not only_check:
             replace_text(path, text)
-    for path in untidy:
-        click.echo(f"{'would lay out' if only_check else 'laid out'} {path}")
-    if only_check and untidy:
+    for path in changed:
+        click.echo(f"{'would format' if only_check else 'formatted'} {path}")
+    if only_check and changed:
         raise click.exceptions.Exit(1)
 
 
@@ -206,8 +210,8 @@ def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
 @_MODEL
 @click.argument("node")
 def explain(model: Path, node: str) -> None:
-    """Say which recipe line, pass and original nodes the node NODE of a compiled MODEL comes from."""
-    from vggc.cli.show import node_page
+    """Show which recipe line, pass and original nodes the node NODE of a compiled MODEL comes from."""
+    from vggc.cli.model_pages import node_page
     from vggc.graph import Graph
 
     stdout().print(node_page(Graph.load(model), node))
@@ -218,7 +222,7 @@ def explain(model: Path, node: str) -> None:
 @click.option("--markdown", is_flag=True, help="Write the pass catalogue of the documentation.")
 def passes(name: str | None, markdown: bool) -> None:
     """List the passes, or show one pass with its options."""
-    from vggc.cli.show import catalogue, pass_list, pass_page
+    from vggc.cli.pass_pages import catalogue, pass_list, pass_page
 
     if markdown:
         click.echo(catalogue(), nl=False)
@@ -228,23 +232,23 @@ def passes(name: str | None, markdown: bool) -> None:
 
 @click.command(cls=LoadingCommand)
 @_MODEL
-@click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be.")
-@click.option("--target", type=FLAVOURS, help="Show all that this target refuses.")
+@click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be pruned.")
+@click.option("--target", type=FLAVOURS, help="Show everything that this target refuses.")
 @COMPUTE
 def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, ...]) -> None:
     """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""
-    from vggc.cli.diagnosis import diagnosis_page
-    from vggc.cli.show import groups_page, model_page
+    from vggc.cli.diagnosis_page import diagnosis_page
+    from vggc.cli.model_pages import groups_page, model_page
     from vggc.graph import Graph
 
     if compute and not target:
-        raise click.UsageError("--compute goes with --target")
+        raise click.UsageError("--compute needs --target")
     check_compute(compute)
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     if target:
-        with progress() as tell:
-            tell(f"asking {target}")
+        with progress() as show:
+            show(f"checking for {target}")
             page = diagnosis_page(graph, target, compute)
         stdout().print(page)
         return

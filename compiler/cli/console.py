@@ -1,4 +1,4 @@
-"""Where text goes: results to standard output, messages and progress to standard error."""
+"""Consoles of the command line: results go to standard output, messages and progress to standard error."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from rich.text import Text
 from vggc.diagnostics import Diagnostic, fail, render
 
 WIDE = 140
-"""Columns of output that goes to a file or a pipe, where nothing says how wide the reader's window is."""
+"""Columns of output to a file or a pipe, where the width of the reader's window is not known."""
 
 
 def stdout() -> Console:
-    """For results."""
+    """The console for results."""
     return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False)
 
 
 def stderr() -> Console:
-    """For messages and progress."""
+    """The console for messages and progress."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False, markup=False)
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Every message, a blank line between them, coloured on a terminal unless NO_COLOR is set."""
+    """Print all messages with blank lines between them, in colour on a terminal unless NO_COLOR is set."""
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     print("\n\n".join(render(each, color=color) for each in diagnostics), file=sys.stderr)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A line that says what is being done, on a terminal only."""
+    """A line that shows the current work, on a terminal only. Yields the function that changes its text."""
     console = stderr()
     if not console.is_terminal:
         yield lambda _: None
@@ -47,7 +47,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, following a link to the file itself. Raises CompileError."""
+    """Replace a text file, or the file that a link points to, completely or not at all. Raises CompileError."""
     target = path.resolve()
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""Two models side by side, as a person reads it in a terminal."""
+"""The comparison of two models as a page in the terminal."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from vggc.diff import ModelDiff, Numbers, Structure, ValueDifference
 from vggc.diff.structure import READ
 
 _SHOWN = 12
-"""Lines of each list; `--json` has them all."""
+"""Lines of each list. `--json` writes all of them."""
 
 
-def diff_page(found: ModelDiff, first: Path, second: Path) -> RenderableType:
-    """Structure, then numbers, then where the two part, which is what most people look for."""
-    parts = [_sizes(found.structure, first, second), *_structure(found.structure)]
-    if found.numbers is None:
-        parts += [Text(), Text(f"numbers: not compared, since {found.not_run}")]
+def diff_page(comparison: ModelDiff, first: Path, second: Path) -> RenderableType:
+    """Structure, then numbers, then the first value that diverges, at the end where most people look."""
+    parts = [_sizes(comparison.structure, first, second), *_structure(comparison.structure)]
+    if comparison.numbers is None:
+        parts += [Text(), Text(f"numbers: not compared, because {comparison.not_run}")]
     else:
-        parts += [_outputs(found.numbers), *_values(found.numbers), Text(), Text(_verdict(found))]
+        parts += [_outputs(comparison.numbers), *_values(comparison.numbers), Text(), Text(_verdict(comparison))]
     return Group(*parts)
 
 
-def _sizes(found: Structure, first: Path, second: Path) -> RenderableType:
+def _sizes(structure: Structure, first: Path, second: Path) -> RenderableType:
     table = plain_table("", str(first), str(second), right=1)
-    old, new = found.sizes
-    for what, was, now in (
+    old, new = structure.sizes
+    for label, was, now in (
         ("nodes", str(old.nodes), str(new.nodes)),
         ("params", human_count(old.params), human_count(new.params)),
         ("MACs", human_count(old.macs), human_count(new.macs)),
         ("weights", human_bytes(old.bytes), human_bytes(new.bytes)),
         ("opset", str(old.opset), str(new.opset)),
     ):
-        table.add_row(what, was, now)
-    for op, (was_count, now_count) in found.operators.items():
+        table.add_row(label, was, now)
+    for op, (was_count, now_count) in structure.operators.items():
         if was_count != now_count:
             table.add_row(op, str(was_count), str(now_count))
-    lines = sorted({*found.provenance[0], *found.provenance[1]} - {READ})
+    lines = sorted({*structure.provenance[0], *structure.provenance[1]} - {READ})
     for line in lines:
-        table.add_row(f"from {line}", *(str(each.get(line, 0)) for each in found.provenance))
+        table.add_row(f"from {line}", *(str(each.get(line, 0)) for each in structure.provenance))
     return table
 
 
-def _structure(found: Structure) -> list[RenderableType]:
+def _structure(structure: Structure) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for title, lines in (
-        ("interface", found.interface),
-        ("only in the first", found.only_before),
-        ("only in the second", found.only_after),
-        ("changed", [_change(each.before, each.after, each.changes) for each in found.changed]),
+        ("interface", structure.interface),
+        ("only in the first", structure.only_before),
+        ("only in the second", structure.only_after),
+        ("changed", [_change(each.before, each.after, each.changes) for each in structure.changed]),
     ):
         parts += _list(title, lines)
-    if found.same:
+    if structure.same:
         parts += [Text(), Text("structure: the same")]
-    if found.matched.get("structure"):
-        told = ", ".join(f"{count} by {how}" for how, count in sorted(found.matched.items()))
-        parts += [Text(), Text(f"counterparts: {told}")]
+    if structure.matched.get("structure"):
+        counts = ", ".join(f"{count} by {method}" for method, count in sorted(structure.matched.items()))
+        parts += [Text(), Text(f"matched nodes: {counts}")]
     return parts
 
 
@@ -81,19 +81,19 @@ def _list(title: str, lines: Sequence[str]) -> list[RenderableType]:
     ]
 
 
-def _outputs(found: Numbers) -> RenderableType:
-    if not found.outputs:
-        return Text(f"\nnumbers, on {found.inputs}")
-    table = plain_table(f"\noutput, on {found.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
-    for each in found.outputs:
+def _outputs(numbers: Numbers) -> RenderableType:
+    if not numbers.outputs:
+        return Text(f"\nnumbers, on {numbers.inputs}")
+    table = plain_table(f"\noutput, on {numbers.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
+    for each in numbers.outputs:
         table.add_row(_names(each), *_distance(each))
     return table
 
 
-def _values(found: Numbers) -> list[RenderableType]:
-    """The values that diverge, the first ones; a list of those that agree tells nobody anything."""
-    diverging = [each for each in found.values if not each.ok]
-    compared = f"{len(found.values)} values inside compared, {len(diverging)} diverge"
+def _values(numbers: Numbers) -> list[RenderableType]:
+    """The first values that diverge. A list of those that agree would not help anybody."""
+    diverging = [each for each in numbers.values if not each.ok]
+    compared = f"{len(numbers.values)} intermediate values compared, {len(diverging)} diverge"
     if not diverging:
         return [Text(), Text(compared)]
     table = plain_table(f"\n{compared}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
@@ -114,16 +114,18 @@ def _distance(value: ValueDifference) -> tuple[str, str, str, str]:
     return ("-" if math.isinf(error) else f"{error:.1e}", f"{value.difference.tolerance:.1e}", sqnr, note)
 
 
-def _verdict(found: ModelDiff) -> str:
-    assert found.numbers is not None
-    first = found.numbers.first
-    broken = f"the second model does not run: {found.numbers.broken}" if found.numbers.broken else ""
+def _verdict(comparison: ModelDiff) -> str:
+    assert comparison.numbers is not None
+    first = comparison.numbers.first
+    broken = f"the second model does not run: {comparison.numbers.broken}" if comparison.numbers.broken else ""
     if first is None:
-        return broken or "the two compute the same"
+        return broken or "both models compute the same"
     nodes = first.node_before if first.node_before == first.node_after else f"{first.node_before}, {first.node_after}"
     lines = [f"first to diverge: {_names(first)} of {nodes}: {first.difference}"]
     changes = [
-        each for each in found.structure.changed if (each.before, each.after) == (first.node_before, first.node_after)
+        each
+        for each in comparison.structure.changed
+        if (each.before, each.after) == (first.node_before, first.node_after)
     ]
     lines += [f"  {line}" for each in changes for line in each.changes]
     return "\n".join([*([broken] if broken else []), *lines])

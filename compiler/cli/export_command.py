@@ -1,4 +1,4 @@
-"""`vggc export`, and the options with which a compile begins at a module of PyTorch."""
+"""`vggc export`, and the options of a compile that begins with a PyTorch module."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPTIONS = (
         "inputs",
         multiple=True,
         metavar="SPEC",
-        help='An argument of a module\'s forward: "x: 1x3x32x32", "ids: int64 1x128" (one for each, in order).',
+        help='An argument of a module\'s forward: "x: 1x3x32x32", "ids: int64 1x128" (repeatable, in order).',
     ),
     click.option(
         "--dynamic",
@@ -49,7 +49,7 @@ def module_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--tolerance",
     type=click.FloatRange(0),
     metavar="R",
-    help="How far an output may be from PyTorch's, relative to its largest. [default: by its type, 1e-5 for float32]",
+    help="Allowed error of an output, relative to its largest number. [default: by its type, 1e-5 for float32]",
 )
 def export(
     *,
@@ -60,17 +60,17 @@ def export(
     output: Path | None,
     tolerance: float | None,
 ) -> None:
-    """Export a PyTorch module to ONNX, batch norms kept, and compare the two on random inputs.
+    """Export a PyTorch module to ONNX, keep its batch norms, and compare both models on random inputs.
 
     FACTORY is a function without arguments that returns the module. Needs the extra `torch`.
     """
     path = output or Path(f"{factory.rpartition(':')[2]}.onnx")
-    made = _export(_request(factory, weights, inputs, dynamic, tolerance), path)
-    stdout().print(_told(made, path))
+    exported = _export(_request(factory, weights, inputs, dynamic, tolerance), path)
+    stdout().print(_summary(exported, path))
 
 
 def stem(model: Path) -> str:
-    """What the output folder of a compile is named after: `vgg16` for `nets/vgg16.onnx` and for `nets.vgg:vgg16`."""
+    """The name of a model for the output folder: `vgg16` for `nets/vgg16.onnx` and for `nets.vgg:vgg16`."""
     from vggc.pytorch import is_factory
 
     return str(model).rpartition(":")[2] if is_factory(str(model)) else model.stem
@@ -79,16 +79,16 @@ def stem(model: Path) -> str:
 def onnx_file(
     model: Path, folder: Path, weights: Path | None, inputs: tuple[str, ...], dynamic: tuple[str, ...]
 ) -> Path:
-    """The ONNX file of what a compile is given: a module is exported beside the output folder, where it stays.
+    """The ONNX file to compile. A module is exported to a file beside the output folder, which is kept.
 
-    Raises CompileError when the options for a module stand beside an ONNX file, and what exporting raises.
+    Raises CompileError when options for a module are given for an ONNX file, and what the export raises.
     """
     from vggc.pytorch import is_factory
 
     if not is_factory(str(model)):
         if weights is not None or inputs or dynamic:
-            help = "an ONNX model has its weights and its inputs; a module is named `package.module:factory`"
-            raise fail(f"--weights, --input and --dynamic are for PyTorch modules, and `{model}` is none", help=help)
+            help = "an ONNX model contains its weights and inputs; a module is written as `package.module:factory`"
+            raise fail(f"--weights, --input and --dynamic are for PyTorch modules, but `{model}` is not one", help=help)
         return model
     request = _request(str(model), weights, inputs, dynamic, None)
     path = folder.with_name(f"{folder.name}.exported.onnx")
@@ -96,7 +96,7 @@ def onnx_file(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise fail(f"cannot write `{path}`: {error.strerror or error}") from None
-    stdout().print(_told(_export(request, path), path), end="\n\n")
+    stdout().print(_summary(_export(request, path), path), end="\n\n")
     return path
 
 
@@ -117,23 +117,23 @@ def _request(
 def _export(request: Request, path: Path) -> Made:
     from vggc.pytorch import export_model
 
-    with progress() as tell:
-        made = export_model(request, path, progress=tell)
-    if made.vacuous:
+    with progress() as show:
+        exported = export_model(request, path, progress=show)
+    if exported.vacuous:
         stderr().print(
-            f"warning: the module's outputs hardly depend on its inputs ({made.told:.1e} of the largest), so that the"
-            " comparison says little; are its weights trained?",
+            f"warning: the module's outputs hardly depend on its inputs ({exported.told:.1e} of the largest), so the"
+            " comparison proves little; are its weights trained?",
             style="yellow",
             soft_wrap=True,
         )
-    return made
+    return exported
 
 
-def _told(made: Made, what: Path) -> str:
+def _summary(exported: Made, path: Path) -> str:
     """`model.onnx: 24 nodes (13 Conv, ...), opset 20; ...`"""
-    most = ", ".join(f"{count} {op}" for op, count in made.nodes.most_common(4))
+    most = ", ".join(f"{count} {op}" for op, count in exported.nodes.most_common(4))
     return (
-        f"{what}: {made.nodes.total()} nodes ({most}), opset {made.opset}\n"
-        f"compared with PyTorch in {made.runs} runs on random inputs: largest relative error {made.worst.error:.1e}"
-        f" ({made.worst.tolerance:.0e} allowed)"
+        f"{path}: {exported.nodes.total()} nodes ({most}), opset {exported.opset}\n"
+        f"compared with PyTorch in {exported.runs} runs on random inputs: "
+        f"largest relative error {exported.worst.error:.1e} ({exported.worst.tolerance:.0e} allowed)"
     )

@@ -1,4 +1,7 @@
-"""Ctrl-C and its kin: a KeyboardInterrupt, but not in the midst of loading a library that it would bring down."""
+"""Signals that end the program, like Ctrl-C, raise KeyboardInterrupt, but not while a library is loaded.
+
+Some libraries crash when they are interrupted while they are loaded.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and a closed terminal (SIGHUP) end the program as Ctrl-C does; `nohup` stays what it is."""
+    """Let SIGTERM and a closed terminal (SIGHUP) end the program like Ctrl-C. `nohup` still ignores SIGHUP."""
     for each in _ENDING:
         if signal.getsignal(each) is signal.SIG_DFL:
             signal.signal(each, _interrupt)
 
 
 def ignore_signals() -> None:
-    """Let no signal change the exit status any more: for when all is done and only the interpreter has to end."""
+    """Ignore these signals, so that they do not change the exit status when only the interpreter still has to end."""
     for each in _ENDING:
-        # A handler that was not set from Python is None: it is another's.
+        # A handler that was not set from Python is None. It belongs to somebody else.
         if signal.getsignal(each) is not None:
             signal.signal(each, signal.SIG_IGN)
 
@@ -35,7 +38,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Signals that come in this block interrupt at its end."""
+    """Delay signals that arrive in this block: they interrupt at its end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -44,7 +47,7 @@ def held_back() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         caught.append(number)
 
-    # A handler that was not set from Python is None and could not be put back; an ignored signal stays ignored.
+    # A handler that was not set from Python is None and could not be restored; an ignored signal stays ignored.
     replaced = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) not in (None, signal.SIG_IGN)}
     for each in replaced:
         signal.signal(each, note)
@@ -58,7 +61,7 @@ def held_back() -> Iterator[None]:
 
 
 class LoadingCommand(click.Command):
-    """A command that needs onnx and loads it first: interrupted while it starts, onnx's library would crash."""
+    """A command that loads onnx first, with signals delayed, because onnx crashes when an interrupt ends its start."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with held_back():

@@ -1,4 +1,4 @@
-"""The command `vggc`: its words, and the exit status each ending has."""
+"""The command `vggc`: its sub-commands, and the exit status for each way it can end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from vggc import __version__
-from vggc.cli import bisect_command, commands, export_command, instruments, target_commands
+from vggc.cli import bisect_command, commands, compare_commands, export_command, target_commands
 from vggc.cli.console import print_diagnostics, stderr
 from vggc.cli.interrupts import end_on_signals, ignore_signals
 from vggc.diagnostics import CompileError, nearest
@@ -21,13 +21,13 @@ from vggc.diagnostics import CompileError, nearest
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
 EXIT_STATUS = """
-Exit status: 0 done; 1 the recipe, the model or the data is wrong; 2 command-line usage; 3 a `require` was not met;
-70 a bug in vggc; 130 interrupted.
+Exit status: 0 done; 1 the recipe, the model or the data is wrong; 2 wrong command-line usage;
+3 a `require` was not met; 70 a bug in vggc; 130 interrupted.
 """
 
 
 _HELP = 200
-"""Characters of a command's own help in the list of commands."""
+"""The most characters of a command's help in the list of commands."""
 
 
 class RecipeGroup(click.Group):
@@ -63,7 +63,7 @@ def vggc() -> None:
 
 
 vggc.add_command(commands.compile_, "compile")
-for each in (
+for command in (
     commands.check,
     commands.plan,
     commands.fmt,
@@ -71,25 +71,25 @@ for each in (
     target_commands.targets,
     commands.inspect,
     export_command.export,
-    instruments.diff,
-    instruments.bench,
+    compare_commands.diff,
+    compare_commands.bench,
     bisect_command.bisect,
     target_commands.lint,
     target_commands.rebuild,
     target_commands.validate,
     commands.explain,
 ):
-    vggc.add_command(each)
+    vggc.add_command(command)
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    # Graphs are many small objects that live to the end: collecting often only walks them again and again.
+    # A graph is many small objects that live until the end. Frequent collections would only walk over them again.
     gc.set_threshold(100_000, 50, 100)
     end_on_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # Names in models and paths may have characters that the terminal's encoding has not.
+            # Names in models and paths may have characters that the terminal's encoding does not have.
             stream.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])
     ignore_signals()
@@ -99,7 +99,7 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
     try:
-        # Commands return nothing; what comes back is the status of a click Exit (`--help`, `fmt --check`).
+        # Commands return nothing, so a result is the status of a click Exit (`--help`, `fmt --check`).
         return vggc.main(arguments, prog_name="vggc", standalone_mode=False) or DONE
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -114,14 +114,14 @@ def run(arguments: list[str]) -> int:
         stderr().print("interrupted: nothing was written", style="bold")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (`vggc passes | head`); Python would complain once more when it closes stdout.
+        # The reader has ended (`vggc passes | head`). Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except MemoryError:
         stderr().print("error: out of memory; nothing was written", style="bold red")
         return WRONG_INPUT
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user learns that it is our fault
-        if _from_an_interrupt(error):
+    except Exception as error:  # noqa: BLE001 - the user learns that it is a bug in vggc
+        if _caused_by_interrupt(error):
             stderr().print("interrupted: nothing was written", style="bold")
             return INTERRUPTED
         traceback.print_exc()
@@ -132,8 +132,8 @@ def run(arguments: list[str]) -> int:
         return BUG
 
 
-def _from_an_interrupt(error: BaseException | None) -> bool:
-    """Whether a KeyboardInterrupt led to `error`: C++ libraries interrupted as they load raise ImportError."""
+def _caused_by_interrupt(error: BaseException | None) -> bool:
+    """Whether a KeyboardInterrupt caused `error`. C++ libraries raise ImportError when their loading is interrupted."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -1,4 +1,4 @@
-"""The commands about targets: what one would refuse of a model, and whether an engine can be built again."""
+"""The commands about targets: check a model for a target, build an engine again, run an engine, show targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vggc.diagnostics import CompileError, fail
 _PATH = click.Path(path_type=Path)
 FLAVOURS = click.Choice(["tensorrt_rtx", "tensorrt"])
 COMPUTE = click.option(
-    "--compute", multiple=True, metavar="SM", help="A compute capability to hold it against, as sm86 (repeatable)."
+    "--compute", multiple=True, metavar="SM", help="A compute capability to check for, like sm86 (repeatable)."
 )
 _SIDECAR = click.argument("sidecar", type=_PATH)
 _COMPILED = click.option(
@@ -28,55 +28,55 @@ _COMPILED = click.option(
     type=FLAVOURS,
     default="tensorrt_rtx",
     show_default=True,
-    help="For whom.",
+    help="The target to check for.",
 )
 @COMPUTE
 def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
-    """Find what TARGET rejects, runs otherwise than MODEL says, or runs slowly: types, quantization, every node.
+    """Find what TARGET rejects, computes wrongly or runs slowly in MODEL: types, quantization, every node.
 
-    Ends with exit status 1 when there is an error, with 0 when there are warnings only.
+    Ends with exit status 1 when there is an error, and with 0 when there are only warnings.
     """
-    from vggc.cli.diagnosis import count, title
+    from vggc.cli.diagnosis_page import count, title
     from vggc.graph import Graph
     from vggc.targets.diagnosis import diagnose
 
     check_compute(compute)
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
-    with progress() as tell:
-        tell(f"asking {target}")
-        found = diagnose(graph, target, compute)
-    messages = [each.diagnostic() for each in found]
-    if any(each.severity == "error" for each in found):
+    with progress() as show:
+        show(f"checking for {target}")
+        findings = diagnose(graph, target, compute)
+    messages = [each.diagnostic() for each in findings]
+    if any(each.severity == "error" for each in findings):
         raise CompileError(*messages)
     if messages:
         print_diagnostics(messages)
-    stdout().print(f"{model}: {count(found)} ({title(target)})")
+    stdout().print(f"{model}: {count(findings)} ({title(target)})")
 
 
 @click.command(cls=LoadingCommand)
 @_SIDECAR
 @_COMPILED
 def rebuild(sidecar: Path, model: Path | None) -> None:
-    """Build the engine that SIDECAR (model.engine.json) describes again, and say whether it is the same.
+    """Build the engine that SIDECAR (model.engine.json) describes again, and compare the two engines.
 
-    Ends with exit status 1 when it is not and should be. Writes nothing.
+    Ends with exit status 1 when they differ but should be the same. Writes nothing.
     """
     from vggc.targets.engine_file import read_sidecar
     from vggc.targets.rebuild import rebuild as build_again
 
     described = read_sidecar(sidecar)
-    with progress() as tell:
-        tell("building the engine again")
-        made = build_again(described, model)
-    name = described.engine.name
-    if made.same:
-        stdout().print(f"{name}: built again from {made.model}, byte for byte the same ({made.engine.sha256[:16]})")
-    elif made.excuse:
-        stdout().print(f"{name}: built again from {made.model}; its bytes differ, which says nothing: {made.excuse}")
+    with progress() as show:
+        show("building the engine again")
+        rebuilt = build_again(described, model)
+    name, sha256 = described.engine.name, rebuilt.engine.sha256[:16]
+    if rebuilt.same:
+        stdout().print(f"{name}: built again from {rebuilt.model}, byte for byte the same ({sha256})")
+    elif rebuilt.excuse:
+        stdout().print(f"{name}: built again from {rebuilt.model}; its bytes differ, as expected: {rebuilt.excuse}")
     else:
         raise fail(
-            f"the engine built again from `{made.model}` is not `{name}`: its SHA-256 is {made.engine.sha256[:16]}...",
+            f"the engine built again from `{rebuilt.model}` is not `{name}`: its SHA-256 is {sha256}...",
             help="the recorded engine was not built from this model in this way",
         )
 
@@ -85,22 +85,22 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
 @_SIDECAR
 @_COMPILED
 def validate(sidecar: Path, model: Path | None) -> None:
-    """Run the engine that SIDECAR (model.engine.json) describes on the GPU here, and compare it with onnxruntime.
+    """Run the engine that SIDECAR (model.engine.json) describes on this machine's GPU, and compare with onnxruntime.
 
-    What comes of it is written into SIDECAR as `validated_on`.
+    The result is written into SIDECAR as `validated_on`.
     """
     from vggc.targets.engine_file import read_sidecar
     from vggc.targets.validation import validate as run_and_compare
 
     described = read_sidecar(sidecar)
-    with progress() as tell:
-        tell("running the engine")
-        found = run_and_compare(described, model)
-    for each in found.facts["runs"]:
-        shapes = ", ".join(f"{name} {shape}" for name, shape in each["shapes"].items())
-        stdout().print(f"profile {each['profile']}: {shapes}: {each['milliseconds']:.3f} ms")
-    gpu, name = found.facts["gpu"], described.engine.name
-    stdout().print(f"{name}: runs on {gpu}, largest relative error {found.error:.1e} (allowed {found.tolerance:.0e})")
+    with progress() as show:
+        show("running the engine")
+        result = run_and_compare(described, model)
+    for run in result.facts["runs"]:
+        shapes = ", ".join(f"{name} {shape}" for name, shape in run["shapes"].items())
+        stdout().print(f"profile {run['profile']}: {shapes}: {run['milliseconds']:.3f} ms")
+    gpu, name = result.facts["gpu"], described.engine.name
+    stdout().print(f"{name}: runs on {gpu}, largest relative error {result.error:.1e} (allowed {result.tolerance:.0e})")
 
 
 @click.command(cls=LoadingCommand)
@@ -113,7 +113,7 @@ def targets(name: str | None) -> None:
 
 
 def check_compute(compute: tuple[str, ...]) -> None:
-    """Raise CompileError when a capability is none that engines are built for."""
+    """Raise CompileError when engines cannot be built for a capability."""
     from vggc.targets.capabilities import compute_problems
 
     if compute and (problems := compute_problems(compute)):

@@ -1,4 +1,4 @@
-"""Pages about targets: what there is, and the options of each."""
+"""Pages about targets: the list of targets, and the options of each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vggc.binding.registry import shipped
-from vggc.cli.show import options_markdown, options_table
+from vggc.cli.pass_pages import options_markdown, options_table
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail, spelling_help
 from vggc.targets.contract import Target
 
 
 def target_list() -> RenderableType:
-    """Every target on a line: its name and what it writes."""
+    """A row for each target: its name and what it writes."""
     table = plain_table("target", "what it writes")
     for each in shipped().targets.values():
         table.add_row(each.name, _parts(each)[0])
@@ -30,15 +30,15 @@ def target_page(name: str) -> RenderableType:
 
 
 def option_tables() -> str:
-    """The options of every target, as docs/targets.md shows them."""
+    """The options of all targets in Markdown, for docs/targets.md."""
     lines = []
-    for found in shipped().targets.values():
-        table = options_markdown(found.schema.options)
-        lines += [f"### {found.name}", "", *_parts(found), "", *table, ""]
+    for listed in shipped().targets.values():
+        table = options_markdown(listed.schema.options)
+        lines += [f"### {listed.name}", "", *_parts(listed), "", *table, ""]
     return "\n".join(lines)
 
 
 def _parts(target: Target) -> list[str]:
-    """The paragraphs of a target's docstring before its options, each in one line."""
+    """The paragraphs of a target's docstring before its options, each as one line."""
     text = target.doc.partition("\nOptions:")[0].strip()
     return [" ".join(each.split()) for each in text.split("\n\n")]

@@ -152,7 +152,9 @@ def failed(package: str, result: dict[str, Any], stderr: str, describe: Describe
         return fail(f"{title} found no operator in the model, so there is nothing to build", facts=logged)
     if kind == "capability":
         unknown, known = (", ".join(each.lower() for each in result[key]) for key in ("unknown", "known"))
-        return fail(f"{title} {result['version']} does not support {unknown}", help=f"it supports {known}")
+        return fail(
+            f"{title} {result['version']} does not support compute capability {unknown}", help=f"it supports {known}"
+        )
     if kind == "lacking":
         option, version = result["option"], result["version"]
         return fail(f"{title} {version} does not support the option `{option}`: it has no {result['what']}")

@@ -121,5 +121,5 @@ def test_without_a_gpu_a_line_says_so(sidecar: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_engine_without_its_model(sidecar: Path, jobs: list[Any]) -> None:
     sidecar.with_name("model.onnx").unlink()
-    with pytest.raises(CompileError, match="holds no model"):
+    with pytest.raises(CompileError, match="does not contain the model"):
         engines.engine_times(sidecar, 1, 0.01)

@@ -177,7 +177,7 @@ def test_a_step_that_fails(vggc: Vggc) -> None:
     status, out, _ = vggc("bisect", "recipe.opt", "model.onnx", "--measure", "agreement(test)")
     assert status == 0
     assert "breaks the model: `stumbles` at recipe.opt:4" in out
-    assert "which of its changes is not known: the step itself fails" in out
+    assert "the changes that cause this are not known: the step itself fails" in out
     names = [node.name for node in onnx.load("build/model-recipe-bisect/model.onnx").graph.node]
     assert names[-1] == "conv2" and len(names) == 3
     status, _, err = vggc("build/model-recipe-bisect/bisect.opt", "build/model-recipe-bisect/model.onnx", "-o", "out")
@@ -214,14 +214,14 @@ def test_pruning_hangs_together(vggc: Vggc) -> None:
     status, out, err = vggc("bisect", "recipe.opt", "model.onnx", "--measure", "sqnr(test)")
     assert status == 0, err
     assert report()["guilty"]["name"] == "prune_channels"
-    assert "the whole model before it" in out
+    assert "the whole model before the step" in out
 
 
 def test_nothing_makes_it_worse(vggc: Vggc) -> None:
     recipe("simplify", "fold_batch_norm")
     status, out, _ = vggc("bisect", "recipe.opt", "model.onnx", "--measure", "agreement(test)")
     assert status == 0
-    assert out.endswith("no step makes it worse\n")
+    assert out.endswith("no step makes the model worse\n")
     assert not Path("build").exists()
 
 

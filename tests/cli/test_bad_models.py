@@ -217,6 +217,6 @@ def test_an_engine_of_an_opset_tensorrt_does_not_know(vggc: Any, recipe: Write) 
     damage(Path("model.onnx"), lower)
     ran = vggc(recipe("simplify\ntarget tensorrt_rtx(batch=1..2..4)"), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.startswith("error: the model is written in opset 6, and TensorRT RTX ")
+    assert ran.err.startswith("error: the model uses opset 6, but TensorRT RTX ")
     assert " --> recipe.opt:2:8\n" in ran.err
     assert not Path("out").exists()

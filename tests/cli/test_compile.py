@@ -157,7 +157,7 @@ def test_when_chooses_by_the_graph(vggc: Any, recipe: Write, condition: str, tak
 def test_a_recipe_without_a_target_is_told_of(vggc: Any) -> None:
     Path("recipe.opt").write_text("simplify\n")
     ran = vggc("recipe.opt", "model.onnx", "-o", "out")
-    assert (ran.status, ran.err) == (0, "note: the recipe has no target, so out holds a report and nothing else\n")
+    assert (ran.status, ran.err) == (0, "note: the recipe has no target, so out contains only a report\n")
     assert sorted(each.name for each in Path("out").iterdir()) == ["report.html", "report.json"]
 
 

@@ -28,14 +28,14 @@ def test_it_names_the_first_node_that_diverges(vggc: Any) -> None:
     *_, verdict, reason = ran.out.splitlines()
     assert verdict.startswith("first to diverge: `c` of Conv `conv`: relative error 1: ")
     assert reason.startswith("  input 1 `w`: relative error 1: ")
-    assert "7 values inside compared, 7 diverge" in ran.out
+    assert "7 intermediate values compared, 7 diverge" in ran.out
 
 
 def test_a_model_beside_itself(vggc: Any) -> None:
     ran = vggc("diff", "model.onnx", "model.onnx")
     assert ran.status == 0
     assert "structure: the same\n" in ran.out
-    assert ran.out.endswith("\nthe two compute the same\n")
+    assert ran.out.endswith("\nboth models compute the same\n")
 
 
 def test_a_compiled_model_tells_what_its_steps_made(vggc: Any, recipe: Callable[[str], str]) -> None:
@@ -44,7 +44,7 @@ def test_a_compiled_model_tells_what_its_steps_made(vggc: Any, recipe: Callable[
     rows = [line.split() for line in ran.out.splitlines()]
     assert ["BatchNormalization", "1", "0"] in rows
     assert ["from", "recipe.opt:1", "fold_batch_norm", "0", "1"] in rows
-    assert ran.out.endswith("the two compute the same\n")
+    assert ran.out.endswith("both models compute the same\n")
 
 
 def test_it_runs_on_samples(vggc: Any, tmp_path: Path) -> None:

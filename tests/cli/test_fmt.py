@@ -1,4 +1,4 @@
-"""`vggc fmt`: recipes laid out in place, or only looked at."""
+"""`vggc fmt`: recipes formatted in place, or only looked at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNTIDY = "simplify   # first\n\n\n\n  fold_batch_norm\ntarget   onnx( )\n"
 def test_a_recipe_is_laid_out_in_place(vggc: Any, recipe: Write) -> None:
     path = recipe(UNTIDY)
     ran = vggc("fmt", path)
-    assert (ran.status, ran.out) == (0, "laid out recipe.opt\n")
+    assert (ran.status, ran.out) == (0, "formatted recipe.opt\n")
     text = Path(path).read_text()
     assert "simplify  # first\n" in text
     assert vggc("fmt", path).out == ""
@@ -25,7 +25,7 @@ def test_a_recipe_is_laid_out_in_place(vggc: Any, recipe: Write) -> None:
 def test_check_changes_nothing(vggc: Any, recipe: Write) -> None:
     path = recipe(UNTIDY)
     ran = vggc("fmt", "--check", path)
-    assert (ran.status, ran.out) == (1, "would lay out recipe.opt\n")
+    assert (ran.status, ran.out) == (1, "would format recipe.opt\n")
     assert Path(path).read_text() == UNTIDY
 
 

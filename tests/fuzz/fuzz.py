@@ -25,8 +25,8 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parent))
 from cases import Case, cases
 
-import vggc.cli.diagnosis
-import vggc.cli.show
+import vggc.cli.diagnosis_page
+import vggc.cli.model_pages
 import vggc.pipeline.compile
 import vggc.targets.rebuild  # noqa: F401 - loaded once, for all cases
 from vggc.binding.registry import shipped

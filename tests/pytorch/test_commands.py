@@ -72,7 +72,9 @@ def test_options_of_modules_beside_a_model(vggc: Callable[..., tuple[int, str, s
     Path("fold.opt").write_text("simplify\ntarget onnx\n")
     status, _, err = vggc("fold.opt", "model.onnx", "--dynamic", "batch")
     assert status == 1
-    assert err.startswith("error: --weights, --input and --dynamic are for PyTorch modules, and `model.onnx` is none\n")
+    assert err.startswith(
+        "error: --weights, --input and --dynamic are for PyTorch modules, but `model.onnx` is not one"
+    )
 
 
 def test_a_wrong_input_is_told_before_anything_is_built(vggc: Callable[..., tuple[int, str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""`vggc inspect MODEL --target` and `vggc lint`: what stands between a model and an engine."""
+"""Findings about a model and a target as a page in the terminal, for `vggc inspect MODEL --target`."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def title(flavour: str) -> str:
 
 
 def diagnosis_page(graph: Graph, flavour: str, compute: Sequence[str]) -> RenderableType:
-    """A row for everything found: the node, its operator, why, where the node comes from, what to do instead.
+    """A row for each finding: the node, its operator, the reason, the node's origin, and what to do instead.
 
     Raises CompileError when the flavour is not installed.
     """
-    found = diagnose(graph, flavour, compute)
-    if not found:
-        return Text(f"{title(flavour)}: nothing that is known to be refused")
+    findings = diagnose(graph, flavour, compute)
+    if not findings:
+        return Text(f"{title(flavour)}: found nothing that it would refuse")
     table = plain_table("", "node", "operator", "reason", "recipe line", "made from", "instead")
-    for each in found:
-        facts = dict(origin_facts(each.node)) if each.node is not None else {}
-        node, operator = ("", "") if each.node is None else (_name(each), each.node.op)
-        row = (each.severity, node, operator, each.reason, facts.get("made by", ""), facts.get("made from", ""))
-        table.add_row(*row, each.help)
-    return Group(table, Text(), Text(f"{title(flavour)}: {count(found)}"))
+    for finding in findings:
+        facts = dict(origin_facts(finding.node)) if finding.node is not None else {}
+        node, operator = ("", "") if finding.node is None else (_name(finding), finding.node.op)
+        row = (finding.severity, node, operator, finding.reason, facts.get("made by", ""), facts.get("made from", ""))
+        table.add_row(*row, finding.help)
+    return Group(table, Text(), Text(f"{title(flavour)}: {count(findings)}"))
 
 
-def count(found: Sequence[Finding]) -> str:
+def count(findings: Sequence[Finding]) -> str:
     """`2 errors, 1 warning`"""
-    kinds = [each.severity for each in found]
+    kinds = [each.severity for each in findings]
     words = [counted(number, kind) for kind in ("error", "warning") if (number := kinds.count(kind))]
     return ", ".join(words) or "nothing found"
 
 
-def _name(found: Finding) -> str:
-    assert found.node is not None
-    return found.node.name or f"computes {found.node.outputs[0].name}"
+def _name(finding: Finding) -> str:
+    assert finding.node is not None
+    return finding.node.name or f"computes {finding.node.outputs[0].name}"

@@ -26,7 +26,7 @@ def test_passes_are_listed_with_their_kind(vggc: Any) -> None:
 
 def test_a_pass_page_shows_options(vggc: Any) -> None:
     out = vggc("passes", "simplify").out
-    assert out.startswith("simplify(largest=16MiB)\nexact: the model computes the same\n")
+    assert out.startswith("simplify(largest=16MiB)\nexact: the results of the model stay the same\n")
     assert "16MiB" in out.split("default", 1)[1]
 
 
@@ -43,7 +43,7 @@ def test_inspect_shows_what_is_in_a_model(vggc: Any) -> None:
     assert ["params", "284"] in rows
     assert ["MACs", "13.9", "k", "for", "one", "sample"] in rows
     assert ["Conv", "1", "216", "13.8", "k"] in rows
-    assert ran.out.endswith("TensorRT RTX: nothing that is known to be refused\n")
+    assert ran.out.endswith("TensorRT RTX: found nothing that it would refuse\n")
 
 
 def test_inspect_says_what_tensorrt_would_refuse(vggc: Any) -> None:
@@ -84,7 +84,7 @@ def test_check_with_a_model_finds_what_does_not_fit(vggc: Any, recipe: Callable[
         (("chek", "recipe.opt"), "`chek` is neither a command nor a recipe. Did you mean `vggc check`?"),
         (("recipe.opt",), "Missing argument 'MODEL'"),
         (("recipe.opt", "model.onnx", "--set", "batch"), "--set takes NAME=VALUE, not `batch`"),
-        (("recipe.opt", "model.onnx", "--set", "a=1", "--set", "a=2"), "--set gives `a` twice"),
+        (("recipe.opt", "model.onnx", "--set", "a=1", "--set", "a=2"), "--set sets `a` twice"),
         (("recipe.opt", "model.onnx", "--verify", "often"), "'often' is not one of 'each', 'end', 'off'"),
         (("recipe.opt", "model.onnx", "--outptu", "x"), "No such option '--outptu'"),
     ],

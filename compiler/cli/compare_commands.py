@@ -1,4 +1,4 @@
-"""The commands that look at models beside each other: `vggc diff` and `vggc bench`."""
+"""The commands that compare models: `vggc diff` and `vggc bench`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LARGEST_BATCH = 65_536
 @click.option(
     "--data",
     metavar="DATA",
-    help="Samples to run both on: a file .npz or .npy, or a loader as recipes write it: 'images(\"cats\", size=224)'."
+    help="Samples to run both models on: a .npz or .npy file, or a loader as in recipes: 'images(\"cats\", size=224)'."
     " [default: seeded random numbers]",
 )
 @click.option(
@@ -34,10 +34,10 @@ _LARGEST_BATCH = 65_536
     "--tolerance",
     type=click.FloatRange(0),
     metavar="R",
-    help="How far a float may be away, relative to the largest of its value, before it diverges."
+    help="Allowed error of a float, relative to the largest number of its value."
     " [default: by the coarsest type, 1e-5 for float32]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write everything as JSON, every value and every node.")
+@click.option("--json", "as_json", is_flag=True, help="Write the whole comparison as JSON, with every value and node.")
 def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance: float | None, as_json: bool) -> None:
     """Compare two models: their structure, their numbers on the same inputs, and the first node that diverges."""
     from vggc.cli.diff_page import diff_page
@@ -46,37 +46,41 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
 
     loaded = _dataset(data)
     before, after = Graph.load(first), Graph.load(second)
-    with progress() as tell:
-        tell("comparing")
-        found = diff_models(before, after, data=loaded, samples=samples, tolerance=tolerance)
+    with progress() as show:
+        show("comparing")
+        comparison = diff_models(before, after, data=loaded, samples=samples, tolerance=tolerance)
     if as_json:
-        click.echo(json.dumps({"a": str(first), "b": str(second), **found.as_dict()}, indent=2, allow_nan=False))
+        click.echo(json.dumps({"a": str(first), "b": str(second), **comparison.as_dict()}, indent=2, allow_nan=False))
         return
-    stdout().print(diff_page(found, first, second))
+    stdout().print(diff_page(comparison, first, second))
 
 
 @click.command(cls=LoadingCommand)
 @click.argument("models", metavar="MODEL_OR_DIR...", nargs=-1, required=True, type=_PATH)
-@click.option("--batch", default="1", show_default=True, metavar="N,...", help="Samples in a run, one size or several.")
-@click.option("--seconds", type=click.FloatRange(0.01, 3600), default=2.0, show_default=True, help="Of runs for each.")
+@click.option(
+    "--batch", default="1", show_default=True, metavar="N,...", help="Samples in one run; one size or several."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.01, 3600), default=2.0, show_default=True, help="How long to run each model."
+)
 @click.option("--threads", type=click.IntRange(0, 1024), default=0, help="Threads of onnxruntime. [default: all cores]")
-@click.option("--json", "file", type=_PATH, metavar="FILE", help="Write everything to FILE as well.")
+@click.option("--json", "file", type=_PATH, metavar="FILE", help="Also write all results to FILE as JSON.")
 def bench(*, models: tuple[Path, ...], batch: str, seconds: float, threads: int, file: Path | None) -> None:
-    """Measure models side by side: latency, throughput and memory, each in a process of its own.
+    """Measure models side by side: latency, throughput and memory, each model in its own process.
 
-    They take turns, so that what the machine does meanwhile hits all of them alike. DIR is the output of a compile: its
-    models are measured, and its engines on the GPU; where that cannot be done a note says why.
+    The models take turns, so that other load on the machine affects all of them equally. DIR is the output folder of a
+    compile: its models are measured, and its engines on the GPU. A note says why something cannot be measured.
     """
     from vggc.bench import bench_models, measured_in
     from vggc.cli.bench_page import bench_page
 
     sizes = _sizes(batch)
-    found = [each for model in models for each in measured_in(model)]
-    with progress() as tell:
-        measured = bench_models(found, sizes, seconds=seconds, threads=threads, progress=tell)
+    files = [each for model in models for each in measured_in(model)]
+    with progress() as show:
+        measurements = bench_models(files, sizes, seconds=seconds, threads=threads, progress=show)
     if file is not None:
-        replace_text(file, json.dumps(measured.as_dict(), indent=2, allow_nan=False) + "\n")
-    stdout().print(bench_page(measured))
+        replace_text(file, json.dumps(measurements.as_dict(), indent=2, allow_nan=False) + "\n")
+    stdout().print(bench_page(measurements))
 
 
 def _sizes(text: str) -> list[int]:
@@ -87,7 +91,7 @@ def _sizes(text: str) -> list[int]:
 
 
 def _dataset(text: str | None) -> Dataset | None:
-    """The samples that an option names, in the recipe's own words. Raises CompileError placed in the option."""
+    """The samples that an option names, in the syntax of recipes. Raises CompileError with a place in the option."""
     from vggc.binding import bind_loader
 
     if text is None:
