@@ -33,11 +33,12 @@ from vggc.analysis.folding.passages import PASSED
 from vggc.analysis.folding.quantized import Quantized
 from vggc.analysis.folding.reasons import why_kept
 from vggc.analysis.folding.upward import Demand, Moved, Upward, linked
-from vggc.analysis.linear import LINEAR, Linear, rounded
+from vggc.analysis.linear import Linear, rounded
 from vggc.graph import Array, Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import FLATTENERS
 from vggc.operators.elementwise import ARITHMETIC
+from vggc.operators.roles import PRODUCTS
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Bytes
 
@@ -83,7 +84,7 @@ def _needs_shape(graph: Graph, node: gs.Node) -> bool:
     if not is_standard(node) or graph.rank(node.inputs[0]) is not None:
         return False
     source = graph.producer(node.inputs[0])
-    if node.op == _NORM and source is not None and source.op in (LINEAR | {_NORM}) - {"MatMul"}:
+    if node.op == _NORM and source is not None and source.op in (PRODUCTS | {_NORM}) - {"MatMul"}:
         # The rank of their weights tells it, and that of the first batch norm those of others behind it.
         return source.op != _NORM and not isinstance(source.inputs[1], gs.Constant)
     return any(reader.op in _FOLLOWERS for reader in graph.readers(node.outputs[0]))
@@ -103,7 +104,7 @@ def _may_go_down(graph: Graph, node: gs.Node) -> bool:
 
 
 _FOLDS = ARITHMETIC | {_NORM}
-_BELOW = LINEAR | ARITHMETIC | PASSED
+_BELOW = PRODUCTS | ARITHMETIC | PASSED
 
 
 # --- into what is before --------------------------------------------------------------------------------------

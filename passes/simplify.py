@@ -21,7 +21,6 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.constants import Foldable
-from vggc.analysis.linear import LINEAR
 from vggc.analysis.no_ops import passed_on, zero_states
 from vggc.analysis.onnxsim_tail import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
@@ -31,6 +30,7 @@ from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
 from vggc.graph.writer import onnx_type
 from vggc.operators.randomness import is_deterministic
+from vggc.operators.roles import PRODUCTS
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Bytes
 
@@ -209,7 +209,8 @@ class _Sweep:
         pairs = [(old, new) for old, new in zip(node.outputs, first.outputs, strict=True) if old.name]
         if first is node or not all(self.graph.replaceable(old, new) for old, new in pairs):
             return False
-        if node.op in LINEAR and any(each.op == _NORM for value in node.outputs for each in self.graph.readers(value)):
+        readers = (reader for value in node.outputs for reader in self.graph.readers(value))
+        if node.op in PRODUCTS and any(reader.op == _NORM for reader in readers):
             # A batch norm folds into a convolution that nothing else reads.
             return False
         for old, new in pairs:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from vggc.analysis.linear import LINEAR
 from vggc.analysis.node_selection import name_filter, names_of
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
@@ -29,6 +28,7 @@ from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
+from vggc.operators.roles import PRODUCTS
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
 from vggc.pruning.sparsity import Thinning
@@ -124,7 +124,7 @@ def _products(graph: Graph, context: Context) -> list[AsMatrix]:
         try:
             found.append(as_matrix(graph, node))
         except Unsuitable as reason:
-            if node.op in LINEAR:
+            if node.op in PRODUCTS:
                 context.decline(node, f"its weights are not looked at: {reason}")
     return found
 

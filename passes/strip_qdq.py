@@ -16,6 +16,7 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Float64
 from vggc.operators.quantizers import is_quantizer
+from vggc.operators.roles import optional_input
 from vggc.rewrite import Context, whole_graph
 
 
@@ -53,9 +54,9 @@ def _same(graph: Graph, quantize: gs.Node, dequantize: gs.Node) -> bool:
 
 def _restore(graph: Graph, context: Context, node: gs.Node, codes: Array) -> None:
     scale = graph.array(node.inputs[1])
-    has_zero = len(node.inputs) > 2 and bool(node.inputs[2].name)
-    zero = graph.array(node.inputs[2]) if has_zero else None
-    if scale is None or (has_zero and zero is None):
+    zero_point = optional_input(node, 2)
+    zero = None if zero_point is None else graph.array(zero_point)
+    if scale is None or (zero_point is not None and zero is None):
         context.decline(node, "its scale is computed while the model runs")
         return
     block = int(node.attrs.get("block_size", 0))

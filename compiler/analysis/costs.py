@@ -15,6 +15,7 @@ from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import weight_bytes
 from vggc.operators.quantizers import QUANTIZERS
+from vggc.operators.roles import RECURRENT, ROLES
 
 Shape = tuple[int | None, ...] | None
 Shapes = Callable[[gs.Tensor], Shape]
@@ -197,18 +198,11 @@ def _product(*sizes: int | None) -> int | None:
     return _size(sizes)
 
 
-def _convolution(data: int, weight: int, *, transposed: bool = False) -> Callable[[gs.Node, Shapes], int | None]:
-    """MACs of a convolution whose data and weight are these inputs.
-
-    Each output element of a Conv, and each input element of a ConvTranspose, meets one slice W[0] of the weight.
-    """
-
-    def count(node: gs.Node, shapes: Shapes) -> int | None:
-        meeting = shapes(node.inputs[data] if transposed else node.outputs[0])
-        weights = shapes(node.inputs[weight])
-        return None if weights is None else _product(_size(meeting), _size(weights[1:]))
-
-    return count
+def _convolution(node: gs.Node, shapes: Shapes) -> int | None:
+    """Each output element of a Conv, and each input element of a ConvTranspose, meets one slice W[0] of the weight."""
+    meeting = shapes(node.inputs[0] if node.op == "ConvTranspose" else node.outputs[0])
+    weights = shapes(node.inputs[ROLES[node.op].weight])
+    return None if weights is None else _product(_size(meeting), _size(weights[1:]))
 
 
 def _gemm(node: gs.Node, shapes: Shapes) -> int | None:
@@ -219,18 +213,15 @@ def _gemm(node: gs.Node, shapes: Shapes) -> int | None:
     return _product(_size(shapes(node.outputs[0])), inner)
 
 
-def _matmul(left: int, right: int) -> Callable[[gs.Node, Shapes], int | None]:
-    def count(node: gs.Node, shapes: Shapes) -> int | None:
-        first, second, result = shapes(node.inputs[left]), shapes(node.inputs[right]), shapes(node.outputs[0])
-        if not first or not second:
-            return None
-        inner = first[-1] if first[-1] is not None else second[-2 if len(second) > 1 else -1]
-        if len(second) <= 2 and _size(first) is not None:
-            # One weight for all: what the data has, times the columns.
-            return _product(_size(first), second[-1] if len(second) == 2 else 1)
-        return _product(_size(result), inner)
-
-    return count
+def _matmul(node: gs.Node, shapes: Shapes) -> int | None:
+    first, second = shapes(node.inputs[0]), shapes(node.inputs[ROLES[node.op].weight])
+    if not first or not second:
+        return None
+    inner = first[-1] if first[-1] is not None else second[-2 if len(second) > 1 else -1]
+    if len(second) <= 2 and _size(first) is not None:
+        # One weight for all: what the data has, times the columns.
+        return _product(_size(first), second[-1] if len(second) == 2 else 1)
+    return _product(_size(shapes(node.outputs[0])), inner)
 
 
 def _unknown(node: gs.Node, shapes: Shapes) -> int | None:
@@ -238,16 +229,11 @@ def _unknown(node: gs.Node, shapes: Shapes) -> int | None:
 
 
 _COUNTERS: dict[str, Callable[[gs.Node, Shapes], int | None]] = {
-    "Conv": _convolution(0, 1),
-    "ConvInteger": _convolution(0, 1),
-    "QLinearConv": _convolution(0, 3),
-    "ConvTranspose": _convolution(0, 1, transposed=True),
+    **dict.fromkeys(("Conv", "ConvInteger", "ConvTranspose", "QLinearConv"), _convolution),
     "Gemm": _gemm,
-    "MatMul": _matmul(0, 1),
-    "MatMulInteger": _matmul(0, 1),
-    "QLinearMatMul": _matmul(0, 3),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
     # These multiply too, and nobody has counted how often.
-    **dict.fromkeys(("Attention", "DeformConv", "Einsum", "GRU", "LSTM", "RNN"), _unknown),
+    **dict.fromkeys((*RECURRENT, "Attention", "DeformConv", "Einsum"), _unknown),
 }
 
 

@@ -15,8 +15,7 @@ from vggc.analysis.folding.quantized import Quantized, quantized
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Float64, is_float
-
-LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+from vggc.operators.roles import CONVOLUTIONS, bias_of, group_count, output_axis, output_channels, summed_channels
 
 _CHUNK = 1 << 22
 _SIGNIFICAND = {
@@ -38,29 +37,26 @@ class Linear:
 
     @property
     def group(self) -> int:
-        return int(self.node.attrs.get("group", 1)) if self.node.op in ("Conv", "ConvTranspose") else 1
+        return group_count(self.node)
 
     @property
     def rows_are_outputs(self) -> bool:
         """Whether axis 0 of the weight, within a group, is the output channels; otherwise axis 1 is."""
-        return self.node.op == "Conv" or (self.node.op == "Gemm" and bool(self.node.attrs.get("transB", 0)))
+        return output_axis(self.node) == 0
 
     @property
     def entry(self) -> Channels:
         """Where the node's input has the channels that the weight's other axis runs over."""
-        if self.node.op == "Conv":
-            return Channels(self.shape[1] * self.group, len(self.shape), 1 - len(self.shape))
-        if self.node.op == "ConvTranspose":
-            return Channels(self.shape[0], len(self.shape), 1 - len(self.shape))
-        inner = self.shape[1 if self.rows_are_outputs else 0]
+        inner = summed_channels(self.node, self.shape) * self.group
+        if self.node.op in CONVOLUTIONS:
+            return Channels(inner, len(self.shape), 1 - len(self.shape))
         if self.node.op == "Gemm":
             return Channels(inner, 2, -2 if self.node.attrs.get("transA", 0) else -1)
         return Channels(inner, self.channels.rank, -1)
 
     @property
     def bias(self) -> gs.Tensor | None:
-        inputs = self.node.inputs
-        return inputs[2] if len(inputs) > 2 and inputs[2].name else None
+        return bias_of(self.node)
 
     def weight(self, graph: Graph) -> Array:
         return self.quantized.values if self.quantized is not None else _numbers(graph, self.node.inputs[1])
@@ -70,7 +66,7 @@ class Linear:
 
 
 def linear(graph: Graph, node: gs.Node) -> Linear:
-    """A node of LINEAR as such. Raises Declined when it has no constant weight that can be rescaled."""
+    """A node of PRODUCTS as such. Raises Declined when it has no constant weight that can be rescaled."""
     weight = node.inputs[1]
     codes = None if isinstance(weight, gs.Constant) else quantized(graph, weight)
     for value, what in zip(node.inputs[1:3], ("weight", "bias"), strict=False):
@@ -93,13 +89,10 @@ def linear(graph: Graph, node: gs.Node) -> Linear:
 
 
 def _channels(graph: Graph, node: gs.Node, shape: tuple[int, ...]) -> Channels:
-    if node.op == "Conv":
-        return Channels(shape[0], len(shape), 1 - len(shape))
-    if node.op == "ConvTranspose":
-        return Channels(shape[1] * node.attrs.get("group", 1), len(shape), 1 - len(shape))
-    if node.op == "Gemm":
-        return Channels(shape[0 if node.attrs.get("transB", 0) else 1], 2, -1)
-    return Channels(shape[1], graph.rank(node.inputs[0]), -1)
+    count = output_channels(node, shape)
+    if node.op in CONVOLUTIONS:
+        return Channels(count, len(shape), 1 - len(shape))
+    return Channels(count, 2 if node.op == "Gemm" else graph.rank(node.inputs[0]), -1)
 
 
 def rescaled(operator: Linear, weights: Array, scale: Float64, entry: Float64 | None = None) -> Array | None:

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.shape_values import ShapeValues
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.roles import RECURRENT
 
 _END = (1 << 31) - 1
 """Exporters write "to the end" of a Slice as the largest int32 or int64."""
@@ -31,9 +32,6 @@ def passed_on(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | N
     if any(graph.readers(value) or graph.is_output(value) for value in others):
         return None
     return node.inputs[0]
-
-
-RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 
 def zero_states(graph: Graph, node: gs.Node) -> list[int]:

@@ -13,6 +13,7 @@ from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.activations import UNLIMITED, Limits, saturation
+from vggc.operators.roles import CONVOLUTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ def _channels(graph: Graph, node: gs.Node) -> Channels:
     rank = graph.rank(node.outputs[0])
     if rank is None:
         raise Unsuitable("the rank of its output is not known")
-    if node.op in ("Conv", "ConvTranspose"):
+    if node.op in CONVOLUTIONS:
         return Channels(count, rank, 1 - rank)
     return Channels(count, rank, -2 if found.weight_index == 0 else -1)
 

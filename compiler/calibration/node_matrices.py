@@ -16,6 +16,7 @@ from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Float64, Floats, Int64, is_float
 from vggc.graph.domains import is_standard
+from vggc.operators.roles import CONVOLUTIONS, MATRIX_PRODUCTS, bias_of, group_count
 
 
 class SlidingMatrix(AsMatrix):
@@ -28,10 +29,10 @@ class SlidingMatrix(AsMatrix):
         super().__init__(graph, node)
         self.transposed = node.op == "ConvTranspose"
         weights = self._constant(1)
-        if len(node.inputs) > 2 and node.inputs[2].name:
+        if bias_of(node) is not None:
             self._constant(2)
         spatial = weights.ndim - 2
-        self.blocks = int(node.attrs.get("group", 1))
+        self.blocks = group_count(node)
         self.kernel = tuple(weights.shape[2:])
         self.taps = math.prod(self.kernel)
         first, second = weights.shape[:2]
@@ -122,13 +123,13 @@ class SlidingMatrix(AsMatrix):
         return own.transpose(0, 3, 2, 1).reshape(self.blocks, self.width, self.outputs)
 
     def bias(self) -> Float64:
-        if len(self.node.inputs) > 2 and self.node.inputs[2].name:
+        if self.has_bias:
             return self._constant(2).astype(np.float64)
         return np.zeros(self.blocks * self.outputs)
 
     @property
     def has_bias(self) -> bool:
-        return len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)
+        return bias_of(self.node) is not None
 
     def store_matrix(self, matrix: Float64) -> None:
         old = self._constant(1)
@@ -154,7 +155,7 @@ class ProductMatrix(AsMatrix):
         weights = self._constant(self.weight_index)
         if weights.ndim != 2:
             raise Unsuitable("its weights are no matrix")
-        if self.gemm and len(node.inputs) > 2 and node.inputs[2].name:
+        if bias_of(node) is not None:
             addend = self._constant(2)
             if addend.ndim > 2 or (addend.ndim == 2 and addend.shape[0] != 1):
                 raise Unsuitable("what it adds differs from row to row")
@@ -198,14 +199,14 @@ class ProductMatrix(AsMatrix):
 
     def bias(self) -> Float64:
         """Of a MatMul without an Add, zeros: the Add behind it is not counted, so that results stay the node's own."""
-        if self.gemm and len(self.node.inputs) > 2 and self.node.inputs[2].name:
+        if bias_of(self.node) is not None:
             beta = float(self.node.attrs.get("beta", 1.0))
             return np.broadcast_to(beta * self._constant(2).astype(np.float64).reshape(-1), (self.outputs,)).copy()
         return np.zeros(self.outputs)
 
     @property
     def has_bias(self) -> bool:
-        return (len(self.node.inputs) > 2 and bool(self.node.inputs[2].name)) if self.gemm else self.adder is not None
+        return bias_of(self.node) is not None or self.adder is not None
 
     def store_matrix(self, matrix: Float64) -> None:
         values = matrix[0].T if self.turned else matrix[0]
@@ -245,8 +246,8 @@ def as_matrix(graph: Graph, node: gs.Node) -> AsMatrix:
     """A node's weights as a matrix. Raises Unsuitable, with the reason, for a node that has none."""
     if not is_standard(node):
         raise Unsuitable(f"it is an operator of `{node.domain}`")
-    if node.op in ("Conv", "ConvTranspose"):
+    if node.op in CONVOLUTIONS:
         return SlidingMatrix(graph, node)
-    if node.op in ("Gemm", "MatMul"):
+    if node.op in MATRIX_PRODUCTS:
         return ProductMatrix(graph, node)
     raise Unsuitable(f"{node.op} is no product of data and weights")

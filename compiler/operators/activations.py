@@ -17,6 +17,7 @@ import onnx_graphsurgeon as gs
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64
 from vggc.graph.domains import is_standard
+from vggc.operators.roles import optional_input
 
 Limits = tuple[float, float]
 
@@ -51,13 +52,11 @@ class Activation:
 def _clip_limits(graph: Graph, node: gs.Node) -> Limits | None:
     limits = []
     for index, name, unlimited in ((1, "min", -np.inf), (2, "max", np.inf)):
-        if len(node.inputs) > index and node.inputs[index].name:
-            array = graph.array(node.inputs[index])
-            if array is None:
-                return None
-            limits.append(float(array.reshape(-1)[0]))
-        else:
-            limits.append(float(node.attrs.get(name, unlimited)))
+        value = optional_input(node, index)
+        array = np.asarray(node.attrs.get(name, unlimited)) if value is None else graph.array(value)
+        if array is None:
+            return None
+        limits.append(float(array.reshape(-1)[0]))
     return limits[0], limits[1]
 
 

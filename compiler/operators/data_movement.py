@@ -7,6 +7,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
+from vggc.operators.roles import optional_input
 
 SHAPE_READERS = frozenset({"Shape", "Size"})
 """Their results depend on the shape of what they read, never on its numbers."""
@@ -38,7 +39,6 @@ def pads_with_zero(graph: Graph, node: gs.Node) -> bool:
         return True
     if graph.opset < 11:
         return float(node.attrs.get("value", 0.0)) == 0.0
-    if len(node.inputs) < 3 or not node.inputs[2].name:
-        return True
-    filling = graph.array(node.inputs[2])
+    value = optional_input(node, 2)
+    filling = np.zeros(()) if value is None else graph.array(value)
     return filling is not None and not np.any(filling)

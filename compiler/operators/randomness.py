@@ -8,6 +8,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from vggc.graph.domains import is_standard
+from vggc.operators.roles import optional_input
 
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -16,7 +17,7 @@ RANDOM = frozenset(
 
 def may_drop(node: gs.Node) -> bool:
     """Whether a node is a Dropout with an input that may put it into training mode (from opset 12 on)."""
-    return node.op == "Dropout" and len(node.inputs) > 2 and bool(node.inputs[2].name)
+    return node.op == "Dropout" and optional_input(node, 2) is not None
 
 
 def is_deterministic(node: gs.Node) -> bool:

@@ -17,6 +17,7 @@ from vggc.graph.extras import node_extras
 from vggc.operators.elementwise import COMMUTATIVE
 from vggc.operators.quantizers import QUANTIZERS
 from vggc.operators.randomness import RANDOM
+from vggc.operators.roles import ROLES, optional_input
 
 Operator = tuple[str, str]
 """Domain and name; ONNX's own domain is ""."""
@@ -192,5 +193,5 @@ def _spatial_axes(graph: Graph, node: gs.Node) -> int | None:
 
 
 def _weight(node: gs.Node) -> gs.Tensor | None:
-    at = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}.get(node.op)
-    return node.inputs[at] if at is not None and len(node.inputs) > at else None
+    roles = ROLES.get(node.op)
+    return None if roles is None else optional_input(node, roles.weight)

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.linear import LINEAR
 from vggc.calibration.epilogue import epilogue
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
-from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
+from vggc.operators.roles import PRODUCTS, is_product, summed_channels
 
 
 class Schedule:
@@ -60,7 +59,7 @@ class Schedule:
         found = []
         for node in self._graph.nodes:
             differs = everything or any(value.name in changed for value in reads(node))
-            product = node.op in LINEAR and is_standard(node)
+            product = is_product(node)
             twin = self._twins.get(node.outputs[0].name) if node.outputs else None
             if not differs and (product or node.op.startswith("Reduce") or node.op == "Einsum"):
                 differs = twin is None or _summed(node) != _summed(twin)
@@ -114,18 +113,9 @@ class Schedule:
 
 def _summed(node: gs.Node) -> list[object]:
     """The sizes a node sums over, channels among them: when they differ from the original's, so do its results."""
-    weight = node.inputs[1] if len(node.inputs) > 1 else None
-    if isinstance(weight, gs.Constant):
-        sizes = weight.shape
-        if node.op == "Conv":
+    for weight in (1, 0) if node.op == "MatMul" else (1,) if node.op in PRODUCTS else ():
+        constant = node.inputs[weight]
+        if isinstance(constant, gs.Constant):
             # A depthwise convolution that loses channels still reads one for each output.
-            return [sizes[1]]
-        if node.op == "ConvTranspose":
-            return [sizes[0] // int(node.attrs.get("group", 1))]
-        if node.op == "Gemm":
-            return [sizes[1 if node.attrs.get("transB", 0) else 0]]
-        if node.op == "MatMul":
-            return [sizes[-2:][0]]
-    if node.op == "MatMul" and isinstance(node.inputs[0], gs.Constant):
-        return [node.inputs[0].shape[-1]]
+            return [summed_channels(node, constant.shape, weight)]
     return [value.shape for value in node.inputs if value.shape is not None]

@@ -16,6 +16,7 @@ from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Float64
+from vggc.operators.roles import ROLES
 from vggc.quantization.insert import replace_bias
 from vggc.quantization.plan import Plan, Product
 from vggc.rewrite import Context
@@ -28,14 +29,15 @@ def give_biases(plan: Plan) -> None:
     """Give a bias of zeros to those products that can have one and do not."""
     graph = plan.graph
     for index, product in enumerate(plan.products):
-        if product.bias is None and product.node.op != "MatMul":
+        bias = ROLES[product.node.op].bias
+        if product.bias is None and bias is not None:
             name = f"{product.node.name or product.node.outputs[0].name}_bias"
             constant = graph.constant(np.zeros(product.outputs, np.float32), name)
-            if len(product.node.inputs) > 2:
-                graph.set_input(product.node, 2, constant)
+            if len(product.node.inputs) > bias:
+                graph.set_input(product.node, bias, constant)
             else:
                 product.node.inputs.append(constant)
-            plan.products[index] = Product(product.node, product.data, product.weight, 2, product.axis)
+            plan.products[index] = Product(product.node, product.data, product.weight, bias, product.axis)
 
 
 def correct_biases(original: Graph, plan: Plan, context: Context, samples: Samples) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Floats
+from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.grids import INT4
 from vggc.quantization.insert import dequantized
 from vggc.quantization.plan import Product
@@ -31,7 +32,7 @@ def quantize_blocks(graph: Graph, context: Context, products: list[Product], blo
 
 
 def _unfit(product: Product, block: int) -> str:
-    if product.node.op not in ("Gemm", "MatMul"):
+    if product.node.op not in MATRIX_PRODUCTS:
         return "only weights of matrix products are stored in 4 bits"
     inputs = product.weights.shape[1 - product.axis]
     return "" if inputs % block == 0 else f"its {inputs} inputs are no multiple of a block of {block}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from vggc.graph import Graph
+from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.plan import Product
 
 NARROW = 16
@@ -14,9 +15,8 @@ NARROW = 16
 def too_small(graph: Graph, product: Product, *, first: bool) -> str | None:
     """Why a product had better stay in float, or None. `first`: it reads an input of the model."""
     node, shape = product.node, product.weights.shape
-    if node.op in ("Gemm", "MatMul"):
-        outputs = shape[product.axis]
-        inner = math.prod(shape) // outputs
+    inner, outputs = product.inputs, product.outputs
+    if node.op in MATRIX_PRODUCTS:
         if min(inner, outputs) < NARROW:
             what = f"{inner} numbers to {outputs}"
             return f"a matrix product of {what} is too narrow for INT8, which needs {NARROW} on each side"
@@ -24,8 +24,6 @@ def too_small(graph: Graph, product: Product, *, first: bool) -> str | None:
         if rows is not None and math.prod(rows) == rows[-1]:
             return "a product of one row reads each weight once: INT8 would not make it faster"
         return None
-    outputs = product.outputs
-    inner = shape[1] * product.group if node.op == "Conv" else shape[0]
     if min(inner, outputs) >= NARROW:
         return None
     square = len(set(shape[2:])) == 1

@@ -14,6 +14,7 @@ import numpy as np
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import Ration, stream
 from vggc.graph.arrays import Floats
+from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.grids import Quantizer
 from vggc.quantization.histograms import Histogram
 from vggc.quantization.plan import Plan, Site
@@ -60,7 +61,7 @@ def by_output_error(plan: Plan, histograms: Mapping[int, Histogram], samples: Sa
 
 def channel_axis(plan: Plan, site: Site) -> int:
     """Along which axis of a value its channels lie: the last one where matrix products read it."""
-    products = {id(each.node) for each in plan.products if each.node.op in ("Gemm", "MatMul")}
+    products = {id(each.node) for each in plan.products if each.node.op in MATRIX_PRODUCTS}
     rank = plan.graph.rank(site.value)
     last = any(id(node) in products for node, _ in site.readers) and rank is not None
     return max(1, rank - 1) if last and rank is not None else 1

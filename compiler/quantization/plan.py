@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.union_find import UnionFind
 from vggc.graph import Graph
+from vggc.operators.roles import group_count, output_channels, summed_channels
 from vggc.quantization.grids import WEIGHT8, Grid
 
 
@@ -50,13 +51,17 @@ class Product:
     @property
     def group(self) -> int:
         """Into how many blocks a convolution divides its channels."""
-        return int(self.node.attrs.get("group", 1)) if self.node.op in ("Conv", "ConvTranspose") else 1
+        return group_count(self.node)
 
     @property
     def outputs(self) -> int:
-        """How many output channels; the weights of a ConvTranspose show those of one block."""
-        size = int(self.weights.shape[self.axis])
-        return size * self.group if self.node.op == "ConvTranspose" else size
+        """How many output channels."""
+        return output_channels(self.node, self.weights.shape, self.weight)
+
+    @property
+    def inputs(self) -> int:
+        """How many input channels."""
+        return summed_channels(self.node, self.weights.shape, self.weight) * self.group
 
 
 class Plan:

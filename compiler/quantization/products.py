@@ -7,16 +7,14 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.node_selection import name_filter, names_of
 from vggc.graph import Graph
-from vggc.graph.domains import is_standard
+from vggc.operators.roles import ROLES, bias_of, is_product, output_axis
 from vggc.quantization.plan import Product
 from vggc.rewrite import Context
 from vggc.values import Names
 
-OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-
 
 def product(graph: Graph, node: gs.Node) -> Product | str:
-    """A node of OPERATORS as a product, or why it is none."""
+    """A node of PRODUCTS as a product, or why it is none."""
     weight = 1
     if node.op == "MatMul" and isinstance(node.inputs[0], gs.Constant):
         weight = 0
@@ -31,25 +29,16 @@ def product(graph: Graph, node: gs.Node) -> Product | str:
         return "its weights are no matrix"
     if node.op == "MatMul" and array.ndim != 2:
         return "its weights are a stack of matrices"
-    bias = 2 if len(node.inputs) > 2 and node.inputs[2].name else None
-    if bias is not None and graph.array(node.inputs[bias]) is None:
+    bias = bias_of(node)
+    if bias is not None and graph.array(bias) is None:
         return "its bias is computed"
-    return Product(node, 1 - weight if node.op == "MatMul" else 0, weight, bias, _axis(node, weight))
-
-
-def _axis(node: gs.Node, weight: int) -> int:
-    if node.op == "Conv":
-        return 0
-    if node.op == "ConvTranspose":
-        return 1
-    if node.op == "Gemm":
-        return 0 if node.attrs.get("transB", 0) else 1
-    return 0 if weight == 0 else 1
+    at = ROLES[node.op].bias if bias is not None else None
+    return Product(node, 1 - weight if node.op == "MatMul" else 0, weight, at, output_axis(node, weight))
 
 
 def all_products(graph: Graph) -> list[Product]:
     """Every node whose weights could be quantized."""
-    nodes = [node for node in graph.nodes if node.op in OPERATORS and is_standard(node)]
+    nodes = [node for node in graph.nodes if is_product(node)]
     return [found for node in nodes if isinstance(found := product(graph, node), Product)]
 
 
@@ -60,7 +49,7 @@ def products(graph: Graph, context: Context, only: Names, except_: Names) -> lis
     of the module in front of either (`features.7` of `features.7.weight` or `/features/features.7/Conv`). Nodes with
     weights that cannot be quantized are declined. Raises CompileError for a name that means no node with weights.
     """
-    nodes = [node for node in graph.nodes if node.op in OPERATORS and is_standard(node)]
+    nodes = [node for node in graph.nodes if is_product(node)]
     known = [(node, {node.op, *names_of(node)}) for node in nodes]
     is_selected = name_filter(only, except_, [names for _, names in known], "node with weights")
     found = []

@@ -18,6 +18,7 @@ from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64
+from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.grids import Grid
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import encode
@@ -79,7 +80,7 @@ def _second_moments(walk: StagedRun, matrix: AsMatrix, data: gs.Tensor, random: 
 
 
 def _result_shape(matrix: AsMatrix, given: tuple[int, ...]) -> tuple[int, ...]:
-    if matrix.node.op in ("Gemm", "MatMul"):
+    if matrix.node.op in MATRIX_PRODUCTS:
         return (*given[:-1], matrix.blocks * matrix.outputs)
     shape = matrix.graph.shape(matrix.node.outputs[0])
     spatial = [each for each in (shape or [None] * 3)[2:] if isinstance(each, int)]

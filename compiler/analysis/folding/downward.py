@@ -20,13 +20,14 @@ from vggc.analysis.folding.border import is_padded, map_sizes
 from vggc.analysis.folding.capacity import Room
 from vggc.analysis.folding.passages import PASSED, passage
 from vggc.analysis.folding.upward import Links, Moved
-from vggc.analysis.linear import LINEAR, Linear, linear
+from vggc.analysis.linear import Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64
 from vggc.graph.domains import is_standard
 from vggc.operators.activations import SCALABLE
 from vggc.operators.elementwise import ARITHMETIC
+from vggc.operators.roles import PRODUCTS
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Downward:
 
     def _look(self, node: gs.Node) -> None:
         room: Room | None = None
-        if node.op in LINEAR:
+        if node.op in PRODUCTS:
             room = self._room_of_linear(node)
         elif node.op in ARITHMETIC or node.op == "BatchNormalization":
             room = self._room_of_affine(node)

@@ -18,6 +18,7 @@ from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
 from vggc.graph.arrays import Float64, is_float
 from vggc.operators.quantizers import is_quantizer
+from vggc.operators.roles import optional_input
 
 _CODES = frozenset({"int8", "uint8", "int16", "uint16"})
 
@@ -69,9 +70,9 @@ def quantized(graph: Graph, value: gs.Tensor) -> Quantized | None:
 def _parameters(graph: Graph, node: gs.Node) -> tuple[Array, Array | None] | None:
     """Scale and zero point of a QuantizeLinear or DequantizeLinear of constants."""
     scale = graph.array(node.inputs[1])
-    has_zero = len(node.inputs) > 2 and bool(node.inputs[2].name)
-    zero = graph.array(node.inputs[2]) if has_zero else None
-    if scale is None or not is_float(scale.dtype) or scale.ndim > 1 or (has_zero and zero is None):
+    zero_point = optional_input(node, 2)
+    zero = None if zero_point is None else graph.array(zero_point)
+    if scale is None or not is_float(scale.dtype) or scale.ndim > 1 or (zero_point is not None and zero is None):
         return None
     return scale, zero
 

@@ -8,9 +8,9 @@ from vggc.analysis.affine import batch_norm
 from vggc.analysis.folding.downward import Downward
 from vggc.analysis.folding.passages import PASSED
 from vggc.analysis.folding.upward import JOINS, Upward
-from vggc.analysis.linear import LINEAR
 from vggc.graph import Graph
 from vggc.operators.activations import SCALABLE
+from vggc.operators.roles import PRODUCTS
 
 
 def why_kept(up: Upward, down: Downward, node: gs.Node) -> str:
@@ -35,10 +35,10 @@ def _why_not_up(up: Upward, node: gs.Node) -> str:
     label = graph.label(source)
     if id(value) in up.reasons:
         return up.reasons[id(value)]
-    if source.op not in LINEAR | PASSED | JOINS | {"BatchNormalization"}:
+    if source.op not in PRODUCTS | PASSED | JOINS | {"BatchNormalization"}:
         return f"it follows {label}, which has no weights of its own"
     seen = _seen_elsewhere(graph, value, reader)
-    if source.op in LINEAR | {"BatchNormalization"}:
+    if source.op in PRODUCTS | {"BatchNormalization"}:
         return seen or f"its channels are not those of {label}"
     if up.room(value) is not None:
         limit = "a positive scale and no shift" if source.op in SCALABLE else "a scale that is not negative"

@@ -15,14 +15,15 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
 from vggc.analysis.folding.capacity import Room
 from vggc.analysis.folding.passages import PASSED, passage
-from vggc.analysis.linear import LINEAR, Linear, linear
+from vggc.analysis.linear import Linear, linear
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.elementwise import ARITHMETIC
+from vggc.operators.roles import PRODUCTS
 
 JOINS = frozenset({"Add", "Concat", "Sub", "Sum"})
-_OPERATORS = LINEAR | PASSED | JOINS | ARITHMETIC | {"BatchNormalization"}
+_OPERATORS = PRODUCTS | PASSED | JOINS | ARITHMETIC | {"BatchNormalization"}
 
 Links = tuple[gs.Node, "Links"] | None
 """Nodes that fold together, each linked to the rest of them: a long chain of them is not copied at each step."""
@@ -108,7 +109,7 @@ class Upward:
             )
             if folds or id(node.outputs[0]) in values:
                 nodes.add(id(node))
-                if op not in LINEAR:
+                if op not in PRODUCTS:
                     values.update(id(value) for value in node.inputs)
         return nodes
 
@@ -116,7 +117,7 @@ class Upward:
 
     def _look(self, node: gs.Node) -> None:
         room: Room | None = None
-        if node.op in LINEAR:
+        if node.op in PRODUCTS:
             room = self._room_of_linear(node)
         elif node.op == "BatchNormalization":
             room = self._room_of_norm(node)
@@ -247,7 +248,7 @@ class Upward:
         elif node.op == "Identity":
             self.gone.append(node)
             self._demands[id(node.inputs[0])] = demand
-        elif node.op in LINEAR or node.op == "BatchNormalization":
+        elif node.op in PRODUCTS or node.op == "BatchNormalization":
             self.taken.append((node, demand))
         else:
             self._through(node, demand)

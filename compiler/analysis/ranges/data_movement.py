@@ -12,6 +12,7 @@ from vggc.analysis.folding.border import is_padded
 from vggc.analysis.ranges.range import Range
 from vggc.analysis.ranges.ranges import Ranges, rule
 from vggc.operators.pooling import POOLS
+from vggc.operators.roles import optional_input
 
 _COUNTED = 1 << 20
 
@@ -39,8 +40,8 @@ def _pool(ranges: Ranges, node: gs.Node) -> Range | None:
 def _reduce(ranges: Ranges, node: gs.Node) -> Range | None:
     found = ranges.shaped(node.inputs[0])
     listed = node.attrs.get("axes")
-    if len(node.inputs) > 1 and node.inputs[1].name:
-        array = ranges.graph.array(node.inputs[1])
+    if (operand := optional_input(node, 1)) is not None:
+        array = ranges.graph.array(operand)
         listed = None if array is None else array.tolist()
         if array is None:
             return None
@@ -188,12 +189,12 @@ def _resize(ranges: Ranges, node: gs.Node) -> Range | None:
 def _pad(ranges: Ranges, node: gs.Node) -> Range | None:
     mode, found = node.attrs.get("mode", "constant"), _positions_apart(ranges, node.inputs[0])
     pads = ranges.graph.array(node.inputs[1]) if len(node.inputs) > 1 else None
-    if found is None or pads is None or (len(node.inputs) > 3 and node.inputs[3].name):
+    if found is None or pads is None or optional_input(node, 3) is not None:
         return None
     if mode == "constant":
         value = 0.0
-        if len(node.inputs) > 2 and node.inputs[2].name:
-            array = ranges.graph.array(node.inputs[2])
+        if (filling := optional_input(node, 2)) is not None:
+            array = ranges.graph.array(filling)
             if array is None:
                 return None
             value = float(np.ravel(array)[0])

@@ -9,6 +9,7 @@ from vggc.analysis.folding.border import is_padded
 from vggc.analysis.ranges.range import Range, along_axis, plus, times
 from vggc.analysis.ranges.ranges import Ranges, rule
 from vggc.graph.arrays import Float64
+from vggc.operators.roles import bias_of, group_count
 
 
 def _weigh(positive: Float64, negative: Float64, given: Range) -> Range:
@@ -27,7 +28,7 @@ def _convolution(ranges: Ranges, node: gs.Node) -> Range | None:
     if array is None or array.ndim < 3:
         return None
     weights = array.astype(np.float64).reshape(*array.shape[:2], -1)
-    group = int(node.attrs.get("group", 1))
+    group = group_count(node)
     transposed = node.op == "ConvTranspose"
     inputs = array.shape[0] if transposed else array.shape[1] * group
     given = ranges.along(node.inputs[0], 1, inputs)
@@ -47,9 +48,10 @@ def _convolution(ranges: Ranges, node: gs.Node) -> Range | None:
 
 
 def _offset(ranges: Ranges, node: gs.Node, count: int) -> Range | None:
-    if len(node.inputs) < 3 or not node.inputs[2].name:
+    bias = bias_of(node)
+    if bias is None:
         return Range(np.zeros(count), np.zeros(count))
-    found = ranges.of(node.inputs[2])
+    found = ranges.of(bias)
     return found if found.low.shape in ((), (count,)) else None
 
 
@@ -62,10 +64,11 @@ def _gemm(ranges: Ranges, node: gs.Node) -> Range | None:
     weights = weights if node.attrs.get("transB", 0) else weights.T
     given = ranges.along(node.inputs[0], 0 if node.attrs.get("transA", 0) else 1, weights.shape[1])
     found = along_axis(_weigh(np.maximum(weights, 0), np.minimum(weights, 0), given), 2, 1)
-    if len(node.inputs) < 3 or not node.inputs[2].name:
+    bias = bias_of(node)
+    if bias is None:
         return found
     beta = np.asarray(float(node.attrs.get("beta", 1.0)))
-    return plus(found, times(ranges.of(node.inputs[2]), Range(beta, beta)))
+    return plus(found, times(ranges.of(bias), Range(beta, beta)))
 
 
 @rule("MatMul")

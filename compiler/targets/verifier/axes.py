@@ -11,10 +11,9 @@ from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.links import static_shape
 from vggc.operators.quantizers import is_quantizer
+from vggc.operators.roles import PRODUCTS, ROLES, output_axis
 from vggc.targets.verifier.finding import Finding, Subject
 from vggc.targets.verifier.quantizers import quantizers, refused_quantizer
-
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 _PER_TENSOR = "quantize activations with one scale for the whole tensor"
 
@@ -71,16 +70,7 @@ def _wanted(graph: Graph, weights: gs.Tensor, rank: int) -> Iterator[tuple[gs.No
         if reader.op == "Transpose" and len(reader.outputs) == 1:
             order = reader.attrs.get("perm") or list(range(rank))[::-1]
             yield from ((node, order[axis]) for node, axis in _wanted(graph, reader.outputs[0], rank))
-        elif reader.op in WEIGHTED and (axis := _output_axis(reader, weights, rank)) is not None:
-            yield reader, axis
-
-
-def _output_axis(node: gs.Node, weights: gs.Tensor, rank: int) -> int | None:
-    place = next(index for index, value in enumerate(node.inputs) if value is weights)
-    if node.op == "MatMul":
-        return rank - 1 if place == 1 else rank - 2
-    if place != 1:
-        return None
-    if node.op == "Gemm":
-        return 0 if node.attrs.get("transB", 0) else 1
-    return 0 if node.op == "Conv" else 1
+        elif reader.op in PRODUCTS:
+            place = next(index for index, value in enumerate(reader.inputs) if value is weights)
+            if place == ROLES[reader.op].weight or reader.op == "MatMul":
+                yield reader, output_axis(reader, place, rank)

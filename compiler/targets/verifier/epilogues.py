@@ -14,8 +14,8 @@ from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import moves
 from vggc.operators.fusion import TENSORRT_EPILOGUE
 from vggc.operators.quantizers import is_quantizer
+from vggc.operators.roles import CONVOLUTIONS, is_product
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.axes import WEIGHTED
 from vggc.targets.verifier.finding import Finding, Subject
 
 _EIGHT_BIT = frozenset({"int8", "float8_e4m3fn"})
@@ -53,7 +53,7 @@ def padding_kept(subject: Subject) -> Iterator[Finding]:
             continue
         for quantize in graph.readers(node.outputs[0]):
             for reader in _behind(graph, quantize):
-                if reader.op in ("Conv", "ConvTranspose") and is_standard(reader):
+                if reader.op in CONVOLUTIONS and is_standard(reader):
                     yield _separated(subject, quantize, node, reader)
 
 
@@ -89,7 +89,7 @@ def _dequantized_from(graph: Graph, value: gs.Tensor) -> str:
 
 
 def _weighted(graph: Graph) -> Iterator[gs.Node]:
-    return (node for node in all_nodes(graph) if node.op in WEIGHTED and is_standard(node))
+    return (node for node in all_nodes(graph) if is_product(node))
 
 
 def _quantized_inputs(graph: Graph, node: gs.Node) -> bool:
@@ -114,12 +114,7 @@ def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node
     if not is_quantizer(quantize, "QuantizeLinear"):
         return None
     product = graph.producer(quantize.inputs[0])
-    if (
-        product is None
-        or product.op not in WEIGHTED
-        or not is_standard(product)
-        or not _quantized_inputs(graph, product)
-    ):
+    if product is None or not is_product(product) or not _quantized_inputs(graph, product):
         return None
     return quantize, product
 
