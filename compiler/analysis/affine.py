@@ -39,7 +39,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class Affine:
-    """y = scale * x + shift, one float64 number per channel each."""
+    """y = scale * x + shift, each (channels,) in float64."""
 
     scale: Float64
     shift: Float64

@@ -59,6 +59,7 @@ class Linear:
         return bias_of(self.node)
 
     def weight(self, graph: Graph) -> Array:
+        """The numbers of the weight, in its own shape: what they stand for where it is quantized."""
         return self.quantized.values if self.quantized is not None else _numbers(graph, self.node.inputs[1])
 
     def dtype(self, graph: Graph) -> np.dtype[Any]:
@@ -96,9 +97,9 @@ def _channels(graph: Graph, node: gs.Node, shape: tuple[int, ...]) -> Channels:
 
 
 def rescaled(operator: Linear, weights: Array, scale: Float64, entry: Float64 | None = None) -> Array | None:
-    """Weights times `scale` per output channel and `entry` per input channel, computed in float64 and rounded once.
+    """Weights times `scale`, (output channels,), and `entry`, (input channels,), in the weights' own shape and type.
 
-    None where the weights' own type cannot hold the result.
+    They are computed in float64 and rounded once. None where the weights' own type cannot hold the result.
     """
     grouped = _grouped(operator, weights)
     factors = [_along(operator, scale, grouped, outputs=True)]
@@ -119,9 +120,10 @@ def rescaled(operator: Linear, weights: Array, scale: Float64, entry: Float64 | 
 
 
 def response(operator: Linear, weights: Array, shift: Float64) -> Float64:
-    """What a constant input, `shift` by channel, adds to each output channel, by position of the kernel: (N, ...).
+    """What a constant input, `shift` (input channels,), adds to each output channel, by position of the kernel.
 
-    For Conv, Gemm and MatMul; in float64. A Gemm's alpha is in it.
+    In float64, (output channels, kernel height, ...) for Conv and (output channels,) for Gemm and MatMul. A Gemm's
+    alpha is in it.
     """
     grouped = _grouped(operator, weights)
     factor = _along(operator, shift, grouped, outputs=False)
@@ -165,7 +167,7 @@ def _numbers(graph: Graph, value: gs.Tensor) -> Array:
 
 
 def rounded(values: Float64, dtype: np.dtype[Any]) -> Array | None:
-    """Float64 numbers in another type, or None where they do not fit."""
+    """Float64 numbers in another type, in their own shape, or None where they do not fit."""
     with np.errstate(all="ignore"):
         out = values.astype(dtype)
     return out if np.isfinite(out.astype(np.float64)).all() else None

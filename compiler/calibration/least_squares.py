@@ -48,7 +48,7 @@ class Piece:
 
     @property
     def wanted(self) -> Floats:
-        """What the product itself should be."""
+        """What the product itself should be: (rows, blocks * outputs)."""
         return self.target if self.offset is None else self.target - self.offset
 
 
@@ -57,7 +57,7 @@ Pieces = Callable[[], Iterable[Piece]]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Weights (blocks, width, outputs) and bias (blocks * outputs), the ridge, and the error as share of variance.
+    """Weights (blocks, width, outputs) and bias (blocks * outputs,), the ridge, and the error as share of variance.
 
     Without a ridge they are those there were: they were right already.
     """
@@ -71,7 +71,7 @@ class Solution:
 def solve(pieces: Pieces, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
     """Fit weights to all pieces.
 
-    `prior` (blocks, width, outputs) and `bias` (blocks * outputs) are what there is; it is returned, without a ridge,
+    `prior` (blocks, width, outputs) and `bias` (blocks * outputs,) are what there is; it is returned, without a ridge,
     where it is right already. `gate` are the limits of the activation behind.
 
     Raises Unsuitable when the inputs say nothing: they are constant, or their covariance is singular.

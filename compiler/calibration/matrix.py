@@ -60,11 +60,17 @@ class AsMatrix(ABC):
 
     @abstractmethod
     def count(self, x: Array, y: Array) -> int:
-        """How many rows an input and its output have; the latter may have more channels than the node makes."""
+        """How many rows an input and its output have; the latter may have more channels than the node makes.
+
+        Both have the shapes that they have in the model: (samples, channels, ...) for a convolution.
+        """
 
     @abstractmethod
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
-        """The rows of an input in float32, or the chosen ones; `y_shape` is the shape of the node's output."""
+        """The rows of an input, (blocks, rows, width) in float32.
+
+        `y_shape` is the shape of the node's output. `chosen` are the indices (rows,) of those that are wanted.
+        """
 
     @abstractmethod
     def results(self, y: Array, chosen: Int64 | None = None) -> Floats:
@@ -76,7 +82,7 @@ class AsMatrix(ABC):
 
     @abstractmethod
     def bias(self) -> Float64:
-        """One number for each output channel."""
+        """One number for each output channel: (blocks * outputs,)."""
 
     @property
     @abstractmethod
@@ -85,14 +91,14 @@ class AsMatrix(ABC):
 
     @abstractmethod
     def store_matrix(self, matrix: Float64) -> None:
-        """Give the node other weights."""
+        """Give the node other weights, (blocks, width, outputs)."""
 
     @abstractmethod
     def store_bias(self, bias: Float64) -> None:
-        """Give the node another bias; one without gets one unless all of it is zero."""
+        """Give the node another bias, (blocks * outputs,); one without gets one unless all of it is zero."""
 
     def store(self, matrix: Float64, bias: Float64) -> None:
-        """Give the node other weights and another bias."""
+        """Give the node other weights, (blocks, width, outputs), and another bias, (blocks * outputs,)."""
         self.store_matrix(matrix)
         self.store_bias(bias)
 

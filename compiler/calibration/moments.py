@@ -26,7 +26,7 @@ class Moments:
         self._yy: Any = 0.0
 
     def add(self, x: Floats, y: Floats) -> None:
-        """Take in more rows."""
+        """Take in more rows: x (blocks, rows, width), y (rows, blocks * outputs)."""
         if not x.shape[1]:
             return
         if self._shift is None:

@@ -61,7 +61,7 @@ class Samples:
         return (self.count + self.size - 1) // self.size
 
     def few(self, count: int) -> Batch:
-        """The first samples, or one batch where its size is fixed."""
+        """The first samples, or one batch where its size is fixed: each array is (samples, ...)."""
         return next(iter(self.data.batches(self.size if self.fixed else min(count, self.count), self.count)))
 
     def __iter__(self) -> Iterator[Batch]:

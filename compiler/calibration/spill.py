@@ -39,7 +39,7 @@ class Spill:
         return list(self._held)
 
     def add(self, key: str, array: Array) -> None:
-        """Put one more array behind those of a key."""
+        """Put one more array, of any shape, behind those of a key."""
         place = self._held.setdefault(key, [])
         if array.nbytes <= self._room or array.dtype.kind == "O":
             self._room -= array.nbytes
@@ -53,7 +53,7 @@ class Spill:
         place.append(path)
 
     def get(self, key: str, index: int) -> Array:
-        """The array number `index` of a key, read-only when it is on disk."""
+        """The array number `index` of a key, in the shape in which it was added; read-only when it is on disk."""
         found = self._held[key][index]
         return np.load(found, mmap_mode="r", allow_pickle=False) if isinstance(found, Path) else found
 

@@ -70,16 +70,19 @@ class StagedRun:
             self._forget(name)
 
     def arrays(self, value: gs.Tensor) -> Iterator[Array]:
-        """A value that has been reached, batch by batch."""
+        """A value that has been reached, batch by batch: (samples, ...)."""
         for index in range(len(self.samples)):
             yield self.array(value, index)
 
     def array(self, value: gs.Tensor, index: int) -> Array:
-        """A value that has been reached, of one batch."""
+        """A value that has been reached, of one batch: (samples, ...)."""
         return self._spill.get(self._prefix + value.name, index)
 
     def amend(self, value: gs.Tensor, change: Callable[[Array], Array]) -> None:
-        """Change the numbers of a value that has been reached, as later nodes will read them."""
+        """Change the numbers of a value that has been reached, as later nodes will read them.
+
+        `change` gets the value of one batch, (samples, ...), and returns an array of the same shape.
+        """
         key = self._prefix + value.name
         changed = [change(self._spill.get(key, index)) for index in range(len(self.samples))]
         self._spill.drop(key)

@@ -28,14 +28,17 @@ class Ration:
         self._taken: Counter[str] = Counter()
 
     def allows(self, name: str, values: Floats) -> bool:
-        """Whether there is room for these numbers of a value; they are counted."""
+        """Whether there is room for these numbers of a value, in any shape; they are counted."""
         allowed = self._taken[name] < NUMBERS
         self._taken[name] += values.size
         return allowed
 
 
 def stream(graph: Graph, values: Iterable[gs.Tensor], samples: Samples) -> Iterator[dict[str, Floats]]:
-    """For each batch the values by name, in float32. Raises CompileError for NaN and infinite numbers."""
+    """For each batch the values by name, (samples, ...) in float32.
+
+    Raises CompileError for NaN and infinite numbers.
+    """
     given = {value.name for value in graph.inputs}
     names = list(dict.fromkeys(value.name for value in values))
     computed = [name for name in names if name not in given]

@@ -16,6 +16,7 @@ from vggc.graph.signature import ValueType, shape_text, type_text
 from vggc.values import Declared
 
 Batch = dict[str, Array]
+"""Arrays by name, each (samples, ...)."""
 
 CHUNK_BYTES = 16 << 20
 """About how many bytes of samples are held at a time where nobody asks for a batch of a certain size."""
@@ -41,7 +42,7 @@ class Dataset(Declared, ABC):
     name         what the recipe calls it
     description  where it comes from, for reports
     arrays       type and shape of a sample, by array name
-    labels       class numbers (int64, one a sample), or None
+    labels       class numbers, (samples,) in int64, or None
     """
 
     statement: ClassVar[str] = "data"
@@ -57,7 +58,7 @@ class Dataset(Declared, ABC):
 
     @abstractmethod
     def parts(self) -> Iterator[Batch]:
-        """All samples in order, in pieces of any size; each call starts anew."""
+        """All samples in order, in pieces of any size: arrays (samples, ...) by name. Each call starts anew."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class Dataset(Declared, ABC):
         return sum(each.nbytes for each in self.arrays.values())
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[Batch]:
-        """Batches of `size` samples, the last one perhaps smaller; at most `limit` samples.
+        """Batches of `size` samples, arrays (size, ...) by name, the last one perhaps smaller; at most `limit` samples.
 
         The arrays may be views of a file: read them, do not write to them.
         """
@@ -116,7 +117,7 @@ class Dataset(Declared, ABC):
 
 
 def content(array: Array) -> bytes:
-    """The bytes an array stands for, little-endian and in C order; texts length by length."""
+    """The bytes an array of any shape stands for, little-endian and in C order; texts length by length."""
     if array.dtype.kind in "OUST":
         return b"".join(b"%d:%b" % (len(each), each) for each in (str(item).encode() for item in array.flat))
     return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -128,7 +129,7 @@ def rows_per_chunk(sample_bytes: int) -> int:
 
 
 def rebatch(parts: Iterable[Batch], size: int, limit: int) -> Iterator[Batch]:
-    """The first `limit` samples of `parts` in batches of `size`."""
+    """The first `limit` samples of `parts` in batches of `size`: arrays (size, ...) by name."""
     if size < 1:
         raise ValueError(f"a batch has at least one sample, not {size}")
     held: list[Batch] = []
@@ -157,7 +158,7 @@ def _joined(pieces: list[Batch]) -> Batch:
 
 
 def as_labels(array: Array, count: int, where: str) -> Int64:
-    """Class numbers from an array, checked. `where` names it in messages.
+    """Class numbers, (count,), from an array (count,) or (count, 1), checked. `where` names it in messages.
 
     Raises CompileError unless it holds one whole number of at least 0 for each of `count` samples.
     """

@@ -22,7 +22,7 @@ _TEXTS = ("a", "b", "ab", "")
 def random_array(
     generator: np.random.Generator, dtype: np.dtype[Any], shape: Sequence[int], below: int = SMALL
 ) -> Array:
-    """Random values of any ONNX type.
+    """Random values of any ONNX type, in the shape `shape`.
 
     Floats are standard normal, integers 0 <= i < `below`, truth values even, texts short.
     """

@@ -48,7 +48,10 @@ class Preparation:
     cover: bool = False
 
     def apply(self, path: Path) -> Array:
-        """The image in `path` as float32. Raises CompileError when it cannot be decoded or is too small."""
+        """The image in `path`, (channels, height, width) or (height, width, channels) by the layout, in float32.
+
+        Raises CompileError when it cannot be decoded or is too small.
+        """
         pixels = self._pixels(path)
         if self.channels == "bgr":
             pixels = pixels[:, :, ::-1]
@@ -192,7 +195,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def by_folder(folder: Path, files: Sequence[Path]) -> Int64:
-    """The class of each image: the place of its top folder among those folders in sorted order."""
+    """The class of each image, (files,): the place of its top folder among those folders in sorted order."""
     tops = [each.relative_to(folder).parts for each in files]
     for path, parts in zip(files, tops, strict=True):
         if len(parts) < 2:
@@ -202,7 +205,7 @@ def by_folder(folder: Path, files: Sequence[Path]) -> Int64:
 
 
 def by_table(folder: Path, table: Path) -> tuple[list[Path], Int64]:
-    """Files and classes from a CSV table of two columns, file (relative to the folder) and class number."""
+    """Files and their classes, (files,), from a CSV table: in each row a file, relative to the folder, and a number."""
     readable(table)
     files: list[Path] = []
     labels: list[int] = []

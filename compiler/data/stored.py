@@ -69,10 +69,10 @@ class StoredArray(ABC):
 
     @abstractmethod
     def chunks(self, rows: int, limit: int) -> Iterator[Array]:
-        """The first `limit` samples, at most `rows` at a time."""
+        """The first `limit` samples, at most `rows` at a time: (rows, ...)."""
 
     def first(self, count: int) -> Array:
-        """The first `count` samples as one array."""
+        """The first `count` samples as one array, (count, ...)."""
         pieces = list(self.chunks(max(count, 1), count))
         return pieces[0] if pieces else np.zeros((0, *self.sample.shape), self.sample.dtype)
 

@@ -39,7 +39,10 @@ class Distance:
 
 
 def distance(before: Array, after: Array) -> Distance:
-    """How far `after` is from `before`. Where `before` is zero throughout, the error is the largest difference."""
+    """How far `after` is from `before`, two arrays of one shape.
+
+    Where `before` is zero throughout, the error is the largest difference.
+    """
     if before.shape != after.shape:
         return Distance(math.inf, note=f"shape {shape_text(before.shape)} became {shape_text(after.shape)}")
     if before.dtype != after.dtype:
@@ -83,7 +86,7 @@ def _chosen(logits: Array) -> Array:
 
 
 def searchable(array: Array) -> Array:
-    """bfloat16 and float8 as float32, which numpy can search."""
+    """The array in its own shape: bfloat16 and float8 as float32, which numpy can search."""
     return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 

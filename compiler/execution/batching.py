@@ -12,7 +12,7 @@ from vggc.graph.signature import fixed_batch
 
 
 def run(session: Session, feed: Feeds) -> dict[str, Any]:
-    """What a model computes of a feed, of which it takes what it has inputs for.
+    """What a model computes of a feed, of which it takes what it has inputs for: its outputs by name.
 
     Where the model's inputs have another, fixed first dimension than the feed's arrays, it runs on pieces of that
     many samples, the last one filled up with the first samples; what it computes sample by sample is put together.

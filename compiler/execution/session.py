@@ -141,6 +141,8 @@ class Session:
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """The outputs for one set of inputs, by name, in the order asked for.
 
+        Each array has the shape that the model declares of it; a sequence is a list of arrays.
+
         Raises CompileError when the feeds do not fit the model, or a node fails.
         """
         from onnxruntime import RunOptions

@@ -87,7 +87,7 @@ def _feeds(subject: Subject, batch: int, data: Dataset | None) -> Feeds:
 
 
 def median_seconds(session: Session, feeds: Feeds) -> float:
-    """The median of at least FEWEST_RUNS runs and LEAST_SECONDS, after a warm-up."""
+    """The median of at least FEWEST_RUNS runs and LEAST_SECONDS, after a warm-up; `feeds` are (batch, ...)."""
     for _ in range(WARM_UP):
         session.run(feeds)
     taken: list[float] = []

@@ -59,7 +59,7 @@ class Subject:
         return output
 
     def outputs(self, data: Dataset, output: str | None = None) -> Iterator[Array]:
-        """One output for all samples of a data set, a batch at a time, samples along the first axis.
+        """One output for all samples of a data set, a batch at a time: (samples, ...).
 
         Remembered while it fits in 256 MB. Raises CompileError when the data does not fit the model, or the output
         has not one row for each sample.
@@ -99,7 +99,7 @@ class Subject:
 
 
 def filled(batch: Mapping[str, Array], rows: int | None) -> Batch:
-    """A batch of exactly `rows` samples, the last one repeated where some are missing."""
+    """A batch of exactly `rows` samples, the last one repeated where some are missing: arrays (rows, ...)."""
     if rows is None:
         return dict(batch)
     return {

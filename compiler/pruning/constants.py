@@ -22,13 +22,13 @@ from vggc.pruning.statistics import shift
 
 @dataclass(frozen=True, eq=False)
 class Absorbed:
-    """What is to be added to the results of a node: (outputs), or (outputs, height, ...) where it differs by place."""
+    """What is to be added to the results of a node: (outputs,), or (outputs, height, ...) where it differs by place."""
 
     node: gs.Node
     amount: Float64
 
     def store(self, graph: Graph, kept: Int64 | None) -> None:
-        """Add it; `kept` are the outputs that the node still has, None when it has all."""
+        """Add it; `kept`, (outputs left,), are the outputs that the node still has, None when it has all."""
         amount = self.amount if kept is None else self.amount[kept]
         product = as_matrix(graph, self.node)
         if amount.ndim == 1:
@@ -85,14 +85,17 @@ class Reader:
 
     @property
     def ignored(self) -> Bools:
-        """For each channel whether all weights that it meets are zero."""
+        """For each channel, (channels,), whether all weights that it meets are zero."""
         if self.product is None:
             return np.zeros(len(self.channels), bool)
         matrix = self.product.matrix().reshape(self.product.blocks, self.product.taps, self.product.channels, -1)
         return np.asarray(~matrix.any(axis=(1, 3)).reshape(-1))
 
     def absorb(self, numbers: Float64) -> Absorbed:
-        """What the node adds to its results for constant channels: one number for each, 0 for the others."""
+        """What the node adds to its results for constant channels.
+
+        `numbers`, (channels,), are the number of each constant channel, and 0 for the others.
+        """
         assert self.product is not None
         product = self.product
         matrix = product.matrix().reshape(product.blocks, product.taps, product.channels, product.outputs)

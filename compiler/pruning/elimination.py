@@ -28,7 +28,7 @@ class Problem:
 
     covariance  (width, width) of the inputs
     weights     (width, outputs), scaled so that errors of all problems of a group can be added
-    atoms       (width) the atom of the group that each input belongs to, -1 for inputs that stay anyway
+    atoms       (width,) the atom of the group that each input belongs to, -1 for inputs that stay anyway
     """
 
     covariance: Floats
@@ -40,7 +40,7 @@ class Problem:
 class Elimination:
     """The atoms of a group in the order in which they are removed, and the error when so many are gone.
 
-    `losses[n]` belongs to the removal of the first n atoms of `order`; the last atom is never removed.
+    Both are (size,). `losses[n]` belongs to the removal of the first n atoms of `order`; the last one is never removed.
     """
 
     order: Int64
@@ -48,21 +48,24 @@ class Elimination:
 
     @property
     def scores(self) -> Float64:
-        """For each atom how late it is removed."""
+        """For each atom, (size,), how late it is removed."""
         ranks = np.empty(len(self.order))
         ranks[self.order] = np.arange(len(self.order))
         return ranks
 
 
 def by_scores(scores: Float64) -> Elimination:
-    """Remove the atoms of the lowest scores first, each at the cost of its score."""
+    """Remove the atoms of the lowest scores, (size,), first, each at the cost of its score."""
     order = np.argsort(scores, kind="stable")
     losses = np.concatenate([[0.0], np.cumsum(scores[order])[:-1]])
     return Elimination(order, losses)
 
 
 def eliminate(size: int, problems: Sequence[Problem], extra: Float64 | None = None) -> Elimination:
-    """Remove the atoms 0..size-1 of a group one by one. `extra` are costs of atoms that nothing can repair."""
+    """Remove the atoms 0..size-1 of a group one by one.
+
+    `extra`, (size,), are costs of atoms that nothing can repair.
+    """
     own = np.zeros(size) if extra is None else extra
     states = [_State(each, size) for each in problems]
     alive = np.arange(size)
@@ -137,7 +140,10 @@ def _compressed(weights: Float64) -> Float64:
 
 
 def remaining(problem: Problem, kept: Int64) -> Float64:
-    """The weights that reproduce a node's outputs best when only the atoms `kept` are left; 0 for what is removed."""
+    """The weights, (width, outputs), that reproduce a node's outputs best when only the atoms `kept` are left.
+
+    They are 0 for what is removed. `kept` are the numbers of some atoms, (atoms left,).
+    """
     stays = np.flatnonzero((problem.atoms < 0) | np.isin(problem.atoms, kept))
     if not len(stays):
         return np.zeros_like(problem.weights)

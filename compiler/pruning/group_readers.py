@@ -26,7 +26,10 @@ _ROWS = 32768
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Columns of one block of a node's rows whose covariance is known: the inputs of one problem."""
+    """Columns of one block of a node's rows whose covariance is known: the inputs of one problem.
+
+    `columns` are their indices, (columns,).
+    """
 
     name: str
     block: int
@@ -38,7 +41,7 @@ class Reader:
     """A node with constant weights that reads groups, as a matrix.
 
     atoms   (blocks, width) and groups: what each column of its rows belongs to, -1 for what stays
-    scale   (outputs) what a batch norm behind the node multiplies its outputs by
+    scale   (blocks * outputs,) what a batch norm behind the node multiplies its outputs by
     """
 
     product: AsMatrix
@@ -79,11 +82,11 @@ class Readings:
         return found
 
     def mean(self, part: Part) -> Float64:
-        """Of a part's columns."""
+        """Of a part's columns, (columns,)."""
         return np.asarray(self._spill.get(part.name, 1), np.float64)
 
     def energies(self, group: Group) -> Float64:
-        """For each atom its share of what nodes without constant weights read; nothing repairs those."""
+        """For each atom, (size,), its share of what nodes without constant weights read; nothing repairs those."""
         return self._energies[group.id]
 
     def unit(self, reader: Reader) -> Float64:
@@ -178,7 +181,10 @@ class Readings:
 
 
 def choose_rows(count: int, total: int, batches: int, random: np.random.Generator) -> Int64 | None:
-    """Which of the `count` rows of a batch to look at, when about `total` of all batches are enough; None for all."""
+    """Which of the `count` rows of a batch to look at, when about `total` of all batches are enough.
+
+    Their indices (rows,), rising; None for all.
+    """
     wanted = -(-total // batches)
     return None if count <= wanted else np.sort(random.choice(count, wanted, replace=False))
 

@@ -1,7 +1,7 @@
 """How much each atom of a channel group matters, by its weights or its activations: one number for each atom.
 
-Each function returns non-negative numbers, larger ones for what should stay. The scores of a group add up to 1, so that
-in every group the same share of the sum is the same loss.
+Each function returns (size,) non-negative numbers, larger ones for what should stay. The scores of a group add up to 1,
+so that in every group the same share of the sum is the same loss.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from vggc.pruning.group_readers import Readings
 
 
 def l1(graph: Graph, group: Group) -> Float64:
-    """The absolute weights that make each channel (Li et al. 2017)."""
+    """The absolute weights that make each channel, (size,) (Li et al. 2017)."""
     return _shares(group, [(channels, np.abs(filters).sum(axis=1)) for channels, filters in _filters(graph, group)])
 
 
 def l2(graph: Graph, group: Group) -> Float64:
-    """The squared weights that make each channel."""
+    """The squared weights that make each channel, (size,)."""
     return _shares(group, [(channels, np.square(filters).sum(axis=1)) for channels, filters in _filters(graph, group)])
 
 
 def fpgm(graph: Graph, group: Group) -> Float64:
-    """How far the weights of each channel are from those of the others (He et al. 2019)."""
+    """How far the weights of each channel are from those of the others, (size,) (He et al. 2019)."""
     found = []
     for channels, filters in _filters(graph, group):
         squares = np.square(filters).sum(axis=1)
@@ -39,7 +39,7 @@ def fpgm(graph: Graph, group: Group) -> Float64:
 
 
 def bn_scale(graph: Graph, group: Group) -> Float64:
-    """The scales of the batch norms that a channel passes (Liu et al. 2017)."""
+    """The scales of the batch norms that each channel passes, (size,) (Liu et al. 2017)."""
     found = []
     for member in group.members:
         if member.node is not None and member.node.op == "BatchNormalization" and member.input == 1:
@@ -50,7 +50,7 @@ def bn_scale(graph: Graph, group: Group) -> Float64:
 
 
 def activation(readings: Readings, group: Group) -> Float64:
-    """The mean square of each channel where it is read."""
+    """The mean square of each channel where it is read, (size,)."""
     total = np.array(readings.energies(group))
     for reader in readings.readers(group):
         energy = np.zeros(group.size)

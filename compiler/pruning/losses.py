@@ -56,7 +56,7 @@ class Losses:
         self._reference = [self._loss(session, batch, labels, samples.name) for batch, labels in self._batches]
 
     def taylor(self, group: Group) -> Float64:
-        """For each atom the mean square of the loss's derivative by a factor on it, as shares of their sum.
+        """For each atom, (size,), the mean square of the loss's derivative by a factor on it, as shares of their sum.
 
         This is the first-order change of the loss when the atom goes (Molchanov et al. 2019). The derivative is taken
         as a difference quotient: one run of the samples for each atom, which is slow for wide models.

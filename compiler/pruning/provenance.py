@@ -20,7 +20,10 @@ SPARSITY = "vggc.sparsity"
 
 
 def kept_outputs(groups: Groups, keep: Keep) -> dict[str, Int64]:
-    """By the name of a node's first output the positions of the output channels that stay, for nodes that lose some."""
+    """By the name of a node's first output the positions, (channels left,), of the output channels that stay.
+
+    Only for nodes that lose some.
+    """
     found = {}
     for each in groups.weighted:
         if each.outputs is not None and any(index in keep for index in each.outputs.groups):

@@ -68,7 +68,8 @@ def repair(
     """Solve the weights of `graph` so that its nodes compute again what those of `original` do.
 
     What a node should compute is the value of its output's name in the original, or that of the last value before its
-    activation. `kept` says by the former name which output channels of the original are left, where some are lost.
+    activation. `kept` gives by the former name the positions, (channels left,), of the output channels of the original
+    that are left, where some are lost.
     With `only_changed`, nodes that read exactly what the original reads stay as they are. Mode `bias` keeps the weights
     and makes the mean of each channel right. With `thinning` only the nodes are solved that it names, by their first
     output, and get the zeros it asks for.

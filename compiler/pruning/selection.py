@@ -94,7 +94,7 @@ def widths_under(
 
 
 def atoms(chosen: Sequence[Group], orders: Mapping[int, Elimination], widths: Widths) -> dict[int, Int64]:
-    """The atoms that stay, by group, of the groups that lose some."""
+    """The atoms that stay, (atoms left,) by group id, of the groups that lose some."""
     return {
         group.id: group.best(orders[group.id].scores, widths[group.id])
         for group in chosen

@@ -51,7 +51,7 @@ class Thinning:
     def solve(self, pieces: Pieces, product: AsMatrix, weights: Float64, bias: Float64) -> tuple[Float64, Float64]:
         """Weights with zeros and the bias to them whose results on the rows of `pieces` are nearest to the given ones'.
 
-        `weights` (blocks, width, outputs) and `bias` (blocks * outputs) are in the units of the node itself.
+        `weights` (blocks, width, outputs) and `bias` (blocks * outputs,) are in the units of the node itself.
         """
         result = weights.copy()
         shifted = bias.reshape(len(weights), -1).copy()

@@ -19,7 +19,7 @@ _MEAN, _VARIANCE = 3, 4
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Mean and variance of each output channel, as it is and as it should be."""
+    """Mean and variance of each output channel, (blocks * outputs,), as it is and as it should be."""
 
     mean: Float64
     variance: Float64
@@ -51,7 +51,10 @@ def norm_behind(graph: Graph, node: gs.Node) -> gs.Node | None:
 
 
 def shift(graph: Graph, product: AsMatrix, bias: Float64) -> None:
-    """Give a node another bias; where a batch norm follows, its mean takes the change, and nothing is added."""
+    """Give a node another bias, (blocks * outputs,).
+
+    Where a batch norm follows, its mean takes the change, and nothing is added.
+    """
     norm = norm_behind(graph, product.node)
     if norm is None:
         product.store_bias(bias)

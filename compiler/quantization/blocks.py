@@ -39,7 +39,11 @@ def _unfit(product: Product, block: int) -> str:
 
 
 def in_blocks(weights: Array, inner: int, block: int, method: WeightScales) -> tuple[Array, Floats]:
-    """A matrix as INT4 numbers of its shape, and float32 scales, one for each block along axis `inner`."""
+    """A matrix as INT4 numbers of its shape, and float32 scales, one for each block along axis `inner`.
+
+    For weights (inputs, outputs) and `inner` 0 the scales are (inputs / block, outputs), for weights (outputs, inputs)
+    and `inner` 1 (outputs, inputs / block).
+    """
     turned = np.moveaxis(np.asarray(weights, np.float64), inner, 1)
     rows = turned.reshape(-1, block)
     steps = scales(rows, INT4, method)

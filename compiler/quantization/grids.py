@@ -34,13 +34,16 @@ class Grid:
         return True
 
     def codes(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Array:
-        """The stored numbers nearest to `values`, ties to even as ONNX has it; what is beyond the ends is clipped."""
+        """The stored numbers nearest to `values`, in their shape, to which `scale` broadcasts.
+
+        Ties go to even as ONNX has it; what is beyond the ends is clipped.
+        """
         steps = np.rint(values / np.asarray(scale, values.dtype)) + zero_point
         codes: Array = np.clip(steps, self.low, self.high).astype(self.dtype)
         return codes
 
     def rounded(self, values: Floats, scale: ArrayLike, zero_point: int = 0) -> Floats:
-        """What is left of `values` after they went through the grid, in their own type."""
+        """What is left of `values` after they went through the grid, in their own type and shape."""
         factor = np.asarray(scale, values.dtype)
         steps = values / factor
         np.rint(steps, out=steps)
@@ -88,6 +91,7 @@ class Quantizer:
     zero_point: int = 0
 
     def rounded(self, values: Floats) -> Floats:
+        """What is left of `values` after they were quantized, in their own type and shape."""
         return self.grid.rounded(values, self.scale, self.zero_point)
 
 

@@ -25,7 +25,7 @@ class Histogram:
         self._bins: Int64 = np.zeros(2 * BINS, np.int64)
 
     def add(self, values: Array) -> None:
-        """Count more numbers. They must be finite."""
+        """Count more numbers, in any shape. They must be finite."""
         if not values.size:
             return
         low, high = float(values.min()), float(values.max())
@@ -61,11 +61,11 @@ class Histogram:
         return self._reach / BINS
 
     def magnitudes(self) -> Int64:
-        """How many numbers have a magnitude in each bin from 0 up, sign disregarded."""
+        """How many numbers have a magnitude in each bin from 0 up, sign disregarded: (BINS,)."""
         return self._bins[BINS:] + self._bins[:BINS][::-1]
 
     def signed(self) -> tuple[Float64, Int64]:
-        """The middles of the bins that hold something, and how much they hold."""
+        """The middles of the bins that hold something, (bins,), and how much they hold, (bins,)."""
         middles: Float64 = np.asarray((np.arange(-BINS, BINS) + 0.5) * self.width, np.float64)
         used = self._bins > 0
         return middles[used], self._bins[used]

@@ -72,7 +72,10 @@ def _stored(graph: Graph, name: str, numbers: Array, scale: Floats, axis: int) -
 
 
 def integer_bias(bias: Array, scale: float, weight_scale: Floats) -> tuple[Array, Floats]:
-    """A bias as int32 numbers and their float32 scales, one for each output channel."""
+    """A bias as int32 numbers and their float32 scales, both (outputs,), as `weight_scale` is.
+
+    `bias` has as many numbers, or one for all.
+    """
     steps = (np.float64(scale) * weight_scale.astype(np.float64)).astype(np.float32)
     spread = np.broadcast_to(np.asarray(bias, np.float64).reshape(-1), steps.shape)
     limits = np.iinfo(np.int32)
@@ -81,7 +84,7 @@ def integer_bias(bias: Array, scale: float, weight_scale: Floats) -> tuple[Array
 
 
 def replace_bias(graph: Graph, product: Product, shift: Floats) -> None:
-    """Add to the bias of a product, stored as numbers of whatever type."""
+    """Add (outputs,) numbers to the bias of a product, which may be stored in whatever type."""
     assert product.bias is not None
     value = product.node.inputs[product.bias]
     stored = graph.producer(value)

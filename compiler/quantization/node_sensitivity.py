@@ -57,7 +57,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
 
 
 def results(graph: Graph, samples: Samples, outputs: list[str]) -> list[Floats]:
-    """The outputs of a graph on all samples, one array each."""
+    """The outputs of a graph on all samples, one array (samples, ...) each."""
     session = Session(graph, outputs)
     found: list[list[Floats]] = [[] for _ in outputs]
     for batch in samples:
@@ -76,7 +76,10 @@ def _relative(right: list[Floats], wrong: list[Floats]) -> float:
 
 
 def agreement(right: list[Floats], wrong: list[Floats]) -> float:
-    """The share of samples for which every output chooses the same class; of an output of many places, their share."""
+    """The share of samples for which every output, (samples, classes, ...), chooses the same class.
+
+    Of an output of many places it is their share that counts.
+    """
     same = [same_class(*pair) for pair in zip(right, wrong, strict=True)]
     return float(np.mean(np.min([each.reshape(len(each), -1).mean(1) for each in same], axis=0)))
 

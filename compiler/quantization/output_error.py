@@ -68,7 +68,10 @@ def channel_axis(plan: Plan, site: Site) -> int:
 
 
 def gains(plan: Plan, site: Site) -> list[Floats]:
-    """With how much weight each reader takes in each channel, squared; readers without weights take all alike."""
+    """For each reader the weight with which it takes in each channel, squared: (channels,).
+
+    Readers without weights take all alike. Where the number of channels is not known, one number stands for all: (1,).
+    """
     products = {id(each.node): each for each in plan.products}
     shape = plan.graph.shape(site.value)
     count = shape[channel_axis(plan, site)] if shape else None

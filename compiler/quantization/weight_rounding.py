@@ -108,7 +108,10 @@ def _store(scratch: Graph, plan: Plan, product: Product, matrix: AsMatrix, momen
 
 
 def rounded_block(weights: Float64, moments: Float64, scale: Float64, grid: Grid) -> Float64:
-    """(width, outputs) weights on the grid of each output's scale, errors carried on to inputs still to come."""
+    """(width, outputs) weights on the grid of each output's scale, errors carried on to inputs still to come.
+
+    `moments` (width, width) is the covariance of the inputs, `scale` (outputs,).
+    """
     order = np.argsort(-np.diag(moments))
     covariance = moments[np.ix_(order, order)]
     damping = _DAMPING * float(np.diag(covariance).mean())

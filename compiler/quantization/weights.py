@@ -34,7 +34,7 @@ class Codes:
     """Weights on a grid.
 
     numbers  the whole numbers, shaped like the weights
-    scale    float32, one for each output channel
+    scale    float32, one for each index of `axis`
     axis     along which the output channels lie
     """
 
@@ -82,12 +82,12 @@ def encoded(
 
 
 def rows(weights: Array, axis: int) -> Floats:
-    """Weights as (output channels, all else), in float64."""
+    """Weights, whose output channels lie along `axis`, as (output channels, all else) in float64."""
     return np.moveaxis(np.asarray(weights, np.float64), axis, 0).reshape(weights.shape[axis], -1)
 
 
 def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
-    """A scale for each row of (output channels, all else).
+    """A scale for each row of (output channels, all else): (output channels,) in float64, rounded to float32.
 
     `max` represents each row's largest weight; `mse` has the least squared error, rounding and clipping together.
     Channels without weights worth mentioning get the floor DEAD, so that no scale is zero or subnormal.
@@ -106,7 +106,7 @@ def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
 
 
 def encode(weights: Array, axis: int, scale: Floats, grid: Grid) -> Codes:
-    """Weights on a grid, each rounded to the nearest number."""
+    """Weights on a grid, each rounded to the nearest number; `scale` has one for each index of `axis`."""
     shape = [1] * weights.ndim
     shape[axis] = -1
     numbers = grid.codes(np.asarray(weights, np.float64), scale.reshape(shape))

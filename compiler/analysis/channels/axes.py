@@ -37,6 +37,7 @@ class Axis:
 
     @property
     def atoms(self) -> Int64:
+        """(size,) numbers of atoms, or STAYS."""
         if self._atoms is None:
             return np.arange(self._first, self._first + self.size)
         return self._atoms
@@ -115,7 +116,7 @@ class Atoms:
         self.pairs.append((first.atoms, second.atoms))
 
     def tie(self, rows: Int64) -> Axis:
-        """Unify the rows of a matrix of atoms; the axis that its columns make."""
+        """Unify the rows of a matrix of atoms, (rows, size); the axis that its columns make."""
         for row in rows[1:]:
             self.pairs.append((rows[0], row))
         return Axis(rows[0])
@@ -124,7 +125,7 @@ class Atoms:
         self.frozen.append((axis, reason))
 
     def representatives(self) -> Int64:
-        """For each atom the smallest atom it is unified with; one more entry, for STAYS, which is the last."""
+        """For each atom the smallest atom it is unified with: (total + 1,), the last entry for STAYS."""
         label = np.arange(self.total + 1)
         for dimension, size in enumerate(self.sizes):
             root = self.dimensions.root(dimension)
@@ -145,7 +146,7 @@ class Atoms:
 
 
 def components(size: int, one: Sequence[int] | Int64, other: Sequence[int] | Int64) -> Int64:
-    """For each of `size` vertices the smallest vertex it is connected with, given the two ends of each edge.
+    """For each vertex, (size,), the smallest vertex it is connected with, given the two ends of each edge, (edges,).
 
     UnionFind for millions of edges at once.
     """

@@ -30,7 +30,10 @@ def count(size: int, step: int, of: int) -> int:
 
 
 def choose(scores: Float64, families: Sequence[Family], step: int) -> Int64:
-    """The atoms that stay at a step: those of high scores, as the blocks of at most two families allow."""
+    """The atoms that stay at a step, rising: those of high scores, as the blocks of at most two families allow.
+
+    `scores` are (size,), for each atom one.
+    """
     size = len(scores)
     of = steps(size, families)
     total = count(size, step, of)

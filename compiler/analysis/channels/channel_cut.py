@@ -48,7 +48,7 @@ class Slicing:
         return along is not None and len(self.positions(along)) < along.size
 
     def positions(self, axis: Axis) -> Int64:
-        """The positions along an axis that stay."""
+        """The positions along an axis that stay, rising: (positions left,)."""
         found = self._positions.get(id(axis))
         if found is None:
             channels = self.groups.of(axis)

@@ -30,7 +30,7 @@ Keep = Mapping[int, Sequence[int] | Int64]
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """What lies along one axis: for each position its group and its atom in that group, both -1 where it stays."""
+    """What lies along one axis: (positions,) groups and atoms in those groups, both -1 for a position that stays."""
 
     group: Int64
     atom: Int64
@@ -49,7 +49,7 @@ class Channels:
         return blake2b(self.group.tobytes() + self.atom.tobytes(), digest_size=16).digest()
 
     def kept(self, keep: Keep) -> Int64:
-        """The positions that stay, in order."""
+        """The positions that stay, in order: (positions left,)."""
         stays = np.ones(len(self), bool)
         for group in self.groups:
             if group in keep:
@@ -113,7 +113,7 @@ class Group:
     def best(self, scores: Floats, wanted: int) -> Int64:
         """The `wanted` atoms of the highest scores that can stay without the others, in order.
 
-        The number is rounded up to what can be. `scores` has one number per atom; NaN and infinities are refused.
+        The number is rounded up to what can be. `scores` are (size,), without NaN and infinities.
         """
         own = np.array(scores, np.float64)
         if own.shape != (self.size,) or not np.isfinite(own).all():
@@ -134,7 +134,7 @@ class Group:
         return np.arange(self.size)
 
     def fault(self, kept: Sequence[int] | Int64) -> str | None:
-        """Why these atoms cannot be what stays; None when they can."""
+        """Why these atoms, (atoms left,), cannot be what stays; None when they can."""
         atoms = np.asarray(kept, np.int64)
         if len(atoms) == 0 or len(np.unique(atoms)) != len(atoms) or atoms.min() < 0 or atoms.max() >= self.size:
             return f"the kept atoms are not some of the {self.size}, each once"

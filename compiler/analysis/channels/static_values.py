@@ -88,7 +88,7 @@ class Statics:
         return self.shapes.shape(value)
 
     def small(self, value: gs.Tensor) -> Array | None:
-        """The numbers of a static value, when there are few enough of them to have at hand; else None."""
+        """The numbers of a static value, in its shape, when there are few enough of them to have at hand; else None."""
         if isinstance(value, gs.Constant):
             size = int(np.prod(value.shape, dtype=np.int64))
             return self.graph.array(value) if size <= _SMALL else None
@@ -103,7 +103,7 @@ class Statics:
         return None if found is None else list(found.reshape(-1))
 
     def arrays(self, values: Iterable[gs.Tensor]) -> dict[int, Array]:
-        """The numbers of static values of any size, by id."""
+        """The numbers of static values of any size and shape, by id."""
         found: dict[int, Array] = {}
         missing: dict[int, gs.Tensor] = {}
         for value in values:

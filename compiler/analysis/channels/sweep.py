@@ -110,7 +110,7 @@ class Site:
         return self.sweep.statics.shape(self.node.outputs[index])
 
     def numbers(self, index: int) -> Array | None:
-        """A small static input's numbers; None when they are not known or the input is omitted."""
+        """A small static input's numbers, in its shape; None when they are not known or the input is omitted."""
         return self.sweep.statics.small(self.node.inputs[index]) if self.has(index) else None
 
     def axes(self, index: int) -> list[Axis | None] | None:

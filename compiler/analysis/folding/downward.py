@@ -159,7 +159,7 @@ class Downward:
         return replace(room, adds=1)
 
     def bias_behind(self, node: gs.Node) -> tuple[gs.Node, Float64] | None:
-        """The Add behind a MatMul that is its bias, and the bias."""
+        """The Add behind a MatMul that is its bias, and the bias, (channels,)."""
         value = node.outputs[0]
         reader = self.graph.only_reader(value)
         operator = self.operators.get(id(node))

@@ -53,7 +53,7 @@ def new_parameters(
 
 
 def bias_values(graph: Graph, value: gs.Tensor) -> Array:
-    """The numbers of a bias. Raises Declined for a sparse one."""
+    """The numbers of a bias, in its shape. Raises Declined for a sparse one."""
     array = graph.array(value)
     if array is not None:
         return array

@@ -35,7 +35,7 @@ class Quantized:
 
     @property
     def values(self) -> Array:
-        """The numbers it stands for, in float64."""
+        """The numbers it stands for, in the shape of `codes` and in float64."""
         return (self.codes.astype(np.float64) - self._along(self.zero)) * self._along(self.scale)
 
     def _along(self, parameter: Array) -> Float64:
@@ -102,7 +102,7 @@ def _quantize(graph: Graph, node: gs.Node | None) -> Array | None:
 
 
 def requantized(weight: Quantized, factor: Float64, axis: int, label: str, opset: int) -> Quantized:
-    """The weight times one factor for each index of `axis`. Raises Declined when that is not exact."""
+    """The weight times `factor`, (channels along `axis`,). Raises Declined when that is not exact."""
     if opset < 13:
         raise Declined(f"the weight of {label} is quantized, and opset {opset} has one scale for all its channels")
     if weight.scale.size > 1 and weight.axis != axis:

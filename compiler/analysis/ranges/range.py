@@ -21,7 +21,7 @@ class Range(NamedTuple):
 
     @property
     def is_constant(self) -> Bools:
-        """Where only one number is possible."""
+        """Where only one number is possible, in the shape of the bounds."""
         return np.asarray((self.low == self.high) & np.isfinite(self.low))
 
     def hull(self, axes: tuple[int, ...] | None = None) -> Range:
