@@ -23,7 +23,7 @@ MAX_NESTED = 64
 MOST_PROBLEMS = 1000
 
 # Strings and comments hide brackets; a string ends with its line whether it is closed or not.
-_PIECE = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"?|#[^\n]*|\n|[()\[\]{}]|[^"#\n()\[\]{}]+')
+_LEXEME = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"?|#[^\n]*|\n|[()\[\]{}]|[^"#\n()\[\]{}]+')
 # White space of the language; any other is an unknown character.
 _BLANK = " \t\r"
 
@@ -34,7 +34,7 @@ _SURELY_A_STATEMENT = re.compile(
 )
 
 
-class Piece(NamedTuple):
+class Lexeme(NamedTuple):
     """A bracket, a line end (kind `\\n`), a string (kind `"`) or a run of other text (kind `t`)."""
 
     kind: str
@@ -44,13 +44,14 @@ class Piece(NamedTuple):
 
 @dataclass
 class Brackets:
-    """The pieces of a text, comments left out, and how they pair.
+    """The lexemes of a text, comments left out, and how they pair.
 
-    `partner` leads from an opening piece's index to its closing one's, or to None where nothing closes it. `blocks` are
-    the `{` that open a block of statements, `rules` those that open the body of a rule; every other one is a mapping's.
+    `partner` leads from the index of an opening lexeme to that of its closing one, or to None where nothing closes it.
+    `blocks` are the `{` that open a block of statements, `rules` those that open the body of a rule; every other `{`
+    opens a mapping.
     """
 
-    pieces: list[Piece]
+    lexemes: list[Lexeme]
     partner: dict[int, int | None] = field(default_factory=dict)
     blocks: set[int] = field(default_factory=set)
     rules: set[int] = field(default_factory=set)
@@ -63,11 +64,11 @@ def match_brackets(source: Source) -> Brackets:
 
 
 class _Matcher:
-    """One walk over the pieces with a stack of what is open: linear whatever the text holds."""
+    """One walk over the lexemes with a stack of what is open: linear whatever the text holds."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.found = Brackets(_pieces(source.text))
+        self.found = Brackets(_lexemes(source.text))
         self.open: list[int] = []
         # Open brackets since the innermost block or rule began: a `)` never reaches across that `{`.
         self.depth = {"(": 0, "[": 0}
@@ -82,11 +83,11 @@ class _Matcher:
         head = ""  # first word of the statement being read
         before = ""  # last character read
         broken: set[int] = set()  # lines with an unclosed string, which may have swallowed a bracket
-        for index, piece in enumerate(self.found.pieces):
-            match piece.kind:
+        for index, lexeme in enumerate(self.found.lexemes):
+            match lexeme.kind:
                 case "\n":
                     line += 1
-                    if self._in_value() and _SURELY_A_STATEMENT.match(text, piece.end):
+                    if self._in_value() and _SURELY_A_STATEMENT.match(text, lexeme.end):
                         while self._in_value():
                             self._give_up()
                     if not self._in_value():
@@ -99,15 +100,15 @@ class _Matcher:
                         head = ""
                 case ")" | "]" | "}":
                     self._closes(index, line)
-                    if not self._in_value() and piece.kind == "}":
+                    if not self._in_value() and lexeme.kind == "}":
                         head = ""
-                case '"' if not _closed(text[piece.start : piece.end]):
+                case '"' if not _closed(text[lexeme.start : lexeme.end]):
                     broken.add(line)
-                    self._problem(piece, "the string is never closed", 'write the closing `"` on the same line')
+                    self._problem(lexeme, "the string is never closed", 'write the closing `"` on the same line')
                 case "t" if not head:
-                    word = re.search(r"\w+", text[piece.start : piece.end])
+                    word = re.search(r"\w+", text[lexeme.start : lexeme.end])
                     head = word[0] if word else ""
-            before = text[piece.end - 1]
+            before = text[lexeme.end - 1]
         while self.open:
             self._give_up()
         for index in heapq.nsmallest(MOST_PROBLEMS, self.unclosed):
@@ -120,7 +121,7 @@ class _Matcher:
         return bool(self.open) and self.open[-1] not in self.found.blocks
 
     def _opens(self, index: int, head: str, before: str) -> None:
-        kind = self.found.pieces[index].kind
+        kind = self.found.lexemes[index].kind
         if kind != "{":
             self.depth[kind] += 1
         else:
@@ -135,18 +136,18 @@ class _Matcher:
                 self.depth = {"(": 0, "[": 0}
         self.open.append(index)
         if len(self.open) == MAX_NESTED + 1:
-            self._problem(self.found.pieces[index], f"brackets nested more than {MAX_NESTED} deep", "take it apart")
+            self._problem(self.found.lexemes[index], f"brackets nested more than {MAX_NESTED} deep", "take it apart")
 
     def _closes(self, index: int, line: int) -> None:
-        pieces = self.found.pieces
-        closing = pieces[index]
+        lexemes = self.found.lexemes
+        closing = lexemes[index]
         wanted = OPENER[closing.kind]
         if self.braces if wanted == "{" else self.depth[wanted]:
-            while pieces[self.open[-1]].kind != wanted:
+            while lexemes[self.open[-1]].kind != wanted:
                 self._give_up()
             self.found.partner[self._pop()] = index
         elif self._in_value() and self.line_of[self.open[-1]] == line:
-            opening = pieces[self.open[-1]].kind
+            opening = lexemes[self.open[-1]].kind
             self.found.partner[self._pop()] = index
             self._problem(closing, f"`{closing.kind}` does not close `{opening}`", f"write `{CLOSER[opening]}` here")
         else:
@@ -154,7 +155,7 @@ class _Matcher:
 
     def _pop(self) -> int:
         index = self.open.pop()
-        kind = self.found.pieces[index].kind
+        kind = self.found.lexemes[index].kind
         if kind != "{":
             self.depth[kind] -= 1
         else:
@@ -169,31 +170,31 @@ class _Matcher:
         self.unclosed.append(index)
 
     def _unclosed(self, index: int) -> None:
-        piece = self.found.pieces[index]
-        closing = CLOSER[piece.kind]
+        lexeme = self.found.lexemes[index]
+        closing = CLOSER[lexeme.kind]
         if index in self.found.blocks or index in self.found.rules:
             help = f"write `{closing}` on a line of its own where the block ends"
         else:
             help = f"write `{closing}` after its last value"
-        self._problem(piece, f"`{piece.kind}` is never closed", help)
+        self._problem(lexeme, f"`{lexeme.kind}` is never closed", help)
 
-    def _problem(self, piece: Piece, message: str, help: str) -> None:
+    def _problem(self, lexeme: Lexeme, message: str, help: str) -> None:
         if len(self.found.problems) < MOST_PROBLEMS:
-            self.found.problems.append(Diagnostic(message, Span(self.source, piece.start, piece.end), help=help))
+            self.found.problems.append(Diagnostic(message, Span(self.source, lexeme.start, lexeme.end), help=help))
 
 
-def _pieces(text: str) -> list[Piece]:
-    pieces = []
-    for match in _PIECE.finditer(text):
+def _lexemes(text: str) -> list[Lexeme]:
+    lexemes = []
+    for match in _LEXEME.finditer(text):
         written = match[0]
         if written[0] in '"\n()[]{}':
-            pieces.append(Piece(written[0], match.start(), match.end()))
+            lexemes.append(Lexeme(written[0], match.start(), match.end()))
         elif written[0] != "#" and (trimmed := written.strip(_BLANK)):
             start = match.end() - len(written.lstrip(_BLANK))
-            pieces.append(Piece("t", start, start + len(trimmed)))
-    return pieces
+            lexemes.append(Lexeme("t", start, start + len(trimmed)))
+    return lexemes
 
 
 def _closed(string: str) -> bool:
-    """Whether the last quote of a string piece is neither its first character nor escaped."""
+    """Whether the last quote of a string lexeme is neither its first character nor escaped."""
     return re.sub(r"\\.", "", string[1:]).endswith('"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vggc.diagnostics.source import Source
-from vggc.grammar.layout import INDENT, Group, Item, Leaf, add, item_lines, leaves
+from vggc.grammar.layout import INDENT, Bracketed, Item, Leaf, add, item_lines, leaves
 from vggc.grammar.outline import BlockEnd, Statement, outline
 from vggc.grammar.parser import parse
 from vggc.grammar.rule_layout import rule_lines
@@ -111,8 +111,8 @@ class _Writer:
         self.fresh = False
 
 
-def _says_nothing(part: Leaf | Group) -> bool:
-    return isinstance(part, Group) and part.role == "call" and not part.items and not part.rest
+def _says_nothing(part: Leaf | Bracketed) -> bool:
+    return isinstance(part, Bracketed) and part.role == "call" and not part.items and not part.rest
 
 
 def _comments(gap: str) -> list[str]:

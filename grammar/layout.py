@@ -40,13 +40,13 @@ class Leaf:
 class Item:
     """What stands between two commas, with the comments to go above it and behind it."""
 
-    parts: list[Leaf | Group] = field(default_factory=list)
+    parts: list[Leaf | Bracketed] = field(default_factory=list)
     above: list[str] = field(default_factory=list)
     behind: list[str] = field(default_factory=list)
 
     def holds_comments(self) -> bool:
         """Whether a comment stands inside one of its brackets."""
-        return any(isinstance(each, Group) and each.has_comments() for each in self.parts)
+        return any(isinstance(each, Bracketed) and each.has_comments() for each in self.parts)
 
     def settle(self) -> None:
         """Only one comment fits behind an item: the others go above it."""
@@ -55,7 +55,7 @@ class Item:
 
 
 @dataclass
-class Group:
+class Bracketed:
     """A bracket with its items. `commas` says whether a comma may stand behind the last one; `rest` are the comments
     behind the last item."""
 
@@ -82,9 +82,9 @@ def leaves(text: str, start: str = "statement") -> Iterator[Leaf]:
     yield Leaf("$END", "", _comments(text[done:]))
 
 
-def group(tokens: Iterator[Leaf], opening: str, role: str) -> Group:
+def group(tokens: Iterator[Leaf], opening: str, role: str) -> Bracketed:
     """Read a bracket whose opening token is read already."""
-    found = Group(opening, role)
+    found = Bracketed(opening, role)
     item = Item()
     for leaf in tokens:
         closes = leaf.text == _CLOSER[opening]
@@ -108,13 +108,13 @@ def group(tokens: Iterator[Leaf], opening: str, role: str) -> Group:
     return found
 
 
-def add(parts: list[Leaf | Group], leaf: Leaf, tokens: Iterator[Leaf]) -> None:
+def add(parts: list[Leaf | Bracketed], leaf: Leaf, tokens: Iterator[Leaf]) -> None:
     """Append a token, or the whole bracket that it opens."""
     if leaf.text not in _CLOSER:
         parts.append(leaf)
         return
     before = parts[-1] if parts else None
-    operand = isinstance(before, Group) or (before is not None and before.kind in _OPERAND_ENDS)
+    operand = isinstance(before, Bracketed) or (before is not None and before.kind in _OPERAND_ENDS)
     if leaf.text == "(":
         called = isinstance(before, Leaf) and before.kind in ("NAME", "OPERATOR")
         role = "call" if called else "parentheses"
@@ -125,24 +125,24 @@ def add(parts: list[Leaf | Group], leaf: Leaf, tokens: Iterator[Leaf]) -> None:
     parts.append(group(tokens, leaf.text, role))
 
 
-def flat(parts: list[Leaf | Group], *, spaced_equals: bool = False) -> str:
+def flat(parts: list[Leaf | Bracketed], *, spaced_equals: bool = False) -> str:
     """The parts on one line, comments left out."""
     text = ""
-    before: Leaf | Group | None = None
-    earlier: Leaf | Group | None = None
+    before: Leaf | Bracketed | None = None
+    earlier: Leaf | Bracketed | None = None
     for part in parts:
         text += _gap(earlier, before, part, spaced_equals) + _flat_part(part)
         earlier, before = before, part
     return text
 
 
-def lines(parts: list[Leaf | Group], indent: int, room: int, *, spaced_equals: bool = False) -> list[str]:
+def lines(parts: list[Leaf | Bracketed], indent: int, room: int, *, spaced_equals: bool = False) -> list[str]:
     """The parts, on one line where that has `room` and no bracket holds a comment, else with brackets broken.
 
     The first line comes without, the others with their indentation. The widest bracket breaks first.
     """
-    broken = {id(each) for each in parts if isinstance(each, Group) and each.has_comments()}
-    groups = sorted((each for each in parts if isinstance(each, Group)), key=lambda each: -len(_flat_part(each)))
+    broken = {id(each) for each in parts if isinstance(each, Bracketed) and each.has_comments()}
+    groups = sorted((each for each in parts if isinstance(each, Bracketed)), key=lambda each: -len(_flat_part(each)))
     while True:
         found = _with_broken(parts, broken, indent, spaced_equals)
         wide = len(found[0]) > room or any(len(each) > WIDTH for each in (found[0], found[-1]))
@@ -162,13 +162,13 @@ def item_lines(item: Item, indent: int, behind: str, *, first: str = "", spaced_
     return [space + each for each in item.above] + text
 
 
-def _with_broken(parts: list[Leaf | Group], broken: set[int], indent: int, spaced_equals: bool) -> list[str]:
+def _with_broken(parts: list[Leaf | Bracketed], broken: set[int], indent: int, spaced_equals: bool) -> list[str]:
     found = [""]
-    before: Leaf | Group | None = None
-    earlier: Leaf | Group | None = None
+    before: Leaf | Bracketed | None = None
+    earlier: Leaf | Bracketed | None = None
     for part in parts:
         found[-1] += _gap(earlier, before, part, spaced_equals)
-        if isinstance(part, Group) and id(part) in broken:
+        if isinstance(part, Bracketed) and id(part) in broken:
             found[-1] += part.opening
             for each in part.items:
                 found += item_lines(each, indent + INDENT, "," if part.commas else "")
@@ -180,17 +180,22 @@ def _with_broken(parts: list[Leaf | Group], broken: set[int], indent: int, space
     return found
 
 
-def _flat_part(part: Leaf | Group) -> str:
+def _flat_part(part: Leaf | Bracketed) -> str:
     if isinstance(part, Leaf):
         return part.text
     return part.opening + ", ".join(flat(each.parts) for each in part.items) + _CLOSER[part.opening]
 
 
-def _gap(earlier: Leaf | Group | None, before: Leaf | Group | None, part: Leaf | Group, spaced_equals: bool) -> str:
+def _gap(
+    earlier: Leaf | Bracketed | None,
+    before: Leaf | Bracketed | None,
+    part: Leaf | Bracketed,
+    spaced_equals: bool,
+) -> str:
     """The white space between two parts; `earlier` is the part before the first of them."""
     if before is None:
         return ""
-    if isinstance(part, Group):
+    if isinstance(part, Bracketed):
         tight = part.role in ("call", "index")
     else:
         tight = part.text in _TIGHT_BEFORE or part.kind == "OUTPUT" or (part.text == "=" and not spaced_equals)
@@ -201,8 +206,8 @@ def _gap(earlier: Leaf | Group | None, before: Leaf | Group | None, part: Leaf |
     return "" if tight else " "
 
 
-def _ends_operand(part: Leaf | Group | None) -> bool:
-    return isinstance(part, Group) or (part is not None and part.kind in _OPERAND_ENDS)
+def _ends_operand(part: Leaf | Bracketed | None) -> bool:
+    return isinstance(part, Bracketed) or (part is not None and part.kind in _OPERAND_ENDS)
 
 
 def _comments(gap: str) -> tuple[Comment, ...]:

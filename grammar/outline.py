@@ -68,24 +68,24 @@ class _Cutter:
         self.indent = 0  # of the current statement
 
     def run(self) -> list[Statement | BlockEnd]:
-        pieces = self.brackets.pieces
+        lexemes = self.brackets.lexemes
         block_ends = {self.brackets.partner[each] for each in self.brackets.blocks}
         index = 0
-        while index < len(pieces) and len(self.parts) <= MAX_STATEMENTS:
-            piece = pieces[index]
-            if piece.kind == "\n":
-                if not self.unclosed or self._next_line_starts_a_statement(piece.end):
+        while index < len(lexemes) and len(self.parts) <= MAX_STATEMENTS:
+            lexeme = lexemes[index]
+            if lexeme.kind == "\n":
+                if not self.unclosed or self._next_line_starts_a_statement(lexeme.end):
                     self._finish()
                 self.fresh = True
-                self.line_start = piece.end
+                self.line_start = lexeme.end
             elif index in self.brackets.blocks:
                 if self.start < 0:
-                    self._extend(piece.start, piece.start)
-                self._finish(brace=piece.start)
+                    self._extend(lexeme.start, lexeme.start)
+                self._finish(brace=lexeme.start)
                 self.fresh = True
             elif index in block_ends:
                 self._finish()
-                self.parts.append(BlockEnd(Span(self.source, piece.start, piece.end)))
+                self.parts.append(BlockEnd(Span(self.source, lexeme.start, lexeme.end)))
                 self.fresh = False
             else:
                 closing = self.brackets.partner.get(index, index)
@@ -93,7 +93,7 @@ class _Cutter:
                     self.unclosed = True
                 else:
                     index = closing
-                self._extend(piece.start, pieces[index].end)
+                self._extend(lexeme.start, lexemes[index].end)
             index += 1
         self._finish()
         return self.parts

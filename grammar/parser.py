@@ -31,11 +31,11 @@ SHOWN_ERRORS = 20
 SOUGHT_ERRORS = 500
 
 _OUTSIDE_BLOCKS: dict[type, str] = {
-    syntax.Param: "param",
-    syntax.Data: "data",
-    syntax.Use: "use",
-    syntax.Rule: "rule",
-    syntax.Define: "define",
+    syntax.ParamStatement: "param",
+    syntax.DataStatement: "data",
+    syntax.UseStatement: "use",
+    syntax.RuleStatement: "rule",
+    syntax.DefineStatement: "define",
 }
 
 
@@ -166,7 +166,7 @@ class _Reader:
         if self.open and type(node) in _OUTSIDE_BLOCKS:
             word = _OUTSIDE_BLOCKS[type(node)]
             self._error(f"`{word}` stands outside all blocks", part.span, "move it before the block")
-        takes_block = isinstance(node, Else | syntax.When | syntax.Repeat | syntax.Define)
+        takes_block = isinstance(node, Else | syntax.WhenStatement | syntax.RepeatStatement | syntax.DefineStatement)
         if part.brace is None:
             if takes_block:
                 end = Span(self.source, part.span.end, part.span.end)
@@ -184,13 +184,13 @@ class _Reader:
     def _end_block(self, closing: Span) -> None:
         block = self.open.pop()
         head, body = block.head, tuple(block.body)
-        self.else_may_follow = head is None or isinstance(head, syntax.When)
+        self.else_may_follow = head is None or isinstance(head, syntax.WhenStatement)
         siblings = self.open[-1].body if self.open else self.statements
         if isinstance(head, Else):
             when = siblings[-1] if siblings else None
-            if isinstance(when, syntax.When):
+            if isinstance(when, syntax.WhenStatement):
                 siblings[-1] = replace(when, otherwise=body, span=when.span.to(closing))
-        elif isinstance(head, syntax.When | syntax.Repeat | syntax.Define):
+        elif isinstance(head, syntax.WhenStatement | syntax.RepeatStatement | syntax.DefineStatement):
             siblings.append(replace(head, body=body, span=head.span.to(closing)))
 
     def _add(self, node: syntax.Statement | Else) -> None:

@@ -91,14 +91,14 @@ Root = NodePattern | OutputOf
 
 
 @dataclass(frozen=True)
-class Items(Syntax):
+class ListTerm(Syntax):
     """`[a, 2]`"""
 
     items: tuple[Term, ...]
 
 
 @dataclass(frozen=True)
-class Argument(Syntax):
+class TermArgument(Syntax):
     """`term`, or `name=term` with the name as a Word."""
 
     name: Word | None
@@ -106,16 +106,16 @@ class Argument(Syntax):
 
 
 @dataclass(frozen=True)
-class Call(Syntax):
+class CallTerm(Syntax):
     """`name(arguments)`. `name_span` covers the name alone."""
 
     name: str
     name_span: Span
-    arguments: tuple[Argument, ...]
+    arguments: tuple[TermArgument, ...]
 
 
 @dataclass(frozen=True)
-class Element(Syntax):
+class ElementTerm(Syntax):
     """`shape(x)[1]`"""
 
     value: Term
@@ -123,14 +123,14 @@ class Element(Syntax):
 
 
 @dataclass(frozen=True)
-class Negative(Syntax):
+class NegativeTerm(Syntax):
     """`-x`; the opposite of a literal number is a Number."""
 
     value: Term
 
 
 @dataclass(frozen=True)
-class Binary(Syntax):
+class BinaryTerm(Syntax):
     """`left + right`, with + - * /."""
 
     operator: Literal["+", "-", "*", "/"]
@@ -139,14 +139,14 @@ class Binary(Syntax):
 
 
 @dataclass(frozen=True)
-class Default(Syntax):
+class DefaultTerm(Syntax):
     """`b ?? 0`: the first of the choices that is present."""
 
     choices: tuple[Term, ...]
 
 
 @dataclass(frozen=True)
-class Comparison(Syntax):
+class ComparisonTerm(Syntax):
     """`left >= right`, with == != < <= > >=."""
 
     operator: Literal["==", "!=", "<", "<=", ">", ">="]
@@ -155,7 +155,7 @@ class Comparison(Syntax):
 
 
 @dataclass(frozen=True)
-class Logical(Syntax):
+class LogicalTerm(Syntax):
     """`not a` (one operand), `a and b and c`, `a or b`."""
 
     operator: Literal["not", "and", "or"]
@@ -168,14 +168,14 @@ Term = (
     | Bool
     | Word
     | OutputOf
-    | Items
-    | Call
-    | Element
-    | Negative
-    | Binary
-    | Default
-    | Comparison
-    | Logical
+    | ListTerm
+    | CallTerm
+    | ElementTerm
+    | NegativeTerm
+    | BinaryTerm
+    | DefaultTerm
+    | ComparisonTerm
+    | LogicalTerm
 )
 
 
@@ -191,7 +191,7 @@ class Let(Syntax):
 
 
 @dataclass(frozen=True)
-class Absent(Syntax):
+class OmittedInput(Syntax):
     """`_` among the inputs of a new node: an optional input that is left out."""
 
 
@@ -201,8 +201,8 @@ class Construct(Syntax):
 
     label: Word | None
     operator: Operator
-    inputs: tuple[Construct | Rest | Absent | Term, ...]
-    attributes: tuple[Argument, ...]
+    inputs: tuple[Construct | Rest | OmittedInput | Term, ...]
+    attributes: tuple[TermArgument, ...]
     output: int
     like: Word | None
 

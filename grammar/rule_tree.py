@@ -22,13 +22,13 @@ _INDEX_DIGITS = 4
 class RuleBuilder(TreeBuilder):
     """Builds the nodes of one statement, rules included."""
 
-    def rule(self, meta: Meta, children: list[Any]) -> syntax.Rule:
+    def rule(self, meta: Meta, children: list[Any]) -> syntax.RuleStatement:
         name, tolerance, roots, guard, lets, results = children
         if len(roots) != len(results):
             message = f"{counted(len(roots), 'pattern')}, and {counted(len(results), 'replacement')}"
             span = results[0].span.to(results[-1].span)
             self._problem(message, span, "write one replacement for each pattern, with commas between")
-        rule = syntax.Rule(self._span(meta), self._declared(name), tolerance, roots, guard, lets, results)
+        rule = syntax.RuleStatement(self._span(meta), self._declared(name), tolerance, roots, guard, lets, results)
         self.check((roots, guard, lets, results))
         return rule
 
@@ -119,9 +119,9 @@ class RuleBuilder(TreeBuilder):
 
     def construct(self, meta: Meta, children: list[Any]) -> pattern.Construct:
         label, operator, operands, output, like = children
-        attributes = tuple(each for each in operands if isinstance(each, pattern.Argument))
-        given = self._inputs_first(operands, pattern.Argument)
-        inputs = tuple(pattern.Absent(each.span) if _is_blank(each) else each for each in given)
+        attributes = tuple(each for each in operands if isinstance(each, pattern.TermArgument))
+        given = self._inputs_first(operands, pattern.TermArgument)
+        inputs = tuple(pattern.OmittedInput(each.span) if _is_blank(each) else each for each in given)
         for each in given:
             if isinstance(each, pattern.Rest) and not each.name:
                 self._problem("`_...` has no values", each.span, "give what it stands for a name in the pattern")
@@ -134,31 +134,31 @@ class RuleBuilder(TreeBuilder):
 
     # --- terms --------------------------------------------------------------------------------------------
 
-    def attribute(self, meta: Meta, children: list[Any]) -> pattern.Argument:
+    def attribute(self, meta: Meta, children: list[Any]) -> pattern.TermArgument:
         name, value = children
-        return self._made(pattern.Argument(self._span(meta), self._word(name), value), value)
+        return self._made(pattern.TermArgument(self._span(meta), self._word(name), value), value)
 
-    def any_of(self, meta: Meta, children: list[Any]) -> pattern.Logical:
-        return self._made(pattern.Logical(self._span(meta), "or", tuple(children)), *children)
+    def any_of(self, meta: Meta, children: list[Any]) -> pattern.LogicalTerm:
+        return self._made(pattern.LogicalTerm(self._span(meta), "or", tuple(children)), *children)
 
-    def all_of(self, meta: Meta, children: list[Any]) -> pattern.Logical:
-        return self._made(pattern.Logical(self._span(meta), "and", tuple(children)), *children)
+    def all_of(self, meta: Meta, children: list[Any]) -> pattern.LogicalTerm:
+        return self._made(pattern.LogicalTerm(self._span(meta), "and", tuple(children)), *children)
 
-    def none_of(self, meta: Meta, children: list[Any]) -> pattern.Logical:
-        return self._made(pattern.Logical(self._span(meta), "not", tuple(children)), *children)
+    def none_of(self, meta: Meta, children: list[Any]) -> pattern.LogicalTerm:
+        return self._made(pattern.LogicalTerm(self._span(meta), "not", tuple(children)), *children)
 
-    def relation(self, meta: Meta, children: list[Any]) -> pattern.Comparison:
+    def relation(self, meta: Meta, children: list[Any]) -> pattern.ComparisonTerm:
         left, operator, right = children
-        return self._made(pattern.Comparison(self._span(meta), operator.value, left, right), left, right)
+        return self._made(pattern.ComparisonTerm(self._span(meta), operator.value, left, right), left, right)
 
-    def default(self, meta: Meta, children: list[Any]) -> pattern.Default:
-        return self._made(pattern.Default(self._span(meta), tuple(children)), *children)
+    def default(self, meta: Meta, children: list[Any]) -> pattern.DefaultTerm:
+        return self._made(pattern.DefaultTerm(self._span(meta), tuple(children)), *children)
 
     def added(self, meta: Meta, children: list[Any]) -> pattern.Term:
         left: pattern.Term = children[0]
         for operator, right in zip(children[1::2], children[2::2], strict=True):
             span = left.span.to(right.span)
-            left = self._made(pattern.Binary(span, operator.value, left, right), left, right)
+            left = self._made(pattern.BinaryTerm(span, operator.value, left, right), left, right)
         return left
 
     multiplied = added
@@ -167,27 +167,29 @@ class RuleBuilder(TreeBuilder):
         inner: pattern.Term = children[1]
         if isinstance(inner, syntax.Number) and not inner.span.text.startswith("("):
             return self._made(syntax.Number(self._span(meta), -inner.value, inner.unit))
-        return self._made(pattern.Negative(self._span(meta), inner), inner)
+        return self._made(pattern.NegativeTerm(self._span(meta), inner), inner)
 
-    def element_at(self, meta: Meta, children: list[Any]) -> pattern.Element:
+    def element_at(self, meta: Meta, children: list[Any]) -> pattern.ElementTerm:
         value, index = children
-        return self._made(pattern.Element(self._span(meta), value, index), value, index)
+        return self._made(pattern.ElementTerm(self._span(meta), value, index), value, index)
 
     def captured(self, meta: Meta, children: list[Token]) -> syntax.Word:
         return self._word(children[0])
 
-    def function(self, meta: Meta, children: list[Any]) -> pattern.Call:
+    def function(self, meta: Meta, children: list[Any]) -> pattern.CallTerm:
         name, arguments = children
-        return self._made(pattern.Call(self._span(meta), name.value, self._token_span(name), arguments), *arguments)
+        return self._made(pattern.CallTerm(self._span(meta), name.value, self._token_span(name), arguments), *arguments)
 
-    def term_arguments(self, meta: Meta, children: list[Any]) -> tuple[pattern.Argument, ...]:
+    def term_arguments(self, meta: Meta, children: list[Any]) -> tuple[pattern.TermArgument, ...]:
         return tuple(
-            each if isinstance(each, pattern.Argument) else self._made(pattern.Argument(each.span, None, each), each)
+            each
+            if isinstance(each, pattern.TermArgument)
+            else self._made(pattern.TermArgument(each.span, None, each), each)
             for each in children
         )
 
-    def items(self, meta: Meta, children: list[Any]) -> pattern.Items:
-        return self._made(pattern.Items(self._span(meta), tuple(children)), *children)
+    def items(self, meta: Meta, children: list[Any]) -> pattern.ListTerm:
+        return self._made(pattern.ListTerm(self._span(meta), tuple(children)), *children)
 
     # --- parts --------------------------------------------------------------------------------------------
 

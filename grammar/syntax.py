@@ -51,7 +51,7 @@ class Word(Syntax):
 
 
 @dataclass(frozen=True)
-class Interval(Syntax):
+class IntervalLiteral(Syntax):
     """`1..32` (low, high) or `1..8..32` (min, opt, max)."""
 
     points: tuple[Value, ...]
@@ -114,24 +114,24 @@ class Logical(Syntax):
     operands: tuple[Value, ...]
 
 
-Value = Number | String | Bool | Word | Interval | Sequence | Mapping | Call | Binary | Comparison | Logical
+Value = Number | String | Bool | Word | IntervalLiteral | Sequence | Mapping | Call | Binary | Comparison | Logical
 
 
 # --- statements --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Param(Syntax):
+class ParamStatement(Syntax):
     """`param name: type = value in low..high`"""
 
     name: Word
     type: Word | None
     value: Value
-    bounds: Interval | None
+    bounds: IntervalLiteral | None
 
 
 @dataclass(frozen=True)
-class Data(Syntax):
+class DataStatement(Syntax):
     """`data name = loader(...)`"""
 
     name: Word
@@ -139,21 +139,21 @@ class Data(Syntax):
 
 
 @dataclass(frozen=True)
-class Use(Syntax):
+class UseStatement(Syntax):
     """`use "file"`"""
 
     path: String
 
 
 @dataclass(frozen=True)
-class Step(Syntax):
+class StepStatement(Syntax):
     """`pass` or `pass(option=value)`; also the call of a rule or of a `define`."""
 
     call: Call
 
 
 @dataclass(frozen=True)
-class Rule(Syntax):
+class RuleStatement(Syntax):
     """`rule name tolerance=1e-5 { roots where guard let a = term => results }`; see `vggc.grammar.pattern_syntax`."""
 
     name: Word
@@ -165,7 +165,7 @@ class Rule(Syntax):
 
 
 @dataclass(frozen=True)
-class Define(Syntax):
+class DefineStatement(Syntax):
     """`define name(parameters) { steps }`"""
 
     name: Word
@@ -174,14 +174,14 @@ class Define(Syntax):
 
 
 @dataclass(frozen=True)
-class Repeat(Syntax):
+class RepeatStatement(Syntax):
     """`repeat { steps }`"""
 
     body: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
-class When(Syntax):
+class WhenStatement(Syntax):
     """`when condition { steps } else { steps }`; `otherwise` is empty when there is no else."""
 
     condition: Value
@@ -190,7 +190,7 @@ class When(Syntax):
 
 
 @dataclass(frozen=True)
-class Require(Syntax):
+class RequireStatement(Syntax):
     """`require measure >= value else rollback`"""
 
     condition: Comparison
@@ -198,13 +198,24 @@ class Require(Syntax):
 
 
 @dataclass(frozen=True)
-class Target(Syntax):
+class TargetStatement(Syntax):
     """`target name(...)`"""
 
     call: Call
 
 
-Statement = Param | Data | Use | Step | Rule | Define | Repeat | When | Require | Target
+Statement = (
+    ParamStatement
+    | DataStatement
+    | UseStatement
+    | StepStatement
+    | RuleStatement
+    | DefineStatement
+    | RepeatStatement
+    | WhenStatement
+    | RequireStatement
+    | TargetStatement
+)
 
 
 @dataclass(frozen=True)

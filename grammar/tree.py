@@ -48,35 +48,35 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
 
     # --- statements ---------------------------------------------------------------------------------------
 
-    def param(self, meta: Meta, children: list[Any]) -> syntax.Param:
+    def param(self, meta: Meta, children: list[Any]) -> syntax.ParamStatement:
         name, type_, value, bounds = children
         kind = None if type_ is None else self._word(type_)
-        return syntax.Param(self._span(meta), self._declared(name), kind, value, bounds)
+        return syntax.ParamStatement(self._span(meta), self._declared(name), kind, value, bounds)
 
-    def data(self, meta: Meta, children: list[Any]) -> syntax.Data:
+    def data(self, meta: Meta, children: list[Any]) -> syntax.DataStatement:
         name, loader = children
-        return syntax.Data(self._span(meta), self._declared(name), loader)
+        return syntax.DataStatement(self._span(meta), self._declared(name), loader)
 
-    def use(self, meta: Meta, children: list[Any]) -> syntax.Use:
-        return syntax.Use(self._span(meta), children[0])
+    def use(self, meta: Meta, children: list[Any]) -> syntax.UseStatement:
+        return syntax.UseStatement(self._span(meta), children[0])
 
-    def define(self, meta: Meta, children: list[Any]) -> syntax.Define:
+    def define(self, meta: Meta, children: list[Any]) -> syntax.DefineStatement:
         name, parameters = children
-        return syntax.Define(self._span(meta), self._declared(name), parameters or (), ())
+        return syntax.DefineStatement(self._span(meta), self._declared(name), parameters or (), ())
 
     def names(self, meta: Meta, children: list[Token]) -> tuple[syntax.Word, ...]:
         return tuple(self._declared(each) for each in children)
 
-    def repeat(self, meta: Meta, children: list[Any]) -> syntax.Repeat:
-        return syntax.Repeat(self._span(meta), ())
+    def repeat(self, meta: Meta, children: list[Any]) -> syntax.RepeatStatement:
+        return syntax.RepeatStatement(self._span(meta), ())
 
-    def when(self, meta: Meta, children: list[Any]) -> syntax.When:
-        return syntax.When(self._span(meta), children[0], (), ())
+    def when(self, meta: Meta, children: list[Any]) -> syntax.WhenStatement:
+        return syntax.WhenStatement(self._span(meta), children[0], (), ())
 
     def otherwise(self, meta: Meta, children: list[Any]) -> Else:
         return Else(self._span(meta))
 
-    def require(self, meta: Meta, children: list[Any]) -> syntax.Require:
+    def require(self, meta: Meta, children: list[Any]) -> syntax.RequireStatement:
         left, operator, right, action = children
         condition = syntax.Comparison(left.span.to(right.span), operator.value, left, right)
         otherwise: syntax.Otherwise = "fail"
@@ -87,16 +87,16 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
                 help = f"write `else {close}`" if close else "after `else` comes `fail`, `rollback` or `warn`"
                 self._problem(f"`{action}` is nothing a `require` can do", self._token_span(action), help)
             otherwise = known.get(action.value, "fail")
-        return syntax.Require(self._span(meta), condition, otherwise)
+        return syntax.RequireStatement(self._span(meta), condition, otherwise)
 
-    def target(self, meta: Meta, children: list[Any]) -> syntax.Target:
-        return syntax.Target(self._span(meta), children[0])
+    def target(self, meta: Meta, children: list[Any]) -> syntax.TargetStatement:
+        return syntax.TargetStatement(self._span(meta), children[0])
 
-    def step(self, meta: Meta, children: list[Any]) -> syntax.Step:
+    def step(self, meta: Meta, children: list[Any]) -> syntax.StepStatement:
         call = children[0]
         if call.name in KEYWORDS:
             self._problem(f"`{call.name}` is a word of the language, not a pass", call.name_span, "name a pass here")
-        return syntax.Step(self._span(meta), call)
+        return syntax.StepStatement(self._span(meta), call)
 
     # --- calls --------------------------------------------------------------------------------------------
 
@@ -151,11 +151,11 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
         inner: syntax.Value = children[0]
         return self._made(replace(inner, span=self._span(meta)), inner)
 
-    def range(self, meta: Meta, children: list[Any]) -> syntax.Interval:
+    def range(self, meta: Meta, children: list[Any]) -> syntax.IntervalLiteral:
         if len(children) > 3:
             help = "write LOW..HIGH, or MIN..OPT..MAX for a shape"
             self._problem(f"a range has two or three points, not {len(children)}", self._span(meta), help)
-        return self._made(syntax.Interval(self._span(meta), tuple(children)), *children)
+        return self._made(syntax.IntervalLiteral(self._span(meta), tuple(children)), *children)
 
     def sequence(self, meta: Meta, children: list[Any]) -> syntax.Sequence:
         return self._made(syntax.Sequence(self._span(meta), tuple(children)), *children)

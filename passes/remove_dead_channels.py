@@ -23,7 +23,7 @@ from vggc.analysis.channels import Group, Groups, channel_groups
 from vggc.analysis.ranges import Range, Ranges
 from vggc.graph import Graph
 from vggc.graph.arrays import Bools, Int64
-from vggc.pruning.constants import Absorbed, Reader
+from vggc.pruning.constants import Absorbed, SummingReader
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.rewrite import Context, whole_graph
 from vggc.values import Bytes
@@ -66,7 +66,7 @@ class _Dead:
     largest: int
     dead: dict[int, Bools] = field(default_factory=dict)
     constant: dict[int, Bools] = field(default_factory=dict)
-    read: list[tuple[Reader, Range, Bools]] = field(default_factory=list)
+    read: list[tuple[SummingReader, Range, Bools]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         graph, ranges = self.groups.graph, Ranges(self.groups.graph)
@@ -75,7 +75,7 @@ class _Dead:
         self.constant = {index: np.ones_like(each) for index, each in seen.items()}
         for node, index, axis, along in self.groups.swept.contractions:
             channels = self.groups.of(along)
-            reader = Reader(graph, node, index, channels, self.largest)
+            reader = SummingReader(graph, node, index, channels, self.largest)
             numbers = ranges.along(node.inputs[index], axis, len(channels))
             ignored = reader.ignored
             constant = numbers.is_constant & ((numbers.low == 0) | (reader.refused is None))

@@ -21,7 +21,7 @@ _DEFAULT_EPSILON = float(np.float32(1e-5))
 
 
 @dataclass(frozen=True)
-class Channels:
+class ChannelAxis:
     """Where a value has its channels: `count` of them along `axis`, counted from the end (-1 is the last).
 
     `rank` is the value's; None, and for `axis` too, where it is not known.
@@ -85,7 +85,7 @@ def _is_training(graph: Graph, node: gs.Node) -> bool:
     return bool(node.attrs.get("training_mode", 0)) or any(value.name for value in node.outputs[1:])
 
 
-def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channels) -> Affine | None:
+def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: ChannelAxis) -> Affine | None:
     """What a Mul, Div, Add, Sub or Sum of `value` and a constant does to each of its channels.
 
     None where the node does anything else: where the constant varies along another axis, or makes the result larger
@@ -120,7 +120,7 @@ def elementwise(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channel
     return affine if affine.is_finite else None
 
 
-def _per_channel(array: Array, channels: Channels) -> Float64 | None:
+def _per_channel(array: Array, channels: ChannelAxis) -> Float64 | None:
     if channels.axis is None:
         return None
     # Of a value of unknown rank only so much is known: it has the axis.

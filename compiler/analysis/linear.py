@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Channels
+from vggc.analysis.affine import ChannelAxis
 from vggc.analysis.folding.quantized import Quantized, quantized
 from vggc.diagnostics import Declined
 from vggc.graph import Array, Graph
@@ -32,7 +32,7 @@ class Linear:
 
     node: gs.Node
     shape: tuple[int, ...]
-    channels: Channels
+    channels: ChannelAxis
     quantized: Quantized | None = None
 
     @property
@@ -45,14 +45,14 @@ class Linear:
         return output_axis(self.node) == 0
 
     @property
-    def entry(self) -> Channels:
+    def entry(self) -> ChannelAxis:
         """Where the node's input has the channels that the weight's other axis runs over."""
         inner = summed_channels(self.node, self.shape) * self.group
         if self.node.op in CONVOLUTIONS:
-            return Channels(inner, len(self.shape), 1 - len(self.shape))
+            return ChannelAxis(inner, len(self.shape), 1 - len(self.shape))
         if self.node.op == "Gemm":
-            return Channels(inner, 2, -2 if self.node.attrs.get("transA", 0) else -1)
-        return Channels(inner, self.channels.rank, -1)
+            return ChannelAxis(inner, 2, -2 if self.node.attrs.get("transA", 0) else -1)
+        return ChannelAxis(inner, self.channels.rank, -1)
 
     @property
     def bias(self) -> gs.Tensor | None:
@@ -89,11 +89,11 @@ def linear(graph: Graph, node: gs.Node) -> Linear:
     return Linear(node, shape, _channels(graph, node, shape), codes)
 
 
-def _channels(graph: Graph, node: gs.Node, shape: tuple[int, ...]) -> Channels:
+def _channels(graph: Graph, node: gs.Node, shape: tuple[int, ...]) -> ChannelAxis:
     count = output_channels(node, shape)
     if node.op in CONVOLUTIONS:
-        return Channels(count, len(shape), 1 - len(shape))
-    return Channels(count, 2 if node.op == "Gemm" else graph.rank(node.inputs[0]), -1)
+        return ChannelAxis(count, len(shape), 1 - len(shape))
+    return ChannelAxis(count, 2 if node.op == "Gemm" else graph.rank(node.inputs[0]), -1)
 
 
 def rescaled(operator: Linear, weights: Array, scale: Float64, entry: Float64 | None = None) -> Array | None:

@@ -1,6 +1,6 @@
 """How fast models run on this machine, and how much memory they take."""
 
 from vggc.bench.folders import measured_in
-from vggc.bench.models import Bench, Row, bench_models
+from vggc.bench.models import Bench, BenchRow, bench_models
 
-__all__ = ["Bench", "Row", "bench_models", "measured_in"]
+__all__ = ["Bench", "BenchRow", "bench_models", "measured_in"]

@@ -33,7 +33,7 @@ BURST = 0.1
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """A model at a batch size. Times are in seconds for one run of the whole batch, throughput in samples a second.
 
     `ratio` is how many times faster than the first model it is at this batch size, by the median; None where the first
@@ -59,7 +59,7 @@ class Bench:
     """Everything measured; `left_out` says what was not, and why."""
 
     machine: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[BenchRow] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _on_cpu(
     seconds: float,
     threads: int,
     progress: Callable[[str], None],
-) -> dict[Path, Row | None]:
+) -> dict[Path, BenchRow | None]:
     """Measure the models that take this batch."""
     fitting = [model for model, each in inputs.items() if each.takes(batch)]
     bench.left_out += [
@@ -124,7 +124,7 @@ def _on_cpu(
         if model not in fitting
     ]
     progress(f"batch {batch}: loading")
-    found: dict[Path, Row | None] = {}
+    found: dict[Path, BenchRow | None] = {}
     with ExitStack() as stack:
         workers = []
         for model in fitting:
@@ -139,7 +139,7 @@ def _on_cpu(
     return found
 
 
-def _on_gpu(bench: Bench, sidecar: Path, batch: int, seconds: float) -> Row | None:
+def _on_gpu(bench: Bench, sidecar: Path, batch: int, seconds: float) -> BenchRow | None:
     """Measure an engine where that can be done, else say why not."""
     try:
         found = engine_times(sidecar, batch, seconds)
@@ -149,9 +149,9 @@ def _on_gpu(bench: Bench, sidecar: Path, batch: int, seconds: float) -> Row | No
     return _row(sidecar, found.gpu, batch, found.times)
 
 
-def _row(model: Path, runtime: str, batch: int, times: Sequence[float]) -> Row:
+def _row(model: Path, runtime: str, batch: int, times: Sequence[float]) -> BenchRow:
     p50, p90, p99 = (float(each) for each in np.percentile(times, (50, 90, 99)))
-    return Row(
+    return BenchRow(
         model=str(model),
         runtime=runtime,
         batch=batch,

@@ -44,7 +44,7 @@ def bind_with_measure(
     """
     asked = parse(Source(origin, f"require {measure} == original\n"))
     (statement, *more) = asked.statements
-    if more or not isinstance(statement, syntax.Require):
+    if more or not isinstance(statement, syntax.RequireStatement):
         raise fail(f"{origin} takes one measure", help=f"such as {origin} 'agreement(test)'")
     binder = _Binder(recipe, Overrides(overrides or {}), shipped(), statement.condition)
     pipeline = binder.bind()
@@ -111,19 +111,19 @@ class _Binder:
         try:
             with self.found.collect():
                 match statement:
-                    case syntax.Param():
+                    case syntax.ParamStatement():
                         bind_param(statement, self.scope, self.overrides)
-                    case syntax.Data():
+                    case syntax.DataStatement():
                         bound = bind_data(statement, self.scope)
                         if bound:
                             self.data[bound.name] = bound
-                    case syntax.Use():
+                    case syntax.UseStatement():
                         self.uses.bind_use(statement, self.scope)
-                    case syntax.Define():
+                    case syntax.DefineStatement():
                         define(statement, self.scope, self.found)
-                    case syntax.Rule():
+                    case syntax.RuleStatement():
                         declare_rule(statement, self.scope, self.found)
-                    case syntax.Target():
+                    case syntax.TargetStatement():
                         self.last_target = statement.call.span
                         self.targets.append(bind_target(statement, self.scope, self.files))
                     case _:
@@ -141,7 +141,13 @@ class _Binder:
         self.body += self.steps.bind((statement,), self.scope, ())
 
     def _must_do_something(self) -> None:
-        kinds = (syntax.Step, syntax.Repeat, syntax.When, syntax.Require, syntax.Target)
+        kinds = (
+            syntax.StepStatement,
+            syntax.RepeatStatement,
+            syntax.WhenStatement,
+            syntax.RequireStatement,
+            syntax.TargetStatement,
+        )
         if not any(isinstance(each, kinds) for each in self.recipe.statements):
             help = "write a step, such as `simplify`, and a `target`; defines alone are brought in with `use`"
             place = first_line(self.recipe.statements[0])

@@ -13,7 +13,7 @@ from vggc.measures import Measure
 from vggc.options import Content, Given, Reference, describe
 from vggc.pipeline.conditions import (
     Arithmetic,
-    Comparison,
+    BoundComparison,
     Expression,
     Fixed,
     Kind,
@@ -38,7 +38,7 @@ _KINDS: dict[Kind, str] = {
 _OF_LANGUAGE = ("has", "dynamic", "opset", "original")
 
 
-def bind_comparison(comparison: syntax.Comparison, scope: Scope) -> Comparison | Truth:
+def bind_comparison(comparison: syntax.Comparison, scope: Scope) -> BoundComparison | Truth:
     """A comparison of numbers, or the truth of one of words, texts and truth values.
 
     Raises CompileError with everything wrong on both sides, or Undetermined.
@@ -50,7 +50,7 @@ def bind_comparison(comparison: syntax.Comparison, scope: Scope) -> Comparison |
     left, right = _both(comparison.left, comparison.right, scope, measured)
     if not comparable(left.kind, right.kind):
         raise _incomparable(comparison, left, right)
-    return Comparison(comparison.operator, left, right, comparison.span)
+    return BoundComparison(comparison.operator, left, right, comparison.span)
 
 
 def find_measure(name: str, scope: Scope) -> Measure | None:

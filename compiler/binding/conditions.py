@@ -11,12 +11,12 @@ from vggc.grammar import syntax
 from vggc.options import describe
 from vggc.pipeline.conditions import (
     Arithmetic,
-    Comparison,
+    BoundComparison,
+    BoundLogical,
     Condition,
     Expression,
     HasOperator,
     IsDynamic,
-    Logical,
     Measured,
     Opset,
     Truth,
@@ -39,7 +39,7 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
             found.raise_errors()
             if unknown:
                 raise Undetermined
-            return Logical(value.operator, tuple(operands))
+            return BoundLogical(value.operator, tuple(operands))
         case syntax.Comparison():
             return bind_comparison(value, scope)
         case syntax.Call() if value.name == "has":
@@ -59,10 +59,10 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
     )
 
 
-def bind_requirement(value: syntax.Comparison, scope: Scope) -> Comparison:
+def bind_requirement(value: syntax.Comparison, scope: Scope) -> BoundComparison:
     """The condition of a `require`, which measures something. Raises CompileError, or Undetermined."""
     bound = bind_comparison(value, scope)
-    if not isinstance(bound, Comparison) or not any(_measures(side) for side in (bound.left, bound.right)):
+    if not isinstance(bound, BoundComparison) or not any(_measures(side) for side in (bound.left, bound.right)):
         measures = ", ".join(f"`{each}`" for each in measure_names(scope))
         raise fail(
             "this requirement measures nothing",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file, must_be_folder
-from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
+from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostics, at, fail, nearest, spelling_help
 from vggc.grammar import syntax
@@ -15,14 +15,14 @@ from vggc.pipeline.model import BoundData
 from vggc.values import File, Folder
 
 
-def bind_data(statement: syntax.Data, scope: Scope) -> BoundData | None:
+def bind_data(statement: syntax.DataStatement, scope: Scope) -> BoundData | None:
     """Declare a data set. The files its options name must be there; what is in them is read later.
 
     Raises CompileError with everything wrong in the statement; the name is declared then too, its value unknown.
     None when an option's value is not known.
     """
     name = statement.name
-    declaration = Declaration(name.name, "data", Unknown(), name.span, name.span.source.path)
+    declaration = Declaration(name.name, "data", UnknownValue(), name.span, name.span.source.path)
     found = Diagnostics()
     with found.collect():
         scope.add(declaration, name.span)
@@ -35,7 +35,7 @@ def bind_data(statement: syntax.Data, scope: Scope) -> BoundData | None:
     return bound
 
 
-def _bound(statement: syntax.Data, scope: Scope) -> BoundData | None:
+def _bound(statement: syntax.DataStatement, scope: Scope) -> BoundData | None:
     call = statement.loader
     loader = _loader(call, scope)
     try:

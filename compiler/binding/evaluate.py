@@ -9,7 +9,7 @@ from vggc.binding.scope import Scope, Undetermined
 from vggc.diagnostics import CompileError, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
-from vggc.options import LARGEST, UNITS, Content, Given, Word, describe, spell
+from vggc.options import LARGEST, UNITS, BareWord, Content, Given, describe, spell
 from vggc.pipeline.conditions import combined, compute, kind_of
 from vggc.values import Bytes, Interval, Ratio, Seconds
 
@@ -28,7 +28,7 @@ def evaluate(value: syntax.Value, scope: Scope) -> Given:
             return Given(value.value, value.span)
         case syntax.Word():
             return _word(value, scope)
-        case syntax.Interval():
+        case syntax.IntervalLiteral():
             return _interval(value, scope)
         case syntax.Sequence():
             return Given(tuple(_all(value.items, scope)), value.span)
@@ -70,7 +70,7 @@ def _word(word: syntax.Word, scope: Scope) -> Given:
         raise fail("`original` has no value here", word.span, help=help)
     if early := scope.too_early(word.name, word.span):
         raise early
-    return Given(Word(word.name), word.span)
+    return Given(BareWord(word.name), word.span)
 
 
 def _all(values: tuple[syntax.Value, ...], scope: Scope) -> list[Given]:
@@ -90,7 +90,7 @@ def _all(values: tuple[syntax.Value, ...], scope: Scope) -> list[Given]:
     return results
 
 
-def _interval(value: syntax.Interval, scope: Scope) -> Given:
+def _interval(value: syntax.IntervalLiteral, scope: Scope) -> Given:
     points = _all(value.points, scope)
     for each in points:
         if not is_number(each.value):

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from vggc.binding.evaluate import evaluate
-from vggc.binding.scope import Declaration, Scope, Undetermined, Unknown
+from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, spelling_help
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.parser import parse_value
-from vggc.options import Content, Given, Origin, Reference, Word, convert, describe, spell
+from vggc.options import BareWord, Content, Given, Origin, Reference, convert, describe, spell
 from vggc.values import Bytes, Interval, Names, Ratio, Seconds, Within
 
 TYPES: dict[str, Any] = {
@@ -27,7 +27,7 @@ TYPES: dict[str, Any] = {
     "bool": bool,
     "range": Interval,
     "names": Names,
-    "word": Word,
+    "word": BareWord,
     "list": tuple,
     "mapping": dict,
 }
@@ -83,13 +83,13 @@ class Overrides:
         return found
 
 
-def bind_param(statement: syntax.Param, scope: Scope, overrides: Overrides) -> None:
+def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overrides) -> None:
     """Declare a parameter with its value, or with the value `--set` gives it.
 
     Raises CompileError with everything wrong in the statement and in the override. The name is declared then too.
     """
     name = statement.name
-    declaration = Declaration(name.name, "param", Unknown(), name.span, name.span.source.path)
+    declaration = Declaration(name.name, "param", UnknownValue(), name.span, name.span.source.path)
     text = overrides.claim(name.name)
     found = Diagnostics()
     value: Given | None = None
@@ -121,13 +121,13 @@ def plain(value: Content | Given) -> Any:
             return [plain(each) for each in value]
         case dict():
             return {name: plain(each) for name, each in value.items()}
-        case Word() | Reference():
+        case BareWord() | Reference():
             return value.name
         case _:
             return value
 
 
-def _type(statement: syntax.Param, value: Given) -> str:
+def _type(statement: syntax.ParamStatement, value: Given) -> str:
     """The word for the parameter's type: the one written, else that of its value."""
     if statement.type is not None:
         word = statement.type.name
@@ -152,7 +152,7 @@ def _type(statement: syntax.Param, value: Given) -> str:
             return "string"
         case Interval():
             return "range"
-        case Word():
+        case BareWord():
             return "word"
         case tuple():
             return "list"
@@ -164,7 +164,7 @@ def _type(statement: syntax.Param, value: Given) -> str:
             )
 
 
-def _limits(statement: syntax.Param, type_: str, scope: Scope) -> Within | None:
+def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Within | None:
     if statement.bounds is None:
         return None
     if type_ not in _LIMITED:

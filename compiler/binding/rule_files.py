@@ -26,9 +26,9 @@ def bind_rule_file(recipe: syntax.Recipe) -> tuple[list[Rule], list[Diagnostic]]
     uses = Uses(found, [path.resolve()])
     for statement in recipe.statements:
         with found.collect():
-            if isinstance(statement, syntax.Use):
+            if isinstance(statement, syntax.UseStatement):
                 uses.bind_use(statement, scope)
-            elif isinstance(statement, syntax.Rule):
+            elif isinstance(statement, syntax.RuleStatement):
                 declare_rule(statement, scope, found)
     found.raise_errors()
     rules = list(declared_rules(scope, recipe.source))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vggc.binding.scope import Declaration, Scope, Unknown
+from vggc.binding.scope import Declaration, Scope, UnknownValue
 from vggc.diagnostics import Diagnostics
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
@@ -11,13 +11,13 @@ from vggc.pattern.rule_binding import bind_rule
 from vggc.rewrite import Pass, Predicate, rules_pass
 
 
-def declare_rule(statement: syntax.Rule, scope: Scope, found: Diagnostics) -> None:
+def declare_rule(statement: syntax.RuleStatement, scope: Scope, found: Diagnostics) -> None:
     """Make a rule known as a step. Its guards can call the predicates that are known here.
 
     What is wrong with it goes to `found`; its name is known all the same.
     """
     name = statement.name
-    declaration = Declaration(name.name, "rule", Unknown(), name.span, name.span.source.path)
+    declaration = Declaration(name.name, "rule", UnknownValue(), name.span, name.span.source.path)
     with found.collect():
         scope.add(declaration, name.span)
     predicates = {

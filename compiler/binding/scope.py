@@ -32,7 +32,7 @@ class Undetermined(Exception):
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownValue:
     """Stands for a value that is not known; asking for it raises Undetermined."""
 
 
@@ -48,7 +48,7 @@ class Definition:
     """whether its body was found right when it was declared"""
 
 
-Meaning = Given | Definition | Pass | Loader | Measure | Predicate | Unknown
+Meaning = Given | Definition | Pass | Loader | Measure | Predicate | UnknownValue
 """What a name stands for. A data set is a value: a Reference."""
 
 KINDS = {
@@ -126,7 +126,7 @@ class Scope:
         name = declaration.name
         self.later.pop(name, None)
         known = next((each for each in self.visible() if each.name == name), None)
-        if known and known.meaning is declaration.meaning and not isinstance(known.meaning, Unknown):
+        if known and known.meaning is declaration.meaning and not isinstance(known.meaning, UnknownValue):
             return
         if known:
             note = ("note", f"it is {KINDS[known.kind]} already, declared at {known.place}")
@@ -157,7 +157,7 @@ class Scope:
         found = self.find(word.name)
         if found is None or found.kind not in ("param", "argument", "data"):
             return None
-        if isinstance(found.meaning, Unknown):
+        if isinstance(found.meaning, UnknownValue):
             raise Undetermined
         assert isinstance(found.meaning, Given)
         return found.meaning

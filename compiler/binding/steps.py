@@ -8,7 +8,7 @@ from vggc.binding.arguments import bind_arguments, match_arguments
 from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
 from vggc.binding.rule_groups import grouped
-from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, Unknown
+from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, UnknownValue
 from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
@@ -43,23 +43,23 @@ class Steps:
 
     def _statement(self, statement: syntax.Statement, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
         match statement:
-            case syntax.Step():
+            case syntax.StepStatement():
                 return self._step(statement.call, scope, via)
-            case syntax.Repeat():
+            case syntax.RepeatStatement():
                 return (BoundRepeat(grouped(self.bind(statement.body, scope, via)), statement.span),)
-            case syntax.When():
+            case syntax.WhenStatement():
                 return self._when(statement, scope, via)
-            case syntax.Require():
+            case syntax.RequireStatement():
                 condition = bind_requirement(statement.condition, scope)
                 span = statement.condition.span
                 return (BoundGate(condition, statement.otherwise, span, _one_line(span.text)),)
-            case syntax.Target():
+            case syntax.TargetStatement():
                 help = "targets stand at the end of the recipe, outside all blocks"
                 raise fail("a `target` inside a block", statement.call.name_span, help=help)
             case _:
                 raise fail("a declaration inside a block", first_line(statement), help="move it before the block")
 
-    def _when(self, statement: syntax.When, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
+    def _when(self, statement: syntax.WhenStatement, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
         condition = None
         try:
             with self.found.collect():
@@ -87,10 +87,10 @@ class Steps:
         if declared is not None:
             if isinstance(declared.meaning, Pass | Definition):
                 return declared.meaning
-            if isinstance(declared.meaning, Unknown) and declared.kind == "define":
+            if isinstance(declared.meaning, UnknownValue) and declared.kind == "define":
                 help = "a define cannot call itself; `repeat` runs steps again"
                 raise fail(f"`{call.name}` calls itself", call.name_span, help=help)
-            if isinstance(declared.meaning, Unknown) and declared.kind == "rule":
+            if isinstance(declared.meaning, UnknownValue) and declared.kind == "rule":
                 # What is wrong with the rule is reported there.
                 raise Undetermined
             raise fail(f"`{call.name}` is {KINDS[declared.kind]}, not a step", call.name_span)
@@ -137,7 +137,7 @@ class Steps:
         inner = Scope(scope.registry, definition.scope.folder, definition.scope)
         unknown = bool(missing or found.errors)
         for name, argument in matched.items():
-            declaration = Declaration(name, "argument", Unknown(), argument.span, call.span.source.path)
+            declaration = Declaration(name, "argument", UnknownValue(), argument.span, call.span.source.path)
             inner.names[name] = declaration
             try:
                 with found.collect():
@@ -159,17 +159,17 @@ class TooManySteps(Exception):
         self.span = span
 
 
-def define(statement: syntax.Define, scope: Scope, found: Diagnostics) -> None:
+def define(statement: syntax.DefineStatement, scope: Scope, found: Diagnostics) -> None:
     """Declare a `define`, and check its body as far as that is possible without a call."""
     name = statement.name
-    declaration = Declaration(name.name, "define", Unknown(), name.span, name.span.source.path)
+    declaration = Declaration(name.name, "define", UnknownValue(), name.span, name.span.source.path)
     with found.collect():
         scope.add(declaration, name.span)
     inner = Scope(scope.registry, scope.folder, scope)
     inside = Diagnostics()
     for each in statement.parameters:
         with inside.collect():
-            inner.add(Declaration(each.name, "argument", Unknown(), each.span, each.span.source.path), each.span)
+            inner.add(Declaration(each.name, "argument", UnknownValue(), each.span, each.span.source.path), each.span)
     Steps(inside).bind(statement.body, inner, ())
     if not statement.body:
         inside.error(f"`{name.name}` has no steps", name.span, help="write a step between `{` and `}`")

@@ -15,7 +15,7 @@ Written = dict[str, tuple[str, Span]]
 """By file, the target that writes it and where that stands."""
 
 
-def bind_target(statement: syntax.Target, scope: Scope, taken: Written) -> BoundTarget:
+def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written) -> BoundTarget:
     """The target with its options. `taken` holds the files that targets before it write, and gets its own.
 
     Raises CompileError with everything wrong in the statement, and Undetermined.

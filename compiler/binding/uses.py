@@ -22,13 +22,13 @@ SHIPPED = "vggc:"
 """Begins the name of a recipe that comes with vggc: `use "vggc:rules/transpose.opt"`."""
 
 _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
-    syntax.Param: "a `param`",
-    syntax.Data: "a `data` statement",
-    syntax.Step: "a step",
-    syntax.Repeat: "a step",
-    syntax.When: "a step",
-    syntax.Require: "a `require`",
-    syntax.Target: "a `target`",
+    syntax.ParamStatement: "a `param`",
+    syntax.DataStatement: "a `data` statement",
+    syntax.StepStatement: "a step",
+    syntax.RepeatStatement: "a step",
+    syntax.WhenStatement: "a step",
+    syntax.RequireStatement: "a `require`",
+    syntax.TargetStatement: "a `target`",
 }
 
 
@@ -49,7 +49,7 @@ class Uses:
     """the recipes being read, from the main one inwards"""
     libraries: dict[Path, Library] = field(default_factory=dict)
 
-    def bind_use(self, statement: syntax.Use, scope: Scope) -> None:
+    def bind_use(self, statement: syntax.UseStatement, scope: Scope) -> None:
         """Make known what a file declares.
 
         Raises CompileError for a file that is missing or wrong, for a circle of uses, and for a name that has a
@@ -95,11 +95,11 @@ class Uses:
         for statement in recipe.statements:
             with found.collect():
                 match statement:
-                    case syntax.Use():
+                    case syntax.UseStatement():
                         self.bind_use(statement, inner)
-                    case syntax.Define():
+                    case syntax.DefineStatement():
                         define(statement, inner, found)
-                    case syntax.Rule():
+                    case syntax.RuleStatement():
                         declare_rule(statement, inner, found)
                     case _:
                         raise _no_declaration(statement)
@@ -112,7 +112,9 @@ def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
     """The names that the statements of a recipe declare, with the place of the first declaration."""
     found: dict[str, Span] = {}
     for statement in recipe.statements:
-        if isinstance(statement, syntax.Param | syntax.Data | syntax.Define | syntax.Rule):
+        if isinstance(
+            statement, syntax.ParamStatement | syntax.DataStatement | syntax.DefineStatement | syntax.RuleStatement
+        ):
             found.setdefault(statement.name.name, statement.name.span)
     return found
 

@@ -60,7 +60,7 @@ def _takes_words(annotation: Any) -> bool:
 
 
 def _python_files(source: Source) -> list[Path]:
-    used = [each.path.value for each in parse(source).statements if isinstance(each, syntax.Use)]
+    used = [each.path.value for each in parse(source).statements if isinstance(each, syntax.UseStatement)]
     return [Path(source.path).parent / each for each in used if each.endswith(".py")]
 
 

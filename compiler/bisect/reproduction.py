@@ -67,10 +67,10 @@ class Reproduction:
 def reproduce(found: Bisection, pipeline: Pipeline, asked: BoundData | None, folder: Path) -> Reproduction:
     """The reproduction of a bisection that found a guilty step, for `folder`; `asked` is what the measure ran on."""
     assert found.guilty is not None
-    return _Search(found, found.guilty, pipeline, asked).run(folder)
+    return _ReproductionSearch(found, found.guilty, pipeline, asked).run(folder)
 
 
-class _Search:
+class _ReproductionSearch:
     def __init__(self, found: Bisection, guilty: Guilty, pipeline: Pipeline, asked: BoundData | None) -> None:
         self._found = found
         self._guilty = guilty

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
+from vggc.analysis.affine import Affine, ChannelAxis, batch_norm, elementwise
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
@@ -55,18 +55,18 @@ def epilogue(graph: Graph, node: gs.Node, ready: Callable[[gs.Tensor], bool] = l
     return Epilogue(value, affine, other, gate(graph, value))
 
 
-def _channels(graph: Graph, node: gs.Node) -> Channels:
+def _channels(graph: Graph, node: gs.Node) -> ChannelAxis:
     found: AsMatrix = as_matrix(graph, node)
     count = found.blocks * found.outputs
     rank = graph.rank(node.outputs[0])
     if rank is None:
         raise Unsuitable("the rank of its output is not known")
     if node.op in CONVOLUTIONS:
-        return Channels(count, rank, 1 - rank)
-    return Channels(count, rank, -2 if found.weight_index == 0 else -1)
+        return ChannelAxis(count, rank, 1 - rank)
+    return ChannelAxis(count, rank, -2 if found.weight_index == 0 else -1)
 
 
-def _step(graph: Graph, node: gs.Node, value: gs.Tensor, channels: Channels) -> Affine | None:
+def _step(graph: Graph, node: gs.Node, value: gs.Tensor, channels: ChannelAxis) -> Affine | None:
     """What a node does to each channel, where it only scales and shifts."""
     if node.op == "Identity":
         return Affine.identity(channels.count)

@@ -36,7 +36,7 @@ _FLOOR = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class BatchRows:
     """Rows of a batch: inputs (blocks, rows, width), what is added to the results, and what should come out.
 
     `offset` and `target` are (rows, blocks * outputs); an offset of None is zero.
@@ -52,7 +52,7 @@ class Piece:
         return self.target if self.offset is None else self.target - self.offset
 
 
-Pieces = Callable[[], Iterable[Piece]]
+RowBatches = Callable[[], Iterable[BatchRows]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Solution:
     error: float
 
 
-def solve(pieces: Pieces, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
+def solve(pieces: RowBatches, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
     """Fit weights to all pieces.
 
     `prior` (blocks, width, outputs) and `bias` (blocks * outputs,) are what there is; it is returned, without a ridge,
@@ -131,7 +131,7 @@ class _System:
         return np.asarray(self.prior + self._inverse @ (cross - self.covariance @ self.prior))
 
 
-def _split(piece: Piece) -> list[tuple[Floats, Floats]]:
+def _split(piece: BatchRows) -> list[tuple[Floats, Floats]]:
     """The rows to fit and those held back: the last ones, which belong to other samples than the first."""
     wanted = piece.wanted
     edge = len(wanted) - len(wanted) // _HELD_BACK
@@ -170,7 +170,7 @@ def _errors(moments: Moments, weights: Float64, bias: Float64) -> Float64:
 
 
 def _gated(
-    pieces: Pieces, system: _System, weights: Float64, bias: Float64, gate: tuple[float, float]
+    pieces: RowBatches, system: _System, weights: Float64, bias: Float64, gate: tuple[float, float]
 ) -> tuple[Float64, Float64]:
     low, high = gate
     last = np.inf
@@ -205,7 +205,7 @@ def _gated(
     return weights, bias
 
 
-def _solve_wide(pieces: Pieces, prior: Float64) -> Solution:
+def _solve_wide(pieces: RowBatches, prior: Float64) -> Solution:
     """The same for rows longer than there are samples to tell them apart: by products of rows with rows."""
     collected = list(pieces())
     inputs = np.concatenate([each.inputs for each in collected], axis=1)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from vggc.cli.tables import plain_table
 from vggc.diagnostics.number_text import human_bytes, human_count
-from vggc.diff import ModelDiff, Numbers, Structure, ValueDifference
+from vggc.diff import ModelDiff, NumericDiff, Structure, ValueDifference
 from vggc.diff.structure import READ
 
 _SHOWN = 12
@@ -81,7 +81,7 @@ def _list(title: str, lines: Sequence[str]) -> list[RenderableType]:
     ]
 
 
-def _outputs(numbers: Numbers) -> RenderableType:
+def _outputs(numbers: NumericDiff) -> RenderableType:
     if not numbers.outputs:
         return Text(f"\nnumbers, on {numbers.inputs}")
     table = plain_table(f"\noutput, on {numbers.inputs}", "\nerror", "\nallowed", "\nSQNR", "\n", right=1, left=4)
@@ -90,7 +90,7 @@ def _outputs(numbers: Numbers) -> RenderableType:
     return table
 
 
-def _values(numbers: Numbers) -> list[RenderableType]:
+def _values(numbers: NumericDiff) -> list[RenderableType]:
     """The first values that diverge. A list of those that agree would not help anybody."""
     diverging = [each for each in numbers.values if not each.ok]
     compared = f"{len(numbers.values)} intermediate values compared, {len(diverging)} diverge"

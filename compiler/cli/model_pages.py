@@ -25,7 +25,7 @@ from vggc.graph.text import graph_text
 from vggc.pipeline.model import Pipeline
 from vggc.report.record import StepRecord
 from vggc.targets.flavours import missing, release
-from vggc.targets.verifier import Subject, refusals
+from vggc.targets.verifier import LoweredGraph, refusals
 
 
 def model_page(graph: Graph, path: Path) -> RenderableType:
@@ -57,7 +57,7 @@ def _refusals(graph: Graph) -> str:
     absent = missing(flavour)
     if absent:
         return f"TensorRT RTX: not checked, because {absent.message}"
-    refused = refusals(Subject(graph, flavour, release(flavour)), batch_varies=False)
+    refused = refusals(LoweredGraph(graph, flavour, release(flavour)), batch_varies=False)
     if not refused:
         return "TensorRT RTX: found nothing that it would refuse"
     return "\n".join(["TensorRT RTX would refuse:", *(f"  {each.message}" for each in refused)])

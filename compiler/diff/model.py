@@ -10,7 +10,7 @@ import numpy as np
 
 from vggc.data import Dataset
 from vggc.diagnostics import CompileError
-from vggc.diff.numbers import Numbers, ValueDifference, numbers
+from vggc.diff.numbers import NumericDiff, ValueDifference, numbers
 from vggc.diff.structure import Structure, structure
 from vggc.diff.value_matches import Matching, match
 from vggc.execution.model_comparison import coarsest
@@ -28,7 +28,7 @@ class ModelDiff:
     """What differs. `numbers` is None where the two cannot be run on the same inputs, which `not_run` explains."""
 
     structure: Structure
-    numbers: Numbers | None
+    numbers: NumericDiff | None
     not_run: str
 
     def as_dict(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class ValueDifference:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumericDiff:
     """Every output, and every value that has a counterpart in the order in which the first model computes them.
 
     `broken` says why the second model does not run, empty where it does; then there is only what it computes before.
@@ -63,7 +63,7 @@ class Numbers:
 
 def numbers(
     before: Graph, after: Graph, matching: Matching, feeds: Sequence[Feeds], *, inputs: str, tolerance: float
-) -> Numbers:
+) -> NumericDiff:
     """Run both models on the same inputs, given by the names of the first model, and compare what is matched.
 
     The shapes of the first have been inferred. Intermediate values are fetched about 256 MB at a time. Floats of
@@ -114,7 +114,7 @@ def numbers(
 
     values = tuple(told(first, second) for first, second, _ in matching.values if (first, second) in compared)
     outputs = tuple(told(*pair) for pair in matching.outputs if pair in compared)
-    return Numbers(inputs, tolerance, outputs, values, broken)
+    return NumericDiff(inputs, tolerance, outputs, values, broken)
 
 
 def _fetched(graph: Graph, names: list[str], feed: Feeds) -> tuple[dict[str, Any], str]:

@@ -26,7 +26,7 @@ _REACH = 4
 
 
 @dataclass(frozen=True)
-class Match:
+class NodeMatch:
     """A node of each model, and how their values were matched."""
 
     before: gs.Node
@@ -44,15 +44,15 @@ class Matching:
 
     inputs: tuple[tuple[str, str], ...]
     outputs: tuple[tuple[str, str], ...]
-    nodes: tuple[Match, ...]
-    values: tuple[tuple[str, str, Match], ...]
+    nodes: tuple[NodeMatch, ...]
+    values: tuple[tuple[str, str, NodeMatch], ...]
 
 
 def match(before: Graph, after: Graph) -> Matching:
     """Match two models whose nodes stand in topological order. Linear in nodes and values."""
     inputs = _pairs([value.name for value in before.inputs], [value.name for value in after.inputs])
     outputs = _pairs([value.name for value in before.outputs], [value.name for value in after.outputs])
-    found = _Search(before, after, inputs).run()
+    found = _NodeMatcher(before, after, inputs).run()
     values = []
     old, new = _Readers(before), _Readers(after)
     handed_out = dict(outputs)
@@ -91,7 +91,7 @@ class _Readers:
         return sorted([node.op for node in self.of(value)] + ["an output"] * (id(value) in self._outputs))
 
 
-class _Search:
+class _NodeMatcher:
     """Matches the nodes of one graph, in their order, with those of another."""
 
     def __init__(self, before: Graph, after: Graph, inputs: tuple[tuple[str, str], ...]) -> None:
@@ -104,7 +104,7 @@ class _Search:
         self._place: dict[int, gs.Tensor] = {id(own[first]): values[second] for first, second in inputs}
         self._used: set[int] = set()
 
-    def run(self) -> list[Match]:
+    def run(self) -> list[NodeMatch]:
         by_name = {id(node): twin for node in self._before.nodes if (twin := self._by_name(node)) is not None}
         self._used.update(id(twin) for twin in by_name.values())
         found = []
@@ -114,7 +114,7 @@ class _Search:
                 twin, how = self._by_structure(node), "structure"
             if twin is not None:
                 self._used.add(id(twin))
-                found.append(Match(node, twin, "name" if how == "name" else "structure"))
+                found.append(NodeMatch(node, twin, "name" if how == "name" else "structure"))
             self._settle(node, twin)
         return found
 

@@ -62,7 +62,7 @@ class DoesNotRun(CompileError):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """Every output of a model beside that of another, over all inputs. `warnings` say what was not proved."""
 
     outputs: tuple[Difference, ...]
@@ -93,7 +93,7 @@ def _beyond(difference: Difference) -> float:
     return math.inf if difference.error else 0.0
 
 
-def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Session | None = None) -> Comparison:
+def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Session | None = None) -> ModelComparison:
     """Run both on the same inputs and compare each output.
 
     Floats may differ by TOLERANCE, integers, truth values and texts not at all. Where that is exceeded, the noise of
@@ -129,7 +129,7 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
         if not any_finite
     ]
     warnings += [f"output `{name}` is random, so that its numbers could not be compared" for name in sorted(random)]
-    return Comparison(tuple(found.values()), tuple(warnings))
+    return ModelComparison(tuple(found.values()), tuple(warnings))
 
 
 def _any_finite(numbers: Any) -> bool:

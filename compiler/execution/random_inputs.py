@@ -51,7 +51,7 @@ def random_inputs(
             raise fail(f"the model does not tell the rank of its input `{each.name}`", help=_GIVE_DATA)
     if _certain(wanted):
         return [_draw(wanted, {}, SMALL, seed)]
-    return _Search(session or Session(graph), wanted, batches, seed).run()
+    return _SizeSearch(session or Session(graph), wanted, batches, seed).run()
 
 
 def _certain(inputs: Sequence[ValueType]) -> bool:
@@ -60,7 +60,7 @@ def _certain(inputs: Sequence[ValueType]) -> bool:
     return floats and all(isinstance(size, int) for each in inputs for size in each.shape or ())
 
 
-class _Search:
+class _SizeSearch:
     """Tries sizes until the model runs."""
 
     def __init__(self, session: Session, inputs: tuple[ValueType, ...], batches: Sequence[int], seed: int) -> None:

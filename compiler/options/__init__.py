@@ -1,20 +1,20 @@
 """Options: the schema a function's signature makes, and recipe values held against it."""
 
 from vggc.options.convert import LARGEST, at_use, convert
-from vggc.options.given import UNITS, Content, Given, Origin, Reference, Word, describe, spell
+from vggc.options.given import UNITS, BareWord, Content, Given, Origin, Reference, describe, spell
 from vggc.options.schema import Option, Schema, defined_at, option_docs, schema
 from vggc.options.type_text import wanted
 
 __all__ = [
     "LARGEST",
     "UNITS",
+    "BareWord",
     "Content",
     "Given",
     "Option",
     "Origin",
     "Reference",
     "Schema",
-    "Word",
     "at_use",
     "convert",
     "defined_at",

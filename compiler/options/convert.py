@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
-from vggc.options.given import Given, Reference, Word, describe, spell
+from vggc.options.given import BareWord, Given, Reference, describe, spell
 from vggc.options.type_text import Name, advice, bound, items, members, wanted
 from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
@@ -65,7 +65,7 @@ class _Conversion:
 
     def _advice(self, given: Given, annotation: Any) -> str:
         """What to write in place of a value of another kind."""
-        name = given.value.name if isinstance(given.value, Word) else None
+        name = given.value.name if isinstance(given.value, BareWord) else None
         if name is not None and (close := nearest(name, self.declared or ())):
             return f"a similar name exists: `{close}`"
         if any(self._takes(given, item) for item in items(annotation)):
@@ -217,7 +217,7 @@ def _dimension(given: Given, what: str) -> int | Interval:
 
 def _allowed(given: Given, words: tuple[Any, ...], what: str) -> Any:
     value = given.value
-    if isinstance(value, Word):
+    if isinstance(value, BareWord):
         if value.name in words:
             return value.name
         help = spelling_help(value.name, [str(each) for each in words])

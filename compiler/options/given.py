@@ -13,7 +13,7 @@ UNITS: dict[str, int] = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1 << 1
 
 
 @dataclass(frozen=True)
-class Word:
+class BareWord:
     """A bare word that names nothing the recipe declares: one of an option's allowed words, or a misspelling."""
 
     name: str
@@ -28,7 +28,7 @@ class Reference:
     target: object
 
 
-Content = bool | int | float | str | Word | Interval | Reference | tuple["Given", ...] | dict[str, "Given"]
+Content = bool | int | float | str | BareWord | Interval | Reference | tuple["Given", ...] | dict[str, "Given"]
 """Numbers with units are Ratio, Bytes and Seconds; quoted texts are str."""
 
 
@@ -68,7 +68,7 @@ def describe(value: Content) -> str:
             return f"`{spell(value)}`"
         case str():
             return f"the text `{spell(value)}`"
-        case Word():
+        case BareWord():
             return f"the word `{value.name}`"
         case Interval():
             return f"the range `{spell(value)}`"
@@ -100,7 +100,7 @@ def spell(value: object) -> str:
         case str():
             escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
             return '"' + "".join(escapes.get(each, each) for each in value) + '"'
-        case Word() | Reference():
+        case BareWord() | Reference():
             return value.name
         case Interval():
             return "..".join(spell(each) for each in value.points)

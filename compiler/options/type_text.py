@@ -6,7 +6,7 @@ import math
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from vggc.options.given import Content, Word, spell
+from vggc.options.given import BareWord, Content, spell
 from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
 
@@ -118,7 +118,7 @@ def advice(annotation: Any, value: Content) -> str:
         return next((each for each in found if each.startswith("write it")), next(filter(None, found), ""))
     if isinstance(value, str) and ((origin is Literal and value in arguments) or _is_truth(annotation, value)):
         return f"write it without quotes: {value}"
-    if isinstance(value, Word) and annotation in (str, Name, File, Folder, Names):
+    if isinstance(value, BareWord) and annotation in (str, Name, File, Folder, Names):
         return f'write it in quotes: "{value.name}"'
     if annotation in (Bytes, Seconds) and type(value) in (int, float):
         units = "KB, MB, GB, KiB, MiB or GiB" if annotation is Bytes else "s, ms or us"

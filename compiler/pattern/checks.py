@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
-from vggc.grammar.syntax import Rule, Word
+from vggc.grammar.syntax import RuleStatement, Word
 from vggc.pattern.compiled import Kind, compile_pattern
 from vggc.pattern.functions import Function
 from vggc.pattern.functions.arguments import check_arguments
 from vggc.pattern.pattern_checks import LABEL_HELP, RESERVED, WHAT, check_pattern
 
 
-def check_rule(rule: Rule, functions: Mapping[str, Function]) -> list[Diagnostic]:
+def check_rule(rule: RuleStatement, functions: Mapping[str, Function]) -> list[Diagnostic]:
     """Everything wrong with a rule but its operators, warnings included."""
     return check_pattern(rule.roots) or _Terms(rule, functions).check()
 
@@ -33,7 +33,7 @@ def constructs(results: Sequence[syntax.Result]) -> Iterator[syntax.Construct]:
 class _Terms:
     """The guard, the lets and the replacement of a rule whose pattern is right."""
 
-    def __init__(self, rule: Rule, functions: Mapping[str, Function]) -> None:
+    def __init__(self, rule: RuleStatement, functions: Mapping[str, Function]) -> None:
         self._rule = rule
         self._functions = functions
         self._kinds: dict[str, Kind] = dict(compile_pattern(rule.roots).kinds)
@@ -89,7 +89,7 @@ class _Terms:
                     self._result(each)
                 case syntax.Rest():
                     self._rest(each)
-                case syntax.Absent():
+                case syntax.OmittedInput():
                     continue
                 case Word() if self._kinds.get(each.name) == "values":
                     help = f"write `{each.name}...`"
@@ -155,26 +155,26 @@ class _Terms:
                 self._word(term, guard)
             case syntax.OutputOf():
                 self._output(term, guard)
-            case syntax.Items():
+            case syntax.ListTerm():
                 for each in term.items:
                     self._term(each, guard=guard)
-            case syntax.Call():
+            case syntax.CallTerm():
                 self._call(term, guard)
-            case syntax.Element():
+            case syntax.ElementTerm():
                 self._term(term.value, guard=guard)
                 self._term(term.index, guard=guard)
-            case syntax.Negative():
+            case syntax.NegativeTerm():
                 self._number(term.value, guard)
-            case syntax.Binary():
+            case syntax.BinaryTerm():
                 self._number(term.left, guard)
                 self._number(term.right, guard)
-            case syntax.Default():
+            case syntax.DefaultTerm():
                 for each in term.choices:
                     self._term(each, guard=guard)
-            case syntax.Comparison():
+            case syntax.ComparisonTerm():
                 self._term(term.left, guard=guard)
                 self._term(term.right, guard=guard)
-            case syntax.Logical():
+            case syntax.LogicalTerm():
                 for each in term.operands:
                     self._term(each, guard=guard)
 
@@ -221,7 +221,7 @@ class _Terms:
         help = spelling_help(name, labels, "labels") or LABEL_HELP
         self._found.error(f"no node is labelled `{name}`", output.label.span, help=help)
 
-    def _call(self, call: syntax.Call, guard: bool) -> None:
+    def _call(self, call: syntax.CallTerm, guard: bool) -> None:
         for each in call.arguments:
             self._term(each.value, guard=guard)
         function = self._functions.get(call.name)

@@ -154,7 +154,7 @@ class Builder:
         match each:
             case syntax.Construct():
                 return [(each, self._node(each, None).outputs[each.output])]
-            case syntax.Absent():
+            case syntax.OmittedInput():
                 return [(each, None)]
             case syntax.Rest():
                 values = self._evaluator.named(each.name)
@@ -246,11 +246,11 @@ def _words(term: object, lets: Mapping[str, syntax.Term]) -> list[str]:
     match term:
         case Word():
             return _words(lets[term.name], lets) if term.name in lets else [term.name]
-        case syntax.Binary():
+        case syntax.BinaryTerm():
             # Of a sum, no part is the one it comes from.
             return _words(term.left, lets) if term.operator in "*/" else []
-        case syntax.Negative():
+        case syntax.NegativeTerm():
             return _words(term.value, lets)
-        case syntax.Call() if term.name in _RESHAPING and term.arguments:
+        case syntax.CallTerm() if term.name in _RESHAPING and term.arguments:
             return _words(term.arguments[0].value, lets)
     return []

@@ -24,7 +24,7 @@ from vggc.pattern.values import (
     Absent,
     Content,
     Matched,
-    Unknown,
+    UnknownDimension,
     Value,
     Values,
     describe,
@@ -96,21 +96,21 @@ class Evaluator:
                 return self.named(term.name)
             case syntax.OutputOf():
                 return self._output(term)
-            case syntax.Items():
+            case syntax.ListTerm():
                 return scalars([self.evaluate(each) for each in term.items])
-            case syntax.Call():
+            case syntax.CallTerm():
                 return self._call(term)
-            case syntax.Element():
+            case syntax.ElementTerm():
                 return self._element(self.evaluate(term.value), self.evaluate(term.index))
-            case syntax.Negative():
+            case syntax.NegativeTerm():
                 return self._arithmetic("-", 0, self.evaluate(term.value))
-            case syntax.Binary():
+            case syntax.BinaryTerm():
                 return self._arithmetic(term.operator, self.evaluate(term.left), self.evaluate(term.right))
-            case syntax.Default():
+            case syntax.DefaultTerm():
                 return self._default(term)
-            case syntax.Comparison():
+            case syntax.ComparisonTerm():
                 return self._compare(term.operator, self.evaluate(term.left), self.evaluate(term.right))
-            case syntax.Logical():
+            case syntax.LogicalTerm():
                 return self._logical(term)
 
     def named(self, name: str) -> Content:
@@ -192,8 +192,10 @@ class Evaluator:
             right = right.value
         if isinstance(left, Value) and isinstance(right, Value) and left.tensor is right.tensor:
             return True
-        if isinstance(left, str | Unknown) or isinstance(right, str | Unknown):
-            if isinstance(left, bool | int | float | str | Unknown) and not isinstance(right, Value | Numbers | tuple):
+        if isinstance(left, str | UnknownDimension) or isinstance(right, str | UnknownDimension):
+            if isinstance(left, bool | int | float | str | UnknownDimension) and not isinstance(
+                right, Value | Numbers | tuple
+            ):
                 return equal(left, right)  # type: ignore[arg-type]
             return None
         if isinstance(left, tuple) and isinstance(right, tuple):
@@ -206,14 +208,14 @@ class Evaluator:
 
     # --- other terms --------------------------------------------------------------------------------------
 
-    def _logical(self, term: syntax.Logical) -> bool:
+    def _logical(self, term: syntax.LogicalTerm) -> bool:
         if term.operator == "not":
             return not self.holds(term.operands[0])
         if term.operator == "and":
             return all(self.holds(each) for each in term.operands)
         return any(self.holds(each) for each in term.operands)
 
-    def _default(self, term: syntax.Default) -> Content:
+    def _default(self, term: syntax.DefaultTerm) -> Content:
         for each in term.choices:
             found = self.evaluate(each)
             if not isinstance(found, Absent):
@@ -243,7 +245,7 @@ class Evaluator:
         _check_index(at, found.shape[0])
         return Numbers(found.exact()[at], found.dtype)
 
-    def _call(self, term: syntax.Call) -> Content:
+    def _call(self, term: syntax.CallTerm) -> Content:
         given = [self.evaluate(each.value) for each in term.arguments if each.name is None]
         named = {each.name.name: self.evaluate(each.value) for each in term.arguments if each.name is not None}
         return call(self, self._functions[term.name], given, named)

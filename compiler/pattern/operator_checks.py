@@ -98,7 +98,7 @@ class _Checks:
         elif len(inputs) > schema.max_input:
             self._count_inputs(node.operator, schema, len(inputs), schema.min_input, node)
         for index, each in enumerate(node.inputs):
-            if isinstance(each, syntax.Absent) and index < schema.min_input:
+            if isinstance(each, syntax.OmittedInput) and index < schema.min_input:
                 help = "only optional inputs can be left out"
                 self.found.error(f"input {index + 1} of `{node.operator.name}` is required", each.span, help=help)
         self._output(node.operator, schema, node.output, node.span)

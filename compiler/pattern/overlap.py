@@ -14,16 +14,16 @@ from vggc.pattern.checks import constructs
 from vggc.pattern.equality import same_attribute
 from vggc.pattern.operators import NEWEST, OperatorSets, is_commutative
 from vggc.pattern.rule import Rule
-from vggc.pattern.terms import UNKNOWN, Leaf, Tree, default_of, made_tree, tree_of
+from vggc.pattern.terms import UNKNOWN, Tree, TreeLeaf, default_of, made_tree, tree_of
 
 _MOST_ORDERS = 3
 """Inputs of a commutative operator up to which every order is tried."""
 
 _SETS = OperatorSets.at(NEWEST)
-Bindings = dict[str, "Tree | Leaf"]
+Bindings = dict[str, "Tree | TreeLeaf"]
 
 
-def check_recreates(rule: recipe.Rule) -> list[Diagnostic]:
+def check_recreates(rule: recipe.RuleStatement) -> list[Diagnostic]:
     """The error for a rule whose replacement it would surely match again."""
     root = rule.roots[0]
     pattern = tree_of(root) if isinstance(root, syntax.NodePattern) and len(rule.roots) == 1 else None
@@ -34,7 +34,7 @@ def check_recreates(rule: recipe.Rule) -> list[Diagnostic]:
     for construct in constructs(rule.results):
         made = made_tree(construct, rule, labels)
         for bindings in surely(pattern, made, {}):
-            unchanged = all(isinstance(each, Leaf) and each.name == name for name, each in bindings.items())
+            unchanged = all(isinstance(each, TreeLeaf) and each.name == name for name, each in bindings.items())
             certain = all(_is_constant(bindings[name], computed) for name in computed if name in bindings)
             if unchanged or (rule.guard is None and certain):
                 help = "leave something that the pattern does not match, or narrow the pattern with `where`"
@@ -100,14 +100,14 @@ def _needs_numbers(rule: Rule) -> bool:
         if not isinstance(result, syntax.Construct | Word | syntax.OutputOf):
             return True
     for construct in constructs(rule.body.results):
-        plain = (syntax.Construct, syntax.Rest, syntax.Absent, Word, syntax.OutputOf, Number)
+        plain = (syntax.Construct, syntax.Rest, syntax.OmittedInput, Word, syntax.OutputOf, Number)
         if any(not isinstance(each, plain) for each in construct.inputs):
             return True
         terms += [each.value for each in construct.attributes if not isinstance(each.value, Number)]
     return bool(terms)
 
 
-def _computed(rule: recipe.Rule) -> set[str]:
+def _computed(rule: recipe.RuleStatement) -> set[str]:
     """The captures with whose numbers a rule computes: they are constants wherever it applies."""
     lets = {each.name.name: each.value for each in rule.lets}
     found: set[str] = set()
@@ -118,15 +118,15 @@ def _computed(rule: recipe.Rule) -> set[str]:
                 visit(lets[term.name], inside)
             case Word() if inside:
                 found.add(term.name)
-            case syntax.Binary():
+            case syntax.BinaryTerm():
                 visit(term.left, True)
                 visit(term.right, True)
-            case syntax.Negative():
+            case syntax.NegativeTerm():
                 visit(term.value, True)
-            case syntax.Default():
+            case syntax.DefaultTerm():
                 for each in term.choices:
                     visit(each, inside)
-            case syntax.Call():
+            case syntax.CallTerm():
                 for argument in term.arguments:
                     visit(argument.value, True)
 
@@ -136,8 +136,8 @@ def _computed(rule: recipe.Rule) -> set[str]:
     return found
 
 
-def _is_constant(bound: Tree | Leaf, computed: set[str]) -> bool:
-    return isinstance(bound, Leaf) and (bound.constant or bound.name in computed)
+def _is_constant(bound: Tree | TreeLeaf, computed: set[str]) -> bool:
+    return isinstance(bound, TreeLeaf) and (bound.constant or bound.name in computed)
 
 
 # --- holding a pattern against another tree -----------------------------------------------------------------
@@ -159,7 +159,7 @@ def surely(pattern: Tree, data: Tree, bindings: Bindings) -> Iterator[Bindings]:
         yield from _surely_inputs(pattern, inputs, bindings)
 
 
-def _surely_inputs(pattern: Tree, inputs: Sequence[Tree | Leaf], bindings: Bindings) -> Iterator[Bindings]:
+def _surely_inputs(pattern: Tree, inputs: Sequence[Tree | TreeLeaf], bindings: Bindings) -> Iterator[Bindings]:
     found = [dict(bindings)]
     for at, wanted in enumerate(pattern.inputs):
         given = inputs[at] if at < len(inputs) else None
@@ -167,24 +167,24 @@ def _surely_inputs(pattern: Tree, inputs: Sequence[Tree | Leaf], bindings: Bindi
     yield from found
 
 
-def _surely_input(wanted: Tree | Leaf, given: Tree | Leaf | None, bindings: Bindings) -> Iterator[Bindings]:
-    if given is None or (isinstance(given, Leaf) and given.optional):
-        if isinstance(wanted, Leaf) and wanted.optional and (not wanted.name or wanted.name not in bindings):
-            yield {**bindings, wanted.name: Leaf(optional=True)} if wanted.name else bindings
+def _surely_input(wanted: Tree | TreeLeaf, given: Tree | TreeLeaf | None, bindings: Bindings) -> Iterator[Bindings]:
+    if given is None or (isinstance(given, TreeLeaf) and given.optional):
+        if isinstance(wanted, TreeLeaf) and wanted.optional and (not wanted.name or wanted.name not in bindings):
+            yield {**bindings, wanted.name: TreeLeaf(optional=True)} if wanted.name else bindings
         return
     if isinstance(wanted, Tree):
         if isinstance(given, Tree):
             yield from surely(wanted, given, bindings)
         return
     if wanted.constant:
-        if isinstance(given, Leaf) and given.number is not None and given.number == wanted.number:
+        if isinstance(given, TreeLeaf) and given.number is not None and given.number == wanted.number:
             yield bindings
         return
     if not wanted.name:
         yield bindings
     elif wanted.name not in bindings:
         yield {**bindings, wanted.name: given}
-    elif isinstance(given, Leaf) and given.name and bindings[wanted.name] == given:
+    elif isinstance(given, TreeLeaf) and given.name and bindings[wanted.name] == given:
         yield bindings
 
 
@@ -212,7 +212,7 @@ def maybe(one: Tree, other: Tree) -> bool:
             return False
     if one.rest or other.rest:
         return True
-    least = [sum(not (isinstance(each, Leaf) and each.optional) for each in tree.inputs) for tree in (one, other)]
+    least = [sum(not (isinstance(each, TreeLeaf) and each.optional) for each in tree.inputs) for tree in (one, other)]
     if least[0] > len(other.inputs) or least[1] > len(one.inputs):
         return False
     commutative = any(is_commutative(each, _SETS) for each in shared)
@@ -222,12 +222,12 @@ def maybe(one: Tree, other: Tree) -> bool:
     )
 
 
-def _maybe_input(one: Tree | Leaf, other: Tree | Leaf) -> bool:
+def _maybe_input(one: Tree | TreeLeaf, other: Tree | TreeLeaf) -> bool:
     if isinstance(one, Tree) and isinstance(other, Tree):
         return maybe(one, other)
     if isinstance(one, Tree) or isinstance(other, Tree):
         leaf = other if isinstance(one, Tree) else one
-        return isinstance(leaf, Leaf) and not leaf.constant
+        return isinstance(leaf, TreeLeaf) and not leaf.constant
     return one.number is None or other.number is None or one.number == other.number
 
 

@@ -67,6 +67,6 @@ def _read(term: object, lets: Mapping[str, syntax.Term]) -> set[str]:
             return _read(lets[term.name], lets) if term.name in lets else {term.name}
         case syntax.OutputOf():
             return {term.label.name}
-        case syntax.Default():
+        case syntax.DefaultTerm():
             return {name for each in term.choices for name in _read(each, lets)}
     return set()

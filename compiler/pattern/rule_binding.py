@@ -17,7 +17,7 @@ from vggc.pattern.pattern_checks import check_pattern
 from vggc.pattern.rule import Body, Rule
 
 
-def bind_rule(rule: syntax.Rule, found: Diagnostics, functions: Mapping[str, Function] | None = None) -> Rule:
+def bind_rule(rule: syntax.RuleStatement, found: Diagnostics, functions: Mapping[str, Function] | None = None) -> Rule:
     """A rule of a recipe. `functions` are those it can call beside vggc's own.
 
     Warnings go to `found`. Raises CompileError with everything wrong with it. Its operators are checked by
@@ -59,7 +59,7 @@ def opsets_of(guard: pattern_syntax.Term | None) -> tuple[int, int]:
     """The first and last opset that a condition allows, as far as it compares `opset` with numbers on its own."""
     low, high = 1, 1 << 30
     for each in _conjuncts(guard):
-        if not isinstance(each, pattern_syntax.Comparison):
+        if not isinstance(each, pattern_syntax.ComparisonTerm):
             continue
         left, right, operator = each.left, each.right, each.operator
         if isinstance(left, syntax.Number) and isinstance(right, syntax.Word):
@@ -76,6 +76,6 @@ def opsets_of(guard: pattern_syntax.Term | None) -> tuple[int, int]:
 
 
 def _conjuncts(term: pattern_syntax.Term | None) -> list[pattern_syntax.Term]:
-    if isinstance(term, pattern_syntax.Logical) and term.operator == "and":
+    if isinstance(term, pattern_syntax.LogicalTerm) and term.operator == "and":
         return [each for operand in term.operands for each in _conjuncts(operand)]
     return [] if term is None else [term]

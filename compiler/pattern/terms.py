@@ -10,7 +10,7 @@ import onnx
 
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
-from vggc.grammar.syntax import Bool, Number, Rule, String, Word
+from vggc.grammar.syntax import Bool, Number, RuleStatement, String, Word
 from vggc.graph.domains import domain_of
 from vggc.pattern.compiled import literal
 from vggc.pattern.operators import NEWEST, Operator, OperatorSets
@@ -20,7 +20,7 @@ UNKNOWN = object()
 
 
 @dataclass(frozen=True)
-class Leaf:
+class TreeLeaf:
     """What stands below the nodes: a captured value, or a constant (`number` None where it is computed)."""
 
     name: str = ""
@@ -34,7 +34,7 @@ class Tree:
     """A node: its possible operators, its inputs, and what is known of its attributes."""
 
     operators: frozenset[Operator]
-    inputs: tuple[Tree | Leaf, ...]
+    inputs: tuple[Tree | TreeLeaf, ...]
     rest: bool
     attributes: Mapping[str, Any]
     optional: frozenset[str]
@@ -61,7 +61,7 @@ class Tree:
 
 def tree_of(node: syntax.NodePattern) -> Tree | None:
     """A pattern as a tree; None for one that refers to outputs by label, which no tree says."""
-    inputs: list[Tree | Leaf] = []
+    inputs: list[Tree | TreeLeaf] = []
     rest = False
     for each in node.inputs:
         match each:
@@ -71,9 +71,9 @@ def tree_of(node: syntax.NodePattern) -> Tree | None:
                     return None
                 inputs.append(inner)
             case syntax.Capture() | syntax.Wildcard():
-                inputs.append(Leaf(each.name if isinstance(each, syntax.Capture) else "", optional=each.optional))
+                inputs.append(TreeLeaf(each.name if isinstance(each, syntax.Capture) else "", optional=each.optional))
             case syntax.ConstantPattern():
-                inputs.append(Leaf(constant=True, number=float(each.number.value)))
+                inputs.append(TreeLeaf(constant=True, number=float(each.number.value)))
             case syntax.Rest():
                 rest = True
             case syntax.OutputOf():
@@ -94,9 +94,9 @@ def tree_of(node: syntax.NodePattern) -> Tree | None:
     return Tree(operators, tuple(inputs), rest, attributes, frozenset(optional), node.output, label, node.span)
 
 
-def made_tree(construct: syntax.Construct, rule: Rule, labels: Mapping[str, Tree]) -> Tree:
+def made_tree(construct: syntax.Construct, rule: RuleStatement, labels: Mapping[str, Tree]) -> Tree:
     """A new node of a replacement as a tree."""
-    inputs: list[Tree | Leaf] = []
+    inputs: list[Tree | TreeLeaf] = []
     rest = False
     for each in construct.inputs:
         match each:
@@ -104,14 +104,14 @@ def made_tree(construct: syntax.Construct, rule: Rule, labels: Mapping[str, Tree
                 inputs.append(made_tree(each, rule, labels))
             case syntax.Rest():
                 rest = True
-            case syntax.Absent():
-                inputs.append(Leaf(optional=True))
+            case syntax.OmittedInput():
+                inputs.append(TreeLeaf(optional=True))
             case Number():
-                inputs.append(Leaf(constant=True, number=float(each.value)))
+                inputs.append(TreeLeaf(constant=True, number=float(each.value)))
             case Word() if each.name not in {let.name.name for let in rule.lets}:
-                inputs.append(labels.get(each.name, Leaf(each.name)))
+                inputs.append(labels.get(each.name, TreeLeaf(each.name)))
             case _:
-                inputs.append(Leaf(constant=True))
+                inputs.append(TreeLeaf(constant=True))
     like = labels.get(construct.like.name) if construct.like else None
     attributes = dict(like.attributes) if like else {}
     for argument in construct.attributes:
@@ -138,7 +138,7 @@ def _known(term: object) -> Any:
             return int(term.value) if isinstance(term, Bool) else term.value
         case String():
             return term.value
-        case syntax.Items():
+        case syntax.ListTerm():
             items = tuple(_known(each) for each in term.items)
             return UNKNOWN if any(each is UNKNOWN for each in items) else items
     return UNKNOWN

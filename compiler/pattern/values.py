@@ -51,7 +51,7 @@ class Absent:
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownDimension:
     """A dimension that is not a number at compile time: `symbol` is its name in the model, "" where it has none."""
 
     symbol: str
@@ -59,8 +59,8 @@ class Unknown:
 
 
 Scalar = bool | int | float | str
-Item = Scalar | Unknown
-Content = Scalar | Unknown | Numbers | Value | Matched | Values | Absent | tuple[Any, ...]
+Item = Scalar | UnknownDimension
+Content = Scalar | UnknownDimension | Numbers | Value | Matched | Values | Absent | tuple[Any, ...]
 """What a term can stand for. A tuple is a list: of `shape(x)`, of an attribute, or written in brackets."""
 
 _LARGEST = 1 << 63
@@ -77,14 +77,14 @@ def dimensions(graph: Graph, value: Value) -> tuple[Item, ...]:
 def _dimension(size: Any, axis: int, name: str) -> Item:
     if isinstance(size, int | np.integer) and size >= 0:
         return int(size)
-    return Unknown(size if isinstance(size, str) else "", f"dimension {axis} of `{name}` is not known")
+    return UnknownDimension(size if isinstance(size, str) else "", f"dimension {axis} of `{name}` is not known")
 
 
 def known(value: Content) -> Content:
     """The value itself. Raises Declined for what is absent or not known."""
     if isinstance(value, Absent):
         raise Declined(f"`{value.name}` is absent")
-    if isinstance(value, Unknown):
+    if isinstance(value, UnknownDimension):
         raise Declined(value.reason)
     return value
 
@@ -127,7 +127,7 @@ def scalars(items: Sequence[Content]) -> tuple[Item, ...]:
         item = each.exact().reshape(()).item() if isinstance(each, Numbers) and single else each
         if isinstance(item, Absent):
             known(item)
-        if not isinstance(item, bool | int | float | str | Unknown):
+        if not isinstance(item, bool | int | float | str | UnknownDimension):
             raise Declined(f"a list cannot hold {describe(item)}")
         found.append(item)
     return tuple(found)
@@ -135,10 +135,15 @@ def scalars(items: Sequence[Content]) -> tuple[Item, ...]:
 
 def equal(left: Item, right: Item) -> bool:
     """Whether two items are equal. Raises Declined when one is not known."""
-    if isinstance(left, Unknown) or isinstance(right, Unknown):
-        if isinstance(left, Unknown) and isinstance(right, Unknown) and left.symbol and left.symbol == right.symbol:
+    if isinstance(left, UnknownDimension) or isinstance(right, UnknownDimension):
+        if (
+            isinstance(left, UnknownDimension)
+            and isinstance(right, UnknownDimension)
+            and left.symbol
+            and left.symbol == right.symbol
+        ):
             return True
-        raise Declined(left.reason if isinstance(left, Unknown) else right.reason)  # type: ignore[union-attr]
+        raise Declined(left.reason if isinstance(left, UnknownDimension) else right.reason)  # type: ignore[union-attr]
     return left == right
 
 
@@ -177,5 +182,5 @@ def describe(value: Content) -> str:
             return f"the values `{value.name}`"
         case Absent():
             return f"`{value.name}`, which is absent"
-        case Unknown():
+        case UnknownDimension():
             return "a dimension that is not known"

@@ -1,7 +1,9 @@
 """What `require` and `when` ask of the model while it is being compiled: small objects that evaluate to a value.
 
     accuracy(test) >= original - 1%
-    => Comparison(">=", Measured(accuracy, {data: test}), Arithmetic("-", Original(accuracy, {data: test}), Fixed(1%)))
+    => BoundComparison(
+           ">=", Measured(accuracy, {data: test}), Arithmetic("-", Original(accuracy, {data: test}), Fixed(1%))
+       )
 
 Every object knows its `kind`, so that a limit in another unit is refused before anything runs.
 """
@@ -28,7 +30,7 @@ _ROUNDING = 1e-12
 """Two sides this close (relative) are equal: `0.93 - 0.01` is not quite 0.92 in binary."""
 
 
-class Measure(Protocol):
+class NamedMeasure(Protocol):
     """What the state needs to know of a measure; `vggc.measures.Measure` is one."""
 
     @property
@@ -121,7 +123,7 @@ Expression = Fixed | Measured | Original | Opset | Arithmetic
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BoundComparison:
     """`left relation right`. A side that is not a number (NaN) fulfils no relation."""
 
     relation: Relation
@@ -206,7 +208,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Logical:
+class BoundLogical:
     """`not a`, `a and b`, `a or b`; what decides already is not evaluated further."""
 
     operator: Literal["not", "and", "or"]
@@ -219,7 +221,7 @@ class Logical:
         return all(values) if self.operator == "and" else any(values)
 
 
-Condition = Comparison | HasOperator | IsDynamic | Truth | Logical
+Condition = BoundComparison | HasOperator | IsDynamic | Truth | BoundLogical
 
 
 # --- arithmetic --------------------------------------------------------------------------------------------

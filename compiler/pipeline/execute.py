@@ -13,18 +13,18 @@ from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, Diagnostic, placed
 from vggc.graph import Graph
 from vggc.pipeline.model import BoundStep
-from vggc.report.record import Cost, Decline, StepRecord
+from vggc.report.record import Decline, ModelCost, StepRecord
 from vggc.rewrite import Context, Declined, Pass
 
 
-def cost_of(graph: Graph) -> Cost:
+def cost_of(graph: Graph) -> ModelCost:
     """Nodes, parameters, MACs of one sample and weight bytes."""
     found = costs(graph)
-    return Cost(len(graph.nodes), found.params, found.macs, found.weight_bytes)
+    return ModelCost(len(graph.nodes), found.params, found.macs, found.weight_bytes)
 
 
 def execute(
-    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: Cost, doing: str
+    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: ModelCost, doing: str
 ) -> StepRecord:
     """Run the step's pass on `graph` and say what it did.
 

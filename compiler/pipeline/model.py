@@ -17,7 +17,7 @@ from typing import Any, Literal
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.source import Source, Span
-from vggc.pipeline.conditions import Comparison, Condition
+from vggc.pipeline.conditions import BoundComparison, Condition
 from vggc.rewrite import Destination, Pass, Rule
 from vggc.targets.contract import Target
 
@@ -90,7 +90,7 @@ class BoundWhen:
 class BoundGate:
     """A requirement. `span` covers the condition, `text` is the condition as written."""
 
-    condition: Comparison
+    condition: BoundComparison
     otherwise: Otherwise
     span: Span
     text: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from vggc.diagnostics import CompileError, Diagnostic, at
-from vggc.execution.model_comparison import Comparison, Difference, DoesNotRun, compare, first_difference
+from vggc.execution.model_comparison import Difference, DoesNotRun, ModelComparison, compare, first_difference
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Feeds
@@ -83,7 +83,7 @@ class Verifier:
             raise self._guilty(before, graph)
         self._steps = []
 
-    def _compare(self, before: Graph, after: Graph) -> Comparison:
+    def _compare(self, before: Graph, after: Graph) -> ModelComparison:
         session = Session(before)
         return compare(before, after, self._inputs.feeds(before, after, session), session=session)
 

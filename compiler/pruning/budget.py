@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vggc.analysis.channels import Cost, Group, Groups
+from vggc.analysis.channels import Group, Groups, TotalCost
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.diagnostics import CompileError, fail
@@ -37,7 +37,7 @@ class Budget:
         """What is limited, in messages."""
         return {"macs": "MACs", "params": "parameters", "bytes": "bytes of weights"}[self.what]
 
-    def of(self, cost: Cost) -> float:
+    def of(self, cost: TotalCost) -> float:
         """The number that is limited, with what is in reserve."""
         found: float | None = getattr(cost, self.what)
         assert found is not None

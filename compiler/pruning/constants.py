@@ -42,7 +42,7 @@ class Absorbed:
         graph.add("Add", [inner, border], output=value)
 
 
-class Reader:
+class SummingReader:
     """A node that sums over channels of a value, and what it can take into its bias.
 
     `largest` are the bytes that a map over an image may take.

@@ -25,7 +25,7 @@ _ROWS = 32768
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class InputBlock:
     """Columns of one block of a node's rows whose covariance is known: the inputs of one problem.
 
     `columns` are their indices, (columns,).
@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class GroupReader:
     """A node with constant weights that reads groups, as a matrix.
 
     atoms   (blocks, width) and groups: what each column of its rows belongs to, -1 for what stays
@@ -48,7 +48,7 @@ class Reader:
     groups: Int64
     atoms: Int64
     scale: Float64
-    parts: tuple[Part, ...]
+    parts: tuple[InputBlock, ...]
 
 
 class Readings:
@@ -58,18 +58,18 @@ class Readings:
         self._groups = groups
         self._spill = spill
         self._ids = {group.id for group in wanted}
-        self._readers: list[Reader] = []
+        self._readers: list[GroupReader] = []
         self._others: list[tuple[gs.Tensor, int, Int64, Int64]] = []
         self._energies: dict[int, Float64] = {index: np.zeros(groups[index].size) for index in self._ids}
         self._units: dict[str, Float64] = {}
         self._find()
         self._gather(samples, np.random.default_rng(seed))
 
-    def readers(self, group: Group) -> list[Reader]:
+    def readers(self, group: Group) -> list[GroupReader]:
         """The nodes that read a group and can be repaired."""
         return [each for each in self._readers if (each.groups == group.id).any()]
 
-    def problems(self, group: Group, reader: Reader) -> list[tuple[Part, Problem]]:
+    def problems(self, group: Group, reader: GroupReader) -> list[tuple[InputBlock, Problem]]:
         """What a reader sees of a group. Its weights are scaled so that its outputs have variance 1 in all."""
         matrix = reader.product.matrix() * self.unit(reader)[:, None, :]
         found = []
@@ -81,7 +81,7 @@ class Readings:
                 found.append((part, Problem(np.asarray(self._spill.get(part.name, 0), np.float32), weights, atoms)))
         return found
 
-    def mean(self, part: Part) -> Float64:
+    def mean(self, part: InputBlock) -> Float64:
         """Of a part's columns, (columns,)."""
         return np.asarray(self._spill.get(part.name, 1), np.float64)
 
@@ -89,7 +89,7 @@ class Readings:
         """For each atom, (size,), its share of what nodes without constant weights read; nothing repairs those."""
         return self._energies[group.id]
 
-    def unit(self, reader: Reader) -> Float64:
+    def unit(self, reader: GroupReader) -> Float64:
         """For each output channel the factor by which `problems` scales its weights, (blocks, outputs)."""
         name = reader.product.node.outputs[0].name
         if name not in self._units:
@@ -119,7 +119,7 @@ class Readings:
             if id(node) not in read and self._ids & set(channels.groups):
                 self._others.append((node.inputs[index], axis, channels.group, channels.atom))
 
-    def _reader(self, found: AsMatrix, weighted: Weighted) -> Reader:
+    def _reader(self, found: AsMatrix, weighted: Weighted) -> GroupReader:
         assert weighted.inputs is not None
         shape = (found.blocks, 1, found.channels)
         whole = (found.blocks, found.taps, found.channels)
@@ -128,11 +128,11 @@ class Readings:
             for each in (weighted.inputs.group, weighted.inputs.atom)
         )
         scale = epilogue(self._groups.graph, found.node).affine.scale
-        parts: list[Part] = []
+        parts: list[InputBlock] = []
         for block in range(found.blocks):
             for columns in _split(groups[block], atoms[block]):
-                parts.append(Part(f"{found.node.outputs[0].name} {block} {len(parts)}", block, columns))
-        return Reader(found, groups, atoms, scale, tuple(parts))
+                parts.append(InputBlock(f"{found.node.outputs[0].name} {block} {len(parts)}", block, columns))
+        return GroupReader(found, groups, atoms, scale, tuple(parts))
 
     def _gather(self, samples: Samples, random: np.random.Generator) -> None:
         values = {each.product.data.name for each in self._readers} | {value.name for value, *_ in self._others}
@@ -164,7 +164,7 @@ class Readings:
 
     def _take(
         self,
-        reader: Reader,
+        reader: GroupReader,
         found: dict[str, Array],
         samples: Samples,
         random: np.random.Generator,

@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine
 from vggc.calibration.epilogue import Epilogue, epilogue
-from vggc.calibration.least_squares import Piece, solve
+from vggc.calibration.least_squares import BatchRows, solve
 from vggc.calibration.matrix import WIDEST, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples, not_finite
@@ -162,7 +162,7 @@ class _Task:
             cut = _Cut(self, behind, end)
             if mode == "least_squares":
                 return _solved(cut, name, self.thinning)
-            re_estimate(graph, own, measure(cut.pieces, own))
+            re_estimate(graph, own, measure(cut.row_batches, own))
             return Repaired(name)
         finally:
             self.original.release([end])
@@ -172,7 +172,7 @@ class _Task:
 def _solved(cut: _Cut, name: str, thinning: Thinning | None) -> Repaired:
     own, affine = cut.own, cut.behind.affine
     scale = affine.scale.reshape(own.blocks, 1, own.outputs)
-    found = solve(cut.pieces, own.matrix() * scale, own.bias() * affine.scale + affine.shift, cut.behind.gate)
+    found = solve(cut.row_batches, own.matrix() * scale, own.bias() * affine.scale + affine.shift, cut.behind.gate)
     if found.ridge is None and thinning is None:
         return Repaired(name, found.error)
     # A channel that a batch norm multiplies by zero keeps what it has: nothing of it is seen.
@@ -181,7 +181,7 @@ def _solved(cut: _Cut, name: str, thinning: Thinning | None) -> Repaired:
     weights = np.where(seen.reshape(scale.shape), found.weights / divisor.reshape(scale.shape), own.matrix())
     bias = np.where(seen, (found.bias - affine.shift) / divisor, own.bias())
     if thinning is not None:
-        weights, bias = thinning.solve(cut.pieces, own, weights, bias)
+        weights, bias = thinning.solve(cut.row_batches, own, weights, bias)
     own.store_matrix(weights)
     shift(own.graph, own, bias)
     return Repaired(name, found.error, found.ridge)
@@ -197,11 +197,11 @@ class _Cut:
         self._kept = task.kept
         self._original, self._pruned = task.original, task.pruned
         self._seed = task.seed
-        self._cached: list[Piece] = []
+        self._cached: list[BatchRows] = []
         self._complete = False
 
-    def pieces(self) -> Iterator[Piece]:
-        """The same pieces each time."""
+    def row_batches(self) -> Iterator[BatchRows]:
+        """The same batches each time."""
         if self._complete:
             yield from self._cached
             return
@@ -210,16 +210,16 @@ class _Cut:
         size = 0
         self._cached = []
         for index in range(batches):
-            piece = self._piece(index, batches, random)
-            size += piece.inputs.nbytes
+            batch = self._batch(index, batches, random)
+            size += batch.inputs.nbytes
             if size <= _CACHE:
-                self._cached.append(piece)
-            yield piece
+                self._cached.append(batch)
+            yield batch
         self._complete = size <= _CACHE
         if not self._complete:
             self._cached = []
 
-    def _piece(self, index: int, batches: int, random: np.random.Generator) -> Piece:
+    def _batch(self, index: int, batches: int, random: np.random.Generator) -> BatchRows:
         target = self._original.array(self._end, index)
         if not np.isfinite(target).all():
             raise not_finite(f"`{self._end.name}`", self._original.samples.name)
@@ -231,7 +231,7 @@ class _Cut:
         offset: Floats | None = None
         if other is not None:
             offset = self.own.results(self._pruned.array(other, index), chosen)
-        return Piece(inputs, offset, self._wanted(target, chosen))
+        return BatchRows(inputs, offset, self._wanted(target, chosen))
 
     def _wanted(self, target: Array, chosen: Int64 | None) -> Floats:
         """The original's results of the channels that are left."""

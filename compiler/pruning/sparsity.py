@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggc.calibration.least_squares import Pieces
+from vggc.calibration.least_squares import RowBatches
 from vggc.calibration.matrix import AsMatrix
 from vggc.calibration.moments import Moments
 from vggc.graph.arrays import Bools, Float64
@@ -48,7 +48,7 @@ class Thinning:
                 own[group] = np.where(self._goes(np.abs(own[group])), 0.0, own[group])
         return weights
 
-    def solve(self, pieces: Pieces, product: AsMatrix, weights: Float64, bias: Float64) -> tuple[Float64, Float64]:
+    def solve(self, pieces: RowBatches, product: AsMatrix, weights: Float64, bias: Float64) -> tuple[Float64, Float64]:
         """Weights with zeros and the bias to them whose results on the rows of `pieces` are nearest to the given ones'.
 
         `weights` (blocks, width, outputs) and `bias` (blocks * outputs,) are in the units of the node itself.

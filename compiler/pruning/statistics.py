@@ -8,7 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import batch_norm
-from vggc.calibration.least_squares import Pieces
+from vggc.calibration.least_squares import RowBatches
 from vggc.calibration.matrix import AsMatrix
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64
@@ -27,13 +27,13 @@ class Statistics:
     wanted_variance: Float64
 
 
-def measure(pieces: Pieces, product: AsMatrix) -> Statistics:
+def measure(batches: RowBatches, product: AsMatrix) -> Statistics:
     """The statistics of what a node computes, without its bias, and of what it should compute."""
     sums, count = np.zeros((4, product.blocks * product.outputs)), 0
     weights = product.matrix().astype(np.float32)
-    for piece in pieces():
-        result = np.matmul(piece.inputs, weights).transpose(1, 0, 2).reshape(piece.target.shape)
-        for at, values in ((0, result), (2, piece.target)):
+    for batch in batches():
+        result = np.matmul(batch.inputs, weights).transpose(1, 0, 2).reshape(batch.target.shape)
+        for at, values in ((0, result), (2, batch.target)):
             sums[at] += values.sum(axis=0, dtype=np.float64)
             sums[at + 1] += np.square(values, dtype=np.float64).sum(axis=0)
         count += len(result)

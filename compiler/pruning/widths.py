@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from vggc.analysis.channels import Group, Groups
-from vggc.analysis.channels.cost import Cost
+from vggc.analysis.channels.cost import TotalCost
 from vggc.graph.arrays import Float64, Int64
 from vggc.pruning.elimination import Elimination
 
@@ -24,7 +24,7 @@ class Limit(Protocol):
     @property
     def limit(self) -> float: ...
 
-    def of(self, cost: Cost) -> float: ...
+    def of(self, cost: TotalCost) -> float: ...
 
 
 def steps(group: Group, align: int) -> list[int]:

@@ -17,7 +17,7 @@ from vggc.graph.arrays import Floats
 from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.grids import Quantizer
 from vggc.quantization.histograms import Histogram
-from vggc.quantization.plan import Plan, Site
+from vggc.quantization.plan import Plan, QuantizationSite
 from vggc.quantization.pooled_error import channels_second, pooled_error
 from vggc.quantization.thresholds import ceiling, narrowed
 
@@ -59,7 +59,7 @@ def by_output_error(plan: Plan, histograms: Mapping[int, Histogram], samples: Sa
     return chosen
 
 
-def channel_axis(plan: Plan, site: Site) -> int:
+def channel_axis(plan: Plan, site: QuantizationSite) -> int:
     """Along which axis of a value its channels lie: the last one where matrix products read it."""
     products = {id(each.node) for each in plan.products if each.node.op in MATRIX_PRODUCTS}
     rank = plan.graph.rank(site.value)
@@ -67,7 +67,7 @@ def channel_axis(plan: Plan, site: Site) -> int:
     return max(1, rank - 1) if last and rank is not None else 1
 
 
-def gains(plan: Plan, site: Site) -> list[Floats]:
+def gains(plan: Plan, site: QuantizationSite) -> list[Floats]:
     """For each reader the weight with which it takes in each channel, squared: (channels,).
 
     Readers without weights take all alike. Where the number of channels is not known, one number stands for all: (1,).

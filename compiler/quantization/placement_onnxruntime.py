@@ -24,7 +24,7 @@ from vggc.operators.data_movement import moves
 from vggc.operators.fusion import quantizer_ceiling
 from vggc.operators.kernels import ONNXRUNTIME_INTEGER
 from vggc.quantization.grids import UINT8, WEIGHT8, Grid
-from vggc.quantization.plan import Plan, Product, Site
+from vggc.quantization.plan import Plan, Product, QuantizationSite
 
 _QUICK = 448
 """Multiplications at each position of a convolution up to which float is quicker than quantizing what it gives."""
@@ -100,7 +100,7 @@ def _pass_on(plan: Plan, node: gs.Node) -> None:
     _result(plan, node)
 
 
-def _result(plan: Plan, node: gs.Node) -> Site | None:
+def _result(plan: Plan, node: gs.Node) -> QuantizationSite | None:
     """Quantize what a node computes, behind its activation."""
     value, ceiling = _behind_activation(plan.graph, node.outputs[0])
     site = plan.read_everywhere(value)

@@ -14,7 +14,7 @@ from vggc.quantization.grids import WEIGHT8, Grid
 
 
 @dataclass(eq=False)
-class Site:
+class QuantizationSite:
     """A value that is quantized, once, for all those of its readers that want it so.
 
     readers  (node, input) that will read it behind its QuantizeLinear and DequantizeLinear
@@ -87,29 +87,29 @@ class Plan:
         self.weight_grid = weight_grid
         self.integer_bias = integer_bias
         self.kept: list[tuple[gs.Node, str]] = []
-        self._sites: dict[int, Site] = {}
+        self._sites: dict[int, QuantizationSite] = {}
         self._families = UnionFind()
 
     @property
-    def sites(self) -> list[Site]:
+    def sites(self) -> list[QuantizationSite]:
         """In the order in which they were found, those left that have readers; families are numbered anew."""
         for site in self._sites.values():
             site.family = self._families.root(site.family)
         return [site for site in self._sites.values() if site.readers]
 
-    def site(self, value: gs.Tensor) -> Site | None:
+    def site(self, value: gs.Tensor) -> QuantizationSite | None:
         return self._sites.get(id(value))
 
-    def read(self, value: gs.Tensor, node: gs.Node, index: int) -> Site:
+    def read(self, value: gs.Tensor, node: gs.Node, index: int) -> QuantizationSite:
         """Have a node read a value quantized."""
         if id(value) not in self._sites:
-            self._sites[id(value)] = Site(value, family=len(self._sites))
+            self._sites[id(value)] = QuantizationSite(value, family=len(self._sites))
         site = self._sites[id(value)]
         if all(each is not node or at != index for each, at in site.readers):
             site.readers.append((node, index))
         return site
 
-    def read_everywhere(self, value: gs.Tensor) -> Site | None:
+    def read_everywhere(self, value: gs.Tensor) -> QuantizationSite | None:
         """Have every node of the graph itself that reads a value read it quantized; None when there is none."""
         own = {id(node) for node in self.graph.nodes}
         for node in self.graph.readers(value):
@@ -118,13 +118,13 @@ class Plan:
                     self.read(value, node, index)
         return self.site(value)
 
-    def unite(self, first: Site, second: Site) -> None:
+    def unite(self, first: QuantizationSite, second: QuantizationSite) -> None:
         """Have two sites share one scale."""
         self._families.unite(first.family, second.family)
 
-    def families(self) -> dict[int, list[Site]]:
+    def families(self) -> dict[int, list[QuantizationSite]]:
         """The sites that share a scale, by the number of their family."""
-        found: dict[int, list[Site]] = {}
+        found: dict[int, list[QuantizationSite]] = {}
         for site in self.sites:
             found.setdefault(site.family, []).append(site)
         return found

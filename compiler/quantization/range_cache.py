@@ -28,14 +28,16 @@ _LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow")
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
-class Ranges(NamedTuple):
+class FamilyRanges(NamedTuple):
     """How to quantize each family of a plan's sites, and what to warn of."""
 
     quantizers: dict[int, Quantizer]
     warnings: list[str]
 
 
-def kept(plan: Plan, context: Context, samples: Samples, calibration: str, find: Callable[[], Ranges]) -> Ranges:
+def kept(
+    plan: Plan, context: Context, samples: Samples, calibration: str, find: Callable[[], FamilyRanges]
+) -> FamilyRanges:
     """What `find` finds for a plan, or has found in an earlier run.
 
     `context` notes what came from the cache, and warns when the cache cannot be used; then ranges are found anew.
@@ -82,7 +84,7 @@ def _unwritten(folder: str, reason: str) -> str:
     )
 
 
-def _packed(plan: Plan, ranges: Ranges) -> dict[str, Any]:
+def _packed(plan: Plan, ranges: FamilyRanges) -> dict[str, Any]:
     found = {site.value.name: ranges.quantizers[site.family] for site in plan.sites}
     # JSON keeps every digit of a float.
     return {
@@ -91,7 +93,7 @@ def _packed(plan: Plan, ranges: Ranges) -> dict[str, Any]:
     }
 
 
-def _unpacked(plan: Plan, content: Any) -> Ranges:
+def _unpacked(plan: Plan, content: Any) -> FamilyRanges:
     """Raises Unusable for what `_packed` would not have written for this plan."""
     try:
         found = {str(name): (float(scale), int(zero)) for name, (scale, zero) in content["ranges"].items()}
@@ -103,7 +105,7 @@ def _unpacked(plan: Plan, content: Any) -> Ranges:
         zero_fits = each.zero_point == 0 or plan.grid.low <= each.zero_point <= plan.grid.high
         if not (SMALLEST_SCALE <= each.scale < float("inf") and zero_fits):
             raise Unusable("the entry has a scale or a zero point that cannot be")
-    return Ranges(quantizers, warnings)
+    return FamilyRanges(quantizers, warnings)
 
 
 def _key(plan: Plan, samples: Samples, calibration: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from vggc.graph.arrays import Array
 from vggc.quantization.grids import Grid, Quantizer, asymmetric, symmetric
 from vggc.quantization.histograms import BINS, Histogram
-from vggc.quantization.plan import Plan, Site
+from vggc.quantization.plan import Plan, QuantizationSite
 
 Method = Literal["max", "percentile", "entropy", "mse"]
 """Ways to choose a range by the histogram alone."""
@@ -31,7 +31,7 @@ def quantizers(plan: Plan, histograms: Mapping[int, Histogram], method: Method) 
     return found
 
 
-def ceiling(sites: Iterable[Site]) -> float | None:
+def ceiling(sites: Iterable[QuantizationSite]) -> float | None:
     """What none of the sites of a family exceeds."""
     return min((each.ceiling for each in sites if each.ceiling is not None), default=None)
 

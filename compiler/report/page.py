@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.report.picture import Node
-from vggc.report.record import Cost, Report, Requirement, StepRecord
+from vggc.report.record import ModelCost, Report, Requirement, StepRecord
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -96,7 +96,7 @@ def _title(report: Report) -> str:
     return f"{Path(report.model['path']).name} by {Path(report.recipe['path']).name}"
 
 
-def _last(report: Report) -> Cost | None:
+def _last(report: Report) -> ModelCost | None:
     """The cost after the last step that was not undone."""
     kept = [step for step in report.steps if not step.undone]
     if kept:
@@ -180,7 +180,7 @@ def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict
     }
 
 
-def _cost(step: str, cost: Cost, undone: bool = False) -> dict[str, Any]:
+def _cost(step: str, cost: ModelCost, undone: bool = False) -> dict[str, Any]:
     return {"step": step, "undone": undone, **asdict(cost)}
 
 

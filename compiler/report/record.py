@@ -9,7 +9,7 @@ from vggc.pattern.context import RuleTally
 
 
 @dataclass(frozen=True)
-class Cost:
+class ModelCost:
     """The size of a model. `macs` is for one sample, None when a shape it depends on is unknown."""
 
     nodes: int
@@ -37,8 +37,8 @@ class StepRecord:
     changes: dict[str, int]
     declined: list[Decline]
     seconds: float
-    before: Cost
-    after: Cost
+    before: ModelCost
+    after: ModelCost
     undone: bool = False
     rules: dict[str, RuleTally] = field(default_factory=dict)
     """of each rule that the step applies: matches, applications, declines and the time it took"""

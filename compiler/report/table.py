@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vggc.diagnostics.number_text import human_bytes, human_count
-from vggc.report.record import Cost, Decline, Report, StepRecord
+from vggc.report.record import Decline, ModelCost, Report, StepRecord
 
 _NAME = re.compile("`[^`]*`")
 """Reasons that differ only in the names they mention are one reason."""
@@ -95,7 +95,7 @@ def _sensitivity(step: StepRecord) -> RenderableType:
     return table
 
 
-def _size(cost: Cost) -> dict[str, str]:
+def _size(cost: ModelCost) -> dict[str, str]:
     return {
         "nodes": str(cost.nodes),
         "params": human_count(cost.params),

@@ -9,7 +9,7 @@ from vggc.graph import Graph
 from vggc.graph.signature import inputs_of, outputs_of
 from vggc.targets import flavours
 from vggc.targets.probe import import_findings
-from vggc.targets.verifier import Finding, Subject, findings
+from vggc.targets.verifier import Finding, LoweredGraph, findings
 
 
 def diagnose(graph: Graph, flavour: str, compute: Sequence[str] = ()) -> list[Finding]:
@@ -21,7 +21,7 @@ def diagnose(graph: Graph, flavour: str, compute: Sequence[str] = ()) -> list[Fi
     if absent := flavours.missing(flavour):
         raise CompileError(absent)
     inputs_of(graph), outputs_of(graph)
-    by_rules = findings(Subject(graph, flavour, flavours.release(flavour), tuple(compute)))
+    by_rules = findings(LoweredGraph(graph, flavour, flavours.release(flavour), tuple(compute)))
     if not _importer_helps(by_rules):
         return by_rules
     reported = {id(each.node) for each in by_rules if each.node is not None and each.severity == "error"}

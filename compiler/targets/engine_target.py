@@ -17,7 +17,7 @@ from vggc.targets.engine_process import Job, Profile, build
 from vggc.targets.node_names import describer, origins
 from vggc.targets.probe import import_findings, output_mismatches
 from vggc.targets.profiles import profiles, profiles_problems
-from vggc.targets.verifier import Finding, Subject, findings
+from vggc.targets.verifier import Finding, LoweredGraph, findings
 
 
 def lower_engine(
@@ -29,7 +29,7 @@ def lower_engine(
     graph.infer_shapes()
     shapes = profiles(inputs_of(graph), options["shapes"], options["batch"])
     compute = capabilities(graph)
-    subject = Subject(graph, package, flavours.release(package), compute)
+    subject = LoweredGraph(graph, package, flavours.release(package), compute)
     verified = findings(subject, batch_varies=_batch_varies(shapes))
     _refuse([each.diagnostic() for each in verified if each.severity == "error"])
     name = options["name"]

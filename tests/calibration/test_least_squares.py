@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vggc.calibration import least_squares
-from vggc.calibration.least_squares import Piece, solve
+from vggc.calibration.least_squares import BatchRows, solve
 from vggc.calibration.matrix import Unsuitable
 
 OPEN = (-np.inf, np.inf)
@@ -22,7 +22,7 @@ def pieces_of(x, target, offset=None, size=64):
     def pieces():
         for at in range(0, x.shape[1], size):
             part = slice(at, at + size)
-            yield Piece(x[:, part], None if offset is None else offset[part], target[part])
+            yield BatchRows(x[:, part], None if offset is None else offset[part], target[part])
 
     return pieces
 

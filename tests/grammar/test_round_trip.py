@@ -85,7 +85,7 @@ def containers(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
             return pieces, ("Logical", sign, tuple(tree for _, tree in written))
         if kind == "Interval":
             pieces = tuple(piece for each, _ in written for piece in ("..", *each))[1:]
-            return pieces, ("Interval", tuple(tree for _, tree in written))
+            return pieces, ("IntervalLiteral", tuple(tree for _, tree in written))
         signs = ("+", "-", "*", "/", "of") if kind == "Binary" else ("==", "!=", "<", "<=", ">", ">=")
         sign = draw(st.sampled_from(signs))
         (left, left_tree), (right, right_tree) = written[:2]
@@ -140,19 +140,19 @@ def statements(draw: st.DrawFn, depth: int = 2) -> Written:
     if kind in ("step", "target"):
         pieces, tree = draw(calls(VALUES))
         head = () if kind == "step" else ("target",)
-        return (spaced(draw, (*head, *pieces), blank),), (kind.capitalize(), tree)
+        return (spaced(draw, (*head, *pieces), blank),), (f"{kind.capitalize()}Statement", tree)
     if kind == "require":
         (left, left_tree), (right, right_tree) = draw(st.tuples(VALUES, VALUES))
         sign, action = draw(st.sampled_from((">=", "<", "=="))), draw(st.sampled_from(("fail", "rollback", "warn")))
         line = spaced(draw, ("require", "(", *left, ")", sign, "(", *right, ")", "else", action), blank)
-        return (line,), ("Require", ("Comparison", sign, left_tree, right_tree), action)
+        return (line,), ("RequireStatement", ("Comparison", sign, left_tree, right_tree), action)
     inner, body = blocks(draw, depth)
     if kind == "repeat":
-        return ("repeat {", *inner, "}"), ("Repeat", body)
+        return ("repeat {", *inner, "}"), ("RepeatStatement", body)
     pieces, condition = draw(calls(VALUES))
     head = spaced(draw, ("when", *pieces, "{"), blank)
     lines, otherwise = blocks(draw, depth) if draw(st.booleans()) else ((), ())
-    return (head, *inner, *(("} else {", *lines) if lines else ()), "}"), ("When", condition, body, otherwise)
+    return (head, *inner, *(("} else {", *lines) if lines else ()), "}"), ("WhenStatement", condition, body, otherwise)
 
 
 def blocks(draw: st.DrawFn, depth: int) -> tuple[Pieces, tuple[Any, ...]]:
@@ -241,13 +241,20 @@ def terms_of(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
     def operation(draw: st.DrawFn) -> Written:
         (left, left_tree), (right, right_tree) = draw(st.tuples(inner, inner))
         both = (("(", *left, ")"), ("(", *right, ")"))
-        kinds = {"+": "Binary", "*": "Binary", "<=": "Comparison", "??": "Default", "and": "Logical", "or": "Logical"}
+        kinds = {
+            "+": "BinaryTerm",
+            "*": "BinaryTerm",
+            "<=": "ComparisonTerm",
+            "??": "DefaultTerm",
+            "and": "LogicalTerm",
+            "or": "LogicalTerm",
+        }
         sign = draw(st.sampled_from(sorted(kinds)))
         pieces = (*both[0], sign, *both[1])
         if sign == "??":
-            return pieces, ("Default", (left_tree, right_tree))
-        if kinds[sign] == "Logical":
-            return pieces, ("Logical", sign, (left_tree, right_tree))
+            return pieces, ("DefaultTerm", (left_tree, right_tree))
+        if kinds[sign] == "LogicalTerm":
+            return pieces, ("LogicalTerm", sign, (left_tree, right_tree))
         return pieces, (kinds[sign], sign, left_tree, right_tree)
 
     @st.composite
@@ -255,17 +262,17 @@ def terms_of(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
         (argument, tree), name = draw(st.tuples(inner, NAMES))
         option = draw(st.none() | ATTRIBUTES)
         before = () if option is None else (option, "=")
-        arguments = (("Argument", option and word(option), tree),)
-        return (name, "(", *before, *argument, ")"), ("Call", name, arguments)
+        arguments = (("TermArgument", option and word(option), tree),)
+        return (name, "(", *before, *argument, ")"), ("CallTerm", name, arguments)
 
     def wrapped(written: Written) -> list[Written]:
         pieces, tree = written
         group = ("(", *pieces, ")")
         return [
-            (("-", *group), ("Negative", tree)),
-            (("not", *group), ("Logical", "not", (tree,))),
-            (("[", *pieces, "]"), ("Items", (tree,))),
-            ((*group, "[", *pieces, "]"), ("Element", tree, tree)),
+            (("-", *group), ("NegativeTerm", tree)),
+            (("not", *group), ("LogicalTerm", "not", (tree,))),
+            (("[", *pieces, "]"), ("ListTerm", (tree,))),
+            ((*group, "[", *pieces, "]"), ("ElementTerm", tree, tree)),
         ]
 
     return operation() | call() | inner.map(wrapped).flatmap(st.sampled_from)
@@ -285,10 +292,10 @@ TERMS = st.recursive(
 def constructs(draw: st.DrawFn, depth: int = 1) -> Written:
     (label, label_tree), (output, index) = draw(st.tuples(labels(), outputs()))
     operator = draw(st.sampled_from(sorted(OPERATORS)))
-    inner = TERMS | st.just((("_",), ("Absent",)))
+    inner = TERMS | st.just((("_",), ("OmittedInput",)))
     inputs = draw(st.lists(inner | constructs(depth - 1) if depth else inner, max_size=2))
     attributes = [
-        ((name, "=", *pieces), ("Argument", word(name), tree))
+        ((name, "=", *pieces), ("TermArgument", word(name), tree))
         for name, (pieces, tree) in draw(st.lists(st.tuples(ATTRIBUTES, TERMS), max_size=1))
     ]
     like = draw(st.none() | NAMES)
@@ -317,7 +324,7 @@ def rules(draw: st.DrawFn) -> Written:
     trees = (tuple(tree for _, tree in roots), guard_tree)
     let_trees = tuple(("Let", word(let), tree) for let, (_, tree) in lets)
     number = ("Number", 1e-5, "") if tolerance else None
-    return (text,), ("Rule", word(name), number, *trees, let_trees, tuple(tree for _, tree in results))
+    return (text,), ("RuleStatement", word(name), number, *trees, let_trees, tuple(tree for _, tree in results))
 
 
 # --- tests -------------------------------------------------------------------------------------------------

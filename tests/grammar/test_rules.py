@@ -16,9 +16,9 @@ from vggc.grammar.parser import parse, parse_pattern
 Bare = Callable[[Any], Any]
 
 
-def rule(body: str) -> syntax.Rule:
+def rule(body: str) -> syntax.RuleStatement:
     (statement,) = parse(Source("rules.opt", f"rule r {{ {body} }}")).statements
-    assert isinstance(statement, syntax.Rule)
+    assert isinstance(statement, syntax.RuleStatement)
     return statement
 
 
@@ -67,15 +67,15 @@ def test_rule_with_a_guard(bare: Bare) -> None:
     x, lo, hi = (("Capture", name, False) for name in ("x", "lo", "hi"))
     relu = ("NodePattern", None, (("Operator", "", "Relu"),), (x,), (), 0)
     clip = ("NodePattern", None, (("Operator", "", "Clip"),), (relu, lo, hi), (), 0)
-    guard = ("Comparison", ">=", ("Word", "lo"), ("Number", 0, ""))
+    guard = ("ComparisonTerm", ">=", ("Word", "lo"), ("Number", 0, ""))
     inputs = (("Word", "x"), ("Word", "lo"), ("Word", "hi"))
     result = ("Construct", None, ("Operator", "", "Clip"), inputs, (), 0, None)
-    assert bare(found) == ("Rule", ("Word", "drop_relu_before_clip"), None, (clip,), guard, (), (result,))
+    assert bare(found) == ("RuleStatement", ("Word", "drop_relu_before_clip"), None, (clip,), guard, (), (result,))
 
 
 def test_rule_with_let_and_like() -> None:
     (found,) = parse(Source("rules.opt", FOLD)).statements
-    assert isinstance(found, syntax.Rule)
+    assert isinstance(found, syntax.RuleStatement)
     assert found.tolerance is not None
     assert found.tolerance.value == 1e-5
     (norm,) = found.roots
@@ -99,13 +99,13 @@ def test_rule_with_let_and_like() -> None:
 
 def test_rules_stand_among_other_statements() -> None:
     kinds = [type(each).__name__ for each in parse(Source("a.opt", f"simplify\n{CLIP}{FOLD}target onnx\n")).statements]
-    assert kinds == ["Step", "Rule", "Rule", "Target"]
+    assert kinds == ["StepStatement", "RuleStatement", "RuleStatement", "TargetStatement"]
 
 
 def test_rule_on_one_line_and_over_many() -> None:
     lines = "rule r {\n\n  Relu\n  (\n  x\n  )\n  where\n  rank(\n  x)\n == 4\n let\n k\n=\n2\n=>\nx\n\n}"
     (found,) = parse(Source("a.opt", lines)).statements
-    assert isinstance(found, syntax.Rule)
+    assert isinstance(found, syntax.RuleStatement)
     assert found.guard is not None
     assert found.guard.span.text == "rank(\n  x)\n == 4"
 
@@ -178,17 +178,17 @@ def test_most_words_are_captures(word: str, bare: Bare) -> None:
 def shape_of(node: pattern.Term) -> str:
     """A term with every operation in parentheses."""
     match node:
-        case pattern.Binary() | pattern.Comparison():
+        case pattern.BinaryTerm() | pattern.ComparisonTerm():
             return f"({shape_of(node.left)} {node.operator} {shape_of(node.right)})"
-        case pattern.Logical(_, "not", (inner,)):
+        case pattern.LogicalTerm(_, "not", (inner,)):
             return f"(not {shape_of(inner)})"
-        case pattern.Logical():
+        case pattern.LogicalTerm():
             return f"({f' {node.operator} '.join(shape_of(each) for each in node.operands)})"
-        case pattern.Default():
+        case pattern.DefaultTerm():
             return f"({' ?? '.join(shape_of(each) for each in node.choices)})"
-        case pattern.Negative():
+        case pattern.NegativeTerm():
             return f"(-{shape_of(node.value)})"
-        case pattern.Element():
+        case pattern.ElementTerm():
             return f"{shape_of(node.value)}[{shape_of(node.index)}]"
         case _:
             return node.span.text
@@ -220,13 +220,13 @@ def test_precedence(text: str, shape: str) -> None:
 
 def test_literals(bare: Bare) -> None:
     assert bare(term('["a", true, 2.5, -1,]')) == (
-        ("Items", (("String", "a"), ("Bool", True), ("Number", 2.5, ""), ("Number", -1, "")))
+        ("ListTerm", (("String", "a"), ("Bool", True), ("Number", 2.5, ""), ("Number", -1, "")))
     )
 
 
 def test_call() -> None:
     found = term("along(k, axis=0, like=w)")
-    assert isinstance(found, pattern.Call)
+    assert isinstance(found, pattern.CallTerm)
     assert found.name_span.text == "along"
     assert [each.span.text for each in found.arguments] == ["k", "axis=0", "like=w"]
     assert [each.name and each.name.name for each in found.arguments] == [None, "axis", "like"]
@@ -244,7 +244,7 @@ def test_construct(bare: Bare) -> None:
     found = construct("c: com.microsoft.Conv(x, _, Relu(y) like r, rest..., k * 2, group=g, pads=[0, 0]).1 like conv")
     assert bare(found)[1:3] == (("Word", "c"), ("Operator", "com.microsoft", "Conv"))
     kinds = [type(each).__name__ for each in found.inputs]
-    assert kinds == ["Word", "Absent", "Construct", "Rest", "Binary"]
+    assert kinds == ["Word", "OmittedInput", "Construct", "Rest", "BinaryTerm"]
     assert [each.span.text for each in found.attributes] == ["group=g", "pads=[0, 0]"]
     assert found.output == 1
     assert found.like is not None

@@ -43,12 +43,12 @@ def only(text: str) -> syntax.Statement:
 
 
 def step(name: str) -> tuple[Any, ...]:
-    return "Step", ("Call", name, ())
+    return "StepStatement", ("Call", name, ())
 
 
 def test_whole_recipe() -> None:
     recipe = parse(Source("vgg16.opt", WHOLE))
-    kinds = [type(each).__name__ for each in recipe.statements]
+    kinds = [type(each).__name__.removesuffix("Statement") for each in recipe.statements]
     steps = ["Step", "Step", "Require", "Step", "Step", "Require", "Require"]
     assert kinds == ["Param", "Data", "Data", "Use", "Use", *steps, "Target", "Target"]
     lines = [line.split("#")[0].strip() for line in WHOLE.splitlines()]
@@ -58,9 +58,9 @@ def test_whole_recipe() -> None:
 
 def test_param(bare: Bare) -> None:
     param = only("param keep: ratio = 50% in 10%..90%")
-    assert isinstance(param, syntax.Param)
-    bounds = ("Interval", (("Number", 10, "%"), ("Number", 90, "%")))
-    assert bare(param) == ("Param", ("Word", "keep"), ("Word", "ratio"), ("Number", 50, "%"), bounds)
+    assert isinstance(param, syntax.ParamStatement)
+    bounds = ("IntervalLiteral", (("Number", 10, "%"), ("Number", 90, "%")))
+    assert bare(param) == ("ParamStatement", ("Word", "keep"), ("Word", "ratio"), ("Number", 50, "%"), bounds)
     assert param.type is not None
     assert param.bounds is not None
     texts = [each.span.text for each in (param.name, param.type, param.value, param.bounds)]
@@ -69,18 +69,24 @@ def test_param(bare: Bare) -> None:
 
 def test_param_of_a_list_over_lines(bare: Bare) -> None:
     param = only('param skip = [\n    "a",  # the stem\n    "b",\n]\n')
-    assert bare(param) == ("Param", ("Word", "skip"), None, ("Sequence", (("String", "a"), ("String", "b"))), None)
+    assert bare(param) == (
+        "ParamStatement",
+        ("Word", "skip"),
+        None,
+        ("Sequence", (("String", "a"), ("String", "b"))),
+        None,
+    )
 
 
 def test_param_of_a_mapping_is_no_block(bare: Bare) -> None:
-    expected = ("Param", ("Word", "m"), None, ("Mapping", ((("Word", "a"), ("Number", 1, "")),)), None)
+    expected = ("ParamStatement", ("Word", "m"), None, ("Mapping", ((("Word", "a"), ("Number", 1, "")),)), None)
     assert bare(only("param m = {a: 1}")) == expected
     assert bare(only("param m = {\n  a: 1,\n}\n")) == expected
 
 
 def test_data() -> None:
     data = only('data calib = npz("calib.npz", limit=512)')
-    assert isinstance(data, syntax.Data)
+    assert isinstance(data, syntax.DataStatement)
     assert data.name.name == "calib"
     assert data.loader.name == "npz"
     assert data.loader.name_span.text == "npz"
@@ -89,7 +95,7 @@ def test_data() -> None:
 
 
 def test_use(bare: Bare) -> None:
-    assert bare(only('use "rules/peephole.opt"')) == ("Use", ("String", "rules/peephole.opt"))
+    assert bare(only('use "rules/peephole.opt"')) == ("UseStatement", ("String", "rules/peephole.opt"))
 
 
 @pytest.mark.parametrize("text", ["simplify", "simplify()", "simplify ( ) # all of it", "  simplify(\n)\n"])
@@ -100,7 +106,7 @@ def test_step_without_options(text: str, bare: Bare) -> None:
 def test_step_with_options_over_lines() -> None:
     text = "quantize(  # for the GPU\n    int8,\n\n    data = calib,\n)"
     statement = only(f"{text}  # done\n")
-    assert isinstance(statement, syntax.Step)
+    assert isinstance(statement, syntax.StepStatement)
     assert statement.span.text == text
     first, second = statement.call.arguments
     assert first.name is None
@@ -129,7 +135,7 @@ WORDS = [
 @pytest.mark.parametrize("word", sorted({*KEYWORDS, "except", "Axis"}))
 def test_any_word_names_an_option(word: str) -> None:
     statement = only(f'p({word}=3, {word} = {{{word}: 3, "x": 4}})')
-    assert isinstance(statement, syntax.Step)
+    assert isinstance(statement, syntax.StepStatement)
     for argument in statement.call.arguments:
         assert argument.name is not None
         assert argument.name.name == word
@@ -142,13 +148,13 @@ def test_any_word_names_an_option(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["param", "data", "use", "repeat", "target", "where", "original", "inside", "offset"])
 def test_most_words_are_values_too(word: str, bare: Bare) -> None:
-    assert bare(only(f"p({word})")) == ("Step", ("Call", "p", (("Argument", None, ("Word", word)),)))
+    assert bare(only(f"p({word})")) == ("StepStatement", ("Call", "p", (("Argument", None, ("Word", word)),)))
 
 
 def test_define(bare: Bare) -> None:
     text = "define shrink(keep, calib,) {\n    simplify\n    fold\n}"
     assert bare(only(text)) == (
-        ("Define", ("Word", "shrink"), (("Word", "keep"), ("Word", "calib")), (step("simplify"), step("fold")))
+        ("DefineStatement", ("Word", "shrink"), (("Word", "keep"), ("Word", "calib")), (step("simplify"), step("fold")))
     )
     assert only(text).span.text == text
 
@@ -157,18 +163,18 @@ def test_define(bare: Bare) -> None:
     "text", ["define tidy { simplify }", "define tidy() {\nsimplify }", "define tidy {\nsimplify\n}"]
 )
 def test_define_without_parameters(text: str, bare: Bare) -> None:
-    assert bare(only(text)) == ("Define", ("Word", "tidy"), (), (step("simplify"),))
+    assert bare(only(text)) == ("DefineStatement", ("Word", "tidy"), (), (step("simplify"),))
 
 
 @pytest.mark.parametrize("text", ["repeat { simplify }", "repeat{simplify}", "repeat {\n  simplify\n}\n"])
 def test_repeat(text: str, bare: Bare) -> None:
-    assert bare(only(text)) == ("Repeat", (step("simplify"),))
+    assert bare(only(text)) == ("RepeatStatement", (step("simplify"),))
 
 
 def test_when(bare: Bare) -> None:
     text = "when has(BatchNormalization) and not has(Softmax) { fold }"
     statement = only(text)
-    assert isinstance(statement, syntax.When)
+    assert isinstance(statement, syntax.WhenStatement)
     assert bare(statement.body) == (step("fold"),)
     assert statement.otherwise == ()
     assert statement.condition.span.text == "has(BatchNormalization) and not has(Softmax)"
@@ -181,14 +187,14 @@ def test_when(bare: Bare) -> None:
 )
 def test_when_else(text: str, bare: Bare) -> None:
     statement = only(text)
-    assert bare(statement) == ("When", ("Word", "a"), (step("b"),), (step("c"),))
+    assert bare(statement) == ("WhenStatement", ("Word", "a"), (step("b"),), (step("c"),))
     assert statement.span.text == text
 
 
 def test_blocks_in_blocks(bare: Bare) -> None:
     text = "define f {\n    when a {\n        repeat { b }\n        c\n    } else { d }\n    e\n}\n"
-    inner = ("When", ("Word", "a"), (("Repeat", (step("b"),)), step("c")), (step("d"),))
-    assert bare(only(text)) == ("Define", ("Word", "f"), (), (inner, step("e")))
+    inner = ("WhenStatement", ("Word", "a"), (("RepeatStatement", (step("b"),)), step("c")), (step("d"),))
+    assert bare(only(text)) == ("DefineStatement", ("Word", "f"), (), (inner, step("e")))
 
 
 @pytest.mark.parametrize(
@@ -197,14 +203,14 @@ def test_blocks_in_blocks(bare: Bare) -> None:
 )
 def test_require(ending: str, otherwise: str) -> None:
     statement = only(f"require accuracy(test) >= original - 1%{ending}")
-    assert isinstance(statement, syntax.Require)
+    assert isinstance(statement, syntax.RequireStatement)
     assert statement.otherwise == otherwise
     assert statement.condition.operator == ">="
     assert statement.condition.span.text == "accuracy(test) >= original - 1%"
 
 
 def test_target(bare: Bare) -> None:
-    assert bare(only("target onnx")) == ("Target", ("Call", "onnx", ()))
+    assert bare(only("target onnx")) == ("TargetStatement", ("Call", "onnx", ()))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -213,7 +219,7 @@ def test_places(end: str) -> None:
     source = Source("recipe.opt", end.join(lines))
     simplify, prune, target = parse(source).statements
     assert [(each.span.line, each.span.column) for each in (simplify, prune, target)] == [(3, 2), (4, 1), (8, 1)]
-    assert isinstance(prune, syntax.Step)
+    assert isinstance(prune, syntax.StepStatement)
     macs = prune.call.arguments[1]
     assert macs.span.place == "recipe.opt:6:5"
     assert macs.span.text == "macs=50%"

@@ -99,19 +99,19 @@ def test_word(text: str, bare: Bare) -> None:
 )
 def test_interval(text: str, points: list[float]) -> None:
     found = value(text)
-    assert isinstance(found, syntax.Interval)
+    assert isinstance(found, syntax.IntervalLiteral)
     assert [each.value for each in found.points if isinstance(each, syntax.Number)] == points
     assert found.span.text == text
 
 
 def test_interval_of_words_and_sums(bare: Bare) -> None:
     high = ("Binary", "*", ("Word", "n"), ("Number", 2, ""))
-    assert bare(value("n..n * 2")) == ("Interval", (("Word", "n"), high))
+    assert bare(value("n..n * 2")) == ("IntervalLiteral", (("Word", "n"), high))
 
 
 def test_shape(bare: Bare) -> None:
     points = tuple(("Number", each, "") for each in (1, 8, 32))
-    items = (("Interval", points), ("Number", 3, ""))
+    items = (("IntervalLiteral", points), ("Number", 3, ""))
     assert bare(value('{"input": [1..8..32, 3,], other: [],}')) == (
         ("Mapping", ((("String", "input"), ("Sequence", items)), (("Word", "other"), ("Sequence", ()))))
     )

@@ -16,7 +16,7 @@ from vggc.data import Dataset
 from vggc.diagnostics import CompileError
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar.parser import parse_value
-from vggc.options import Given, Origin, Reference, Word, convert, spell, wanted
+from vggc.options import BareWord, Given, Origin, Reference, convert, spell, wanted
 from vggc.values import Bytes, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
 Mode = Literal["entropy", "minmax"]
@@ -186,6 +186,6 @@ def _plain(given: Given) -> Any:
 
 
 def test_words_and_ranges_are_spelled_bare() -> None:
-    assert spell(Word("entropy")) == "entropy"
+    assert spell(BareWord("entropy")) == "entropy"
     assert spell(Interval((1, 8, 32))) == "1..8..32"
     assert spell(None) == "none"

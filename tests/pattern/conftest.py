@@ -26,7 +26,7 @@ def rules() -> MakeRules:
 
     def make(text: str) -> list[Rule]:
         statements = parse(Source("rules.opt", text)).statements
-        return [bind_rule(each, Diagnostics()) for each in statements if isinstance(each, syntax.Rule)]
+        return [bind_rule(each, Diagnostics()) for each in statements if isinstance(each, syntax.RuleStatement)]
 
     return make
 

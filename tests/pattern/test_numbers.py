@@ -60,7 +60,7 @@ def evaluator(**more: Any) -> Evaluator:
 
 def term(text: str) -> Any:
     (rule,) = parse(Source("r.opt", f"rule r {{ Relu(x) where {text} => x }}")).statements
-    assert isinstance(rule, syntax.Rule)
+    assert isinstance(rule, syntax.RuleStatement)
     return rule.guard
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vggc.report.record import Cost, Decline, Report, StepRecord
+from vggc.report.record import Decline, ModelCost, Report, StepRecord
 from vggc.report.table import summary
 
-COST = Cost(24, 322_000, 2_410_000, 1_290_000)
+COST = ModelCost(24, 322_000, 2_410_000, 1_290_000)
 
 
 def shown(width: int, *steps: StepRecord) -> list[list[str]]:

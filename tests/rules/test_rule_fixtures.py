@@ -50,7 +50,7 @@ class RuleCase(cases.Case):
             bind_rule(statement, found)
             for source in sources
             for statement in parse(source).statements
-            if isinstance(statement, syntax.Rule)
+            if isinstance(statement, syntax.RuleStatement)
         ]
         assert not found.messages
         named = re.search(r"^apply: (.+)$", self.head, re.MULTILINE)

@@ -18,7 +18,7 @@ from vggc.passes.quantize import quantize
 from vggc.targets.contract import Lowering
 from vggc.targets.flavours import release
 from vggc.targets.tensorrt import tensorrt_rtx
-from vggc.targets.verifier import Subject, findings
+from vggc.targets.verifier import LoweredGraph, findings
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx has no wheel for this platform"
@@ -91,7 +91,7 @@ def built(graph: Graph, lower: LoweringMaker, **options: Any) -> int:
     """The bytes of the engine, whose model lint finds nothing in."""
     graph.tidy()
     graph.infer_shapes(check=True)
-    assert findings(Subject(graph, "tensorrt_rtx", release("tensorrt_rtx"))) == []
+    assert findings(LoweredGraph(graph, "tensorrt_rtx", release("tensorrt_rtx"))) == []
     lowering = lower(graph)
     engine = tensorrt_rtx(lowering, **options)[0]
     for each in lowering.directory.iterdir():

@@ -11,7 +11,7 @@ import pytest
 from vggc.diagnostics import render
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
-from vggc.targets.verifier import Subject, refusals
+from vggc.targets.verifier import LoweredGraph, refusals
 from vggc.targets.verifier.opsets import newest_opset
 from vggc.targets.verifier.types import oldest_capability
 
@@ -26,7 +26,7 @@ SYMMETRIC = "help: quantize symmetrically to int8: zero point 0 and a positive s
 
 def text(graph: Graph, flavour: str = "tensorrt_rtx", release: tuple[int, int] = (1, 7)) -> str:
     graph.infer_shapes()
-    return "\n".join(render(each) for each in refusals(Subject(graph, flavour, release)))
+    return "\n".join(render(each) for each in refusals(LoweredGraph(graph, flavour, release)))
 
 
 def test_a_plain_model_passes(make_graph: GraphMaker) -> None:

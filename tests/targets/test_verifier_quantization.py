@@ -11,7 +11,7 @@ import pytest
 
 from vggc.diagnostics import render
 from vggc.graph import Graph
-from vggc.targets.verifier import Subject, findings
+from vggc.targets.verifier import LoweredGraph, findings
 
 GraphMaker = Callable[..., Graph]
 
@@ -25,7 +25,7 @@ IMAGE = "g (float[1,16,8,8] x) => (float[1,16,8,8] y)"
 
 def text(graph: Graph, compute: tuple[str, ...] = ()) -> str:
     graph.infer_shapes()
-    found = findings(Subject(graph, "tensorrt_rtx", (1, 7), compute))
+    found = findings(LoweredGraph(graph, "tensorrt_rtx", (1, 7), compute))
     return "\n".join(render(each.diagnostic()) for each in found)
 
 
@@ -178,7 +178,7 @@ def test_opsets_too_old_for_a_type(make_graph: GraphMaker, zero: Any, scale: Any
     graph = make_graph(f"g ({kind}[4] x) => ({kind}[4] y) {{ {body} }}", opset=25, s=scale, z=zero)
     graph.infer_shapes()
     graph.opset = opset
-    found = [each.message for each in findings(Subject(graph, "tensorrt_rtx", (1, 7)))]
+    found = [each.message for each in findings(LoweredGraph(graph, "tensorrt_rtx", (1, 7)))]
     message = (
         f"TensorRT RTX does not support QuantizeLinear `qy`: opset {opset} does not support quantization with {what}"
     )
@@ -189,7 +189,7 @@ def test_scales_by_channel_in_an_opset_without_them(make_graph: GraphMaker) -> N
     graph = conv(make_graph, f"{IN} CONV y = Relu(c)")
     graph.infer_shapes()
     graph.opset = 11
-    found = [each.message for each in findings(Subject(graph, "tensorrt_rtx", (1, 7)))]
+    found = [each.message for each in findings(LoweredGraph(graph, "tensorrt_rtx", (1, 7)))]
     assert (
         "TensorRT RTX does not support DequantizeLinear `dw`: opset 11 does not support quantization with per-channel "
         "scales" in found

@@ -15,7 +15,7 @@ A group of `size` atoms, numbered from 0, is one set of channels in the simple c
 residual stream makes one group of all convolutions that write to it.
 """
 
-from vggc.analysis.channels.cost import Cost, CostModel
+from vggc.analysis.channels.cost import CostModel, TotalCost
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
 from vggc.analysis.channels.group_table import GroupRow, groups_table
 from vggc.analysis.channels.groups import Groups, channel_groups
@@ -23,13 +23,13 @@ from vggc.analysis.channels.masks import prove
 
 __all__ = [
     "Channels",
-    "Cost",
     "CostModel",
     "Group",
     "GroupRow",
     "Groups",
     "Keep",
     "Member",
+    "TotalCost",
     "Weighted",
     "channel_groups",
     "groups_table",

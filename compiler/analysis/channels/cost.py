@@ -24,7 +24,7 @@ Left = Mapping[int, int | Sequence[int] | Int64]
 
 
 @dataclass(frozen=True)
-class Cost:
+class TotalCost:
     """Of a whole model, as `vggc.analysis.costs` counts it. `macs` is None when those of some node are not known."""
 
     params: float
@@ -88,7 +88,7 @@ class CostModel:
         found = costs(groups.graph)
         if found.macs is None:
             found = costs(groups.graph, groups.swept.statics.shapes.of_one_sample)
-        self.full = Cost(found.params, found.macs, found.weight_bytes)
+        self.full = TotalCost(found.params, found.macs, found.weight_bytes)
         self.unknown = tuple(each.label for each in found.unknown)
         self._groups = groups
         self._lengths: dict[bytes, _Length] = {}
@@ -108,14 +108,14 @@ class CostModel:
             for group in _groups_of(length for lengths in each.parts.values() for length in lengths):
                 self._weights_by_group.setdefault(group, []).append(each)
 
-    def __call__(self, left: Left) -> Cost:
+    def __call__(self, left: Left) -> TotalCost:
         """The model's cost when only this is left. Exact where each atom of a group has as many positions as any other
         along every axis; otherwise exact for given atoms and a mean for counts."""
         params, macs, size = self._change(left, self._macs, self._weights)
         full = self.full
-        return Cost(full.params + params, None if full.macs is None else full.macs + macs, full.bytes + size)
+        return TotalCost(full.params + params, None if full.macs is None else full.macs + macs, full.bytes + size)
 
-    def saving(self, group: int, left: Left | None = None, atoms: int = 1) -> Cost:
+    def saving(self, group: int, left: Left | None = None, atoms: int = 1) -> TotalCost:
         """What the model costs less when a group loses some more atoms, of what is left or of all."""
         left = left or {}
         stays = left.get(group, self._groups[group].size)
@@ -123,7 +123,7 @@ class CostModel:
         terms = self._macs_by_group.get(group, []), self._weights_by_group.get(group, [])
         before, after = (self._change({**left, group: each}, *terms) for each in (count, count - atoms))
         params, macs, size = (round(old - new, 6) for old, new in zip(before, after, strict=True))
-        return Cost(params, None if self.full.macs is None else macs, size)
+        return TotalCost(params, None if self.full.macs is None else macs, size)
 
     def depends_on_atoms(self, group: int) -> bool:
         """Whether the cost differs between equally many atoms of a group, for some lie at more places than others."""

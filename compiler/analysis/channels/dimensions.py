@@ -11,14 +11,14 @@ _PRIMES = (1_000_003, 1_000_033, 1_000_037, 1_000_039, 1_000_081, 1_000_099, 1_0
 
 
 @dataclass(frozen=True)
-class Piece:
+class ReshapePiece:
     """Neighbouring axes that are merged, and the axes that the result is split into."""
 
     ins: range
     outs: range
 
 
-def pieces(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
+def pieces(shape: Dimensions, target: Dimensions) -> list[ReshapePiece] | None:
     """The finest sequence of pieces that makes one shape of the other; None when too little is known of them.
 
     Leading and trailing dimensions that are equal are pieces of their own. Between them, where more than one dimension
@@ -31,13 +31,15 @@ def pieces(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
     while back < min(len(shape), len(target)) - front and _equal(shape[-1 - back], target[-1 - back]):
         back += 1
     ends = len(shape) - back, len(target) - back
-    found = [Piece(range(index, index + 1), range(index, index + 1)) for index in range(front)]
+    found = [ReshapePiece(range(index, index + 1), range(index, index + 1)) for index in range(front)]
     if front < min(ends):
         middle = _factor(shape[front : ends[0]], target[front : ends[1]])
         if middle is None:
             return None
         found += [
-            Piece(range(p.ins.start + front, p.ins.stop + front), range(p.outs.start + front, p.outs.stop + front))
+            ReshapePiece(
+                range(p.ins.start + front, p.ins.stop + front), range(p.outs.start + front, p.outs.stop + front)
+            )
             for p in middle
         ]
     elif front < max(ends):
@@ -45,11 +47,13 @@ def pieces(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
         if any(each != 1 for each in (*shape[front : ends[0]], *target[front : ends[1]])) or not front + back:
             return None
         if front:
-            found[-1] = Piece(range(front - 1, ends[0]), range(front - 1, ends[1]))
+            found[-1] = ReshapePiece(range(front - 1, ends[0]), range(front - 1, ends[1]))
         else:
             ends, back = (ends[0] + 1, ends[1] + 1), back - 1
-            found = [Piece(range(ends[0]), range(ends[1]))]
-    found += [Piece(range(ends[0] + i, ends[0] + i + 1), range(ends[1] + i, ends[1] + i + 1)) for i in range(back)]
+            found = [ReshapePiece(range(ends[0]), range(ends[1]))]
+    found += [
+        ReshapePiece(range(ends[0] + i, ends[0] + i + 1), range(ends[1] + i, ends[1] + i + 1)) for i in range(back)
+    ]
     return found
 
 
@@ -57,14 +61,14 @@ def _equal(one: int | str | None, other: int | str | None) -> bool:
     return one is not None and one == other and one != 0
 
 
-def _factor(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
+def _factor(shape: Dimensions, target: Dimensions) -> list[ReshapePiece] | None:
     one, other = _numbers(shape, target)
     if not one or not other or math.prod(one) != math.prod(other):
         unknown = not all(isinstance(each, int) for each in (*shape, *target))
-        return [Piece(range(len(shape)), range(len(target)))] if unknown else None
+        return [ReshapePiece(range(len(shape)), range(len(target)))] if unknown else None
     if 0 in one:
         return None
-    found: list[Piece] = []
+    found: list[ReshapePiece] = []
     left = right = 0
     while left < len(one) and right < len(other):
         first, second = left, right
@@ -75,10 +79,10 @@ def _factor(shape: Dimensions, target: Dimensions) -> list[Piece] | None:
                 here, left = here * one[left], left + 1
             else:
                 there, right = there * other[right], right + 1
-        found.append(Piece(range(first, left), range(second, right)))
+        found.append(ReshapePiece(range(first, left), range(second, right)))
     # What is left over on either side are axes of size 1.
     last = found.pop()
-    found.append(Piece(range(last.ins.start, len(one)), range(last.outs.start, len(other))))
+    found.append(ReshapePiece(range(last.ins.start, len(one)), range(last.outs.start, len(other))))
     return found
 
 

@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.group import Group, Keep
 from vggc.diagnostics import fail
-from vggc.execution.model_comparison import Comparison, compare
+from vggc.execution.model_comparison import ModelComparison, compare
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph.arrays import Feeds
 from vggc.graph.writer import onnx_type
@@ -86,7 +86,7 @@ def gated(groups: Groups, group: Group) -> Graph:
     return graph
 
 
-def prove(masked: Graph, sliced: Graph, feeds: Sequence[Feeds] | None = None) -> Comparison:
+def prove(masked: Graph, sliced: Graph, feeds: Sequence[Feeds] | None = None) -> ModelComparison:
     """Run both graphs and compare their outputs: the sliced one must equal the masked one up to rounding.
 
     `feeds` default to random inputs of the model's own shapes. Raises CompileError where the outputs differ, for then

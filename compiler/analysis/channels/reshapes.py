@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Axis, Joint, Layout, Part, View
 from vggc.analysis.channels.channel_cut import Slicing
-from vggc.analysis.channels.dimensions import Piece, pieces
+from vggc.analysis.channels.dimensions import ReshapePiece, pieces
 from vggc.analysis.channels.sweep import Site, operator
 from vggc.analysis.channels.value_shapes import Dimensions
 from vggc.graph.arrays import Int64
@@ -152,7 +152,7 @@ def _merge(site: Site, axes: list[Axis | None], sizes: Dimensions) -> Axis | Non
     return Axis(np.broadcast_to(axis.atoms.reshape(shape), known).reshape(-1))
 
 
-def _split(site: Site, axis: Axis, sizes: list[int], piece: Piece) -> Layout:
+def _split(site: Site, axis: Axis, sizes: list[int], piece: ReshapePiece) -> Layout:
     """An axis as several: where its atoms vary along one of them only they lie there, else all of them share it."""
     long = [index for index, size in enumerate(sizes) if size != 1]
     if len(long) <= 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from vggc.analysis.affine import Affine, Channels
+from vggc.analysis.affine import Affine, ChannelAxis
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Room:
     costs. `into`: the operators that take it in.
     """
 
-    channels: Channels
+    channels: ChannelAxis
     into: frozenset[str]
     positive: bool = False
     shiftless: bool = False
@@ -37,7 +37,7 @@ class Room:
         """The same room, where there is an Add already."""
         return replace(self, adds=0) if self.adds else self
 
-    def at(self, channels: Channels, *, positive: bool = False, shiftless: bool = False) -> Self:
+    def at(self, channels: ChannelAxis, *, positive: bool = False, shiftless: bool = False) -> Self:
         """The same room seen from the other side of an operator, which may add limits."""
         if channels is self.channels and positive <= self.positive and shiftless <= self.shiftless:
             return self

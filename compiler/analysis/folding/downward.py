@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
+from vggc.analysis.affine import Affine, ChannelAxis, batch_norm, elementwise
 from vggc.analysis.folding.border import is_padded, map_sizes
 from vggc.analysis.folding.capacity import Room
 from vggc.analysis.folding.passages import PASSED, passage
@@ -196,7 +196,7 @@ class Downward:
             for value in node.inputs:
                 self.reasons.setdefault(id(value), self.reasons[id(node.outputs[0])])
 
-    def _affine(self, node: gs.Node, channels: Channels) -> tuple[Affine, gs.Tensor] | None:
+    def _affine(self, node: gs.Node, channels: ChannelAxis) -> tuple[Affine, gs.Tensor] | None:
         if node.op == "BatchNormalization":
             if not channels.is_second_axis:
                 return None

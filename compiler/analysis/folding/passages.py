@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Channels
+from vggc.analysis.affine import ChannelAxis
 from vggc.graph import Graph
 from vggc.operators.activations import SCALABLE
 from vggc.operators.data_movement import FLATTENERS
@@ -25,7 +25,7 @@ class Passage:
     With `repeat`, a channel of the input is a block of so many channels of the output, as in Flatten.
     """
 
-    channels: Channels
+    channels: ChannelAxis
     positive: bool = False
     shiftless: bool = False
     repeat: int = 1
@@ -35,7 +35,7 @@ PASSED = SCALABLE | POOLS | FLATTENERS | {"Identity", "ReduceMean", "Transpose"}
 """Operators of one input that something passes."""
 
 
-def passage(graph: Graph, node: gs.Node, channels: Channels, *, backward: bool = False) -> Passage | None:
+def passage(graph: Graph, node: gs.Node, channels: ChannelAxis, *, backward: bool = False) -> Passage | None:
     """How `node` hands on a scale and a shift, or None when it does not.
 
     `channels` are those of its input; of its output with `backward`, and then the passage tells those of its input.
@@ -53,15 +53,17 @@ def passage(graph: Graph, node: gs.Node, channels: Channels, *, backward: bool =
     return Passage(channels, positive=node.op in MAXIMA)
 
 
-def _transpose(node: gs.Node, channels: Channels, backward: bool) -> Passage | None:
+def _transpose(node: gs.Node, channels: ChannelAxis, backward: bool) -> Passage | None:
     order = node.attrs.get("perm") or (range(channels.rank)[::-1] if channels.rank is not None else None)
     if order is None or channels.axis is None:
         return None
     axis = channels.axis + len(order)
-    return Passage(Channels(channels.count, len(order), (order[axis] if backward else order.index(axis)) - len(order)))
+    return Passage(
+        ChannelAxis(channels.count, len(order), (order[axis] if backward else order.index(axis)) - len(order))
+    )
 
 
-def _flatten(graph: Graph, node: gs.Node, channels: Channels, backward: bool) -> Passage | None:
+def _flatten(graph: Graph, node: gs.Node, channels: ChannelAxis, backward: bool) -> Passage | None:
     """(N, C, H, W) to (N, C * H * W)."""
     before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
     if before is None or after is None or len(before) < 2 or len(after) != 2:
@@ -69,13 +71,13 @@ def _flatten(graph: Graph, node: gs.Node, channels: Channels, backward: bool) ->
     sizes = [each for each in before[1:] if isinstance(each, int)]
     if len(sizes) < len(before) - 1 or after[1] != math.prod(sizes) or not after[1]:
         return None
-    flat, whole = Channels(after[1], 2, -1), Channels(sizes[0], len(before), 1 - len(before))
+    flat, whole = ChannelAxis(after[1], 2, -1), ChannelAxis(sizes[0], len(before), 1 - len(before))
     if (flat if backward else whole) != replace(channels, rank=2 if backward else len(before)):
         return None
     return Passage(whole if backward else flat, repeat=math.prod(sizes[1:]))
 
 
-def _keeps_values(graph: Graph, node: gs.Node, channels: Channels) -> bool:
+def _keeps_values(graph: Graph, node: gs.Node, channels: ChannelAxis) -> bool:
     """Whether what a pool or a mean makes of equal numbers is that number."""
     attrs = node.attrs
     if node.op == "AveragePool":
@@ -90,7 +92,7 @@ def _keeps_values(graph: Graph, node: gs.Node, channels: Channels) -> bool:
     return node.op in POOLS
 
 
-def _averages_positions(graph: Graph, node: gs.Node, channels: Channels) -> bool:
+def _averages_positions(graph: Graph, node: gs.Node, channels: ChannelAxis) -> bool:
     axes = node.attrs.get("axes")
     if axes is None and len(node.inputs) > 1:
         array = graph.array(node.inputs[1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.affine import Affine, Channels, batch_norm, elementwise
+from vggc.analysis.affine import Affine, ChannelAxis, batch_norm, elementwise
 from vggc.analysis.folding.capacity import Room
 from vggc.analysis.folding.passages import PASSED, passage
 from vggc.analysis.linear import Linear, linear
@@ -154,7 +154,7 @@ class Upward:
         if id(node) in self.refused:
             return None
         rank = self._rank(node)
-        own = Channels(len(affine.scale), rank, 1 - rank if rank is not None else None)
+        own = ChannelAxis(len(affine.scale), rank, 1 - rank if rank is not None else None)
         return Room(own, frozenset({node.op}))
 
     def _rank(self, node: gs.Node) -> int | None:
@@ -217,7 +217,7 @@ class Upward:
             adds=sum(adds) if spread else min(adds),
         )
 
-    def _joined(self, node: gs.Node, branches: list[Channels]) -> Channels | None:
+    def _joined(self, node: gs.Node, branches: list[ChannelAxis]) -> ChannelAxis | None:
         first = branches[0]
         if first.axis is None or any(each.axis != first.axis for each in branches):
             return None

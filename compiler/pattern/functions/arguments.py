@@ -8,7 +8,7 @@ from vggc.grammar import pattern_syntax as syntax
 from vggc.pattern.functions.function import Function
 
 
-def check_arguments(call: syntax.Call, function: Function) -> list[Diagnostic]:
+def check_arguments(call: syntax.CallTerm, function: Function) -> list[Diagnostic]:
     """What is wrong with the number and the names of a call's arguments, the first thing only."""
     given = [each for each in call.arguments if each.name is None]
     names = [each.name.name for each in call.arguments if each.name is not None]

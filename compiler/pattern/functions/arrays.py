@@ -14,7 +14,7 @@ from vggc.graph.arrays import Array
 from vggc.pattern.functions.arithmetic import normal_axes
 from vggc.pattern.functions.function import Integers, Like, function
 from vggc.pattern.numbers import Numbers, promoted, rounded, within
-from vggc.pattern.values import Content, Unknown, Value, dimensions, number
+from vggc.pattern.values import Content, UnknownDimension, Value, dimensions, number
 
 if TYPE_CHECKING:
     from vggc.pattern.evaluate import Evaluator
@@ -27,7 +27,7 @@ def along(rule: Evaluator, x: Numbers, axis: int, like: Like) -> Content:
     """A list of numbers laid along one axis of `like`, to be combined with it: of shape (1, .., n, .., 1)."""
     sizes = _shape_of(rule, like)
     (at,) = normal_axes((axis,), len(sizes))
-    if x.size != 1 and (isinstance(sizes[at], Unknown) or x.size != sizes[at]):
+    if x.size != 1 and (isinstance(sizes[at], UnknownDimension) or x.size != sizes[at]):
         raise Declined(f"{x.size} numbers do not fit axis {axis} of a value of shape {_text(sizes)}")
     return _as(x, _view(x).reshape([-1 if each == at else 1 for each in range(len(sizes))]))
 
@@ -249,4 +249,4 @@ def _named_type(name: str) -> np.dtype[Any]:
 
 
 def _text(sizes: Sequence[object]) -> str:
-    return f"[{', '.join((each.symbol or '?') if isinstance(each, Unknown) else str(each) for each in sizes)}]"
+    return f"[{', '.join((each.symbol or '?') if isinstance(each, UnknownDimension) else str(each) for each in sizes)}]"

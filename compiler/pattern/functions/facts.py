@@ -11,7 +11,7 @@ from vggc.graph.extras import node_extras
 from vggc.pattern import operators
 from vggc.pattern.functions.function import Anything, Like, function, is_absent
 from vggc.pattern.numbers import Numbers
-from vggc.pattern.values import Absent, Content, Matched, Unknown, Value, Values, dimensions
+from vggc.pattern.values import Absent, Content, Matched, UnknownDimension, Value, Values, dimensions
 
 if TYPE_CHECKING:
     from vggc.pattern.evaluate import Evaluator
@@ -41,7 +41,7 @@ def size(rule: Evaluator, x: Like) -> Content:
         return _numbers(x).size
     total = 1
     for each in dimensions(rule.graph, x):
-        if isinstance(each, Unknown):
+        if isinstance(each, UnknownDimension):
             raise Declined(each.reason)
         total *= int(each)
     return total

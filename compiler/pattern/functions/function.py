@@ -49,7 +49,7 @@ class Function:
         """The parameters that can be given by name."""
         return [each.name for each in self.parameters if each.kind is not each.VAR_POSITIONAL]
 
-    def parameter(self, call: syntax.Call, argument: syntax.Argument) -> inspect.Parameter:
+    def parameter(self, call: syntax.CallTerm, argument: syntax.TermArgument) -> inspect.Parameter:
         """The parameter that an argument of a right call is for."""
         if argument.name is not None:
             return next(each for each in self.parameters if each.name == argument.name.name)

@@ -29,10 +29,10 @@ def _number(term: object) -> float | None:
     match term:
         case Number():
             return float(term.value)
-        case syntax.Negative():
+        case syntax.NegativeTerm():
             value = _number(term.value)
             return None if value is None else -value
-        case syntax.Binary():
+        case syntax.BinaryTerm():
             left, right = _number(term.left), _number(term.right)
             if left is None or right is None or (term.operator == "/" and right == 0):
                 return None
@@ -56,7 +56,7 @@ def computed_names(rule: Rule) -> frozenset[str]:
         term = waiting.pop()
         if isinstance(term, Word):
             found.add(term.name)
-        elif (isinstance(term, syntax.Call) and term.name in _FACTS) or _asks_for_no_constant(term):
+        elif (isinstance(term, syntax.CallTerm) and term.name in _FACTS) or _asks_for_no_constant(term):
             continue
         elif isinstance(term, Syntax):
             waiting.extend(_parts(term))
@@ -65,10 +65,10 @@ def computed_names(rule: Rule) -> frozenset[str]:
 
 def _asks_for_no_constant(term: object) -> bool:
     """Whether a term is `not constant(x)`."""
-    if not isinstance(term, syntax.Logical) or term.operator != "not":
+    if not isinstance(term, syntax.LogicalTerm) or term.operator != "not":
         return False
     (operand,) = term.operands
-    return isinstance(operand, syntax.Call) and operand.name == "constant"
+    return isinstance(operand, syntax.CallTerm) and operand.name == "constant"
 
 
 def _parts(node: Syntax) -> Iterator[object]:

@@ -3,7 +3,7 @@
 The same rules serve the targets when they lower a graph, `vggc inspect --target`, and `vggc lint`.
 """
 
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 from vggc.targets.verifier.rules import findings, refusals
 
-__all__ = ["Finding", "Subject", "findings", "refusals"]
+__all__ = ["Finding", "LoweredGraph", "findings", "refusals"]

@@ -12,13 +12,13 @@ from vggc.graph.domains import is_standard
 from vggc.graph.links import static_shape
 from vggc.operators.quantizers import is_quantizer
 from vggc.operators.roles import PRODUCTS, ROLES, output_axis
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 from vggc.targets.verifier.quantizers import quantizers, refused_quantizer
 
 _PER_TENSOR = "quantize activations with one scale for the whole tensor"
 
 
-def channel_axes(subject: Subject) -> Iterator[Finding]:
+def channel_axes(subject: LoweredGraph) -> Iterator[Finding]:
     """Weights must have one scale, or one for each output channel. Activations must have one scale."""
     graph = subject.graph
     for node in quantizers(graph):

@@ -16,12 +16,12 @@ from vggc.operators.fusion import TENSORRT_EPILOGUE
 from vggc.operators.quantizers import is_quantizer
 from vggc.operators.roles import CONVOLUTIONS, is_product
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 
 _EIGHT_BIT = frozenset({"int8", "float8_e4m3fn"})
 
 
-def whole_epilogues(subject: Subject) -> Iterator[Finding]:
+def whole_epilogues(subject: LoweredGraph) -> Iterator[Finding]:
     """DQ -> Conv -> BatchNormalization -> activation -> Q is one kernel; a pair inside it makes several."""
     graph = subject.graph
     for node in _weighted(graph):
@@ -33,7 +33,7 @@ def whole_epilogues(subject: Subject) -> Iterator[Finding]:
                     yield _separated(subject, quantize, node, reader)
 
 
-def residual_sums(subject: Subject) -> Iterator[Finding]:
+def residual_sums(subject: LoweredGraph) -> Iterator[Finding]:
     """The branch of a residual sum that ends in a convolution must stay float, so that the sum is fused into it."""
     graph = subject.graph
     for node in all_nodes(graph):
@@ -45,7 +45,7 @@ def residual_sums(subject: Subject) -> Iterator[Finding]:
             yield _separated(subject, quantize, product, node)
 
 
-def padding_kept(subject: Subject) -> Iterator[Finding]:
+def padding_kept(subject: LoweredGraph) -> Iterator[Finding]:
     """A Pad is fused into the convolution that follows, but not when a Q/DQ pair is between them."""
     graph = subject.graph
     for node in all_nodes(graph):
@@ -57,7 +57,7 @@ def padding_kept(subject: Subject) -> Iterator[Finding]:
                     yield _separated(subject, quantize, node, reader)
 
 
-def both_quantized(subject: Subject) -> Iterator[Finding]:
+def both_quantized(subject: LoweredGraph) -> Iterator[Finding]:
     """A layer with int8 weights and float activations, or with float weights and int8 activations, runs in float."""
     graph = subject.graph
     for node in _weighted(graph):
@@ -119,7 +119,7 @@ def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node
     return quantize, product
 
 
-def _separated(subject: Subject, quantize: gs.Node, first: gs.Node, second: gs.Node) -> Finding:
+def _separated(subject: LoweredGraph, quantize: gs.Node, first: gs.Node, second: gs.Node) -> Finding:
     graph = subject.graph
     between = f"is between {graph.label(first)} and {graph.label(second)}"
     return Finding(

@@ -14,7 +14,7 @@ from vggc.targets.node_names import origin_facts
 
 
 @dataclass(frozen=True)
-class Subject:
+class LoweredGraph:
     """The graph to be lowered, with types and shapes inferred, and the TensorRT that it is lowered for.
 
     `flavour` is "tensorrt" or "tensorrt_rtx", `release` its release as in (1, 7), `compute` the requested capabilities
@@ -56,4 +56,4 @@ class Finding:
         return Diagnostic(self.message, facts=(*origin, *self.facts), help=self.help, severity=self.severity)
 
 
-Rule = Callable[[Subject], Iterator[Finding]]
+Rule = Callable[[LoweredGraph], Iterator[Finding]]

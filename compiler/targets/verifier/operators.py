@@ -9,7 +9,7 @@ import onnx
 from vggc.graph.domains import is_standard
 from vggc.operators.quantizers import INTEGER_OPERATORS
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 
 _PAIRS = "TensorRT represents int8 by QuantizeLinear and DequantizeLinear around float operators"
 
@@ -42,7 +42,7 @@ INSTEAD: dict[str, str] = {
 _OPERANDS = ("x", "y", "z", "u", "v", "w")
 
 
-def buildable_operators(subject: Subject) -> Iterator[Finding]:
+def buildable_operators(subject: LoweredGraph) -> Iterator[Finding]:
     """Some operators can be imported, but have no implementation."""
     refused = REFUSED_OPERATORS[subject.flavour]
     for node in all_nodes(subject.graph):
@@ -56,7 +56,7 @@ def buildable_operators(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def own_operators(subject: Subject) -> Iterator[Finding]:
+def own_operators(subject: LoweredGraph) -> Iterator[Finding]:
     """The importer reads an operator's name and ignores its domain: it would compute `my.Relu` as ONNX's Relu."""
     for node in all_nodes(subject.graph):
         if not is_standard(node) and onnx.defs.has(node.op):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 
 OLDEST_OPSET = 7
 """The importer warns about older ones ("not guaranteed to work") and refuses nodes with their broadcasting."""
@@ -26,7 +26,7 @@ def newest_opset(flavour: str, release: tuple[int, int]) -> int:
     return max((opset for since, opset in known if since <= release), default=known[0][1])
 
 
-def known_opset(subject: Subject) -> Iterator[Finding]:
+def known_opset(subject: LoweredGraph) -> Iterator[Finding]:
     """The release must support the model's opset."""
     opset = subject.graph.opset
     newest = newest_opset(subject.flavour, subject.release)

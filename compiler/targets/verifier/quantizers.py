@@ -13,7 +13,7 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.operators.quantizers import is_quantizer
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 from vggc.targets.verifier.types import type_name, type_of
 
 SYMMETRIC = "quantize symmetrically to int8: zero point 0 and a positive scale"
@@ -30,14 +30,14 @@ _OLDEST_SCALE_OPSET: dict[int, int] = {TensorProto.FLOAT16: 19, TensorProto.BFLO
 _WEIGHTS_ONLY = frozenset({TensorProto.INT4})
 
 
-def symmetric_quantization(subject: Subject) -> Iterator[Finding]:
+def symmetric_quantization(subject: LoweredGraph) -> Iterator[Finding]:
     """TensorRT computes uint8 as int8, which saturates, and does not check the numbers of scales."""
     for node in quantizers(subject.graph):
         for problem, advice in _problems(subject.graph, node):
             yield refused_quantizer(subject, node, problem, advice)
 
 
-def quantized_opsets(subject: Subject) -> Iterator[Finding]:
+def quantized_opsets(subject: LoweredGraph) -> Iterator[Finding]:
     """TensorRT imports quantized types also in opsets that do not have them, but no other runtime does."""
     opset = subject.graph.opset
     for node in quantizers(subject.graph):
@@ -67,7 +67,7 @@ def stored_value(node: gs.Node) -> gs.Tensor:
     return node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0]
 
 
-def refused_quantizer(subject: Subject, node: gs.Node, problem: str, advice: str) -> Finding:
+def refused_quantizer(subject: LoweredGraph, node: gs.Node, problem: str, advice: str) -> Finding:
     """A finding about a quantizer that TensorRT refuses or computes wrongly."""
     message = f"{subject.title} does not support {subject.graph.label(node)}: {problem}"
     return Finding(message, problem, node, help=advice)

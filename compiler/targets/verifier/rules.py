@@ -5,7 +5,7 @@ from __future__ import annotations
 from vggc.diagnostics import Diagnostic
 from vggc.targets.verifier.axes import channel_axes
 from vggc.targets.verifier.epilogues import both_quantized, padding_kept, residual_sums, whole_epilogues
-from vggc.targets.verifier.finding import Finding, Rule, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph, Rule
 from vggc.targets.verifier.operators import buildable_operators, own_operators
 from vggc.targets.verifier.opsets import known_opset
 from vggc.targets.verifier.quantizers import quantized_opsets, symmetric_quantization
@@ -33,13 +33,13 @@ DYNAMIC_RULES: tuple[Rule, ...] = (baked_sizes,)
 """Rules that hold only when the batch varies; a profile may fix it."""
 
 
-def findings(subject: Subject, *, batch_varies: bool = True) -> list[Finding]:
+def findings(subject: LoweredGraph, *, batch_varies: bool = True) -> list[Finding]:
     """The findings of all rules for a graph."""
     rules = (*RULES, *DYNAMIC_RULES) if batch_varies else RULES
     return [each for rule in rules for each in rule(subject)]
 
 
-def refusals(subject: Subject, *, batch_varies: bool = True) -> list[Diagnostic]:
+def refusals(subject: LoweredGraph, *, batch_varies: bool = True) -> list[Diagnostic]:
     """The findings that keep an engine from being built, as messages."""
     found = findings(subject, batch_varies=batch_varies)
     return [each.diagnostic() for each in found if each.severity == "error"]

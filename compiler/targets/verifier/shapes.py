@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 
 
-def baked_sizes(subject: Subject) -> Iterator[Finding]:
+def baked_sizes(subject: LoweredGraph) -> Iterator[Finding]:
     """When the batch varies, a Reshape to fixed sizes is correct for one batch size only."""
     graph = subject.graph
     for node in all_nodes(graph):

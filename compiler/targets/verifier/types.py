@@ -11,7 +11,7 @@ from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import onnx_type
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, Subject
+from vggc.targets.verifier.finding import Finding, LoweredGraph
 
 _FOREIGN_TYPES = (
     TensorProto.INT16,
@@ -57,7 +57,7 @@ _TURING = 75
 _LISTED = 5
 
 
-def declared_ranks(subject: Subject) -> Iterator[Finding]:
+def declared_ranks(subject: LoweredGraph) -> Iterator[Finding]:
     """TensorRT imports an input of unknown rank as a single number."""
     for value in subject.graph.inputs:
         if value.shape is None:
@@ -69,7 +69,7 @@ def declared_ranks(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def known_types(subject: Subject) -> Iterator[Finding]:
+def known_types(subject: LoweredGraph) -> Iterator[Finding]:
     """TensorRT computes float64 as float32. Other types end the import at the first value of that type."""
     by_type: dict[int, list[str]] = {}
     for value, source in values_of(subject.graph):
@@ -86,7 +86,7 @@ def known_types(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def quantized_casts(subject: Subject) -> Iterator[Finding]:
+def quantized_casts(subject: LoweredGraph) -> Iterator[Finding]:
     """TensorRT imports a Cast to a quantized type, but builds only values that come from QuantizeLinear."""
     for node in all_nodes(subject.graph):
         if node.op not in ("Cast", "CastLike") or not is_standard(node):
@@ -104,7 +104,7 @@ def quantized_casts(subject: Subject) -> Iterator[Finding]:
                 )
 
 
-def types_of_capability(subject: Subject) -> Iterator[Finding]:
+def types_of_capability(subject: LoweredGraph) -> Iterator[Finding]:
     """The build fails when one of the capabilities does not support a type."""
     numbers = [capability_number(each) for each in subject.compute]
     if not numbers:
@@ -117,7 +117,7 @@ def types_of_capability(subject: Subject) -> Iterator[Finding]:
         yield from _float_products(subject)
 
 
-def _float_products(subject: Subject) -> Iterator[Finding]:
+def _float_products(subject: LoweredGraph) -> Iterator[Finding]:
     for node in all_nodes(subject.graph):
         if node.op in _PRODUCTS and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
             yield Finding(
