@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent
 PROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 BUILD = ROOT / "build"
+LINKS = BUILD / "links"
 DEMO = ("examples/digits/prune.opt", "examples/digits/digits_vgg.onnx", "-o", "build/demo")
 PEERS = ("onnxsim", "onnxslim", "onnxscript", "onnxruntime")
 MADE = (
@@ -113,6 +114,19 @@ def _install(environment: Environment, *options: str | Path) -> None:
     # setuptools comes first, and builds without an environment of its own, so that its version is held to as well.
     environment.pip("install", "--quiet", *options, "setuptools")
     environment.pip("install", "--quiet", *options, "--no-build-isolation", "--editable", ".[dev]")
+    try:
+        link(LINKS)
+    except OSError as error:
+        # Windows asks for a right that not every user has.
+        print(f"editors will not find vggc: {error}", file=sys.stderr)
+
+
+def link(folder: Path) -> None:
+    """Show the package as it is installed, for editors, which do not follow the editable install's mapping."""
+    _remove(folder)
+    (folder / "vggc").mkdir(parents=True)
+    for source in (*(ROOT / "compiler").iterdir(), ROOT / "passes", ROOT / "grammar", ROOT / "recipes"):
+        (folder / "vggc" / source.name).symlink_to(source, target_is_directory=source.is_dir())
 
 
 def _compile(output: Path) -> list[str | Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -72,6 +73,15 @@ def test_every_other_file_is_package_data() -> None:
 )
 def test_package_data_exist(package: str, glob: str) -> None:
     assert any(package_of(each.parent) == package and fnmatch(each.name, glob) for each in source_files())
+
+
+def test_editors_find_every_package(tmp_path: Path) -> None:
+    try:
+        runpy.run_path(str(ROOT / "make.py"))["link"](tmp_path)
+    except OSError as error:
+        pytest.skip(f"links cannot be made here: {error}")
+    folders = [tmp_path.joinpath(*package.split(".")) for package in SETUPTOOLS["packages"]]
+    assert all((folder / "__init__.py").is_file() for folder in folders)
 
 
 def test_the_version_stands_in_one_place() -> None:
