@@ -133,6 +133,11 @@ def _compile(output: Path) -> list[str | Path]:
     return ["pip", "compile", "--quiet", "--no-config", "--extra", "dev", "--output-file", output, PROJECT]
 
 
+def install() -> None:
+    """Set the environment up that the other verbs use; they do so by themselves."""
+    development()
+
+
 def demo() -> None:
     """Compile the example model to an engine and show the report."""
     development().run("vggc", *DEMO)
@@ -210,6 +215,15 @@ def fuzz() -> None:
     run(development().python, "tests/fuzz/fuzz.py", "--minutes", setting("MINUTES", "10"))
 
 
+def dist() -> None:
+    """Build the source distribution and the wheel, in build/dist."""
+    here, out = development(), BUILD / "dist"
+    _remove(out, BUILD / "lib")
+    out.mkdir(parents=True)
+    for kind in ("sdist", "wheel"):
+        run(here.python, "-c", f"from setuptools.build_meta import build_{kind} as build; build({str(out)!r})")
+
+
 def lock() -> None:
     """Write the newest versions that fit together to requirements/constraints.txt, for every system and Python."""
     uv = Environment(BUILD / "lock")
@@ -238,7 +252,10 @@ def _remove(*folders: Path) -> None:
         shutil.rmtree(folder, ignore_errors=not folder.exists())
 
 
-VERBS = {verb.__name__: verb for verb in (demo, test, check, format, prove, bench, docs, map, fuzz, lock, clean)}
+VERBS = {
+    verb.__name__: verb
+    for verb in (install, demo, test, check, format, prove, bench, docs, map, fuzz, dist, lock, clean)
+}
 
 
 def main(arguments: list[str]) -> None:

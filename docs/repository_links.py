@@ -17,7 +17,7 @@ from properdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = (each.relative_to(ROOT).as_posix() for each in sorted(ROOT.glob("examples/*/README.md")))
-TEXTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *EXAMPLES)
+TEXTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", *EXAMPLES)
 FOLDERS = ("recipes", "recipes/rules")
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)\s#]+)(#[^)\s]*)?\)")
 SOURCES = (".py", ".lark", ".toml", ".txt", ".yaml")

@@ -54,7 +54,7 @@ def test_without_a_verb_it_lists_them() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tset"], "make.py: no verb `tset`; there are demo, test, "),
+        (["tset"], "make.py: no verb `tset`; there are install, demo, test, "),
         (["test", "LATEST=1", "OLDEST=1"], "LATEST and OLDEST exclude each other"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+
+resource = pytest.importorskip("resource", reason="limits of memory are POSIX's")
 
 SIDE = 16_384
 """Two square float32 weights of this side are 1 GiB each, and a little more makes the model too large for one file."""
