@@ -18,8 +18,9 @@ from vggc.calibration.samples import Samples
 from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
 from vggc.graph import Graph
+from vggc.operators.number_types import HALF_SCALE_OPSET
 from vggc.operators.quantizers import QUANTIZERS
-from vggc.quantization.half_precision import OPSETS, QUANTIZED_OPSET, TYPES, Halves, magnitudes, stays
+from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, stays
 from vggc.quantization.preconditions import need_opset
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Names
@@ -47,7 +48,7 @@ def cast(
         interface: cast the model's inputs and outputs as well
     """
     quantized = any(node.op in QUANTIZERS for node in graph.nodes)
-    need_opset(graph, context, max(OPSETS[precision], QUANTIZED_OPSET if quantized else 0), f"casting to {precision}")
+    need_opset(graph, context, max(OPSETS[precision], HALF_SCALE_OPSET if quantized else 0), f"casting to {precision}")
     graph.infer_shapes()
     names = {id(node): {node.op, *names_of(node)} for node in graph.nodes}
     check_names("keep", keep, names.values(), "node")

@@ -81,7 +81,7 @@ def quantize(
         except: leave these nodes in float
     """
     if precision in WEIGHTS_ONLY:
-        found = candidates(graph, context, precision, WEIGHTS_ONLY[precision], only=only, except_=except_)
+        found = candidates(graph, context, precision, only=only, except_=except_)
         if not quantize_blocks(graph, context, found, block, weights):
             raise Declined("nothing of the model can be quantized")
         return

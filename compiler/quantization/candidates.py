@@ -5,7 +5,7 @@ from __future__ import annotations
 from vggc.diagnostics import Declined, fail
 from vggc.graph import Graph
 from vggc.quantization.plan import Plan, Product
-from vggc.quantization.precisions import FORMATS, OLDEST_CAPABILITY, Format, Placement, Precision
+from vggc.quantization.precisions import FORMATS, Format, Placement, Precision, first_capability, first_opset
 from vggc.quantization.preconditions import need_opset, refuse_quantized, warn_of_norms
 from vggc.quantization.products import products
 from vggc.rewrite import Context
@@ -33,7 +33,7 @@ def format_for(context: Context, precision: Precision, placement: Placement | No
 
 def check_capabilities(context: Context, precision: Precision) -> None:
     """Raise CompileError when a target of the recipe is for GPUs that lack a precision."""
-    oldest = OLDEST_CAPABILITY.get(precision, 0)
+    oldest = first_capability(precision)
     for each in context.targets:
         compute = each.options.get("compute") or []
         lacking = [gpu for gpu in compute if int(str(gpu).removeprefix("sm")) < oldest]
@@ -60,7 +60,7 @@ def choose(
     """
     form = format_for(context, precision, placement)
     found = []
-    for product in candidates(graph, context, precision, form.opset, only=only, except_=except_):
+    for product in candidates(graph, context, precision, only=only, except_=except_):
         if product.node.outputs[0].name in leave:
             context.decline(product.node, "it is left in float for the agreement asked for")
         else:
@@ -73,13 +73,11 @@ def choose(
     return plan
 
 
-def candidates(
-    graph: Graph, context: Context, precision: Precision, opset: int, *, only: Names, except_: Names
-) -> list[Product]:
+def candidates(graph: Graph, context: Context, precision: Precision, *, only: Names, except_: Names) -> list[Product]:
     """The products that a recipe means, in a graph that is ready for a precision."""
     refuse_quantized(graph)
     check_capabilities(context, precision)
-    need_opset(graph, context, opset, f"quantizing to {precision}")
+    need_opset(graph, context, first_opset(precision), f"quantizing to {precision}")
     graph.infer_shapes()
     found = products(graph, context, only, except_)
     warn_of_norms(graph, context, found)

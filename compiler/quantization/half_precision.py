@@ -22,10 +22,9 @@ TYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "bf16": np.dtyp
 OPSETS = {"fp16": 13, "bf16": 22}
 """The first opset whose convolutions and products take a type."""
 
-QUANTIZED_OPSET = 19
-"""The first one whose QuantizeLinear and DequantizeLinear take 16-bit scales."""
-
 _FIXED = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "RandomNormal", "RandomUniform", "Range"})
+"""Operators whose result has a type of its own, whatever they read."""
+
 _ROOM = 0.5
 """Numbers may be this share of the largest of the type: what was not among the samples may be larger."""
 

@@ -30,7 +30,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
     """
     base, aside = graph.copy(), Context()
     form = format_for(context, settings.precision, settings.placement)
-    found = candidates(base, aside, settings.precision, form.opset, only=settings.only, except_=settings.except_)
+    found = candidates(base, aside, settings.precision, only=settings.only, except_=settings.except_)
     whole: Plan = form.place(base, found, form.values, form.weights)
     if not whole.products:
         raise Declined("nothing of the model can be quantized")

@@ -7,20 +7,10 @@ from collections.abc import Iterator
 import onnx
 
 from vggc.graph.domains import is_standard
+from vggc.operators.kernels import NOT_IN_TENSORRT
 from vggc.operators.quantizers import INTEGER_OPERATORS
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph
-
-_PAIRS = "TensorRT represents int8 by QuantizeLinear and DequantizeLinear around float operators"
-
-REFUSED_OPERATORS: dict[str, dict[str, str]] = {
-    "tensorrt": dict.fromkeys(INTEGER_OPERATORS, _PAIRS),
-    "tensorrt_rtx": {
-        **dict.fromkeys(INTEGER_OPERATORS, _PAIRS),
-        "NonMaxSuppression": "this operator can be imported, but has no implementation to build",
-        "NonZero": "its plugin is not part of TensorRT RTX",
-    },
-}
 
 _QUANTIZE_AGAIN = "quantize the float model with `quantize(int8, ...)`"
 _TRAINING = "it is for training: export the model for inference"
@@ -44,7 +34,7 @@ _OPERANDS = ("x", "y", "z", "u", "v", "w")
 
 def buildable_operators(subject: LoweredGraph) -> Iterator[Finding]:
     """Some operators can be imported, but have no implementation."""
-    refused = REFUSED_OPERATORS[subject.flavour]
+    refused = NOT_IN_TENSORRT[subject.flavour]
     for node in all_nodes(subject.graph):
         if node.op in refused and is_standard(node):
             yield Finding(

@@ -11,21 +11,13 @@ from onnx import TensorProto
 
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
+from vggc.operators.number_types import PER_CHANNEL_OPSET, scale_opset, stored_opset
 from vggc.operators.quantizers import is_quantizer
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph
 from vggc.targets.verifier.types import type_name, type_of
 
 SYMMETRIC = "quantize symmetrically to int8: zero point 0 and a positive scale"
-
-_OLDEST_OPSET: dict[int, int] = {
-    TensorProto.FLOAT8E4M3FN: 19,
-    TensorProto.INT4: 21,
-    TensorProto.FLOAT4E2M1: 23,
-}
-"""The first opset in which ONNX quantizes to a type."""
-
-_OLDEST_SCALE_OPSET: dict[int, int] = {TensorProto.FLOAT16: 19, TensorProto.BFLOAT16: 19}
 
 _WEIGHTS_ONLY = frozenset({TensorProto.INT4})
 
@@ -44,15 +36,16 @@ def quantized_opsets(subject: LoweredGraph) -> Iterator[Finding]:
         if len(node.inputs) < 2:
             continue
         number, scale = type_of(stored_value(node)), type_of(node.inputs[1])
-        oldest = max(_OLDEST_OPSET.get(number, 0), _OLDEST_SCALE_OPSET.get(scale, 0))
-        if "axis" in node.attrs:
-            oldest = max(oldest, 13)
-        if opset < oldest:
-            feature = type_name(number) if _OLDEST_OPSET.get(number, 0) == oldest else f"{type_name(scale)} scales"
+        features = {
+            PER_CHANNEL_OPSET if "axis" in node.attrs else 0: "per-channel scales",
+            scale_opset(scale): f"{type_name(scale)} scales",
+            stored_opset(number): type_name(number),
+        }
+        if opset < (oldest := max(features)):
             yield refused_quantizer(
                 subject,
                 node,
-                f"opset {opset} does not support quantization with {feature if oldest > 13 else 'per-channel scales'}",
+                f"opset {opset} does not support quantization with {features[oldest]}",
                 f"export the model with opset {oldest} or newer",
             )
 

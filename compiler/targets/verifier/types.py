@@ -10,6 +10,8 @@ from onnx import TensorProto
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import onnx_type
+from vggc.operators.kernels import NOT_IN_FLOAT32_ON_TURING
+from vggc.operators.number_types import FIRST_CAPABILITY
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph
 
@@ -39,17 +41,6 @@ _INSTEAD: dict[int, str] = {
     TensorProto.UINT16: "quantize to int8; `target onnxruntime` runs 16-bit activations",
     TensorProto.UINT4: "use int4, which TensorRT supports for weights",
 }
-
-OLDEST_CAPABILITY: dict[int, int] = {
-    TensorProto.BFLOAT16: 80,
-    TensorProto.INT4: 80,
-    TensorProto.FLOAT8E4M3FN: 89,
-    TensorProto.FLOAT4E2M1: 120,
-}
-"""The first compute capability (8.9 is 89) whose GPUs support a type."""
-
-_PRODUCTS = frozenset({"Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN", "Attention"})
-"""Operators that multiply matrices. On Turing, TensorRT has no float32 kernel for them, also not beside int8."""
 
 _QUANTIZED = frozenset({TensorProto.FLOAT8E4M3FN, TensorProto.INT4, TensorProto.FLOAT4E2M1})
 
@@ -119,7 +110,7 @@ def types_of_capability(subject: LoweredGraph) -> Iterator[Finding]:
 
 def _float_products(subject: LoweredGraph) -> Iterator[Finding]:
     for node in all_nodes(subject.graph):
-        if node.op in _PRODUCTS and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
+        if node.op in NOT_IN_FLOAT32_ON_TURING and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
             yield Finding(
                 f"{subject.title} cannot build {subject.graph.label(node)} for sm75",
                 "sm75 GPUs have no float32 matrix product",
@@ -132,7 +123,7 @@ def _float_products(subject: LoweredGraph) -> Iterator[Finding]:
 def oldest_capability(graph: Graph) -> tuple[int, str]:
     """The first compute capability that supports all types of the graph (0: any), and the type that needs it."""
     used = {type_of(value) for value, _ in values_of(graph)}
-    needs = [(capability, type_name(number)) for number, capability in OLDEST_CAPABILITY.items() if number in used]
+    needs = [(capability, type_name(number)) for number, capability in FIRST_CAPABILITY.items() if number in used]
     return max(needs, default=(0, ""))
 
 
