@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+# Set before numpy is loaded. The threads of OpenBLAS wait for each other busily: beside other work, small products took
+# ten times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import cProfile
+import ctypes
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vggc.binding.modules import import_file
 from vggc.binding.registry import Registry
@@ -21,6 +28,10 @@ from vggc.diagnostics import CompileError, render
 from vggc.measures import Measure
 from vggc.rewrite import Pass
 from vggc.targets.contract import Target
+
+# No test fails because a machine is slow.
+settings.register_profile("vggc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vggc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +70,21 @@ def refused() -> Refused:
         assert "\n".join(render(each) for each in caught.value.diagnostics) == text
 
     return expect
+
+
+CountCalls = Callable[[Callable[[], object]], int]
+
+
+@pytest.fixture
+def count_calls() -> CountCalls:
+    """How many functions a piece of work calls, those of Python and of C: what it costs on any machine."""
+
+    def count(work: Callable[[], object]) -> int:
+        profile = cProfile.Profile()
+        profile.runcall(work)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    return count
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def test_what_must_stay_stays():
 
 
 @given(st.integers(2, 5), st.integers(1, 7), st.integers(0, 10**6), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_blocks_that_cut_across_each_other_come_out_even(blocks, width, seed, data):
     families = crossing(blocks, blocks * width)
     scores = np.random.default_rng(seed).normal(size=blocks * width)
@@ -80,7 +80,6 @@ def test_scores_must_be_numbers_one_for_each(scores):
 
 
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
-@settings(deadline=None)
 def test_components_are_what_a_search_finds(edges):
     label = components(30, [one for one, _ in edges], [other for _, other in edges])
     reached = {each: {each} for each in range(30)}

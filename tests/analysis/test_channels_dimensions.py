@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vggc.analysis.channels import channel_groups
@@ -39,7 +39,6 @@ def test_pieces(shape, target, expected):
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.data())
-@settings(deadline=None)
 def test_pieces_are_reshapes_of_their_own(factors, data):
     def grouped():
         cuts = sorted(data.draw(st.sets(st.integers(1, len(factors) - 1)))) if len(factors) > 1 else []

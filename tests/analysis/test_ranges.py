@@ -75,7 +75,7 @@ OTHERS = ("Neg", "Abs", "Floor", "Ceil", "Identity", "Softmax", "LogSoftmax")
 
 @pytest.mark.parametrize("op", RISING + OTHERS)
 @given(low=st.floats(-6, 6, width=16), width=st.floats(0, 6, width=16))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_functions_of_one_number(op, low, width):
     ranges = inside(graph_of(f"(float[N,4] x) => (float[N,4] y) {{ y = {op}(x) }}"), low, low + width, rounds=1)
     assert ranges.graph.nodes[0].op == op
@@ -83,7 +83,7 @@ def test_functions_of_one_number(op, low, width):
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Min", "Max", "Mean", "PRelu"])
 @given(low=st.floats(-3, 3, width=16), width=st.floats(0, 3, width=16), other=st.floats(0.25, 4, width=16))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_functions_of_two_numbers(op, low, width, other):
     other_side = "c" if op == "PRelu" else "t"
     text = f"(float[N,3] x) => (float[N,3] y) {{ s = Sigmoid(x) t = Add(s, c) y = {op}(x, {other_side}) }}"

@@ -67,7 +67,7 @@ STATEMENTS = draw.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(recipe=draw.lists(STATEMENTS, max_size=6).map("\n".join), override=ATOMS)
 @example(recipe="param keep = 1\nsimplify", override="")
 def test_binding_ends_in_a_pipeline_or_in_messages(vocabulary: Registry, recipe: str, override: str) -> None:

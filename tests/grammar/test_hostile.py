@@ -36,21 +36,21 @@ def read(text: str) -> tuple[int, int]:
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_pieces(text: str) -> None:
     statements, messages = read(text)
     assert (statements == 0) == (messages > 0)
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text(text: str) -> None:
     statements, messages = read(text)
     assert (statements == 0) == (messages > 0)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_value(text: str) -> None:
     try:
         value = parse_value(Source("--set", text))

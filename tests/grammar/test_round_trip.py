@@ -120,7 +120,7 @@ def comments(text: str) -> list[str]:
 
 
 @given(st.data(), VALUES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_values(bare: Callable[[Any], Any], data: st.DataObject, written: Written) -> None:
     pieces, tree = written
 
@@ -331,7 +331,7 @@ def rules(draw: st.DrawFn) -> Written:
 
 
 @given(recipes())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_recipes(bare: Callable[[Any], Any], nodes: Callable[[Any], list[Syntax]], written: tuple[str, Any]) -> None:
     text, tree = written
     recipe = parse(Source("recipe.opt", text))
@@ -342,7 +342,7 @@ def test_recipes(bare: Callable[[Any], Any], nodes: Callable[[Any], list[Syntax]
 
 
 @given(recipes())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_formatting(bare: Callable[[Any], Any], written: tuple[str, Any]) -> None:
     text, tree = written
     formatted = format(Source("recipe.opt", text))

@@ -140,9 +140,13 @@ def models(draw: Any) -> onnx.ModelProto:
     return builder.model()
 
 
-@pytest.mark.parametrize("steps", [(simplify,), (fold_batch_norm,), (simplify, fold_batch_norm)], ids=str)
+@pytest.mark.parametrize(
+    "steps",
+    [(simplify,), (fold_batch_norm,), (simplify, fold_batch_norm)],
+    ids=lambda steps: " ".join(step.name for step in steps),
+)
 @given(model=models())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_outputs_are_kept(steps: tuple[Pass, ...], model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model, full_check=True)
     before, after = Graph.from_model(model), Graph.from_model(model)

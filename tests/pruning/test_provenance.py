@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vggc.pruning.provenance import parse, written
 
 
 @given(st.sets(st.integers(0, 60)).map(sorted).filter(bool))
-@settings(deadline=None)
 def test_lists_of_channels_are_written_and_read(numbers):
     assert parse(written(numbers)) == numbers
 

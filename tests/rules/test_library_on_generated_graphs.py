@@ -32,7 +32,7 @@ AGAINST_OTHERS = {"gemm_to_matmul_add", "gemm_to_matmul"}
 """Rules that undo what others of the library do."""
 
 TOGETHER = [rule for name, rule in shown.RULES.items() if name not in AGAINST_OTHERS]
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+QUIET = {"suppress_health_check": list(HealthCheck)}
 
 
 def check(model: onnx.ModelProto, rules: list[Any], feed: dict[str, Any], tolerance: float = 1e-5) -> Graph:
