@@ -34,7 +34,8 @@ from vggc.analysis.folding.quantized import Quantized
 from vggc.analysis.folding.reasons import why_kept
 from vggc.analysis.folding.upward import Demand, Moved, Upward, linked
 from vggc.analysis.linear import Linear, rounded
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import FLATTENERS
 from vggc.operators.elementwise import ARITHMETIC

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64
 from vggc.operators.quantizers import is_quantizer
 from vggc.operators.roles import optional_input
 from vggc.rewrite import Context, whole_graph

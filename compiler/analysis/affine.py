@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64, is_float
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64, is_float
 from vggc.graph.domains import is_standard
 from vggc.operators.elementwise import ARITHMETIC
 

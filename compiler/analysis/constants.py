@@ -11,7 +11,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.subgraph import part
 from vggc.graph.weights import stored_bytes
 from vggc.graph.writer import node_proto, onnx_type, weight_bytes

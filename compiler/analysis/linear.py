@@ -13,8 +13,8 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.affine import ChannelAxis
 from vggc.analysis.folding.quantized import Quantized, quantized
 from vggc.diagnostics import Declined
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64, is_float
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64, is_float
 from vggc.operators.roles import CONVOLUTIONS, bias_of, group_count, output_axis, output_channels, summed_channels
 
 _CHUNK = 1 << 22

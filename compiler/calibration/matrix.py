@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64, Floats, Int64, is_float
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64, Floats, Int64, is_float
 
 WIDEST = 6144
 """The longest row whose covariance is taken whole; of longer ones, of parts that have each channel once."""

@@ -13,8 +13,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.calibration.matrix import AsMatrix, Unsuitable
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64, Floats, Int64, is_float
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64, Floats, Int64, is_float
 from vggc.graph.domains import is_standard
 from vggc.operators.roles import CONVOLUTIONS, MATRIX_PRODUCTS, bias_of, group_count
 

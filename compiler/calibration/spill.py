@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from vggc.graph import Array
+from vggc.graph.arrays import Array
 
 MEMORY = 1 << 30
 """Bytes of arrays held in memory at a time."""

@@ -9,7 +9,8 @@ import onnx_graphsurgeon as gs
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.node_order import reads, subgraphs
 from vggc.graph.subgraph import part
 

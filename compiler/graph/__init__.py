@@ -1,9 +1,8 @@
 """The graph being rewritten: onnx-graphsurgeon's, with what it loses kept and weights left on disk."""
 
-from vggc.graph.arrays import Array
 from vggc.graph.graph import Graph
 from vggc.graph.model_export import Exported
 from vggc.graph.weights import StoredWeights
 from vggc.graph.writer import Written
 
-__all__ = ["Array", "Exported", "Graph", "StoredWeights", "Written"]
+__all__ = ["Exported", "Graph", "StoredWeights", "Written"]

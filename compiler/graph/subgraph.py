@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import onnx_graphsurgeon as gs
 
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.extras import node_extras
 
 

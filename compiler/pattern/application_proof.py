@@ -12,7 +12,8 @@ import onnx.printer
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import CompileError, Diagnostic
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.node_order import subgraphs
 from vggc.pattern.context import RuleTally
 from vggc.pattern.rule import Rule

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.pattern.matcher import Found
 from vggc.pattern.values import Absent
 

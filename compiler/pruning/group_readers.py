@@ -16,8 +16,7 @@ from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
-from vggc.graph import Array
-from vggc.graph.arrays import Float64, Int64
+from vggc.graph.arrays import Array, Float64, Int64
 from vggc.pruning.elimination import Problem
 
 _ROWS = 32768

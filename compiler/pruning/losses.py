@@ -12,8 +12,7 @@ from vggc.calibration.samples import Samples, floating_outputs, not_finite
 from vggc.data import Batch
 from vggc.diagnostics import fail
 from vggc.execution.session import Session
-from vggc.graph import Array
-from vggc.graph.arrays import Float64
+from vggc.graph.arrays import Array, Float64
 from vggc.graph.signature import shape_text
 
 _STEP = 0.02

@@ -22,8 +22,8 @@ from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Floats, Int64
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Floats, Int64
 from vggc.graph.extras import node_extras
 from vggc.pruning.group_readers import choose_rows
 from vggc.pruning.provenance import SPARSITY

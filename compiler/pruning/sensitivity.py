@@ -12,8 +12,7 @@ from vggc.calibration.samples import Samples, floating_outputs, not_finite
 from vggc.data import Batch
 from vggc.diagnostics import fail
 from vggc.execution.session import Session
-from vggc.graph import Array
-from vggc.graph.arrays import Int64
+from vggc.graph.arrays import Array, Int64
 from vggc.pruning.elimination import Elimination, remaining
 from vggc.pruning.group_readers import Readings
 

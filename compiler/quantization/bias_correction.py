@@ -14,8 +14,8 @@ from vggc.calibration.epilogue import gate
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64
 from vggc.operators.roles import ROLES
 from vggc.quantization.insert import replace_bias
 from vggc.quantization.plan import Plan, Product

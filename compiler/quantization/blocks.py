@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Floats
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Floats
 from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.grids import INT4
 from vggc.quantization.insert import dequantized

@@ -12,7 +12,8 @@ import onnx_graphsurgeon as gs
 
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import stream
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
 from vggc.operators.quantizers import QUANTIZERS

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vggc.graph import Array
-from vggc.graph.arrays import Float64, Int64
+from vggc.graph.arrays import Array, Float64, Int64
 
 BINS = 4096
 """On each side of zero. The range doubles when larger numbers come, and then neighbouring bins become one."""

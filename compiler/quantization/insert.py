@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Floats
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Floats
 from vggc.quantization.grids import Quantizer
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import Codes

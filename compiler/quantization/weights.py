@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 
 from vggc.diagnostics import fail
-from vggc.graph import Array
-from vggc.graph.arrays import Floats
+from vggc.graph.arrays import Array, Floats
 from vggc.quantization.grids import SMALLEST_SCALE, Grid, Quantizer
 from vggc.quantization.plan import Plan
 from vggc.quantization.preconditions import plain_gemm

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from vggc.execution.session import Session
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64
 from vggc.operators.activations import ACTIVATIONS, UNLIMITED, clamp_limits, saturation
 
 OPERANDS = {"attributes": [], "scalars": [-1.5, 2.5], "tensor": [0.25]}

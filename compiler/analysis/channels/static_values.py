@@ -13,7 +13,8 @@ from vggc.analysis.channels.value_shapes import Dimensions, Shapes
 from vggc.analysis.constants import computed, may_trap
 from vggc.analysis.shape_values import ShapeValues, reshape_target
 from vggc.diagnostics import CompileError
-from vggc.graph import Array, Graph
+from vggc.graph import Graph
+from vggc.graph.arrays import Array
 from vggc.operators.data_movement import SHAPE_READERS
 from vggc.operators.randomness import is_deterministic
 

@@ -14,8 +14,8 @@ from vggc.analysis.channels.records import Cut, Operand, Weighing
 from vggc.analysis.channels.static_chains import blocked
 from vggc.analysis.channels.static_values import Statics
 from vggc.analysis.channels.value_shapes import Dimensions
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Int64
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Int64
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
 

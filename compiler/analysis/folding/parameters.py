@@ -13,8 +13,8 @@ from vggc.analysis.folding.border import border_map, is_padded
 from vggc.analysis.folding.quantized import Quantized, quantized, requantized
 from vggc.analysis.linear import Linear, rescaled, response, rounded
 from vggc.diagnostics import Declined
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
-from vggc.graph import Array, Graph
-from vggc.graph.arrays import Float64, is_float
+from vggc.graph import Graph
+from vggc.graph.arrays import Array, Float64, is_float
 from vggc.operators.quantizers import is_quantizer
 from vggc.operators.roles import optional_input
 
