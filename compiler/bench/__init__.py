@@ -1,6 +1,6 @@
-"""How fast models run on this machine, and how much memory they take."""
+"""Measure how fast models run on this machine, and how much memory they take."""
 
-from vggc.bench.folders import measured_in
+from vggc.bench.folders import measurable_files
 from vggc.bench.models import Bench, BenchRow, bench_models
 
-__all__ = ["Bench", "BenchRow", "bench_models", "measured_in"]
+__all__ = ["Bench", "BenchRow", "bench_models", "measurable_files"]

@@ -1,7 +1,8 @@
-"""One model, measured in a process of its own: `python -P -m vggc.bench.child JOB.json`.
+"""The child process that measures one model: `python -P -m vggc.bench.child JOB.json`.
 
-The job: `model` (a file), `feeds` (an .npz file) and `threads`. The process answers every line of its standard input
-with a line of JSON: a number of seconds with the times of the runs that fit into them, anything else with its memory.
+The job's keys are `model` (a file), `feeds` (an .npz file) and `threads`. The process answers each line of its standard
+input with a line of JSON. A line with a number of seconds gets the times of the runs that fit into it, any other line
+the memory of the process.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ WARM_UP_SECONDS = 0.2
 def main(arguments: list[str]) -> None:
     """Load the model, warm up, and serve until the input ends."""
     job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    # What libraries print does not belong among the answers.
+    # Standard output is for answers only. Libraries may print too, which then goes to standard error.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
         _serve(job, sys.stdin, out)
     except CompileError as error:
         first = error.diagnostics[0]
-        _tell(out, {"failed": {"message": first.message, "facts": list(first.facts), "help": first.help}})
+        _send(out, {"failed": {"message": first.message, "facts": list(first.facts), "help": first.help}})
 
 
 def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
-    # onnxruntime's own libraries are no part of the model.
+    # Load onnxruntime first, because its libraries are not part of the model's memory.
     import onnxruntime  # noqa: F401
 
     before = _memory("VmRSS")
@@ -44,19 +45,19 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
     session = Session(Path(job["model"]), optimise="all", threads=job["threads"], spinning=True)
     loaded = time.perf_counter() - started
     warm_up(session, feeds)
-    _tell(out, {"load_seconds": loaded})
+    _send(out, {"load_seconds": loaded})
     for line in commands:
         try:
             seconds = float(line)
         except ValueError:
             peak = _memory("VmHWM")
-            _tell(out, {"peak_bytes": None if peak is None or before is None else peak - before})
+            _send(out, {"peak_bytes": None if peak is None or before is None else peak - before})
         else:
-            _tell(out, {"times": times(session, feeds, seconds)})
+            _send(out, {"times": times(session, feeds, seconds)})
 
 
 def warm_up(session: Session, feeds: dict[str, Any]) -> None:
-    """Run until caches, buffers and the clock of the processor have settled."""
+    """Run until caches, buffers and the processor's clock are stable."""
     until = time.perf_counter() + WARM_UP_SECONDS
     done = 0
     while done < WARM_UP_RUNS or time.perf_counter() < until:
@@ -65,20 +66,20 @@ def warm_up(session: Session, feeds: dict[str, Any]) -> None:
 
 
 def times(session: Session, feeds: dict[str, Any], seconds: float) -> list[float]:
-    """The seconds of each run, at least one, for about this long in all."""
-    found: list[float] = []
+    """Run the model for about `seconds`, at least once. Returns the seconds of each run."""
+    taken: list[float] = []
     until = time.perf_counter() + seconds
-    while not found or time.perf_counter() < until:
+    while not taken or time.perf_counter() < until:
         started = time.perf_counter()
         session.run(feeds)
-        found.append(time.perf_counter() - started)
-    return found
+        taken.append(time.perf_counter() - started)
+    return taken
 
 
 def _memory(key: str) -> int | None:
-    """Bytes of memory that Linux counts for this process: VmRSS now, VmHWM at most; None elsewhere.
+    """Bytes of this process according to Linux: VmRSS is the current number, VmHWM the peak. None on other systems.
 
-    `resource.getrusage` would not do: its peak includes that of the process this one was started from.
+    The peak of `resource.getrusage` cannot be used, because it includes the peak of the parent process.
     """
     status = Path("/proc/self/status")
     if not status.is_file():
@@ -87,7 +88,7 @@ def _memory(key: str) -> int | None:
     return next((int(words[1]) * 1024 for words in lines if words and words[0] == f"{key}:"), None)
 
 
-def _tell(out: TextIO, answer: dict[str, Any]) -> None:
+def _send(out: TextIO, answer: dict[str, Any]) -> None:
     out.write(json.dumps(answer) + "\n")
     out.flush()
 

@@ -1,6 +1,6 @@
-"""Measuring engines on the GPU of this machine.
+"""Measure engines on the GPU of this machine.
 
-Times are the GPU's own, from event to event: copies to and from it are not in them.
+The GPU measures the times, from event to event. They do not include copies to and from the GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vggc.targets.npz import write_npz
 from vggc.targets.rebuild import compiled_model
 
 _TRIAL = 20
-"""Runs that tell how many fit into the seconds asked for."""
+"""Runs that show how many runs fit into the requested seconds."""
 
 _MOST = 10_000
 _TIMEOUT = 600
@@ -36,10 +36,10 @@ class EngineTimes:
 
 
 def engine_times(sidecar: Path, batch: int, seconds: float) -> EngineTimes:
-    """Run an engine with random inputs for about this long, at the profile whose batch sizes hold `batch`.
+    """Run an engine with random inputs for about `seconds`, with the first profile that takes `batch` samples.
 
-    Raises CompileError when there is no GPU, no profile holds the batch, the model that tells the inputs is not found,
-    or the engine does not load or run.
+    Raises CompileError when there is no GPU, no profile takes the batch, the engine's model is not found, or the engine
+    does not load or run.
     """
     described = read_sidecar(sidecar)
     graph = Graph.load(compiled_model(described))
@@ -66,16 +66,16 @@ def engine_times(sidecar: Path, batch: int, seconds: float) -> EngineTimes:
 
 
 def _profile(sidecar: Sidecar, inputs: tuple[ValueType, ...], batch: int) -> tuple[int, list[ValueType]]:
-    """The first profile that takes this batch, and the inputs' shapes: the profile's best, but for the batch."""
+    """The first profile that takes this batch, and the inputs with its opt shapes and this batch."""
     profiles = sidecar.values["profiles"] or [{}]
     for number, profile in enumerate(profiles):
         wanted = []
-        for each in inputs:
-            limits = profile.get(each.name)
-            shape = list(limits["opt"] if limits else each.shape or ())
+        for value in inputs:
+            limits = profile.get(value.name)
+            shape = list(limits["opt"] if limits else value.shape or ())
             if shape and (limits is None or limits["min"][0] <= batch <= limits["max"][0]):
                 shape[0] = batch if limits is not None else shape[0]
-            wanted.append(each._replace(shape=tuple(shape)))
+            wanted.append(value._replace(shape=tuple(shape)))
         if any(each.shape and each.shape[0] == batch for each in wanted):
             return number, wanted
     raise fail(f"no profile of the engine takes {batch} samples")

@@ -1,4 +1,4 @@
-"""What there is to measure in a folder."""
+"""The files in a folder that can be measured."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 from vggc.diagnostics import fail
 
 _SIDECAR = ".engine.json"
-"""How the names of files end that describe an engine."""
+"""The end of the names of sidecars."""
 
 
-def measured_in(path: Path) -> list[Path]:
-    """A file as it is; of a folder its models, then the sidecars of its engines. Raises CompileError for neither."""
+def measurable_files(path: Path) -> list[Path]:
+    """`path` itself when it is a file, else the models in the folder, then its sidecars. Raises CompileError."""
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("*.onnx")) + sorted(path.glob(f"*{_SIDECAR}"))
-    if not found:
-        raise fail(f"the folder `{path}` holds neither a model nor an engine", help="give it the output of a compile")
-    return found
+    files = sorted(path.glob("*.onnx")) + sorted(path.glob(f"*{_SIDECAR}"))
+    if not files:
+        help = "give the output folder of a compile"
+        raise fail(f"the folder `{path}` contains neither a model nor an engine", help=help)
+    return files
 
 
 def is_engine(path: Path) -> bool:

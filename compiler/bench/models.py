@@ -1,8 +1,8 @@
-"""Measuring models side by side: on onnxruntime's CPU, engines on the GPU.
+"""Measure models side by side: models with onnxruntime on the CPU, engines on the GPU.
 
-Each model runs in a process of its own, so that its memory is its own. All of them are loaded and warmed up, then they
-take turns in short bursts, in changing order: what the machine does meanwhile hits all of them alike. At any
-moment one model runs, and the others wait for their turn.
+Each model runs in its own process, so that its memory can be measured. All models are loaded and warmed up. Then they
+take turns in short bursts, in alternating order, so that other load on the machine affects all of them equally. Only
+one model runs at a time.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from vggc.graph.signature import inputs_of
 
 CPU = "onnxruntime CPU"
 BURST = 0.1
-"""Seconds of a turn."""
+"""Seconds of one turn."""
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """A model at a batch size. Times are in seconds for one run of the whole batch, throughput in samples a second.
+    """A model at a batch size. Times are in seconds for one run of the whole batch, throughput in samples per second.
 
-    `ratio` is how many times faster than the first model it is at this batch size, by the median; None where the first
-    was not measured. `peak_bytes` is the most memory its process took beyond what it had before it read the model; None
-    where the system does not tell. Engines have no `peak_bytes` and no `load_seconds`.
+    `ratio` is the first model's median time at this batch size divided by this model's; None when the first model was
+    not measured. `peak_bytes` is the most memory that the process used, less what it used before it read the model;
+    None when the system does not report it. Engines have no `peak_bytes` and no `load_seconds`.
     """
 
     model: str
@@ -56,7 +56,7 @@ class BenchRow:
 
 @dataclass
 class Bench:
-    """Everything measured; `left_out` says what was not, and why."""
+    """All measurements. `left_out` lists what was not measured, and why."""
 
     machine: dict[str, Any]
     rows: list[BenchRow] = field(default_factory=list)
@@ -75,9 +75,9 @@ def bench_models(
     threads: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Bench:
-    """Measure every model at every batch size, about `seconds` of runs for each, on seeded random inputs.
+    """Measure every model at every batch size for about `seconds`, on seeded random inputs.
 
-    `threads` 0 takes the machine's cores. A model of a fixed batch size is measured at that one only. Raises
+    With `threads` 0, all cores are used. A model with a fixed batch size is measured at that size only. Raises
     CompileError when a model cannot be read, loaded or run.
     """
     import onnxruntime
@@ -119,12 +119,12 @@ def _on_cpu(
     """Measure the models that take this batch."""
     fitting = [model for model, each in inputs.items() if each.takes(batch)]
     bench.left_out += [
-        f"{model} takes batches of {each.fixed} only: not measured at {batch}"
+        f"{model} is not measured at batch {batch}: it takes only batches of {each.fixed}"
         for model, each in inputs.items()
         if model not in fitting
     ]
     progress(f"batch {batch}: loading")
-    found: dict[Path, BenchRow | None] = {}
+    rows: dict[Path, BenchRow | None] = {}
     with ExitStack() as stack:
         workers = []
         for model in fitting:
@@ -135,18 +135,18 @@ def _on_cpu(
         times = _take_turns([worker for worker, _ in workers], seconds)
         for model, (worker, loaded), taken in zip(fitting, workers, times, strict=True):
             row = _row(model, CPU, batch, taken)
-            found[model] = replace(row, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
-    return found
+            rows[model] = replace(row, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
+    return rows
 
 
 def _on_gpu(bench: Bench, sidecar: Path, batch: int, seconds: float) -> BenchRow | None:
-    """Measure an engine where that can be done, else say why not."""
+    """Measure an engine. When this is not possible, add the reason to `bench.left_out`."""
     try:
-        found = engine_times(sidecar, batch, seconds)
+        measured = engine_times(sidecar, batch, seconds)
     except CompileError as error:
-        bench.left_out.append(f"{sidecar} is not measured at {batch}: {error.diagnostics[0].message}")
+        bench.left_out.append(f"{sidecar} is not measured at batch {batch}: {error.diagnostics[0].message}")
         return None
-    return _row(sidecar, found.gpu, batch, found.times)
+    return _row(sidecar, measured.gpu, batch, measured.times)
 
 
 def _row(model: Path, runtime: str, batch: int, times: Sequence[float]) -> BenchRow:
@@ -167,19 +167,19 @@ def _row(model: Path, runtime: str, batch: int, times: Sequence[float]) -> Bench
 
 
 def _take_turns(workers: Sequence[Worker], seconds: float) -> list[list[float]]:
-    """The times of each worker's runs: bursts in turn, forwards and backwards, until each has had its seconds."""
-    found: list[list[float]] = [[] for _ in workers]
+    """The times of each worker's runs. Workers take turns, forwards and backwards, until each has had its seconds."""
+    times: list[list[float]] = [[] for _ in workers]
     for number in range(max(1, round(seconds / BURST))):
         turns = range(len(workers)) if number % 2 == 0 else reversed(range(len(workers)))
         for turn in turns:
             # One run of a large model may last longer than its seconds.
-            if number == 0 or sum(found[turn]) < seconds:
-                found[turn] += workers[turn].times(min(BURST, seconds))
-    return found
+            if number == 0 or sum(times[turn]) < seconds:
+                times[turn] += workers[turn].times(min(BURST, seconds))
+    return times
 
 
 class _Inputs:
-    """What a model takes, and random numbers of it."""
+    """The inputs of a model, and random numbers for them."""
 
     def __init__(self, model: Path) -> None:
         self._model = model
@@ -188,14 +188,14 @@ class _Inputs:
         self._wanted = inputs_of(self._graph)
         firsts = [each.shape[0] for each in self._wanted if each.shape]
         sizes = [each for each in firsts if isinstance(each, int)]
-        # One dynamic first dimension is enough of a batch: other inputs may have none.
+        # One dynamic first dimension makes the batch dynamic. Other inputs may have none.
         self.fixed = sizes[0] if sizes and len(sizes) == len(firsts) else None
 
     def takes(self, batch: int) -> bool:
         return self.fixed is None or self.fixed == batch
 
     def feeds(self, batch: int) -> Feeds:
-        """Random inputs, the same for every model that takes the same. Raises CompileError when none fit."""
+        """Random inputs, the same for all models with the same inputs. Raises CompileError when none fit."""
         try:
             return random_inputs(self._graph, self._wanted, batches=(batch,))[0]
         except CompileError as error:
@@ -204,7 +204,7 @@ class _Inputs:
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it, or Python's word for its kind."""
+    """The processor's name according to Linux, or else according to Python."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""A process that holds one model and measures it when it is told to."""
+"""A child process that holds one model and measures it on request."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vggc.targets.npz import write_npz
 
 
 class Worker:
-    """A model in a process of its own, loaded and warmed up by `ready`. The process ends with the block.
+    """A model in a child process. `ready` waits until it is loaded and warmed up. The process ends with the block.
 
-    Raises CompileError, naming the model, when the process cannot load it, cannot run it, or dies.
+    Methods raise CompileError, naming the model, when the process cannot load or run it, or ends.
     """
 
     def __init__(self, model: Path, feeds: Feeds, threads: int, folder: Path) -> None:
@@ -27,12 +27,12 @@ class Worker:
         write_npz(arrays, feeds)
         job = folder / "job.json"
         job.write_text(json.dumps({"model": str(model), "feeds": str(arrays), "threads": threads}), encoding="utf-8")
-        self._said = (folder / "said.txt").open("w+b")
+        self._stderr = (folder / "stderr.txt").open("w+b")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "vggc.bench.child", str(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
             encoding="utf-8",
         )
@@ -43,19 +43,19 @@ class Worker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.kill()
         self._process.communicate()
-        self._said.close()
+        self._stderr.close()
 
     def ready(self) -> float:
-        """Wait until the model is loaded; the seconds that took."""
+        """Wait until the model is loaded. Returns the seconds that loading took."""
         return float(self._answer()["load_seconds"])
 
     def times(self, seconds: float) -> list[float]:
-        """The seconds of each run, at least one, in about `seconds`."""
+        """Run the model for about `seconds`, at least once. Returns the seconds of each run."""
         self._ask(repr(seconds))
         return list(self._answer()["times"])
 
     def peak_bytes(self) -> int | None:
-        """The most memory that the model has taken so far; None where the system does not tell."""
+        """The most memory that the model has used so far; None when the system does not report it."""
         self._ask("memory")
         peak: int | None = self._answer()["peak_bytes"]
         return peak
@@ -66,13 +66,13 @@ class Worker:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise self._died() from None
+            raise self._ended() from None
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise self._died()
+            raise self._ended()
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             failed = answer["failed"]
@@ -80,20 +80,18 @@ class Worker:
             raise CompileError(Diagnostic(failed["message"], facts=facts, help=failed["help"]))
         return answer
 
-    def _died(self) -> CompileError:
+    def _ended(self) -> CompileError:
         status = self._process.wait()
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        advice = (
-            "signal 9 mostly means that the machine had no memory left: try a smaller batch" if status == -9 else ""
-        )
-        facts = (("said", lines[-1]),) if lines else ()
-        return fail(f"the process that measured `{self._model}` {how}", facts=facts, help=advice)
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        ending = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        help = "signal 9 usually means that the machine ran out of memory: try a smaller batch" if status == -9 else ""
+        facts = (("last output", lines[-1]),) if lines else ()
+        return fail(f"the process that measured `{self._model}` {ending}", facts=facts, help=help)
 
 
 def _check_storable(model: Path, feeds: Feeds) -> None:
-    """Raise CompileError for a type that an .npz file does not keep."""
+    """Raise CompileError for a type that .npz files do not support."""
     for name, array in feeds.items():
         if array.dtype.kind in "OV":
-            raise fail(f"the input `{name}` of `{model}` is {array.dtype}, which `vggc bench` cannot make up")
+            raise fail(f"the input `{name}` of `{model}` has type {array.dtype}, which `vggc bench` does not support")

@@ -1,4 +1,4 @@
-"""Which step of a recipe costs the most, and which of its changes: what `vggc bisect` finds."""
+"""Find the step of a recipe that costs the most, and the changes that cause this, for `vggc bisect`."""
 
 from vggc.bisect.reproduction import Reproduction, reproduce
 from vggc.bisect.search import Bisection, bisect

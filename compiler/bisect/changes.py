@@ -1,9 +1,9 @@
-"""The changes that a step made, taken apart: what lies between two values that both graphs have is one change.
+"""Separate the changes that a step made: everything between two values that both graphs have is one change.
 
-A value's name keeps its meaning, so a value of the same name, type and shape before and after is a place where the two
-graphs can be joined. A change is all that a graph computes between such a value and the next ones above it, where it
-differs from what the other graph has there: a convolution and its batch norm that became one, a weight that was
-scaled, the quantizers around a layer. `joined` makes the graph before the step with some of its changes in place.
+A value's name keeps its meaning. So a value with the same name, type and shape before and after the step is a place
+where the two graphs can be joined. A change is the part of the graph between such a value and the next shared values
+before it, where this part differs between the graphs: a convolution and its batch norm that became one node, a weight
+that was scaled, the quantizers around a layer. `joined` makes the graph before the step with some of its changes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from vggc.graph.node_order import subgraphs
 
 @dataclass(frozen=True)
 class Change:
-    """What computes `value` after the step, where that differs from before; nodes as messages name them."""
+    """A difference in how `value` is computed: the nodes before and after the step, as messages name them."""
 
     value: str
     before: tuple[str, ...]
     after: tuple[str, ...]
     rule: str
-    """the rule that made it, where the step is one of rules"""
+    """the rule that made the change, empty when the step is not made of rules"""
 
     def __str__(self) -> str:
         return f"`{self.value}` of {self.after[-1] if self.after else 'nothing'}"
@@ -39,19 +39,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Segment:
-    """The nodes between a value and the shared ones above it, in order, and those, in the order they are read."""
+    """The nodes that compute a value from shared values, in order, and these shared values in the order of reading."""
 
     nodes: tuple[gs.Node, ...]
     inputs: tuple[str, ...]
 
 
 def changes(before: Graph, after: Graph, shared: frozenset[str], hashes: dict[int, str]) -> list[Change]:
-    """The changes of a step between the shared values, in the order in which the graph after it computes them.
+    """The changes of a step between the shared values, in the order of the graph after the step.
 
-    `hashes` remembers the contents of constants from call to call.
+    `hashes` keeps the hashes of constants from call to call.
     """
     old, new = Segments(before, shared), Segments(after, shared)
-    found = []
+    differing = []
     for name in variables(after):
         if name not in shared:
             continue
@@ -59,8 +59,8 @@ def changes(before: Graph, after: Graph, shared: frozenset[str], hashes: dict[in
         if _signature(before, was, name, hashes) != _signature(after, now, name, hashes):
             rules = [node_extras(node).metadata.get("vggc.rule", "") for node in now.nodes]
             rule = next((each for each in reversed(rules) if each), "")
-            found.append(Change(name, _labels(before, was), _labels(after, now), rule))
-    return found
+            differing.append(Change(name, _labels(before, was), _labels(after, now), rule))
+    return differing
 
 
 def _labels(graph: Graph, segment: Segment) -> tuple[str, ...]:
@@ -68,14 +68,14 @@ def _labels(graph: Graph, segment: Segment) -> tuple[str, ...]:
 
 
 def shared_values(before: Graph, after: Graph) -> frozenset[str]:
-    """Inputs and outputs, and what both graphs compute under one name in one type and shape, which are inferred."""
+    """Inputs, outputs, and values with the same name, type and shape in both graphs, whose shapes are inferred."""
     old, new = variables(before), variables(after)
-    found = {
+    same = {
         name
         for name in old.keys() & new.keys()
         if before.dtype(old[name]) == after.dtype(new[name]) and before.shape(old[name]) == after.shape(new[name])
     }
-    return frozenset(found | {value.name for graph in (before, after) for value in (*graph.inputs, *graph.outputs)})
+    return frozenset(same | {value.name for graph in (before, after) for value in (*graph.inputs, *graph.outputs)})
 
 
 class Segments:
@@ -84,10 +84,10 @@ class Segments:
     def __init__(self, graph: Graph, shared: frozenset[str]) -> None:
         self._shared = shared
         self._made_by = {value.name: node for node in graph.nodes for value in node.outputs if value.name}
-        self._place = {id(node): at for at, node in enumerate(graph.nodes)}
+        self._position = {id(node): at for at, node in enumerate(graph.nodes)}
 
     def of(self, name: str) -> Segment:
-        """The segment that ends in a shared value; empty for an input or a constant."""
+        """The segment that computes a shared value; empty for an input or a constant."""
         inputs: dict[str, None] = {}
         nodes: dict[int, gs.Node] = {}
         stack = [self._made_by[name]] if name in self._made_by else []
@@ -103,11 +103,11 @@ class Segments:
                     inputs[value.name] = None
                 else:
                     stack.append(self._made_by[value.name])
-        return Segment(tuple(sorted(nodes.values(), key=lambda each: self._place[id(each)])), tuple(inputs))
+        return Segment(tuple(sorted(nodes.values(), key=lambda each: self._position[id(each)])), tuple(inputs))
 
 
 def _signature(graph: Graph, segment: Segment, name: str, hashes: dict[int, str]) -> tuple[Any, ...]:
-    """The same for two segments that compute the same in the same way."""
+    """A key that is equal for two segments with the same nodes and constants."""
     inner = {value.name: (at, slot) for at, node in enumerate(segment.nodes) for slot, value in enumerate(node.outputs)}
 
     def read(value: gs.Tensor) -> Any:
@@ -131,7 +131,7 @@ def _plain(attribute: Any) -> str:
     if isinstance(attribute, np.ndarray | gs.Constant):
         array = attribute.values if isinstance(attribute, gs.Constant) else attribute
         return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    # Bodies are compared by identity: two graphs never share one, so that a node with a body counts as changed.
+    # Bodies are compared by identity. Two graphs never share one, so a node with a body always counts as changed.
     return f"{attribute.name} {id(attribute)}" if isinstance(attribute, gs.Graph) else repr(attribute)
 
 
@@ -144,15 +144,15 @@ def _hash(graph: Graph, value: gs.Constant, hashes: dict[int, str]) -> str:
 
 
 def separable(after: Graph, found: Iterable[Change]) -> bool:
-    """Whether the changes can be put into the graph before one by one: nodes with bodies cannot be carried over."""
+    """Whether the changes can be made one by one in the graph before. Nodes with bodies cannot be copied."""
     labels = {label for each in found for label in each.after}
     return not any(after.label(node) in labels and any(subgraphs(node)) for node in after.nodes)
 
 
 def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozenset[str], scaled: Scales) -> Graph:
-    """The graph before a step with the chosen changes between shared values made, which stand in their order.
+    """The graph before a step with the chosen changes between shared values, which must be in their order.
 
-    What the step has `scaled` is scaled on the way into a change, and back on the way out.
+    Values that the step has `scaled` are scaled where they enter a change, and scaled back where they leave it.
     """
     graph = before.copy()
     segments = Segments(after, shared)
@@ -165,7 +165,7 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozen
             if name in scaled:
                 inner[name] = _scaled(graph, "Mul", now[name], scaled[name])
         for node in segment.nodes:
-            inputs = [_carried(graph, value, now, inner, constants) for value in node.inputs]
+            inputs = [_copied(graph, value, now, inner, constants) for value in node.inputs]
             twin = graph.add(
                 node.op, inputs, node.attrs, name=node.name or None, outputs=len(node.outputs), domain=node.domain
             )
@@ -182,7 +182,7 @@ def joined(before: Graph, after: Graph, chosen: Sequence[Change], shared: frozen
         old = now[change.value]
         graph.replace(old, new)
         if new.name != change.value:
-            # The name keeps its meaning; what had it is read by nobody now.
+            # The name keeps its meaning. Nothing reads the old value any more.
             old.name, new.name = new.name, change.value
         now[change.value] = new
     graph.tidy()
@@ -196,14 +196,14 @@ def _scaled(graph: Graph, op: str, value: gs.Tensor, factor: Any) -> gs.Variable
     return made
 
 
-def _carried(
+def _copied(
     graph: Graph,
     value: gs.Tensor,
     now: dict[str, gs.Variable],
     inner: dict[str, gs.Variable],
     constants: dict[int, gs.Constant],
 ) -> gs.Tensor | None:
-    """What a node carried over reads in place of a value of its own graph."""
+    """The value that a copied node reads instead of a value of its own graph."""
     if isinstance(value, gs.Constant):
         if id(value) not in constants:
             twin = gs.Constant(graph.fresh_name(value.name), np.zeros(0))

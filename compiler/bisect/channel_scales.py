@@ -1,7 +1,7 @@
-"""Values that a step has scaled, channel by channel, to scale them back where two graphs are joined.
+"""Find the values that a step has scaled channel by channel, to scale them back where two graphs are joined.
 
-Equalizing, which quantization begins with, multiplies the channels of a weight and divides those of the next one: what
-lies between has its name and its shape still, and is s_c times what it was (M. Nagel et al., Data-Free Quantization
+Equalization, with which quantization begins, multiplies the channels of one weight and divides those of the next. The
+values between the two keep their names and shapes, but are multiplied by s_c (M. Nagel et al., Data-Free Quantization
 Through Weight Equalization and Bias Correction, 2019).
 """
 
@@ -17,27 +17,27 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Feeds, Float32
 
 Scales = dict[str, Float32]
-"""By value: what it was multiplied by, of a shape that goes with it."""
+"""By value: the factors that it was multiplied by, in a shape that broadcasts to the value's."""
 
 _EXPLAINED = 0.25
-"""The share of the noise that scaling has to leave at most, to be what happened."""
+"""Scaling explains a difference when at most this share of the noise remains after scaling back."""
 
 
 def scales(before: Graph, after: Graph, names: Iterable[str], feed: Feeds) -> Scales:
-    """The factors of those values that scaling explains: least squares over the samples of a feed, all above zero."""
-    found: Scales = {}
+    """The factors of the values that were only scaled: least squares over the samples of a feed, all above zero."""
+    factors: Scales = {}
     for chunk in in_chunks(before, list(names), dict(feed)):
         old, new = fetch(before, chunk, dict(feed)), fetch(after, chunk, dict(feed))
         for name in chunk:
             if name in old and name in new and (factor := _factor(old[name], new[name])) is not None:
-                found[name] = factor
-    return found
+                factors[name] = factor
+    return factors
 
 
 def _factor(old: Any, new: Any) -> Float32 | None:
     if old.shape != new.shape or old.ndim < 2 or old.dtype.kind != "f" or new.dtype.kind != "f":
         return None
-    # Channels stand second, but last behind the words of a text.
+    # Channels are the second axis, but the last axis of sequences.
     channel = 2 if old.ndim == 3 else 1
     axes = tuple(axis for axis in range(old.ndim) if axis != channel)
     a, b = old.astype(np.float64), new.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Cutting a piece out of a graph: some of its nodes as a model of their own."""
+"""Cut some nodes out of a graph, as a separate model."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from vggc.graph.node_order import reads
 
 
 def around(graph: Graph, nodes: Iterable[gs.Node], depth: int) -> set[str]:
-    """The names of what nodes compute, and of what all nodes at most `depth` away from them compute."""
+    """The names of the values that nodes compute, those of all nodes at most `depth` away from them included."""
     made_by = {id(value): node for node in graph.nodes for value in node.outputs}
     readers: dict[int, list[gs.Node]] = {}
     for node in graph.nodes:
         for value in reads(node):
             readers.setdefault(id(value), []).append(node)
-    found = {id(node): node for node in nodes}
-    front = list(found.values())
+    reached = {id(node): node for node in nodes}
+    front = list(reached.values())
     for _ in range(depth):
         near = [made_by[id(value)] for node in front for value in reads(node) if id(value) in made_by]
         near += [reader for node in front for value in node.outputs for reader in readers.get(id(value), ())]
-        front = [node for node in {id(each): each for each in near}.values() if id(node) not in found]
-        found |= {id(node): node for node in front}
-    return {value.name for node in found.values() for value in node.outputs if value.name}
+        front = [node for node in {id(each): each for each in near}.values() if id(node) not in reached]
+        reached |= {id(node): node for node in front}
+    return {value.name for node in reached.values() for value in node.outputs if value.name}
 
 
 def cut(graph: Graph, computed: Collection[str]) -> Graph:
-    """A model of the nodes that compute these values: what they read from outside are its inputs.
+    """A model of the nodes that compute these values. The values that they read from other nodes are its inputs.
 
-    What none of them reads is handed out, and what the graph itself hands out.
+    Its outputs are the results that none of its nodes reads, and results that are outputs of the graph.
     """
     twin = graph.copy()
     nodes = [node for node in twin.nodes if any(value.name in computed for value in node.outputs)]

@@ -1,4 +1,4 @@
-"""A step of a bound recipe as the text of a recipe of its own."""
+"""The text of a recipe that contains a single step of a bound recipe."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ from vggc.pipeline.model import BoundData, BoundStep
 
 
 def declarations(step: BoundStep, source: Source, folder: Path) -> list[str]:
-    """What a recipe in `folder` has to declare so that it can call the step's pass.
+    """The declarations that a recipe in `folder` needs to call the step's pass.
 
-    A pass of a Python file needs its `use`, a rule of another recipe that one's, a rule of `source` its own text with
-    the Python files that `source` uses.
+    A pass of a Python file needs a `use` of that file, a rule of another recipe a `use` of that recipe, and a rule of
+    `source` its own text and a `use` of the Python files that `source` uses.
     """
     rules = [each for each in step.pass_.rules if each.body is not None and each.span is not None]
     if not rules:
         return [] if shipped(step.pass_) else [f'use "{_path(Path(inspect.getfile(step.pass_.function)), folder)}"']
-    found: dict[str, None] = {}
+    uses: dict[str, None] = {}
     for rule in rules:
         assert rule.span is not None
         if rule.span.source is source or rule.span.source.path == source.path:
             for path in _python_files(source):
-                found[f'use "{_path(path, folder)}"'] = None
+                uses[f'use "{_path(path, folder)}"'] = None
         else:
-            found[f'use "{_recipe(Path(rule.span.source.path), folder)}"'] = None
+            uses[f'use "{_recipe(Path(rule.span.source.path), folder)}"'] = None
     own = (each.span for each in rules if each.span is not None and each.span.source.path == source.path)
-    return [*found, *(span.text for span in own)]
+    return [*uses, *(span.text for span in own)]
 
 
 def call(step: BoundStep) -> str:
-    """The step as a recipe calls it, every option with the value it had; rules that ran together repeat."""
+    """The call of the step in a recipe, with its options. Several rules become a `repeat` block."""
     names = [each.name for each in step.pass_.rules if each.body is not None]
     if len(names) > 1:
         return "\n".join(["repeat {", *(f"    {each}" for each in names), "}"])
     name = names[0] if names else step.name
     words = {each.parameter for each in step.pass_.schema.options if _takes_words(each.annotation)}
-    given = ", ".join(f"{key.rstrip('_')}={_value(value, is_word=key in words)}" for key, value in step.options.items())
-    return f"{name}({given})" if given else name
+    options = ", ".join(
+        f"{key.rstrip('_')}={_value(value, is_word=key in words)}" for key, value in step.options.items()
+    )
+    return f"{name}({options})" if options else name
 
 
 def _value(value: Any, *, is_word: bool) -> str:
@@ -55,7 +57,7 @@ def _value(value: Any, *, is_word: bool) -> str:
 
 
 def _takes_words(annotation: Any) -> bool:
-    """Whether an option is one of several words, which a recipe writes without quotes."""
+    """Whether an option takes one of several words, which are written without quotes in a recipe."""
     return get_origin(annotation) is Literal or any(_takes_words(each) for each in get_args(annotation))
 
 

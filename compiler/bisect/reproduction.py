@@ -1,7 +1,7 @@
-"""The smallest reproduction: a recipe of one step, and the piece of the model on which it does what it did.
+"""The smallest reproduction: a recipe of one step, and a piece of the model on which the step has the same effect.
 
-The piece is taken from the model as it was before the step, with the numbers that reached it as its data. It begins
-as the nodes of the change alone, and grows until the step does there what it did in the whole.
+The piece is cut out of the model before the step. The values that reached it there are its data. The search begins with
+the nodes of the change alone, and the piece grows until the step has the same effect on it as on the whole model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vggc.bisect.changes import Segments, joined
 from vggc.bisect.cut import around, cut
 from vggc.bisect.recipe_text import call, declarations
 from vggc.bisect.search import Bisection
-from vggc.bisect.stages import Guilty, apply
+from vggc.bisect.stages import GuiltyStep, apply
 from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.execution.array_distance import distance
@@ -37,15 +37,15 @@ RECIPE, MODEL = "bisect.opt", "model.onnx"
 
 _DEPTHS = (0, 1, 2, 4, 8, 16)
 _ENOUGH = 0.5
-"""The share of an error that a piece has to show."""
+"""The share of the error that the step must cause on a piece."""
 
 _MARGIN = 10
-"""Decibels by which the reproduction's gate is above what the step reaches."""
+"""Decibels between the limit of the reproduction's gate and what the step reaches."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A recipe's text, its model, and its data sets as arrays by input; `whole` when no smaller piece would do."""
+    """A recipe's text, its model, and its data sets as arrays by input; `whole` when no smaller piece was found."""
 
     text: str
     graph: Graph
@@ -53,7 +53,7 @@ class Reproduction:
     whole: bool
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the three into a folder that is there, and say which files that are."""
+        """Write recipe, model and data into an existing folder. Returns the files."""
         (folder / RECIPE).write_text(self.text, encoding="utf-8")
         written = [each.path for each in self.graph.save(folder / MODEL)]
         for name, arrays in self.data.items():
@@ -64,21 +64,21 @@ class Reproduction:
         return [folder / RECIPE, *written]
 
 
-def reproduce(found: Bisection, pipeline: Pipeline, asked: BoundData | None, folder: Path) -> Reproduction:
-    """The reproduction of a bisection that found a guilty step, for `folder`; `asked` is what the measure ran on."""
-    assert found.guilty is not None
-    return _ReproductionSearch(found, found.guilty, pipeline, asked).run(folder)
+def reproduce(bisection: Bisection, pipeline: Pipeline, data: BoundData | None, folder: Path) -> Reproduction:
+    """The reproduction, for `folder`, of a bisection that found a guilty step. `data` is the data of the measure."""
+    assert bisection.guilty is not None
+    return _ReproductionSearch(bisection, bisection.guilty, pipeline, data).run(folder)
 
 
 class _ReproductionSearch:
-    def __init__(self, found: Bisection, guilty: Guilty, pipeline: Pipeline, asked: BoundData | None) -> None:
-        self._found = found
+    def __init__(self, bisection: Bisection, guilty: GuiltyStep, pipeline: Pipeline, data: BoundData | None) -> None:
+        self._bisection = bisection
         self._guilty = guilty
         self._pipeline = pipeline
         used = [each for each in guilty.step.options.values() if isinstance(each, BoundData)]
-        self._sets = list(dict.fromkeys([*used, *([asked] if asked is not None else [])]))
+        self._sets = list(dict.fromkeys([*used, *([data] if data is not None else [])]))
         self._feeds = {each.name: self._feed(each) for each in self._sets}
-        self._asked = asked
+        self._measure_data = data
 
     def run(self, folder: Path) -> Reproduction:
         graph, whole = self._smallest()
@@ -91,33 +91,33 @@ class _ReproductionSearch:
         return next(iter(fitted.batches(SAMPLES, limit=SAMPLES)))
 
     def _smallest(self) -> tuple[Graph, bool]:
-        """The smallest piece found on which the step does it, and whether it is the whole model."""
+        """The smallest piece found on which the step has its effect, and whether this is the whole model."""
         before = self._guilty.before
         for computed in self._candidates():
             try:
                 graph = cut(before, computed)
                 inputs_of(graph)
             except CompileError:
-                # Where it is cut, a value has no type: the next piece is larger.
+                # A value at the edge of this piece has no type. The next piece is larger.
                 continue
-            if len(graph.nodes) < len(before.nodes) and graph.inputs and self._does_it(graph):
+            if len(graph.nodes) < len(before.nodes) and graph.inputs and self._reproduces(graph):
                 return graph, False
         return before.copy(), True
 
     def _candidates(self) -> list[set[str]]:
         before, after = self._guilty.before, self._guilty.after
         if after is None:
-            # Where a step fails nothing says where: the model's beginning, a node longer at a time.
+            # A step that fails does not say where: try beginnings of the model, each longer by one node.
             names = [{value.name for value in node.outputs if value.name} for node in before.nodes]
             return [set().union(*names[: at + 1]) for at in range(len(names))] if len(names) <= 256 else []
-        if not self._found.worst:
+        if not self._bisection.worst:
             return []
-        segment = Segments(before, self._found.shared).of(self._found.worst[0].change.value)
+        segment = Segments(before, self._bisection.shared).of(self._bisection.worst[0].change.value)
         return [around(before, segment.nodes, depth) for depth in _DEPTHS]
 
     def _captured(self, graph: Graph) -> dict[str, Feeds] | None:
-        """Samples for the inputs of a piece, by data set; None where an input has not one row for each sample."""
-        found: dict[str, Feeds] = {}
+        """Samples for the inputs of a piece, by data set; None when an input does not have one row for each sample."""
+        captured: dict[str, Feeds] = {}
         for name, feed in self._feeds.items():
             count = len(next(iter(feed.values())))
             values = fetch(self._guilty.before, [each.name for each in graph.inputs], dict(feed))
@@ -125,10 +125,10 @@ class _ReproductionSearch:
             kept = {key: array for key, array in arrays.items() if isinstance(array, np.ndarray) and array.ndim}
             if len(kept) < len(arrays) or any(len(array) != count for array in kept.values()):
                 return None
-            found[name] = kept
-        return found
+            captured[name] = kept
+        return captured
 
-    def _does_it(self, graph: Graph) -> bool:
+    def _reproduces(self, graph: Graph) -> bool:
         data = self._captured(graph)
         if data is None:
             return False
@@ -136,18 +136,18 @@ class _ReproductionSearch:
             after = self._applied(graph, data)
         except CompileError:
             return self._guilty.after is None
-        if self._guilty.after is None or self._asked is None:
+        if self._guilty.after is None or self._measure_data is None:
             return False
-        change = self._found.worst[0].change
+        change = self._bisection.worst[0].change
         wanted = self._error(
             self._guilty.before,
-            joined(self._guilty.before, self._guilty.after, [change], self._found.shared, self._found.scaled),
+            joined(self._guilty.before, self._guilty.after, [change], self._bisection.shared, self._bisection.scaled),
             self._feeds,
         )
         return self._error(graph, after, data) >= _ENOUGH * wanted > 0
 
     def _applied(self, graph: Graph, data: Mapping[str, Feeds]) -> Graph:
-        """A piece after the step. Raises CompileError where the step fails on it."""
+        """A piece after the step. Raises CompileError when the step fails on it."""
         step, after = self._guilty.step, graph.copy()
         options = {
             key: _dataset(each.name, data[each.name]).fit(inputs_of(graph)) if isinstance(each, BoundData) else each
@@ -158,9 +158,9 @@ class _ReproductionSearch:
         return after
 
     def _error(self, before: Graph, after: Graph, data: Mapping[str, Feeds]) -> float:
-        """How far the change's value is from what it was, on the measure's data; infinite where it is not computed."""
-        assert self._asked is not None
-        name, feed = self._found.worst[0].change.value, dict(data[self._asked.name])
+        """The error of the change's value on the measure's data; infinite when the value cannot be computed."""
+        assert self._measure_data is not None
+        name, feed = self._bisection.worst[0].change.value, dict(data[self._measure_data.name])
         try:
             old, new = fetch(before, [name], feed), fetch(after, [name], feed)
         except CompileError:
@@ -169,7 +169,7 @@ class _ReproductionSearch:
 
     def _text(self, graph: Graph, data: Mapping[str, Feeds], folder: Path) -> str:
         step = self._guilty.step
-        lines = [f"# Step `{step.name}` ({step.label}) alone, on the piece of the model where it does its harm."]
+        lines = [f"# Only the step `{step.name}` ({step.label}), on the piece of the model that it damages."]
         lines += declarations(step, self._pipeline.source, folder)
         for name, arrays in data.items():
             pairs = ", ".join(f'"{key}": "array_{at}"' for at, key in enumerate(arrays))
@@ -178,10 +178,10 @@ class _ReproductionSearch:
         return "\n".join(lines) + "\n"
 
     def _gate(self, graph: Graph, data: Mapping[str, Feeds]) -> list[str]:
-        """A requirement that the step does not meet; none where it fails by itself."""
-        if self._asked is None or self._guilty.after is None:
+        """A requirement that the step does not meet; none when the step itself fails."""
+        if self._measure_data is None or self._guilty.after is None:
             return []
-        name = self._asked.name
+        name = self._measure_data.name
         samples = _dataset(name, data[name])
         try:
             reached = float(
@@ -196,6 +196,6 @@ class _ReproductionSearch:
 
 
 def _dataset(name: str, arrays: Feeds) -> ArrayDataset:
-    found = ArrayDataset(dict(arrays), None, f"samples of {name}")
-    found.name = name
-    return found
+    dataset = ArrayDataset(dict(arrays), None, f"samples of {name}")
+    dataset.name = name
+    return dataset

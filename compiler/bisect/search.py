@@ -1,4 +1,4 @@
-"""From a recipe and a model to the change that costs the most."""
+"""Find the step of a recipe that costs a model the most, and the cost of each of its changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from vggc.bisect.changes import Change, changes, joined, separable, shared_values
 from vggc.bisect.channel_scales import Scales, scales
-from vggc.bisect.stages import Guilty, Stage, Walk
+from vggc.bisect.stages import GuiltyStep, MeasuredRun, Stage
 from vggc.diagnostics import CompileError
 from vggc.execution.batching import run
 from vggc.execution.intermediates import variables
@@ -24,16 +24,16 @@ from vggc.pipeline.model import Pipeline
 from vggc.pipeline.runner import Progress
 
 ALONE = 32
-"""Changes that are measured one by one: those that move the outputs the most."""
+"""The most changes that are measured one by one: those that change the outputs the most."""
 
 _SAMPLES = 16
-_HALF = 4
-"""How many times the noise of the whole step a change may make alone."""
+_INCOMPLETE = 4
+"""A change that alone makes more noise than the whole step, by this factor, is only a part of a larger change."""
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """A change made alone in the model before the step: the measure then, and how much worse that is."""
+class MeasuredChange:
+    """A change made alone in the model before the step, the measure of the result, and how much worse it is."""
 
     change: Change
     value: float | CompileError
@@ -42,58 +42,58 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Bisection:
-    """Every step with its cost, the guilty one, and of its changes the costliest, the worst first.
+    """All steps with their costs, the guilty step, and its most costly changes, the worst first.
 
-    `note` says why a step could not be taken apart.
+    `note` says why the changes of a step could not be separated.
     """
 
     first: float
     kind: Kind
     unit: str
     stages: tuple[Stage, ...]
-    guilty: Guilty | None
+    guilty: GuiltyStep | None
     total: int
-    """changes of the guilty step"""
-    worst: tuple[Weighed, ...]
+    """the number of changes of the guilty step"""
+    worst: tuple[MeasuredChange, ...]
     note: str
     shared: frozenset[str]
-    """the values between which changes lie"""
+    """the values between the changes"""
     scaled: Scales
-    """those of them that the step has scaled"""
+    """the factors of the shared values that the step has scaled"""
 
 
 def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Progress = lambda _: None) -> Bisection:
-    """Measure the model after every step, and after every change of the worst step alone.
+    """Measure the model after every step, and with every change of the worst step alone.
 
-    Gates and targets are passed by. Raises CompileError for a model that cannot be read or measured.
+    Gates and targets are skipped. Raises CompileError for a model that cannot be read or measured.
     """
-    walk = Walk(pipeline, model, measured, progress)
-    walk.run()
-    guilty = walk.guilty
-    found: list[Change] = []
+    steps_run = MeasuredRun(pipeline, model, measured, progress)
+    steps_run.run()
+    guilty = steps_run.guilty
+    separate: list[Change] = []
     shared: frozenset[str] = frozenset()
     scaled: Scales = {}
-    worst: tuple[Weighed, ...] = ()
+    worst: tuple[MeasuredChange, ...] = ()
     note = ""
     if guilty is not None and guilty.after is None:
         note = "the step itself fails"
     elif guilty is not None and guilty.after is not None:
         shared = shared_values(guilty.before, guilty.after)
-        found = changes(guilty.before, guilty.after, shared, {})
-        if walk.scale.data is None:
-            note = f"`{walk.scale.measure.name}` is measured without data, so that no change can be weighed"
-        elif not separable(guilty.after, found):
-            note = "it changed nodes with bodies (If, Loop, Scan), which cannot be taken apart"
+        separate = changes(guilty.before, guilty.after, shared, {})
+        if steps_run.scale.data is None:
+            note = f"`{steps_run.scale.measure.name}` is measured without data, so no change can be measured alone"
+        elif not separable(guilty.after, separate):
+            note = "it changed nodes with bodies (If, Loop, Scan), whose changes cannot be separated"
         else:
-            weighing = _Weighing(walk, guilty.before, guilty.after, progress)
-            worst, found, shared, scaled = weighing.run(), weighing.found, weighing.shared, weighing.scaled
+            measuring = _ChangeMeasurement(steps_run, guilty.before, guilty.after, progress)
+            worst, separate, shared, scaled = measuring.run(), measuring.changes, measuring.shared, measuring.scaled
     return Bisection(
-        walk.first,
-        walk.scale.kind,
-        walk.scale.measure.unit,
-        tuple(walk.stages),
+        steps_run.first,
+        steps_run.scale.kind,
+        steps_run.scale.measure.unit,
+        tuple(steps_run.stages),
         guilty,
-        len(found),
+        len(separate),
         worst,
         note,
         shared,
@@ -101,66 +101,68 @@ def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Pro
     )
 
 
-class _Weighing:
-    """Makes changes alone in the model before the step, and measures what comes of it."""
+class _ChangeMeasurement:
+    """Makes each change alone in the model before the step, and measures the result."""
 
-    def __init__(self, walk: Walk, before: Graph, after: Graph, progress: Progress) -> None:
-        self._scale = walk.scale
+    def __init__(self, steps_run: MeasuredRun, before: Graph, after: Graph, progress: Progress) -> None:
+        self._scale = steps_run.scale
         self._before = before
         self._after = after
         self._progress: Callable[[str], None] = progress
-        assert walk.scale.data is not None
-        data = walk.scale.data.load().fit(inputs_of(before))
+        assert steps_run.scale.data is not None
+        data = steps_run.scale.data.load().fit(inputs_of(before))
         self._feed = next(iter(data.batches(_SAMPLES, limit=_SAMPLES)))
         self._outputs = run(Session(before), self._feed)
         self._known: dict[Change, float] = {}
         self.shared = shared_values(before, after)
         self.scaled: Scales = {}
-        self.found: list[Change] = []
+        self.changes: list[Change] = []
 
-    def run(self) -> tuple[Weighed, ...]:
-        """The changes that move the outputs the most, measured one by one, the worst first."""
-        self._settle()
+    def run(self) -> tuple[MeasuredChange, ...]:
+        """Measure the changes that change the outputs the most, one by one. Returns them, the worst first."""
+        self._separate()
         base = self._scale.badness(self._scale.value(self._before))
-        weighed = []
-        for at, change in enumerate(sorted(self.found, key=self._noise, reverse=True)[:ALONE], 1):
-            self._progress(f"measuring change {at} of {min(ALONE, len(self.found))}")
+        results = []
+        for at, change in enumerate(sorted(self.changes, key=self._noise, reverse=True)[:ALONE], 1):
+            self._progress(f"measuring change {at} of {min(ALONE, len(self.changes))}")
             value = self._scale.value(self._made([change]))
-            weighed.append(Weighed(change, value, self._scale.badness(value) - base))
-        weighed.sort(key=lambda each: (each.cost, self._noise(each.change)), reverse=True)
-        return tuple(weighed)
+            results.append(MeasuredChange(change, value, self._scale.badness(value) - base))
+        results.sort(key=lambda each: (each.cost, self._noise(each.change)), reverse=True)
+        return tuple(results)
 
-    def _settle(self) -> None:
-        """Find the changes that mean something alone.
+    def _separate(self) -> None:
+        """Find the changes that are complete by themselves.
 
-        A pass may move factors from one weight to another: what lies between them has its name still, and other
-        numbers. Half of such a change does far more harm than the step. Then values are scaled back where the graphs
-        are joined; where that does not explain it, the value is no place to join them at, and what is changed there
-        belongs to the change behind it.
+        A pass may move factors from one weight to another. The values between the two keep their names, but have other
+        numbers, and half of such a change does far more harm than the whole step. Then values are scaled back where the
+        graphs are joined. When scaling does not explain the harm, the graphs cannot be joined at this value, and the
+        change there becomes a part of the change after it.
         """
         whole = self._distance(self._after)
         outputs = {value.name for value in self._before.outputs}
         hashes: dict[int, str] = {}
-        tried = False
+        scaled_back = False
         while True:
-            self.found = changes(self._before, self._after, self.shared, hashes)
-            self._progress(f"looking at {len(self.found)} changes")
+            self.changes = changes(self._before, self._after, self.shared, hashes)
+            self._progress(f"looking at {len(self.changes)} changes")
             if not math.isfinite(whole) or not whole:
                 return
-            # The first alone: its other half does as much harm, and is right once the two are one.
-            half = next((each for each in self.found if each.value not in outputs and self._is_half(each, whole)), None)
-            if half is None:
+            # Only the first: the other part of this change does as much harm, and both are right once they are one.
+            part = next(
+                (each for each in self.changes if each.value not in outputs and self._is_part(each, whole)), None
+            )
+            if part is None:
                 return
-            if not tried:
-                tried = True
+            if not scaled_back:
+                scaled_back = True
                 inner = [name for name in variables(self._after) if name in self.shared and name not in outputs]
                 self.scaled = scales(self._before, self._after, inner, self._feed)
                 self._known.clear()
                 continue
-            self.shared -= {half.value}
+            self.shared -= {part.value}
 
-    def _is_half(self, change: Change, whole: float) -> bool:
-        return self._noise(change) > _HALF * whole
+    def _is_part(self, change: Change, whole: float) -> bool:
+        return self._noise(change) > _INCOMPLETE * whole
 
     def _made(self, chosen: Sequence[Change]) -> Graph:
         return joined(self._before, self._after, chosen, self.shared, self.scaled)
@@ -171,7 +173,7 @@ class _Weighing:
         return self._known[change]
 
     def _distance(self, graph: Graph) -> float:
-        """The largest share of noise of an output on a few samples; infinite where the graph does not run."""
+        """The largest share of noise of an output on a few samples; infinite when the graph does not run."""
         try:
             got = run(Session(graph), self._feed)
         except CompileError:
@@ -180,7 +182,7 @@ class _Weighing:
 
 
 def _noise(old: Any, new: Any) -> float:
-    """sum (a - b)² / sum a² of two arrays; infinite where NaN or infinity came or went, or they do not compare."""
+    """sum (a - b)² / sum a² of two arrays; infinite when only one has NaN or infinity, or they are not comparable."""
     if not isinstance(old, np.ndarray) or not isinstance(new, np.ndarray) or old.shape != new.shape:
         return 0.0 if old is new else math.inf
     if old.dtype.kind in "OUST":

@@ -1,4 +1,4 @@
-"""Running a recipe with a measure after every step."""
+"""Run a recipe and measure the model after every step."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vggc.report.record import Report, StepRecord
 from vggc.rewrite import Context
 
 
-class Scale:
-    """A measure of one model as a number, and how bad such a number is."""
+class MeasureScale:
+    """A measure of a model as a number, and how bad that number is."""
 
     def __init__(self, measured: Measured, original: Graph) -> None:
         self.measure = measured.measure
@@ -35,7 +35,7 @@ class Scale:
         return next((each for each in self._options.values() if isinstance(each, BoundData)), None)
 
     def value(self, graph: Graph) -> float | CompileError:
-        """The measure of a graph, or why it has none: the model does not run."""
+        """The measure of a graph, or the error when the model does not run."""
         inputs = inputs_of(graph)
         options = {
             name: each.load().fit(inputs) if isinstance(each, BoundData) else each
@@ -47,9 +47,9 @@ class Scale:
             return error
 
     def badness(self, value: float | CompileError) -> float:
-        """A number that grows as the model gets worse; infinite where there is none.
+        """A number that grows as the model gets worse; infinite when the measure is not a number.
 
-        Decibels become the share of noise they stand for, so that the noises of steps add up.
+        Decibels are converted to the share of noise, so that the noises of steps add up.
         """
         if isinstance(value, CompileError) or math.isnan(value):
             return math.inf
@@ -60,9 +60,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step as it ran, the measure after it, and how much worse that is than before.
+    """A step that ran, the measure after it, and how much worse this is than before the step.
 
-    `cost` is in the measure's own unit (for dB, in the share of noise), infinite where the model broke.
+    `cost` is in the unit of the measure (for dB, the share of noise), and infinite when the model broke.
     """
 
     name: str
@@ -72,8 +72,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Guilty:
-    """A step with the graph before it and, unless the step itself failed, after it."""
+class GuiltyStep:
+    """The step that costs the most, with the graph before it and, unless the step itself failed, after it."""
 
     step: BoundStep
     before: Graph
@@ -81,11 +81,11 @@ class Guilty:
 
 
 class _Broken(Exception):
-    """The model has no measure any more: what later steps do to it says nothing."""
+    """The model cannot be measured any more, so the effect of later steps has no meaning."""
 
 
-class Walk:
-    """One run of a recipe's steps on a model; gates and targets are passed by."""
+class MeasuredRun:
+    """One run of a recipe's steps on a model, without gates and targets."""
 
     def __init__(self, pipeline: Pipeline, model: Path, measured: Measured, progress: Progress) -> None:
         self._pipeline = pipeline
@@ -94,9 +94,9 @@ class Walk:
         self.graph = Graph.load(model)
         self.graph.infer_shapes(check=True)
         self.original = self.graph.copy()
-        self.scale = Scale(measured, self.original)
+        self.scale = MeasureScale(measured, self.original)
         self.stages: list[Stage] = []
-        self.guilty: Guilty | None = None
+        self.guilty: GuiltyStep | None = None
         self._last = self.original
         self._steps = list(pipeline.steps())
         first = self.scale.value(self.original)
@@ -105,7 +105,9 @@ class Walk:
         self.first = first
         self._badness = self.scale.badness(first)
         if math.isinf(self._badness):
-            raise fail(f"the measure `{measured.measure.name}` of the model as read is no number, so nothing is worse")
+            raise fail(
+                f"the measure `{measured.measure.name}` of the model as read is not a number, so nothing is worse"
+            )
         self._worst = 0.0
 
     def run(self) -> None:
@@ -128,10 +130,10 @@ class Walk:
         except CompileError as error:
             failed = self._failed(error)
             self.stages.append(Stage(failed.name, failed.label, error, math.inf))
-            self.guilty = Guilty(failed, self._last, None)
+            self.guilty = GuiltyStep(failed, self._last, None)
 
     def _failed(self, error: CompileError) -> BoundStep:
-        """The step whose place an error has. Raises the error itself where it is none of a step."""
+        """The step that an error belongs to. Raises the error itself when it belongs to no step."""
         spans = {each.span for each in error.diagnostics}
         for step in self._steps:
             if step.span in spans:
@@ -150,13 +152,13 @@ class Walk:
         cost = badness - self._badness
         self.stages.append(Stage(record.name, record.line, value, cost))
         if cost > self._worst:
-            self._worst, self.guilty = cost, Guilty(step, self._last, now)
+            self._worst, self.guilty = cost, GuiltyStep(step, self._last, now)
         self._last, self._badness = now, badness
         if math.isinf(badness):
             raise _Broken
 
 
 def apply(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
-    """Run a step on a graph as the compiler would. Raises CompileError where the pass refuses or fails."""
+    """Run a step on a graph like the compiler does. Raises CompileError when the pass refuses or fails."""
     context = Context(targets=pipeline.destinations, original=lambda: original)
     execute(step, graph, context, options, before=cost_of(graph), doing="while bisecting")

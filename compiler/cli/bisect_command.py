@@ -15,7 +15,7 @@ from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
     from vggc.bisect import Bisection
-    from vggc.bisect.search import Weighed
+    from vggc.bisect.search import MeasuredChange
 
 _PATH = click.Path(path_type=Path)
 
@@ -84,14 +84,14 @@ def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrid
 
 
 def _as_dict(bisection: Bisection, recipe: Path, model: Path, measure: str, files: list[str]) -> dict[str, Any]:
-    def change_entry(weighed: Weighed) -> dict[str, Any]:
+    def change_entry(measured: MeasuredChange) -> dict[str, Any]:
         return {
-            "value": weighed.change.value,
-            "before": weighed.change.before,
-            "after": weighed.change.after,
-            "rule": weighed.change.rule,
-            "measured": _number(weighed.value),
-            "cost": _number(weighed.cost),
+            "value": measured.change.value,
+            "before": measured.change.before,
+            "after": measured.change.after,
+            "rule": measured.change.rule,
+            "measured": _number(measured.value),
+            "cost": _number(measured.cost),
         }
 
     assert bisection.guilty is not None

@@ -42,11 +42,11 @@ def bisect_page(bisection: Bisection, measure: str) -> RenderableType:
 
 def _changes(bisection: Bisection, measure: str) -> RenderableType:
     table = plain_table("change", "made from", f"{measure} with this change alone", "worse by", right=3)
-    for weighed in bisection.worst[:_SHOWN]:
-        change = weighed.change
+    for measured in bisection.worst[:_SHOWN]:
+        change = measured.change
         name = f"{change} (rule {change.rule})" if change.rule else str(change)
         table.add_row(
-            name, _listed(change.before), _value(weighed.value, bisection.kind), _cost(weighed.cost, bisection)
+            name, _listed(change.before), _value(measured.value, bisection.kind), _cost(measured.cost, bisection)
         )
     step_cost = max(each.cost for each in bisection.stages)
     spread = math.isfinite(step_cost) and bisection.worst[0].cost < step_cost / 2

@@ -71,11 +71,11 @@ def bench(*, models: tuple[Path, ...], batch: str, seconds: float, threads: int,
     The models take turns, so that other load on the machine affects all of them equally. DIR is the output folder of a
     compile: its models are measured, and its engines on the GPU. A note says why something cannot be measured.
     """
-    from vggc.bench import bench_models, measured_in
+    from vggc.bench import bench_models, measurable_files
     from vggc.cli.bench_page import bench_page
 
     sizes = _sizes(batch)
-    files = [each for model in models for each in measured_in(model)]
+    files = [each for model in models for each in measurable_files(model)]
     with progress() as show:
         measurements = bench_models(files, sizes, seconds=seconds, threads=threads, progress=show)
     if file is not None:

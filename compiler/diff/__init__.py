@@ -1,4 +1,4 @@
-"""What differs between two models: their structure, and their numbers on the same inputs."""
+"""Compare two models: their structure, and their numbers on the same inputs."""
 
 from vggc.diff.model import ModelDiff, diff_models
 from vggc.diff.numbers import NumericDiff, ValueDifference

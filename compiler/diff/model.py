@@ -1,4 +1,4 @@
-"""Two models side by side: what `vggc diff` shows."""
+"""The comparison of two models, for `vggc diff`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from vggc.graph.arrays import Feeds
 from vggc.graph.signature import Dimensions, ValueType, inputs_of
 
 SAMPLES = 8
-"""Samples of a data set that are run unless another number is asked for."""
+"""The default number of samples of a data set that are run."""
 
 
 @dataclass(frozen=True)
 class ModelDiff:
-    """What differs. `numbers` is None where the two cannot be run on the same inputs, which `not_run` explains."""
+    """The comparison. `numbers` is None when the models cannot run on the same inputs; `not_run` says why."""
 
     structure: Structure
     numbers: NumericDiff | None
     not_run: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; what is infinite is told as text."""
-        found: dict[str, Any] = {"structure": asdict(self.structure), "numbers": None, "not_run": self.not_run}
+        """The comparison as plain JSON values. Infinite numbers become text."""
+        values: dict[str, Any] = {"structure": asdict(self.structure), "numbers": None, "not_run": self.not_run}
         if self.numbers is not None:
             first = self.numbers.first
-            found["numbers"] = {
+            values["numbers"] = {
                 "inputs": self.numbers.inputs,
                 "tolerance": self.numbers.tolerance,
                 "broken": self.numbers.broken,
@@ -44,7 +44,7 @@ class ModelDiff:
                 "values": [_plain(each) for each in self.numbers.values],
                 "first": None if first is None else _plain(first),
             }
-        return found
+        return values
 
 
 def diff_models(
@@ -55,24 +55,24 @@ def diff_models(
     samples: int = SAMPLES,
     tolerance: float | None = None,
 ) -> ModelDiff:
-    """Compare two models in structure and, where their inputs are compatible, in numbers.
+    """Compare two models in structure and, when their inputs are compatible, in numbers.
 
-    They run on the first `samples` of `data`, else on seeded random numbers. A float value diverges when it is further
-    away than `tolerance`, relative to its largest magnitude (by default what vggc.execution.model_comparison allows
-    the coarsest type of the two); any other value when an element differs. Where the second model does not run, what
-    it computes before it breaks is compared. Raises CompileError when the first is not valid or does not run, or the
-    data does not fit.
+    They run on the first `samples` of `data`, or else on seeded random numbers. A float value diverges when its error,
+    relative to its largest magnitude, exceeds `tolerance` (by default what vggc.execution.model_comparison allows for
+    the coarsest type of the two models). Any other value diverges when an element differs. When the second model does
+    not run, the values that it computes before it fails are compared. Raises CompileError when the first model is not
+    valid or does not run, or the data does not fit.
     """
     before.infer_shapes(check=True)
     after.infer_shapes()
     matching = match(before, after)
-    found = structure(before, after, matching)
+    compared = structure(before, after, matching)
     wanted, problem = _common_inputs(before, after, matching)
     if problem:
-        return ModelDiff(found, None, problem)
-    feeds, told = _feeds(before, wanted, data, samples)
+        return ModelDiff(compared, None, problem)
+    feeds, description = _feeds(before, wanted, data, samples)
     limit = coarsest(before, after) if tolerance is None else tolerance
-    return ModelDiff(found, numbers(before, after, matching, feeds, inputs=told, tolerance=limit), "")
+    return ModelDiff(compared, numbers(before, after, matching, feeds, inputs=description, tolerance=limit), "")
 
 
 def _feeds(
@@ -87,29 +87,29 @@ def _feeds(
 
 
 def _common_inputs(before: Graph, after: Graph, matching: Matching) -> tuple[tuple[ValueType, ...], str]:
-    """What both models take, by the names of the first; else why they take nothing in common."""
+    """The inputs that both models take, by the names of the first, or the reason why there are none."""
     try:
         own, other = inputs_of(before), {each.name: each for each in inputs_of(after)}
     except CompileError as error:
         return (), error.diagnostics[0].message
     pairs = dict(matching.inputs)
-    lost = [each for each in own if each.name not in pairs]
-    lost += [each for each in other.values() if each.name not in pairs.values()]
-    if lost:
-        return (), f"only one of the models has an input {lost[0]}"
+    unmatched = [each for each in own if each.name not in pairs]
+    unmatched += [each for each in other.values() if each.name not in pairs.values()]
+    if unmatched:
+        return (), f"only one of the models has an input {unmatched[0]}"
     wanted = []
-    for each in own:
-        twin = other[pairs[each.name]]
-        floats = each.dtype.kind in "fV" and twin.dtype.kind in "fV"
-        shape = _common_shape(each.shape, twin.shape)
-        if shape is None or not (floats or each.dtype == twin.dtype):
-            return (), f"input {each} of the first model does not go with {twin} of the second"
-        wanted.append(ValueType(each.name, each.dtype, shape))
+    for value in own:
+        twin = other[pairs[value.name]]
+        floats = value.dtype.kind in "fV" and twin.dtype.kind in "fV"
+        shape = _common_shape(value.shape, twin.shape)
+        if shape is None or not (floats or value.dtype == twin.dtype):
+            return (), f"input {value} of the first model does not match {twin} of the second"
+        wanted.append(ValueType(value.name, value.dtype, shape))
     return tuple(wanted), ""
 
 
 def _common_shape(first: Dimensions | None, second: Dimensions | None) -> Dimensions | None:
-    """The shape that fits both: where one leaves a size open, that of the other. The first size is the batch's."""
+    """The shape that fits both models. A size that one leaves open is taken from the other. The first is the batch."""
     if first is None or second is None:
         return first or second
     if len(first) != len(second):
@@ -118,7 +118,7 @@ def _common_shape(first: Dimensions | None, second: Dimensions | None) -> Dimens
     for axis, (own, other) in enumerate(zip(first, second, strict=True)):
         if isinstance(own, int) and isinstance(other, int) and own != other and axis > 0:
             return None
-        # Models of two fixed batch sizes run on the first one's samples, in pieces.
+        # Models with different fixed batch sizes run on the first model's samples, split into batches.
         sizes.append(own if isinstance(own, int) or not isinstance(other, int) else other)
     return tuple(sizes)
 
@@ -133,7 +133,7 @@ def _plain(value: ValueDifference) -> dict[str, Any]:
         "ok": value.ok,
         "error": _number(value.difference.error),
         "tolerance": value.difference.tolerance,
-        "told": str(value.difference),
+        "difference": str(value.difference),
         "sqnr": None if value.sqnr is None else _number(value.sqnr),
         "random": value.random,
     }

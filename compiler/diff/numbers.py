@@ -1,4 +1,4 @@
-"""How far the values of two models are apart on the same inputs, and where they part."""
+"""The differences between the values of two models on the same inputs, and the first value that diverges."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from vggc.graph.arrays import Array, Feeds
 
 @dataclass(frozen=True)
 class ValueDifference:
-    """A value of the first model beside its counterpart: names, the nodes that compute them, and how far apart.
+    """A value of the first model and its counterpart: their names, the nodes that compute them, and the difference.
 
-    `sqnr` is 10 log10(sum a² / sum (a - b)²) in dB over all inputs, infinite where nothing differs, None for what is no
-    float. `random` values differ from one run of the first model to the next, and are not held against the second.
+    `sqnr` is 10 log10(sum a² / sum (a - b)²) in dB over all inputs; infinite when nothing differs, None for types other
+    than floats. `random` values differ between runs of the first model, so a difference from the second is no error.
     """
 
     before: str
@@ -44,9 +44,9 @@ class ValueDifference:
 
 @dataclass(frozen=True)
 class NumericDiff:
-    """Every output, and every value that has a counterpart in the order in which the first model computes them.
+    """The differences of all outputs, and of all values with a counterpart, in the order of the first model.
 
-    `broken` says why the second model does not run, empty where it does; then there is only what it computes before.
+    `broken` says why the second model does not run, and is empty when it runs. Values after the failure are missing.
     """
 
     inputs: str
@@ -57,22 +57,22 @@ class NumericDiff:
 
     @property
     def first(self) -> ValueDifference | None:
-        """The first value that diverges: an output where no value before it does."""
+        """The first value that diverges, or else the first output that diverges."""
         return next((each for each in (*self.values, *self.outputs) if not each.ok), None)
 
 
 def numbers(
     before: Graph, after: Graph, matching: Matching, feeds: Sequence[Feeds], *, inputs: str, tolerance: float
 ) -> NumericDiff:
-    """Run both models on the same inputs, given by the names of the first model, and compare what is matched.
+    """Run both models on the same inputs, given by the names of the first model, and compare the matched values.
 
-    The shapes of the first have been inferred. Intermediate values are fetched about 256 MB at a time. Floats of
+    The shapes of the first model must be inferred. Intermediate values are fetched about 256 MB at a time. Floats of
     different types are compared as float32. Raises CompileError when the first model does not run.
     """
     renamed = dict(matching.inputs)
     pairs = [(first, second) for first, second, _ in matching.values]
     pairs += [pair for pair in matching.outputs if pair not in set(pairs)]
-    found: dict[tuple[str, str], _Tally] = {pair: _Tally(pair[0], tolerance) for pair in pairs}
+    tallies: dict[tuple[str, str], _Tally] = {pair: _Tally(pair[0], tolerance) for pair in pairs}
     twins: dict[str, list[str]] = {}
     for first, second in pairs:
         twins.setdefault(first, []).append(second)
@@ -83,60 +83,62 @@ def numbers(
         for names in in_chunks(before, list(twins), feed):
             expected = fetch(before, names, feed)
             got, broken = _fetched(after, [twin for name in names for twin in twins[name]], other)
-            here = [(name, twin) for name in names for twin in twins[name] if twin in got or not broken]
-            compared.update(here)
-            for pair in here:
-                found[pair].add(expected.get(pair[0]), got.get(pair[1]))
-            doubted = [pair for pair in here if not found[pair].ok and not found[pair].looked_at]
-            random = _random(before, [first for first, _ in doubted], feed)
-            for pair in doubted:
-                found[pair].looked_at, found[pair].random = True, pair[0] in random
+            chunk = [(name, twin) for name in names for twin in twins[name] if twin in got or not broken]
+            compared.update(chunk)
+            for pair in chunk:
+                tallies[pair].add(expected.get(pair[0]), got.get(pair[1]))
+            diverging = [pair for pair in chunk if not tallies[pair].ok and not tallies[pair].run_twice]
+            random = _random(before, [first for first, _ in diverging], feed)
+            for pair in diverging:
+                tallies[pair].run_twice, tallies[pair].random = True, pair[0] in random
             if broken:
                 break
         if broken:
             break
     made = _made_by(before), _made_by(after)
-    how = {(first, second): each.how for first, second, each in matching.values}
+    methods = {(first, second): each.how for first, second, each in matching.values}
 
-    def told(first: str, second: str) -> ValueDifference:
-        by_name: How = "name" if first == second else "structure"
-        tally = found[first, second]
+    def value_difference(first: str, second: str) -> ValueDifference:
+        default: How = "name" if first == second else "structure"
+        tally = tallies[first, second]
         return ValueDifference(
             before=first,
             after=second,
             node_before=made[0].get(first, ""),
             node_after=made[1].get(second, ""),
-            matched_by=how.get((first, second), by_name),
+            matched_by=methods.get((first, second), default),
             difference=tally.worst,
             sqnr=tally.sqnr,
             random=tally.random,
         )
 
-    values = tuple(told(first, second) for first, second, _ in matching.values if (first, second) in compared)
-    outputs = tuple(told(*pair) for pair in matching.outputs if pair in compared)
+    values = tuple(
+        value_difference(first, second) for first, second, _ in matching.values if (first, second) in compared
+    )
+    outputs = tuple(value_difference(*pair) for pair in matching.outputs if pair in compared)
     return NumericDiff(inputs, tolerance, outputs, values, broken)
 
 
 def _fetched(graph: Graph, names: list[str], feed: Feeds) -> tuple[dict[str, Any], str]:
-    """The named values, or as many of the first of them as the model runs with, and why it does not with all."""
+    """The named values and an empty text, or as many of the first ones as the model can compute, and the reason."""
     try:
         return fetch(graph, names, feed), ""
     except CompileError as error:
         first = error.diagnostics[0]
         reason = "; ".join([first.message, *(f"{name}: {text}" for name, text in first.facts)])
-    found: dict[str, Any] = {}
+    fetched: dict[str, Any] = {}
     runs, fails = 0, len(names)
     while fails - runs > 1:
         middle = (runs + fails) // 2
         try:
-            found, runs = fetch(graph, names[:middle], feed), middle
+            fetched, runs = fetch(graph, names[:middle], feed), middle
         except CompileError:
             fails = middle
-    return found, reason
+    return fetched, reason
 
 
 def _random(graph: Graph, names: Sequence[str], feed: Feeds) -> set[str]:
-    """Which of the values are others when the model runs a second time. A model loaded anew would start anew."""
+    """The values that change when the model runs a second time. Both runs share a session, which keeps random state."""
     if not names:
         return set()
     session = Session(graph, names)
@@ -145,14 +147,14 @@ def _random(graph: Graph, names: Sequence[str], feed: Feeds) -> set[str]:
 
 
 class _Tally:
-    """What is known of a pair of values over several inputs."""
+    """The difference of a pair of values over several inputs."""
 
     def __init__(self, name: str, tolerance: float) -> None:
         self._tolerance = tolerance
         self._signal = self._noise = 0.0
         self._floats = False
         self.worst = Difference(name, Distance(0.0), tolerance)
-        self.looked_at = self.random = False
+        self.run_twice = self.random = False
 
     @property
     def ok(self) -> bool:
@@ -161,9 +163,9 @@ class _Tally:
     def add(self, expected: Any, got: Any) -> None:
         if _is_float(expected) and _is_float(got) and expected.dtype != got.dtype:
             expected, got = expected.astype(np.float32), got.astype(np.float32)
-        here = difference(self.worst.name, expected, got, self._tolerance)
-        if here.error > self.worst.error or here.tolerance < self.worst.tolerance:
-            self.worst = here
+        new = difference(self.worst.name, expected, got, self._tolerance)
+        if new.error > self.worst.error or new.tolerance < self.worst.tolerance:
+            self.worst = new
         if _is_float(expected) and _is_float(got) and expected.shape == got.shape:
             self._floats = True
             first, second = expected.astype(np.float64), got.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What differs in the structure of two models: operators, what goes in and out, nodes, weights, types and shapes."""
+"""The differences in the structure of two models: operators, inputs and outputs, nodes, weights, types and shapes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from vggc.graph.extras import node_extras
 from vggc.graph.signature import shape_text, type_text, value_text
 from vggc.graph.text import attribute_text
 
-READ = "in the model that was read"
+READ = "original model"
 """The provenance of a node that no step has made or changed."""
 
 
 @dataclass(frozen=True)
 class NodeChange:
-    """Two nodes that are counterparts, and what differs between them: operator, attributes, constants, results."""
+    """Two matched nodes, and the differences between them: operator, attributes, constants, results."""
 
     before: str
     after: str
@@ -34,7 +34,7 @@ class NodeChange:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a model is; `macs` as vggc.analysis.costs counts them."""
+    """The size of a model. vggc.analysis.costs defines how `macs` are counted."""
 
     nodes: int
     params: int
@@ -45,10 +45,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Structure:
-    """Two models side by side. `operators` counts nodes in the first and in the second.
+    """The structural comparison of two models. `operators` counts the nodes of both models by operator.
 
-    `provenance` counts the nodes of each model by the recipe line and the pass they come from, `interface` says what
-    differs in inputs and outputs, `only_before` and `only_after` are the nodes without a counterpart.
+    `provenance` counts the nodes of each model by the recipe line and pass that made them. `interface` lists the
+    differences of inputs and outputs. `only_before` and `only_after` are the nodes without a counterpart.
     """
 
     sizes: tuple[Size, Size]
@@ -66,14 +66,13 @@ class Structure:
 
 
 def structure(before: Graph, after: Graph, matching: Matching) -> Structure:
-    """Compare graphs whose shapes have been inferred. Weights are read; two arrays are equal when all numbers are."""
+    """Compare graphs whose shapes are inferred. Weights are read; arrays are equal when all their numbers are."""
     first, second = (Counter(node.op for node in graph.nodes) for graph in (before, after))
     matched = {id(each.before) for each in matching.nodes} | {id(each.after) for each in matching.nodes}
     changed = []
     for each in matching.nodes:
-        told = tuple(_changes(before, each.before, after, each.after))
-        if told:
-            changed.append(NodeChange(before.label(each.before), after.label(each.after), each.how, told))
+        if changes := tuple(_changes(before, each.before, after, each.after)):
+            changed.append(NodeChange(before.label(each.before), after.label(each.after), each.how, changes))
     return Structure(
         sizes=(_size(before), _size(after)),
         operators={op: (first[op], second[op]) for op in sorted(first.keys() | second.keys())},
@@ -87,8 +86,8 @@ def structure(before: Graph, after: Graph, matching: Matching) -> Structure:
 
 
 def _size(graph: Graph) -> Size:
-    found = costs(graph)
-    return Size(len(graph.nodes), found.params, found.macs, found.weight_bytes, int(graph.opset))
+    total = costs(graph)
+    return Size(len(graph.nodes), total.params, total.macs, total.weight_bytes, int(graph.opset))
 
 
 def _provenance(graph: Graph) -> Mapping[str, int]:
@@ -101,7 +100,7 @@ def _provenance(graph: Graph) -> Mapping[str, int]:
 
 
 def _interface(before: Graph, after: Graph, matching: Matching) -> Iterator[str]:
-    for what, pairs, own, other in (
+    for role, pairs, own, other in (
         ("input", matching.inputs, before.inputs, after.inputs),
         ("output", matching.outputs, before.outputs, after.outputs),
     ):
@@ -109,15 +108,15 @@ def _interface(before: Graph, after: Graph, matching: Matching) -> Iterator[str]
         new = {value.name: value_text(after, value) for value in other}
         for first, second in pairs:
             if old[first] != new[second]:
-                yield f"{what} {old[first]} became {new[second]}"
-        yield from (f"{what} {text} is gone" for name, text in old.items() if name not in dict(pairs))
+                yield f"{role} {old[first]} became {new[second]}"
+        yield from (f"{role} {text} is gone" for name, text in old.items() if name not in dict(pairs))
         taken = {second for _, second in pairs}
-        yield from (f"{what} {text} is new" for name, text in new.items() if name not in taken)
+        yield from (f"{role} {text} is new" for name, text in new.items() if name not in taken)
 
 
 def _changes(before: Graph, old: gs.Node, after: Graph, new: gs.Node) -> Iterator[str]:
     if (old.domain or "", old.op) != (new.domain or "", new.op):
-        # Another operator has other attributes and other constants: there is nothing to compare.
+        # Different operators have different attributes and constants, so there is nothing more to compare.
         yield f"{_operator(old)} became {_operator(new)}"
     else:
         first, second = _attributes(before, old), _attributes(after, new)
@@ -136,18 +135,18 @@ def _changes(before: Graph, old: gs.Node, after: Graph, new: gs.Node) -> Iterato
 
 
 def _attributes(graph: Graph, node: gs.Node) -> dict[str, str]:
-    """The attributes of a node as text, those it leaves at the operator's default among them."""
-    found = {}
+    """The attributes of a node as text, those with the operator's default included."""
+    texts = {}
     if onnx.defs.has(node.op, int(graph.opset), node.domain or ""):
         known = onnx.defs.get_schema(node.op, int(graph.opset), node.domain or "").attributes
         defaults = {name: each.default_value for name, each in known.items()}
-        found = {
+        texts = {
             name: attribute_text(onnx.helper.get_attribute_value(each))
             for name, each in defaults.items()
             if each.type != onnx.AttributeProto.UNDEFINED
         }
-    found.update({name: attribute_text(each) for name, each in node.attrs.items()})
-    return found
+    texts.update({name: attribute_text(each) for name, each in node.attrs.items()})
+    return texts
 
 
 def _operator(node: gs.Node) -> str:
@@ -156,7 +155,7 @@ def _operator(node: gs.Node) -> str:
 
 def _typed(graph: Graph, value: gs.Tensor) -> str:
     dtype = graph.dtype(value)
-    # Symbols are names, which differ between exporters without meaning anything.
+    # Symbols are names that differ between exporters without any meaning.
     shape = graph.shape(value)
     sizes = None if shape is None else [each if isinstance(each, int) else None for each in shape]
     return f"{type_text(dtype) if dtype is not None else 'of unknown type'} {shape_text(sizes)}"
@@ -168,7 +167,7 @@ def _constant(index: int, before: Graph, old: gs.Tensor, after: Graph, new: gs.T
         return
     name = f"input {index} `{old.name or new.name}`"
     if first is None or second is None:
-        was, now = ("a constant" if each is not None else "computed" for each in (first, second))
+        was, now = ("a constant" if each is not None else "a computed value" for each in (first, second))
         yield f"{name}: {was} became {now}"
     elif not _equal(first, second) and (text := str(distance(first, second))) != "equal":
         yield f"{name}: {text}"

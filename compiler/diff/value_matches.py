@@ -1,11 +1,11 @@
-"""Which values of two models are meant to be the same.
+"""Match the values of two models that should be the same.
 
-A value is matched by its name where both models compute one of that name: a name keeps its meaning in vggc. A name that
-is nothing but a number says little, so the operators must agree there, too. What names do not match is matched by
-structure: starting from the inputs, a node's counterpart is the nearest reader of the counterpart of what it reads that
-has its operator, at most `_REACH` nodes further down. A node without a counterpart stands where its first input stands,
-so that a folded or an inserted node loses nobody behind it. Two values matched by structure are compared only when
-nodes of the same operators read them: a convolution before its batch norm is not the convolution that has swallowed it.
+Values are matched by name when both models compute a value of that name, because a name keeps its meaning in vggc. For
+names that are only numbers, the operators must agree too. Other nodes are matched by structure: starting from the
+inputs, the counterpart of a node is the nearest node with the same operator that reads the counterpart of its input,
+at most `_REACH` nodes further. A node without a counterpart takes the position of its first input, so that the nodes
+after a folded or inserted node can still be matched. Two values matched by structure are compared only when nodes of
+the same operators read them, because a convolution before a batch norm does not compute what the folded one computes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REACH = 4
 
 @dataclass(frozen=True)
 class NodeMatch:
-    """A node of each model, and how their values were matched."""
+    """A node of each model, and how the two were matched."""
 
     before: gs.Node
     after: gs.Node
@@ -36,10 +36,10 @@ class NodeMatch:
 
 @dataclass(frozen=True)
 class Matching:
-    """The counterparts of two models. `nodes` stand in the order of the first model.
+    """The counterparts of two models. `nodes` are in the order of the first model.
 
-    `values` are the names of values that should be equal, with the match they come from; inputs and outputs are matched
-    by name, those left over by position.
+    `values` are the names of values that should be equal, with the match of their nodes. Inputs and outputs are matched
+    by name, and the remaining ones by position.
     """
 
     inputs: tuple[tuple[str, str], ...]
@@ -49,25 +49,25 @@ class Matching:
 
 
 def match(before: Graph, after: Graph) -> Matching:
-    """Match two models whose nodes stand in topological order. Linear in nodes and values."""
+    """Match two models whose nodes are in topological order. Linear in nodes and values."""
     inputs = _pairs([value.name for value in before.inputs], [value.name for value in after.inputs])
     outputs = _pairs([value.name for value in before.outputs], [value.name for value in after.outputs])
-    found = _NodeMatcher(before, after, inputs).run()
+    nodes = _NodeMatcher(before, after, inputs).run()
     values = []
     old, new = _Readers(before), _Readers(after)
-    handed_out = dict(outputs)
-    for each in found:
-        for first, second in zip(each.before.outputs, each.after.outputs, strict=False):
+    output_names = dict(outputs)
+    for node_match in nodes:
+        for first, second in zip(node_match.before.outputs, node_match.after.outputs, strict=False):
             if not first.name or not second.name:
                 continue
             named = first.name == second.name
-            if named or handed_out.get(first.name) == second.name or old.operators(first) == new.operators(second):
-                values.append((first.name, second.name, each))
-    return Matching(inputs, outputs, tuple(found), tuple(values))
+            if named or output_names.get(first.name) == second.name or old.operators(first) == new.operators(second):
+                values.append((first.name, second.name, node_match))
+    return Matching(inputs, outputs, tuple(nodes), tuple(values))
 
 
 def _pairs(before: list[str], after: list[str]) -> tuple[tuple[str, str], ...]:
-    """Equal names together, the others in their order."""
+    """Pairs of equal names, and pairs of the other names in their order."""
     same = set(before) & set(after)
     rest = iter(name for name in after if name not in same)
     found = [(name, name if name in same else next(rest, "")) for name in before]
@@ -75,17 +75,17 @@ def _pairs(before: list[str], after: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 class _Readers:
-    """The nodes that read each value of a graph, bodies of If and Loop counted as the node that holds them."""
+    """The nodes that read each value of a graph. Reads in bodies of If and Loop count as reads of that node."""
 
     def __init__(self, graph: Graph) -> None:
         self._outputs = {id(value) for value in graph.outputs}
-        self._found: dict[int, list[gs.Node]] = {}
+        self._nodes: dict[int, list[gs.Node]] = {}
         for node in graph.nodes:
             for value in {id(each): each for each in reads(node)}.values():
-                self._found.setdefault(id(value), []).append(node)
+                self._nodes.setdefault(id(value), []).append(node)
 
     def of(self, value: gs.Tensor) -> list[gs.Node]:
-        return self._found.get(id(value), [])
+        return self._nodes.get(id(value), [])
 
     def operators(self, value: gs.Tensor) -> list[str]:
         return sorted([node.op for node in self.of(value)] + ["an output"] * (id(value) in self._outputs))
@@ -107,16 +107,16 @@ class _NodeMatcher:
     def run(self) -> list[NodeMatch]:
         by_name = {id(node): twin for node in self._before.nodes if (twin := self._by_name(node)) is not None}
         self._used.update(id(twin) for twin in by_name.values())
-        found = []
+        matches = []
         for node in self._before.nodes:
             twin, how = by_name.get(id(node)), "name"
             if twin is None:
                 twin, how = self._by_structure(node), "structure"
             if twin is not None:
                 self._used.add(id(twin))
-                found.append(NodeMatch(node, twin, "name" if how == "name" else "structure"))
-            self._settle(node, twin)
-        return found
+                matches.append(NodeMatch(node, twin, "name" if how == "name" else "structure"))
+            self._place_results(node, twin)
+        return matches
 
     def _by_name(self, node: gs.Node) -> gs.Node | None:
         for value in node.outputs:
@@ -138,7 +138,7 @@ class _NodeMatcher:
         return best
 
     def _below(self, value: gs.Tensor) -> Iterator[gs.Node]:
-        """The nodes that read a value, the nearest first."""
+        """The nodes after a value, the nearest first."""
         queue = deque((node, 1) for node in self._readers.of(value))
         seen = {id(node) for node, _ in queue}
         while queue:
@@ -157,8 +157,8 @@ class _NodeMatcher:
         )
         return own == other and _sizes(self._before, node) == _sizes(self._after, twin)
 
-    def _settle(self, node: gs.Node, twin: gs.Node | None) -> None:
-        """Say where in the other graph the results of a node stand."""
+    def _place_results(self, node: gs.Node, twin: gs.Node | None) -> None:
+        """Record the values of the other graph that correspond to the results of a node."""
         if twin is not None:
             for first, second in zip(node.outputs, twin.outputs, strict=False):
                 self._place[id(first)] = second

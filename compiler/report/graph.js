@@ -1,12 +1,12 @@
 "use strict";
-/* Draws the graphs as lists of nodes with the lines between them, a hundred rows at a time, when they come into view.
+/* Draws the graphs as lists of nodes with lines between them, a hundred rows at a time, when they come into view.
    Uses `data`, `element`, `count` and `size` of page.js. */
 
 const ROW = 28, LANE = 14, LANES = 10, CHUNK = 100;
 const SVG = "http://www.w3.org/2000/svg";
 const middle = (lane) => 10 + Math.min(lane, LANES) * LANE;
 
-/* Which lane each node stands in, and what passes through its row: a value keeps its lane until its last reader. */
+/* The lane of each node, and the lanes that pass through its row. A value keeps its lane until its last reader. */
 const lanesOf = (graph) => {
   const last = graph.op.map(() => -1);
   graph.inputs.forEach((inputs, at) => inputs.forEach((each) => { last[each] = at; }));
@@ -57,12 +57,12 @@ const places = (names) => new Map(names.map((name, at) => [name, at]).filter(([n
 const keys = data.graphs.map((graph) => places(graph.key));
 const names = data.graphs.map((graph) => places(graph.name));
 
-/* Where the other model computes the same value, else where it has a node of the same name. */
+/* The position where the other model computes the same value, else of a node with the same name. */
 const twin = (side, at) => {
   const graph = data.graphs[side];
   return keys[1 - side].get(graph.key[at]) ?? names[1 - side].get(graph.name[at]);
 };
-/* Whether the other model has this node: of the same operator, by its name or by what it computes. */
+/* Whether the other model has this node: a node of the same operator with the same name or the same result. */
 const kept = (side, at) => {
   const graph = data.graphs[side], other = data.graphs[1 - side];
   return [keys[1 - side].get(graph.key[at]), names[1 - side].get(graph.name[at])].some((each) => other.op[each] === graph.op[at]);
@@ -145,7 +145,7 @@ const view = (details) => {
     if (event.key === "Enter" && item) {
       const there = twin(side, Number(item.dataset.at));
       if (there !== undefined) opened(1 - side).jump(there);
-      else status.textContent = "the other model has neither this value nor this node";
+      else status.textContent = "the other model does not have this value or this node";
     }
   });
   find();

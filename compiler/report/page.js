@@ -165,7 +165,7 @@ const draw = (figure) => {
   const made = plots[figure.dataset.plot](Math.max(300, figure.clientWidth));
   const svg = made.matches("svg") ? made : made.querySelector("svg");
   svg.setAttribute("role", "img");
-  // What is inside a picture is not read out, so it needs no names.
+  // Screen readers do not read the parts of an image, so the parts need no names.
   for (const each of svg.querySelectorAll("[aria-label]")) each.removeAttribute("aria-label");
   figure.append(made);
   if (figure.dataset.plot === "steps") figure.append(legend(colours));

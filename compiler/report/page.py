@@ -1,7 +1,7 @@
-"""The report as one HTML file, for a person: report.html beside report.json.
+"""The report as one HTML file for people: report.html beside report.json.
 
-Everything is inside the file: it is opened without a network, mailed, printed. Tables are plain HTML; the plots and the
-graph are drawn by its script from the data it holds, when they come into view.
+The file contains everything, so that it can be opened without a network, mailed or printed. Tables are plain HTML. A
+script in the file draws the plots and the graph from data in the file when they come into view.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _MOST_DECLINES = 500
-"""Rows of the table of declined matches; report.json has them all."""
+"""The most rows in the table of declined matches. report.json lists all of them."""
 
 _MOST_BARS = 40
-"""Nodes in the plot of sensitivities; the table has them all."""
+"""The most nodes in the plot of sensitivities. The table lists all of them."""
 
 
 @dataclass
 class Line:
-    """A line of the recipe, and what came of it."""
+    """A line of the recipe, with the steps, gates and files that belong to it."""
 
     number: int
     text: str
@@ -51,7 +51,7 @@ class Width:
 
 
 def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> str:
-    """The page of a compilation, with pictures of the model as read and as left. Names in it are never markup."""
+    """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped."""
     from markupsafe import Markup
 
     declined = [(step, each) for step in report.steps for each in step.declined]
@@ -69,7 +69,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
         before=before,
         after=after,
         sums=[(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))],
-        # Inside <script> and <style> nothing is escaped; these are files of this package.
+        # Inside <script> and <style> nothing may be escaped. These are files of this package.
         style=Markup(_resource("style.css")),
         plots=Markup(_resource("plot.min.js")),
         script=Markup(_resource("page.js")),
@@ -105,27 +105,27 @@ def _last(report: Report) -> ModelCost | None:
 
 
 def _share(now: int | None, then: int | None) -> str:
-    """`-50.0%`, `+3.1%`, `same`; nothing where one is unknown."""
+    """`-50.0%`, `+3.1%` or `same`; empty when a number is unknown."""
     if now is None or not then:
         return ""
     return "same" if now == then else f"{100 * (now - then) / then:+.1f}%"
 
 
 def _lines(report: Report) -> list[Line]:
-    """The recipe line by line, each with the steps, gates and files that came of it."""
+    """The lines of the recipe, each with the steps, gates and files that belong to it."""
     lines = [Line(number, text) for number, text in enumerate(report.recipe["text"].rstrip("\n").split("\n"), 1)]
     name = Path(report.recipe["path"]).name
 
-    def of(place: str) -> Line | None:
+    def line_at(place: str) -> Line | None:
         # `my.opt:4 > library.opt:9` is a step of a definition that line 4 calls.
         file, _, number = place.partition(" > ")[0].rpartition(":")
         return lines[int(number) - 1] if file == name and number.isdigit() and int(number) <= len(lines) else None
 
     for number, step in enumerate(report.steps, 1):
-        if line := of(step.line):
+        if line := line_at(step.line):
             line.steps.append((number, step))
     for gate in report.requirements:
-        if line := of(gate.line):
+        if line := line_at(gate.line):
             line.gates.append(gate)
     by_target: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for each in report.artifacts:
@@ -139,22 +139,22 @@ def _lines(report: Report) -> list[Line]:
 
 def _widths(report: Report, before: Sequence[Node]) -> list[Width]:
     known = {node.name: node.width for node in before if node.name}
-    found = []
+    widths = []
     for step in report.steps:
         for name, left in ({} if step.undone else step.channels).items():
-            found.append(Width(step.name, name, known.get(name), len(left)))
+            widths.append(Width(step.name, name, known.get(name), len(left)))
             known[name] = len(left)
-    return found
+    return widths
 
 
 def _sensitive(report: Report) -> list[tuple[StepRecord, str, float]]:
-    """What steps have found of each node's sensitivity, the worst first."""
-    found = [(step, node, error) for step in report.steps for node, error in step.sensitivity.items()]
-    return sorted(found, key=lambda each: -each[2])
+    """Step, node and error for each node whose sensitivity was measured, the most sensitive first."""
+    rows = [(step, node, error) for step in report.steps for node, error in step.sensitivity.items()]
+    return sorted(rows, key=lambda row: -row[2])
 
 
 def _sum(nodes: Sequence[Node]) -> str:
-    """What a plot of the nodes shows, in words."""
+    """A sentence that describes the plot of the nodes."""
     costly = max(nodes, key=lambda node: node.macs or 0, default=None)
     total = sum(node.macs or 0 for node in nodes)
     if costly is None or not costly.macs:
@@ -164,7 +164,7 @@ def _sum(nodes: Sequence[Node]) -> str:
 
 
 def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict[str, Any]:
-    """What the script draws from: columns rather than a record for each node, since names of keys weigh more."""
+    """The data for the script. Nodes are columns and not one record for each, because repeated keys take more space."""
     return {
         "costs": [
             *(_cost("as read", step.before) for step in report.steps[:1]),
@@ -190,6 +190,6 @@ def _columns(nodes: Sequence[Node]) -> dict[str, list[Any]]:
 
 
 def _script_json(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON text that cannot end the script element around it."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""A graph as the report draws it: what each node is, what it costs, and whom it reads."""
+"""A graph as the report draws it: for each node its operator, its cost, and the nodes that it reads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _QUANTIZED = ("DequantizeLinear",)
 class Node:
     """A node in topological order. `inputs` are the positions of the nodes it reads; `key` is its first result's name.
 
-    `precision` is the type it computes in: that of quantized numbers where a DequantizeLinear feeds it, else that of
-    its first result. `width` is the second size of its first result (channels), `line` the recipe line it comes from.
-    MACs are None where they are unknown.
+    `precision` is the type in which the node computes: the quantized type when a DequantizeLinear feeds it, otherwise
+    the type of its first result. `width` is the second size of its first result (the number of channels), `line` the
+    recipe line that made it. `macs` is None when they are unknown.
     """
 
     name: str
@@ -43,12 +43,12 @@ def picture(graph: Graph) -> tuple[Node, ...]:
     """The nodes of a graph whose shapes have been inferred. Linear in nodes and values."""
     positions = {id(value): index for index, node in enumerate(graph.nodes) for value in node.outputs}
     producers = {id(value): node for node in graph.nodes for value in node.outputs}
-    found = []
+    drawn = []
     for node, cost in zip(graph.nodes, costs(graph).nodes, strict=True):
         value = node.outputs[0] if node.outputs else None
         shape = None if value is None else graph.shape(value)
         width = shape[1] if shape is not None and len(shape) > 1 else None
-        found.append(
+        drawn.append(
             Node(
                 name=str(node.name or ""),
                 op=str(node.op),
@@ -63,7 +63,7 @@ def picture(graph: Graph) -> tuple[Node, ...]:
                 inputs=tuple(sorted({positions[id(each)] for each in reads(node) if id(each) in positions})),
             )
         )
-    return tuple(found)
+    return tuple(drawn)
 
 
 def _precision(graph: Graph, node: gs.Node, producers: dict[int, gs.Node]) -> str:

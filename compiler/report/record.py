@@ -1,4 +1,4 @@
-"""What a compilation did, as data: the content of report.json."""
+"""The record of a compilation: the content of report.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vggc.pattern.context import RuleTally
 
 @dataclass(frozen=True)
 class ModelCost:
-    """The size of a model. `macs` is for one sample, None when a shape it depends on is unknown."""
+    """The size of a model. `macs` is for one sample, and None when a shape that it depends on is unknown."""
 
     nodes: int
     params: int
@@ -20,7 +20,7 @@ class ModelCost:
 
 @dataclass(frozen=True)
 class Decline:
-    """Something a step left as it was, why, and how often that reason came up for it."""
+    """Something that a step did not change, the reason, and how often this reason occurred."""
 
     what: str
     reason: str
@@ -41,31 +41,31 @@ class StepRecord:
     after: ModelCost
     undone: bool = False
     rules: dict[str, RuleTally] = field(default_factory=dict)
-    """of each rule that the step applies: matches, applications, declines and the time it took"""
+    """by rule of the step: its matches, applications, declines and time"""
     channels: dict[str, list[int]] = field(default_factory=dict)
-    """of each node that has lost output channels: the numbers that those left had before"""
+    """by node that lost output channels: the former numbers of the channels that it keeps"""
     sensitivity: dict[str, float] = field(default_factory=dict)
     """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
     notes: list[str] = field(default_factory=list)
-    """how results came about, such as ranges that an earlier run has found"""
+    """how results were obtained, for example from ranges of an earlier run"""
 
     @property
     def total(self) -> int:
-        """How many rewrites were applied."""
+        """The number of rewrites that were applied."""
         return sum(self.changes.values())
 
     @property
     def times_declined(self) -> int:
-        """How often something was left as it was."""
+        """How often the step declined to change something."""
         return sum(each.times for each in self.declined)
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A gate and what was measured there; `outcome` is held, failed, warned or rolled back.
+    """A gate and its measurement; `outcome` is "held", "failed", "warned" or "rolled back".
 
-    `value` and `limit` are the numbers behind `measured` and `wanted`, `kind` what they are (as measures tell, "ratio"
-    for a share of one), None where they are not finite, and `after` is how many steps had run.
+    `value` and `limit` are the numbers behind `measured` and `wanted`, None when they are not finite. `kind` is their
+    unit as measures define it ("ratio" for a share of one), and `after` the number of steps that had run.
     """
 
     line: str
@@ -81,10 +81,10 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Verification:
-    """How far the compiled model is from the one it was compared with, on the same inputs.
+    """The difference between the models before and after exact steps, on the same inputs.
 
-    `steps` names the exact steps between the two; `error` is the largest difference of an output relative to that
-    output's largest magnitude, and `tolerance` what was allowed.
+    `steps` names the steps between the two models. `error` is the largest difference of an output, relative to the
+    largest magnitude of that output, and `tolerance` the largest allowed error.
     """
 
     steps: tuple[str, ...]

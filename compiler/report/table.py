@@ -1,4 +1,4 @@
-"""The report as a person reads it in a terminal."""
+"""The report as tables in the terminal."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.report.record import Decline, ModelCost, Report, StepRecord
 
 _NAME = re.compile("`[^`]*`")
-"""Reasons that differ only in the names they mention are one reason."""
+"""Names in reasons. Reasons that differ only in names count as the same reason."""
 
 _STEPS = ("step", "line", "changes", "declined", "nodes", "params", "MACs", "bytes", "seconds")
-_SPARED = ("seconds", "params", "bytes", "line")
-"""Columns that a narrow terminal does without, in this order; report.json has them all."""
+_OPTIONAL = ("seconds", "params", "bytes", "line")
+"""Columns that are left out in a narrow terminal, in this order. report.json has all of them."""
 
 _LONGEST_STEP = 44
-"""Columns for the name of a step: a run of rules names several."""
+"""Characters for the name of a step. A step that applies several rules names all of them."""
 
 _UNLIMITED = 10_000
 
 _BAR = 30
-"""Columns of the longest bar."""
+"""Characters of the longest bar."""
 
 
 def summary(report: Report, folder: Path) -> RenderableType:
@@ -50,7 +50,7 @@ def _plain(*columns: str, right: int = 1) -> Table:
 
 
 class _Fitting:
-    """The first of several tables that the console is wide enough for; the last one where it is for none."""
+    """The first of several tables that fits the width of the console, or the last one when none fits."""
 
     def __init__(self, *tables: Table) -> None:
         self._tables = tables
@@ -76,8 +76,8 @@ def _steps(report: Report) -> RenderableType:
         )
     shown = [name for name in _STEPS if name != "declined" or any(row.get(name) for row in rows)]
     tables = []
-    for left_out in range(len(_SPARED) + 1):
-        columns = [name for name in shown if name not in _SPARED[:left_out]]
+    for left_out in range(len(_OPTIONAL) + 1):
+        columns = [name for name in shown if name not in _OPTIONAL[:left_out]]
         table = _plain(*columns, right=2 if "line" in columns else 1)
         table.columns[0].max_width = _LONGEST_STEP
         for row in rows:
@@ -87,7 +87,7 @@ def _steps(report: Report) -> RenderableType:
 
 
 def _sensitivity(step: StepRecord) -> RenderableType:
-    """What each node suffers, the worst first, each with a bar of its share of the largest."""
+    """The error of each node, the largest first, each with a bar of its size relative to the largest."""
     table = _plain("", step.name, "", right=3)
     worst = max(step.sensitivity.values())
     for name, error in sorted(step.sensitivity.items(), key=lambda each: -each[1]):
@@ -128,28 +128,27 @@ def _artifacts(report: Report, folder: Path) -> Table:
 
 
 def declines(step: StepRecord, limit: int = 8) -> list[str]:
-    """The reasons why a step left things alone, the most frequent first, one line each."""
+    """The reasons why a step declined to change something, the most frequent first, one line each."""
     reasons: dict[str, list[Decline]] = {}
-    for each in step.declined:
-        reasons.setdefault(_NAME.sub("`...`", each.reason), []).append(each)
-    ordered = sorted(reasons.values(), key=lambda found: -len(found))
+    for decline in step.declined:
+        reasons.setdefault(_NAME.sub("`...`", decline.reason), []).append(decline)
+    ordered = sorted(reasons.values(), key=lambda same: -len(same))
     lines = []
-    for found in ordered[:limit]:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        # What is said of the step as a whole needs its name once.
-        what = "" if found[0].what == step.name else f"{found[0].what}{more}: "
-        lines.append(f"{step.name}: {what}{found[0].reason}")
+    for same in ordered[:limit]:
+        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+        # A reason about the whole step needs the name of the step only once.
+        subject = "" if same[0].what == step.name else f"{same[0].what}{more}: "
+        lines.append(f"{step.name}: {subject}{same[0].reason}")
     if len(ordered) > limit:
         lines.append(f"{step.name}: {len(ordered) - limit} more reasons in report.json")
     return lines
 
 
 def plan(report: Report) -> RenderableType:
-    """What each step would do: its rewrites by name, what it would leave alone and why, and the model's size after."""
+    """What each step would do: its rewrites, the size of the model after it, and what it would decline and why."""
     table = _plain("step", "line", "would do", "nodes", "params", "MACs", "bytes", right=3)
     for step in report.steps:
         changes = [f"{name} ({times}x)" if times > 1 else name for name, times in step.changes.items()]
-        what = "\n".join(changes) or "nothing"
-        table.add_row(step.name, step.line, what, *_size(step.after).values())
-    left = [Text(f"would leave: {line}") for step in report.steps for line in declines(step, limit=1000)]
-    return Group(table, *([Text(), *left] if left else []))
+        table.add_row(step.name, step.line, "\n".join(changes) or "nothing", *_size(step.after).values())
+    lines = [Text(f"would decline: {line}") for step in report.steps for line in declines(step, limit=1000)]
+    return Group(table, *([Text(), *lines] if lines else []))

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from vggc.bench import bench_models, measured_in
+from vggc.bench import bench_models, measurable_files
 from vggc.bench.child import times
 from vggc.bench.models import _take_turns
 from vggc.diagnostics import CompileError
@@ -77,7 +77,7 @@ def test_a_model_of_one_batch_size_is_measured_there_alone(model: Make) -> None:
         ("fixed.onnx", 2),
         ("open.onnx", 2),
     ]
-    assert found.left_out == [f"{first} takes batches of 2 only: not measured at 1"]
+    assert found.left_out == [f"{first} is not measured at batch 1: it takes only batches of 2"]
     assert found.rows[0].ratio is None and found.rows[1].ratio == 1.0
 
 
@@ -123,10 +123,10 @@ def test_a_model_that_cannot_run_is_named(tmp_path: Path, model: Make) -> None:
 
 
 def test_of_a_folder_its_models_and_engines_are_measured(tmp_path: Path, model: Make) -> None:
-    with pytest.raises(CompileError, match="holds neither a model nor an engine"):
-        measured_in(tmp_path)
+    with pytest.raises(CompileError, match="contains neither a model nor an engine"):
+        measurable_files(tmp_path)
     model("model.onnx")
     (tmp_path / "model.engine.json").write_text("{}")
     (tmp_path / "report.json").write_text("{}")
-    assert [each.name for each in measured_in(tmp_path)] == ["model.onnx", "model.engine.json"]
-    assert measured_in(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]
+    assert [each.name for each in measurable_files(tmp_path)] == ["model.onnx", "model.engine.json"]
+    assert measurable_files(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vggc.bench import bench_models, engines, measured_in
+from vggc.bench import bench_models, engines, measurable_files
 from vggc.cli.main import run
 from vggc.diagnostics import CompileError, fail
 from vggc.targets.cuda_driver import Device
@@ -53,7 +53,7 @@ def test_an_engine_on_a_real_gpu(net: Any, tmp_path: Path) -> None:
     target = f"target tensorrt_rtx(batch=1..8..32, compute=[{Device().capability}])"
     (tmp_path / "net.opt").write_text(f"target onnx\n{target}\n")
     assert run([str(tmp_path / "net.opt"), str(tmp_path / "net.onnx"), "-o", str(tmp_path / "out")]) == 0
-    found = bench_models(measured_in(tmp_path / "out"), [1, 32], seconds=0.1, threads=1)
+    found = bench_models(measurable_files(tmp_path / "out"), [1, 32], seconds=0.1, threads=1)
     assert not found.left_out
     assert [(row.runtime, row.batch) for row in found.rows] == [
         ("onnxruntime CPU", 1),
@@ -96,7 +96,7 @@ def test_the_profile_that_holds_the_batch_is_run(sidecar: Path, jobs: list[Any],
 def test_a_batch_that_no_profile_holds(sidecar: Path, jobs: list[Any]) -> None:
     found = bench_models([sidecar], [17], seconds=0.01)
     assert (found.rows, jobs) == ([], [])
-    assert found.left_out == [f"{sidecar} is not measured at 17: no profile of the engine takes 17 samples"]
+    assert found.left_out == [f"{sidecar} is not measured at batch 17: no profile of the engine takes 17 samples"]
 
 
 def test_an_engine_beside_its_model(sidecar: Path, jobs: list[Any]) -> None:
@@ -108,14 +108,15 @@ def test_an_engine_beside_its_model(sidecar: Path, jobs: list[Any]) -> None:
 
 def test_without_a_gpu_a_line_says_so(sidecar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(*_: Any, **__: Any) -> Any:
-        raise fail("the engine cannot run here: no NVIDIA driver: libcuda.so.1 cannot be loaded")
+        raise fail("the engine cannot run here: there is no NVIDIA driver: libcuda.so.1 cannot be loaded")
 
     monkeypatch.setattr(engines, "ask", ask)
     found = bench_models([sidecar], [1], seconds=0.01)
     assert found.rows == []
     (line,) = found.left_out
     assert line.endswith(
-        "is not measured at 1: the engine cannot run here: no NVIDIA driver: libcuda.so.1 cannot be loaded"
+        "is not measured at batch 1: the engine cannot run here: "
+        "there is no NVIDIA driver: libcuda.so.1 cannot be loaded"
     )
 
 

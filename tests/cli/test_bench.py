@@ -38,5 +38,5 @@ def test_what_is_wrong_is_told_before_anything_runs(vggc: Any, tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     ran = vggc("bench", "model.onnx", "empty")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err.startswith("error: the folder `empty` holds neither a model nor an engine\n")
+    assert ran.err.startswith("error: the folder `empty` contains neither a model nor an engine\n")
     shutil.rmtree("empty")

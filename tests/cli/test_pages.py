@@ -109,7 +109,7 @@ def test_plan_says_what_would_be_left_and_why(vggc: Any, recipe: Callable[[str],
     model.graph.output.append(onnx.helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, ["N", 8, 8, 8]))
     onnx.save(model, "model.onnx")
     out = vggc("plan", recipe("fold_batch_norm"), "model.onnx").out
-    assert "would leave: fold_batch_norm: BatchNormalization `norm`: " in out
+    assert "would decline: fold_batch_norm: BatchNormalization `norm`: " in out
 
 
 def test_explain_says_where_a_node_comes_from(vggc: Any, recipe: Callable[[str], str]) -> None:

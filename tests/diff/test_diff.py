@@ -130,7 +130,7 @@ def test_nodes_are_counted_by_the_line_they_come_from(graph: Graph) -> None:
         fold_batch_norm(folded)
     folded.tidy()
     before, after = diff_models(graph, folded).structure.provenance
-    assert before == {"in the model that was read": len(graph.nodes)}
+    assert before == {"original model": len(graph.nodes)}
     assert after["my.opt:3 fold_batch_norm"] == len(convolutions(graph))
 
 
@@ -154,7 +154,7 @@ def test_models_with_other_inputs_are_compared_in_structure_alone(net: Any) -> N
     found = diff_models(small((2, 3, 4, 4)), small((2, 5, 4, 4)))
     assert found.numbers is None
     assert found.not_run == (
-        "input `x` float32 [2, 3, 4, 4] of the first model does not go with `x` float32 [2, 5, 4, 4] of the second"
+        "input `x` float32 [2, 3, 4, 4] of the first model does not match `x` float32 [2, 5, 4, 4] of the second"
     )
     assert found.structure.interface[0] == "input `x` float32 [2, 3, 4, 4] became `x` float32 [2, 5, 4, 4]"
 
