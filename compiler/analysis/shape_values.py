@@ -271,3 +271,6 @@ _RULES: dict[str, Callable[[ShapeValues, gs.Node], Entries | None]] = {
     "Equal": _elementwise(_equal),
     "Where": _elementwise(_where),
 }
+
+LIST_OPERATORS = frozenset(_RULES)
+"""Operators that compute lists of integers from lists of integers, or from shapes."""

@@ -7,10 +7,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from vggc.analysis.channels.sweep import OPERATORS as channel_rules
+from vggc.analysis.folding.passages import PASSED
+from vggc.analysis.ranges.ranges import RULES as range_rules
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64
-from vggc.operators.activations import ACTIVATIONS, UNLIMITED, clamp_limits, saturation
+from vggc.operators.activations import ACTIVATIONS, SCALABLE, UNLIMITED, clamp_limits, saturation
+from vggc.operators.fusion import TENSORRT_EPILOGUE
+from vggc.operators.kernels import ONNXRUNTIME_INTEGER
 
 OPERANDS = {"attributes": [], "scalars": [-1.5, 2.5], "tensor": [0.25]}
 X = np.linspace(-16, 16, 1025, dtype=np.float32)
@@ -53,7 +58,7 @@ def test_bounds(op: str) -> None:
     assert np.allclose(y, computed(op, X), rtol=1e-5, atol=1e-6)
     rises = x >= (-np.inf if lowest_at is None else lowest_at)
     assert (np.diff(y[rises]) >= 0).all() and (np.diff(y[~rises]) <= 0).all()
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         assert not np.isnan(function(node, np.array([-np.inf, np.inf]))).any()
 
 
@@ -65,3 +70,13 @@ def test_saturation(op: str) -> None:
     assert np.unique(y[low >= X]).size <= 1 and np.unique(y[high <= X]).size <= 1
     assert ACTIVATIONS[op].clamps == (np.array_equal(y, np.clip(X, low, high)) and (low, high) != UNLIMITED)
     assert clamp_limits(graph, graph.nodes[0]) == ((low, high) if ACTIVATIONS[op].clamps else None)
+
+
+@pytest.mark.parametrize("op", ACTIVATIONS)
+def test_one_entry_is_enough(op: str) -> None:
+    activation = ACTIVATIONS[op]
+    assert op in channel_rules
+    assert activation.function is None or op in range_rules
+    assert (op in TENSORRT_EPILOGUE) == activation.tensorrt
+    assert (op in ONNXRUNTIME_INTEGER) == activation.integer_kernel
+    assert (op in PASSED) == (op in SCALABLE) == (activation.homogeneous and activation.operands == "attributes")

@@ -20,18 +20,13 @@ from vggc.analysis.channels.records import Operand
 from vggc.analysis.channels.static_values import Integers
 from vggc.analysis.channels.sweep import Sweep
 from vggc.analysis.channels.value_shapes import Dimensions
+from vggc.analysis.shape_values import LIST_OPERATORS
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
 from vggc.operators.data_movement import SHAPE_READERS
 
 INFERRED = -1
 """The dimension of a Reshape that follows from the number of elements."""
-
-_MOVES = frozenset(
-    {"Add", "Cast", "Concat", "Div", "Equal", "Expand", "Gather", "Identity", "Mul", "Reshape", "Shape", "Size"}
-    | {"Slice", "Squeeze", "Sub", "Unsqueeze", "Where"}
-)
-"""Operators that compute lists from lists."""
 
 
 class _Lengths(Integers):
@@ -110,7 +105,7 @@ class Lists:
                 self._changes.append(change)
                 if sources and not self._is_right(change) and self._known(change) is None:
                     self._pinned |= sources
-            elif node.op in _MOVES and is_standard(node):
+            elif node.op in LIST_OPERATORS and is_standard(node):
                 onward |= sources
             else:
                 self._pinned |= sources
