@@ -91,9 +91,10 @@ def _loaders() -> dict[str, Loader]:
 
 
 def _measures() -> dict[str, Measure]:
-    from vggc import measures
+    from vggc.measures import outputs, resources
 
-    return {each.name: each for each in vars(measures).values() if isinstance(each, Measure)}
+    modules = (outputs, resources)
+    return {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Measure)}
 
 
 def _targets() -> dict[str, Target]:

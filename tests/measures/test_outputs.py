@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from vggc import measures
 from vggc.data import ArrayDataset, Dataset
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.measures import Subject, subject
+from vggc.measures import outputs as measures
 from vggc.values import Ratio
 
 Refused = Callable[[str], AbstractContextManager[None]]

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from vggc import measures
+from vggc.binding.registry import shipped
 from vggc.data import ArrayDataset
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.measures import Measure, Subject, format_value
+from vggc.measures import resources as measures
 from vggc.values import Bytes, Seconds
 
 Refused = Callable[[str], AbstractContextManager[None]]
@@ -100,7 +101,7 @@ def test_the_median_is_of_the_runs_after_the_warm_up(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_kinds(name: str, kind: str, better: str) -> None:
-    found = getattr(measures, name)
+    found = shipped().measures[name]
     assert isinstance(found, Measure)
     assert (found.name, found.kind, found.better) == (name, kind, better)
     assert found.doc
