@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from vggc.analysis.channels import channel_groups
+from vggc.analysis.channels import channel_groups, groups_table
 from vggc.analysis.costs import costs
 
 
@@ -63,14 +62,17 @@ def test_unknown_macs_are_none(net):
     assert groups.cost({0: 3}).params == groups.cost.full.params - 3 * (27 + 1 + 5)
 
 
-def test_the_table_of_a_chain_takes_no_time_per_group_squared(net):
-    from vggc.analysis.channels import groups_table
+def test_the_table_of_a_chain_takes_work_in_proportion(net, count_calls):
+    def chain(length):
+        n = net(shape=("batch", 4, 2, 2))
+        x = "x"
+        for _ in range(length):
+            x = n.op("Relu", n.conv(x, 4, 4, 1))
+        return n.graph(n.head(x, 4))
 
-    n = net(shape=("batch", 4, 2, 2))
-    x = "x"
-    for _ in range(300):
-        x = n.op("Relu", n.conv(x, 4, 4, 1))
-    rows = groups_table(n.graph(n.head(x, 4)))
-    assert len(rows) == 301
-    assert {row.params for row in rows[:299]} == {4 + 1 + 4}
-    assert np.all([row.macs == 4 * 8 for row in rows[:299]])
+    rows = groups_table(chain(80))
+    assert len(rows) == 81
+    assert {row.params for row in rows[:79]} == {4 + 1 + 4}
+    assert {row.macs for row in rows[:79]} == {4 * 8}
+    small, large = chain(40), chain(160)
+    assert count_calls(lambda: groups_table(large)) < 5 * count_calls(lambda: groups_table(small))

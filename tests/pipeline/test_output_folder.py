@@ -122,9 +122,12 @@ def test_the_output_is_there_and_of_one_piece_at_every_moment(tmp_path: Path) ->
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for number in range(100):
+    for number in range(10_000):
         with output_folder(out) as folder:
             write(folder, model=str(number), engine=str(number))
+        # At least 100 times, and until the watcher had its turns.
+        if number >= 100 and len(seen) > 1:
+            break
     done.set()
     watcher.join()
     assert not wrong
