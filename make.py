@@ -8,6 +8,7 @@ A setting is given as NAME=VALUE, or as an environment variable, which is how `m
     LATEST=1  the newest versions of everything instead of the locked ones, in build/latest
     OLDEST=1  the oldest versions that pyproject.toml allows, in build/oldest
     MINUTES=10  how long to fuzz
+    SUITES="--sample 60"  which models of ONNX's own tests are compiled
     SHARED, BENCH, RULES, PRUNING  what `bench` runs, see there
 """
 
@@ -215,6 +216,14 @@ def fuzz() -> None:
     run(development().python, "tests/fuzz/fuzz.py", "--minutes", setting("MINUTES", "10"))
 
 
+def suites() -> None:
+    """Compile ONNX's own backend tests, and hold each result against onnxruntime's; takes most of an hour.
+
+    Less of it: SUITES="--sample 60", SUITES="--only node/test_conv_*"
+    """
+    run(development().python, "benchmarks/suites.py", *words("SUITES"))
+
+
 def dist() -> None:
     """Build the source distribution and the wheel, in build/dist."""
     here, out = development(), BUILD / "dist"
@@ -254,7 +263,7 @@ def _remove(*folders: Path) -> None:
 
 VERBS = {
     verb.__name__: verb
-    for verb in (install, demo, test, check, format, prove, bench, docs, map, fuzz, dist, lock, clean)
+    for verb in (install, demo, test, check, format, prove, bench, docs, map, fuzz, suites, dist, lock, clean)
 }
 
 
