@@ -214,7 +214,7 @@ def _arithmetic(value: syntax.Binary, scope: Scope, measured: Measures) -> Expre
         number = calculate(value, cast(Any, left.value), cast(Any, right.value))
         return Fixed(number, kind_of(number))
     if value.operator == "/" and isinstance(right, Fixed) and right.value == 0:
-        raise fail("division by zero", value.span, help="nothing can be divided by it")
+        raise fail("division by zero", value.span, help="the divisor must not be 0")
     kind = combined(value.operator, left.kind, right.kind)
     if kind is None:
         text = f"`{value.left.span.text}` is {_KINDS[left.kind]} and `{value.right.span.text}` is {_KINDS[right.kind]}"

@@ -134,7 +134,7 @@ def calculate(value: syntax.Binary, left: Content, right: Content) -> int | floa
         raise _units_differ(value, left, right)
     result = compute(value.operator, left, right, value.span)
     if not abs(result) < LARGEST:
-        raise fail("this number is too large", value.span, help="numbers stay below 2 to the power of 63")
+        raise fail("this number is too large", value.span, help="numbers must be below 2 to the power of 63")
     if kind == "ratio":
         return Ratio(result)
     if kind == "seconds":

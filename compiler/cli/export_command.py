@@ -13,7 +13,7 @@ from vggc.cli.interrupts import LoadingCommand
 from vggc.diagnostics import fail
 
 if TYPE_CHECKING:
-    from vggc.pytorch import Made, Request
+    from vggc.pytorch import ExportedModel, Request
 
 _PATH = click.Path(path_type=Path)
 _OPTIONS = (
@@ -114,14 +114,15 @@ def _request(
     )
 
 
-def _export(request: Request, path: Path) -> Made:
+def _export(request: Request, path: Path) -> ExportedModel:
     from vggc.pytorch import export_model
 
     with progress() as show:
         exported = export_model(request, path, progress=show)
     if exported.vacuous:
         stderr().print(
-            f"warning: the module's outputs hardly depend on its inputs ({exported.told:.1e} of the largest), so the"
+            f"warning: the module's outputs hardly depend on its inputs ({exported.variation:.1e} of the largest), so "
+            "the"
             " comparison proves little; are its weights trained?",
             style="yellow",
             soft_wrap=True,
@@ -129,7 +130,7 @@ def _export(request: Request, path: Path) -> Made:
     return exported
 
 
-def _summary(exported: Made, path: Path) -> str:
+def _summary(exported: ExportedModel, path: Path) -> str:
     """`model.onnx: 24 nodes (13 Conv, ...), opset 20; ...`"""
     most = ", ".join(f"{count} {op}" for op, count in exported.nodes.most_common(4))
     return (

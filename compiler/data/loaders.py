@@ -142,7 +142,7 @@ def images(
         cover=cover is not None,
     )
     if 0 in prepare.std:
-        raise fail("`std` is 0 for a channel: nothing can be divided by it")
+        raise fail("`std` is 0 for a channel: the divisor must not be 0")
     chosen = None if numbers is None else numbers[:taken]
     return ImageFolder(files[:taken], chosen, prepare, f"{taken} of {total} images of {folder}")
 

@@ -1,4 +1,4 @@
-"""Measures a recipe may name in `require` and `when`."""
+"""Measures that a recipe can use in `require` and `when`."""
 
 from vggc.measures.measure import Measure, format_value, measure
 from vggc.measures.subject import Subject

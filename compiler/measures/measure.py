@@ -1,4 +1,4 @@
-"""What a measure is: a function of the compiled model, its signature its schema in recipes."""
+"""The class of measures: a measure is a function of the compiled model, and its signature defines its options."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Kind = Literal["number", "ratio", "bytes", "seconds", "quantity"]
 class Measure:
     """A named measure of a model. Calling it measures: `accuracy(subject, data=test)`.
 
-    better  which way is an improvement
-    unit    what is counted, for reports: "nodes", "dB"; "" where the value speaks for itself
+    better  which direction is an improvement
+    unit    the unit in reports: "nodes", "dB"; "" when the value needs no unit
     """
 
     name: str
@@ -40,7 +40,7 @@ class Measure:
 
     @property
     def kind(self) -> Kind:
-        """What the values are, so that a limit in another unit can be refused before anything runs."""
+        """The kind of its values. A limit of another kind is refused before anything runs."""
         result = get_type_hints(self.function)["return"]
         kinds: dict[Any, Kind] = {Ratio: "ratio", Bytes: "bytes", Seconds: "seconds"}
         return kinds.get(result, "quantity" if self.unit else "number")
@@ -50,12 +50,12 @@ class Measure:
 
 
 def measure(*, better: Better, unit: str = "") -> Callable[[Callable[..., Any]], Measure]:
-    """Make a measure of a function `(subject, option=default, ...) -> Ratio | Bytes | Seconds | int | float`."""
+    """Declare a function `(subject, option=default, ...) -> Ratio | Bytes | Seconds | int | float` as a measure."""
     return lambda function: Measure(function.__name__, function, better, unit)
 
 
 def format_value(value: float, kind: Kind) -> str:
-    """A value as messages and tables show it: `93.27%`, `3.75 MB`, `2.31 ms`, `48`."""
+    """The text of a value in messages and tables: `93.27%`, `3.75 MB`, `2.31 ms`, `48`."""
     if kind == "ratio":
         return f"{100 * value:.2f}%"
     if kind == "bytes":

@@ -1,4 +1,4 @@
-"""Measures of what a model says: on its own, and beside the model as read."""
+"""Measures of a model's outputs: compared with labels, and compared with the outputs of the model as read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vggc.values import Ratio
 def accuracy(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
     """The share of samples whose largest logit is that of their class (top-1).
 
-    A sample with NaN among its logits counts as wrong. An output of one integer a sample is taken as the class itself.
+    A sample with NaN among its logits counts as wrong. An output with one integer for each sample is the class itself.
 
     Options:
         data: samples with class numbers.
@@ -54,7 +54,7 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
         scores = _scores(logits, name)
         if scores.ndim == 1:
             if places > 1:
-                raise fail(f"output `{name}` gives one class a sample: there are no five to look at")
+                raise fail(f"output `{name}` has one class for each sample, but top5 needs the scores of all classes")
             right += int(np.count_nonzero(scores == labels))
         else:
             _check_classes(data, labels, at, scores.shape[1], name)
@@ -64,7 +64,7 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
 
 
 def _scores(logits: Array, name: str) -> Array:
-    """One row of logits for each sample, or one class for each."""
+    """One row of logits for each sample, or one class for each sample."""
     logits = searchable(logits)
     flat = logits.reshape(logits.shape[:2]) if logits.ndim > 2 and math.prod(logits.shape[2:]) == 1 else logits
     integer = flat.dtype.kind in "iu"
@@ -84,17 +84,17 @@ def _check_classes(data: Dataset, labels: Array, first: int, classes: int, name:
     if len(labels) and labels.max() >= classes:
         bad = int(np.argmax(labels >= classes))
         raise fail(
-            f"label {labels[bad]} of sample {first + bad} of data `{data.name}` is no class of the model: "
-            f"output `{name}` has {classes}, numbered from 0"
+            f"label {labels[bad]} of sample {first + bad} of data `{data.name}` is not a class of the model: "
+            f"output `{name}` has {classes} classes, numbered from 0"
         )
 
 
 def _rank(scores: Array, labels: Array) -> Array:
-    """How many classes stand before the right one: those with a larger score, and equal ones of a smaller number."""
+    """The number of classes before the right one: those with a larger score, or an equal score and a smaller number."""
     own = scores[np.arange(len(scores)), labels][:, None]
     earlier = np.arange(scores.shape[1])[None] < labels[:, None]
     ahead: Array = np.count_nonzero((scores > own) | ((scores == own) & earlier), axis=1)
-    # Nothing is larger than NaN, which would put the class of such a row first.
+    # No number is larger than NaN, so without this the right class of a row with NaN would come first.
     ahead[np.isnan(scores).any(axis=1)] = np.iinfo(ahead.dtype).max
     return ahead
 
@@ -103,8 +103,8 @@ def _rank(scores: Array, labels: Array) -> Array:
 def agreement(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
     """The share of samples for which the model and the model as read choose the same class (top-1 agreement).
 
-    For an output with more than two dimensions the share of places; classes stand along its second axis. NaN agrees
-    with nothing.
+    For an output with more than two dimensions, the share of positions; its second axis is the axis of classes. NaN
+    agrees with nothing.
 
     Options:
         data: samples; labels are not needed.
@@ -122,7 +122,7 @@ def agreement(subject: Subject, data: Dataset, *, output: str | None = None) -> 
 def cosine(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
     """The mean over samples of the cosine between the model's output and that of the model as read.
 
-    1 where both are zero, 0 where one is.
+    The cosine is 1 when both outputs are zero, and 0 when one is.
 
     Options:
         data: samples; labels are not needed.
@@ -142,7 +142,7 @@ def cosine(subject: Subject, data: Dataset, *, output: str | None = None) -> flo
 def max_abs_error(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
     """The largest difference between an output of the model and the same output of the model as read.
 
-    Infinite where NaN or infinity has come or gone.
+    It is infinite when only one of the outputs has NaN or infinity at a position.
 
     Options:
         data: samples; labels are not needed.
@@ -160,9 +160,9 @@ def max_abs_error(subject: Subject, data: Dataset, *, output: str | None = None)
 
 @measure(better="higher", unit="dB")
 def sqnr(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
-    """The signal-to-noise ratio of an output in dB, the model as read being the signal: 10 log10(sum a² / sum (a-b)²).
+    """The signal-to-noise ratio of an output in dB: 10 log10(sum a² / sum (a-b)²), where a is from the model as read.
 
-    Infinite where nothing differs.
+    It is infinite when nothing differs.
 
     Options:
         data: samples; labels are not needed.
@@ -183,7 +183,7 @@ def _rows(array: Array) -> Array:
 
 
 def _pairs(subject: Subject, data: Dataset, output: str | None) -> Iterator[tuple[Array, Array]]:
-    """The output of the model and of the model as read, in pieces of the same samples."""
+    """The output of the model and of the model as read, in pairs of batches with the same samples."""
     name = subject.output_name(output)
     now, then = subject.outputs(data, name), subject.original.outputs(data, name)
     new = old = np.zeros(0)
@@ -194,9 +194,9 @@ def _pairs(subject: Subject, data: Dataset, output: str | None) -> Iterator[tupl
             return
         if new.shape[1:] != old.shape[1:]:
             raise fail(
-                f"output `{name}` has shape {shape_text(new.shape)}, and {shape_text(old.shape)} in the model as read"
+                f"output `{name}` has shape {shape_text(new.shape)}, but {shape_text(old.shape)} in the model as read"
             )
-        # The two may insist on different batch sizes.
+        # The two models may have different fixed batch sizes.
         count = min(len(new), len(old))
         yield new[:count], old[:count]
         new, old = new[count:], old[count:]

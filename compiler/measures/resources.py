@@ -1,4 +1,4 @@
-"""Measures of how large and how fast a model is."""
+"""Measures of the size and speed of a model."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ def size(subject: Subject) -> Bytes:
 
 @measure(better="lower", unit="parameters")
 def params(subject: Subject) -> int:
-    """Numbers in the weights: float constants and quantized ones."""
+    """The number of parameters: all numbers in float and quantized weights."""
     return _costs(subject).params
 
 
 @measure(better="lower", unit="MACs")
 def macs(subject: Subject) -> int:
-    """Multiply-accumulate operations of convolutions and matrix products, for one sample where the batch is dynamic."""
-    found = _costs(subject)
-    if found.macs is None:
-        first = found.unknown[0]
+    """Multiply-accumulate operations of convolutions and matrix products, for one sample when the batch is dynamic."""
+    counted = _costs(subject)
+    if counted.macs is None:
+        first = counted.unknown[0]
         raise fail(
-            f"the MACs of {len(found.unknown)} nodes are unknown",
+            f"the MACs of {len(counted.unknown)} nodes are unknown",
             facts=(("node", first.label),),
             help="fix the shapes first: set_batch(1) before this line, or `simplify`",
         )
-    return found.macs
+    return counted.macs
 
 
 @measure(better="lower", unit="nodes")
 def nodes(subject: Subject) -> int:
-    """Nodes of the graph."""
+    """The number of nodes of the graph."""
     return len(subject.graph.nodes)
 
 
@@ -68,8 +68,8 @@ def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, dat
     """Median time of one run on this machine's CPU: onnxruntime, fully optimised, all cores.
 
     Options:
-        batch: samples in a run, where the batch is dynamic.
-        data: samples to run, in place of random ones; the time of most models does not depend on them.
+        batch: the number of samples in a run, when the batch is dynamic.
+        data: samples to run instead of random ones; the time of most models does not depend on them.
     """
     key = ("latency", batch, data)
     if key not in subject.measured:

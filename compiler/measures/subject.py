@@ -1,4 +1,4 @@
-"""A model that is measured: loaded once, its outputs on each data set remembered."""
+"""A model that is measured. It is loaded once, and its outputs on each data set are cached."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from vggc.graph.writer import weight_bytes
 from vggc.operators.quantizers import QUANTIZERS
 
 BATCH = 32
-"""Samples run at once where the batch is dynamic."""
+"""Samples in a run when the batch is dynamic."""
 
 _BATCH_BYTES = 64 << 20
-_REMEMBERED_BYTES = 256 << 20
+_CACHED_BYTES = 256 << 20
 _COPIED_BYTES = 1 << 30
 
 
 class Subject:
-    """A graph as it is at one moment of a compilation, beside the model as read.
+    """A graph at one moment of a compilation, with the model as read.
 
-    The graph must not change while it is a subject: make a new Subject after a step. `original` is the subject of
-    the model as read, itself for that one.
+    The graph must not change while it is measured: make a new Subject after a step. `original` is the subject of the
+    model as read, and the subject itself when it is the model as read.
     """
 
     def __init__(self, graph: Graph, original: Subject | None = None) -> None:
@@ -40,17 +40,17 @@ class Subject:
 
     @cached_property
     def session(self) -> Session:
-        """The graph, loaded; optimised where that changes nothing but the time (about half) it takes.
+        """A session of the graph. It is optimised, which about halves the time, when that does not change the results.
 
-        A quantized graph runs as it stands: onnxruntime's integer kernels would measure this CPU's arithmetic, which
-        saturates where a GPU's does not. A large one is not copied.
+        A quantized graph runs unchanged: onnxruntime's integer kernels would measure the arithmetic of this CPU, which
+        may saturate when a GPU does not. A large graph is not optimised, because that would copy it.
         """
         quantized = any(node.op in QUANTIZERS for node in self.graph.nodes)
         large = sum(map(weight_bytes, self.graph.constants())) > _COPIED_BYTES
         return Session(self.graph, optimise="none" if quantized or large else "all")
 
     def output_name(self, output: str | None) -> str:
-        """The output that is asked for, or the first. Raises CompileError when there is no such output."""
+        """The name of the given output, or of the first one. Raises CompileError when there is no such output."""
         names = [str(value.name) for value in self.graph.outputs]
         if output is None:
             return names[0]
@@ -61,24 +61,24 @@ class Subject:
     def outputs(self, data: Dataset, output: str | None = None) -> Iterator[Array]:
         """One output for all samples of a data set, a batch at a time: (samples, ...).
 
-        Remembered while it fits in 256 MB. Raises CompileError when the data does not fit the model, or the output
-        has not one row for each sample.
+        It is cached when it fits in 256 MB. Raises CompileError when the data does not fit the model, or the output
+        does not have one row for each sample.
         """
         key = (data, self.output_name(output))
         if key in self._outputs:
             yield from self._outputs[key]
             return
-        held: list[Array] | None = []
+        cached: list[Array] | None = []
         size = 0
         for batch in self._run(data, key[1]):
             size += batch.nbytes
-            if size > _REMEMBERED_BYTES:
-                held = None
-            if held is not None:
-                held.append(batch)
+            if size > _CACHED_BYTES:
+                cached = None
+            if cached is not None:
+                cached.append(batch)
             yield batch
-        if held is not None:
-            self._outputs[key] = held
+        if cached is not None:
+            self._outputs[key] = cached
 
     def _run(self, data: Dataset, output: str) -> Iterator[Array]:
         inputs = inputs_of(self.graph)
@@ -87,19 +87,19 @@ class Subject:
         size = fixed or max(1, min(BATCH, _BATCH_BYTES // max(1, fitted.sample_bytes)))
         for batch in fitted.batches(size):
             count = len(next(iter(batch.values())))
-            found = self.session.run(filled(batch, fixed))[output]
+            result = self.session.run(filled(batch, fixed))[output]
             rows = fixed or count
-            if not isinstance(found, np.ndarray) or found.ndim == 0 or len(found) != rows:
-                shape = shape_text(found.shape) if isinstance(found, np.ndarray) else "of a sequence"
+            if not isinstance(result, np.ndarray) or result.ndim == 0 or len(result) != rows:
+                shape = f"has shape {shape_text(result.shape)}" if isinstance(result, np.ndarray) else "is a sequence"
                 raise fail(
-                    f"output `{output}` has shape {shape} for {rows} samples: it has not one row for each",
+                    f"output `{output}` {shape}, not one row for each of {rows} samples",
                     help="name another output: output=...",
                 )
-            yield found[:count]
+            yield result[:count]
 
 
 def filled(batch: Mapping[str, Array], rows: int | None) -> Batch:
-    """A batch of exactly `rows` samples, the last one repeated where some are missing: arrays (rows, ...)."""
+    """A batch of exactly `rows` samples: arrays (rows, ...). Missing samples are filled with copies of the last one."""
     if rows is None:
         return dict(batch)
     return {

@@ -1,1 +1,1 @@
-"""Running a bound recipe on a model."""
+"""Run a bound recipe on a model."""

@@ -1,7 +1,7 @@
 """A staging folder beside the output, and the exchange of the two in one step.
 
-The staging folder is locked while its process lives, however that ends, so that a later run can tell what was left
-behind and remove it.
+The staging folder is locked as long as its process lives, so that a later run can recognize and remove the folders of
+processes that ended early.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _TRIES = 5
 
 @contextmanager
 def staging_folder(target: Path) -> Iterator[Path]:
-    """A new, locked folder beside `target`; whatever stands at its name afterwards is removed."""
+    """A new, locked folder beside `target`. A folder with its name after the block is removed."""
     _sweep(target)
     staging, lock = _make_staging(target)
     try:
         yield staging
     finally:
-        # Before the exchange this is the unfinished output, after it the old one.
+        # Before the exchange this is the unfinished output, afterwards the old output.
         _remove(staging)
         if lock is not None:
             os.close(lock)
 
 
 def _prefix(target: Path) -> str:
-    # Not the output's own name, which may already be as long as names can be.
+    # A hash and not the output's name, which may already have the maximum length.
     return f".vggc-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
 
 
@@ -61,47 +61,47 @@ def _make_staging(target: Path) -> tuple[Path, int | None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:
-            # A file system without locks: nobody can lock the folder, so nobody takes it for a left one either.
+            # The file system has no locks, so other runs cannot lock the folder and do not remove it.
             return staging, lock
-        # Another run may have taken the folder for a left one before it was locked.
+        # Another run may have removed the folder before it was locked.
         if staging.exists():
             return staging, lock
         os.close(lock)
 
 
 def _sweep(target: Path) -> None:
-    """Remove the staging folders of runs that ended without doing so, and undo half an exchange.
+    """Remove the staging folders of runs that ended early, and undo an incomplete exchange.
 
-    Where folders cannot be locked they stay, because nothing there tells a left folder from a live one.
+    On systems without locks the folders stay, because nothing shows whether their process still runs.
     """
     if sys.platform == "win32":
         return
-    for each in [name for name in target.parent.iterdir() if name.name.startswith(_prefix(target))]:
+    for folder in [path for path in target.parent.iterdir() if path.name.startswith(_prefix(target))]:
         try:
-            lock = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
-            # It has just gone, or is another user's.
+            # It was removed in the meantime, or belongs to another user.
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if each.name.endswith(_ASIDE) and not target.exists():
-                each.rename(target)
+            if folder.name.endswith(_ASIDE) and not target.exists():
+                folder.rename(target)
             else:
-                _remove(each)
+                _remove(folder)
         except OSError:
-            # A live run's, or on a file system without locks.
+            # Its process still runs, or the file system has no locks.
             continue
         finally:
             os.close(lock)
 
 
 def _remove(folder: Path) -> None:
-    # What cannot be removed now is found by the next run's sweep.
+    # The next run removes what cannot be removed now.
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def flush(folder: Path) -> None:
-    """Have everything in a folder on the disk, so that after a power failure too the output is whole or absent."""
+    """Write a folder through to the disk, so that the output is complete or absent also after a power failure."""
     for parent, _, files in os.walk(folder):
         for name in files:
             _sync(Path(parent, name))
@@ -110,7 +110,7 @@ def flush(folder: Path) -> None:
 
 def _sync(path: Path) -> None:
     if sys.platform == "win32":
-        # There, neither folders nor files open for reading can be flushed.
+        # Windows cannot flush folders or files that are open for reading.
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -124,8 +124,8 @@ def _sync(path: Path) -> None:
 
 
 def place(staging: Path, target: Path) -> None:
-    """Let the staging folder take the output's name; what had it before then has the staging folder's."""
-    for left in reversed(range(_TRIES)):
+    """Give the staging folder the output's name. An older output gets the name of the staging folder."""
+    for tries_left in reversed(range(_TRIES)):
         try:
             if target.exists():
                 staging.chmod(stat.S_IMODE(target.stat().st_mode))
@@ -135,14 +135,14 @@ def place(staging: Path, target: Path) -> None:
                 staging.rename(target)
             break
         except (FileExistsError, FileNotFoundError):
-            # Another run has made or replaced the output in between.
-            if not left:
+            # Another run made or replaced the output in the meantime.
+            if not tries_left:
                 raise
     _sync(target.parent)
 
 
 def _rename(source: Path, destination: Path, flag: int) -> bool:
-    """Linux's renameat2. False where the system or the file system has no such call."""
+    """Call Linux's renameat2. False when the system or the file system does not support it."""
     function: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if function is None:
         return False
@@ -156,7 +156,7 @@ def _rename(source: Path, destination: Path, flag: int) -> bool:
 
 
 def _change_places(staging: Path, target: Path) -> None:
-    """Exchange two folders where the system cannot do it in one step: for a moment there is no output."""
+    """Exchange two folders on systems that cannot do it in one step. For a moment there is no output."""
     aside = staging.with_name(f"{staging.name}{_ASIDE}")
     target.rename(aside)
     try:

@@ -1,4 +1,4 @@
-"""The whole flow: a bound recipe and a model file in, an output folder and a report out."""
+"""The whole flow: from a bound recipe and a model file to an output folder and a report."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def compile_model(
     progress: Progress = lambda _: None,
     stepped: Stepped = lambda record, graph: None,
 ) -> Report:
-    """Run a recipe on a model and write every artefact, or nothing.
+    """Run a recipe on a model and write all artefacts, or nothing.
 
-    `progress` is told what is being done, `stepped` of every step with the graph it left. Raises CompileError (exit
-    status 1) for a wrong model or data and RequirementNotMet (exit status 3) for a gate; then no output appears.
+    `progress` gets a text about the current work, `stepped` each step with the graph after it. Raises CompileError
+    (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate. Then it writes nothing.
     """
     started = time.perf_counter()
     check_output_folder(output)
@@ -56,7 +56,7 @@ def compile_model(
         try:
             graph = runner.run()
         finally:
-            # Weights that are no numbers explain whatever else went wrong.
+            # Weights with NaN or infinity explain other errors, so they are reported first.
             healthy.result()
         with output_folder(output) as staging:
             provenance = _provenance(pipeline, report, runner, hashed)
@@ -72,9 +72,9 @@ def compile_model(
 
 
 def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _: None) -> Report:
-    """What each step would do to a model: the steps run on a graph in memory, gates and targets do not.
+    """What each step would do to a model. The steps run on a graph in memory, without gates and targets.
 
-    Raises CompileError for a wrong model or data, as compile_model does.
+    Raises CompileError for a wrong model or data, like compile_model.
     """
     progress("reading the model")
     graph = Graph.load(model)
@@ -87,20 +87,20 @@ def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _
 
 def check_fit(pipeline: Pipeline, graph: Graph) -> None:
     """Raise CompileError when data or target options do not fit the model's inputs, before any work is done."""
-    found = Diagnostics()
+    misfits = Diagnostics()
     inputs = inputs_of(graph)
     for data in pipeline.data.values():
-        with found.collect(), at(data.span):
+        with misfits.collect(), at(data.span):
             data.load().fit(inputs)
-    # Where a step sets the inputs' shapes, the target itself checks what came of it.
-    settled = not any(step.pass_.sets_inputs for step in pipeline.steps())
-    for each in pipeline.targets if settled else ():
-        with found.collect(), at(each.span):
+    # When a step sets the inputs' shapes, the target itself checks the new shapes.
+    final_shapes = not any(step.pass_.sets_inputs for step in pipeline.steps())
+    for each in pipeline.targets if final_shapes else ():
+        with misfits.collect(), at(each.span):
             problems = each.target.check(inputs, each.options)
             if problems:
                 raise CompileError(*problems)
-    found.extend(each for each in check_rules(pipeline.all_rules(), graph))
-    found.raise_errors()
+    misfits.extend(each for each in check_rules(pipeline.all_rules(), graph))
+    misfits.raise_errors()
 
 
 def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[Artifact]:
@@ -140,7 +140,7 @@ def _provenance(pipeline: Pipeline, report: Report, runner: Runner, hashed: Futu
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON: numbers, texts and lists as they are, anything else as the recipe writes it."""
+    """A parameter as JSON: numbers, texts and lists unchanged, anything else as its text in a recipe."""
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, dict):

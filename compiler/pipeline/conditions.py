@@ -1,11 +1,11 @@
-"""What `require` and `when` ask of the model while it is being compiled: small objects that evaluate to a value.
+"""The conditions of `require` and `when`: small objects that are evaluated while the model is compiled.
 
     accuracy(test) >= original - 1%
     => BoundComparison(
            ">=", Measured(accuracy, {data: test}), Arithmetic("-", Original(accuracy, {data: test}), Fixed(1%))
        )
 
-Every object knows its `kind`, so that a limit in another unit is refused before anything runs.
+Every expression knows its `kind`, so that a limit of another kind is refused before anything runs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from vggc.graph import Graph
 from vggc.values import Bytes, Ratio, Seconds
 
 Kind = Literal["number", "ratio", "bytes", "seconds", "quantity"]
-"""`number` is a literal without a unit; `quantity` what a measure counts in a unit of its own (nodes, dB)."""
+"""`number` is a literal without a unit, `quantity` a measure with its own unit (nodes, dB)."""
 
 Operator = Literal["+", "-", "*", "/", "of"]
 Relation = Literal["==", "!=", "<", "<=", ">", ">="]
 
 _ROUNDING = 1e-12
-"""Two sides this close (relative) are equal: `0.93 - 0.01` is not quite 0.92 in binary."""
+"""The largest relative difference of equal sides: `0.93 - 0.01` is not exactly 0.92 in binary."""
 
 
 class NamedMeasure(Protocol):
-    """What the state needs to know of a measure; `vggc.measures.Measure` is one."""
+    """The part of a measure that the state needs. `vggc.measures.Measure` is one."""
 
     @property
     def name(self) -> str: ...
@@ -59,7 +59,7 @@ class State(Protocol):
 
 @dataclass(frozen=True)
 class Fixed:
-    """A number the recipe gives: 0.01, `1%`, `4MiB`."""
+    """A number in the recipe: 0.01, `1%`, `4MiB`."""
 
     value: float
     kind: Kind
@@ -132,7 +132,7 @@ class BoundComparison:
     span: Span
 
     def sides(self, state: State) -> tuple[float, float]:
-        """Both sides, each evaluated once: for a report of what was measured against what."""
+        """Both sides, each evaluated once, for the report."""
         return self.left.evaluate(state), self.right.evaluate(state)
 
     def holds(self, left: float, right: float) -> bool:
@@ -160,7 +160,7 @@ class BoundComparison:
 
 @dataclass(frozen=True)
 class HasOperator:
-    """`has(Conv)`: a node of this operator is in the graph or in the body of one of its If, Loop or Scan nodes."""
+    """`has(Conv)`: whether a node of this operator is in the graph or in the body of an If, Loop or Scan node."""
 
     operator: str
     domain: str = ""
@@ -179,9 +179,9 @@ class HasOperator:
 
 @dataclass(frozen=True)
 class IsDynamic:
-    """`dynamic`: some input has a dimension that is not a number; `dynamic("image")`: that input has.
+    """`dynamic`: whether an input has a dimension that is not a number; `dynamic("image")`: whether this input has one.
 
-    Evaluating raises CompileError at `span` when the model has no input of that name.
+    Evaluating raises CompileError at `span` when the model has no input of this name.
     """
 
     name: str | None
@@ -209,7 +209,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class BoundLogical:
-    """`not a`, `a and b`, `a or b`; what decides already is not evaluated further."""
+    """`not a`, `a and b`, `a or b`. Operands after the deciding one are not evaluated."""
 
     operator: Literal["not", "and", "or"]
     operands: tuple[Condition, ...]
@@ -228,13 +228,13 @@ Condition = BoundComparison | HasOperator | IsDynamic | Truth | BoundLogical
 
 
 def kind_of(value: object) -> Kind:
-    """The kind of a number a recipe gives."""
+    """The kind of a number in a recipe."""
     kinds: tuple[tuple[type, Kind], ...] = ((Ratio, "ratio"), (Bytes, "bytes"), (Seconds, "seconds"))
     return next((kind for known, kind in kinds if isinstance(value, known)), "number")
 
 
 def combined(operator: Operator, left: Kind, right: Kind) -> Kind | None:
-    """The kind of `left operator right`, None where that means nothing (`4MiB + 2ms`)."""
+    """The kind of `left operator right`, None when it has no meaning (`4MiB + 2ms`)."""
     scales = ("number", "ratio")
     if operator in ("+", "-"):
         if left == right:
@@ -254,12 +254,12 @@ def combined(operator: Operator, left: Kind, right: Kind) -> Kind | None:
 
 
 def comparable(left: Kind, right: Kind) -> bool:
-    """Whether the two sides of a comparison are measured in the same unit."""
+    """Whether the two sides of a comparison have the same unit."""
     return left == right or {left, right} in ({"number", "ratio"}, {"number", "quantity"})
 
 
 def compute(operator: Operator, left: float, right: float, span: Span) -> float:
-    """Arithmetic as numbers do it. Raises CompileError at `span` for a division by zero or beyond any number."""
+    """The result of `left operator right`. Raises CompileError at `span` for a division by zero or an overflow."""
     try:
         match operator:
             case "+":
@@ -271,6 +271,6 @@ def compute(operator: Operator, left: float, right: float, span: Span) -> float:
             case "/":
                 return left / right
     except ZeroDivisionError:
-        raise fail("division by zero", span, help="nothing can be divided by it") from None
+        raise fail("division by zero", span, help="the divisor must not be 0") from None
     except OverflowError:
-        raise fail("this number is too large", span, help="numbers stay below 2 to the power of 63") from None
+        raise fail("this number is too large", span, help="numbers must be below 2 to the power of 63") from None

@@ -1,4 +1,4 @@
-"""Requirements: what is measured when a recipe reaches one, and the message when it is not met."""
+"""Requirements: their measurement when a recipe reaches one, and the message when it is not met."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_MET = {"fail": "failed", "warn": "warned", "rollback": "rolled back"}
 
 
 def judge(gate: BoundGate, state: State, steps: int) -> Requirement:
-    """Measure both sides of a requirement; `steps` is how many steps have run.
+    """Measure both sides of a requirement; `steps` is the number of steps that have run.
 
     Raises CompileError, placed at the condition, when a side cannot be measured.
     """
@@ -35,18 +35,18 @@ def judge(gate: BoundGate, state: State, steps: int) -> Requirement:
     )
 
 
-def warning(found: Requirement) -> str:
-    """The warning for a requirement that is not met and need not be."""
-    return f"requirement not met: {found.text}: measured {found.measured}, wanted {found.wanted}"
+def warning(result: Requirement) -> str:
+    """The warning for a requirement with `else warn` that is not met."""
+    return f"requirement not met: {result.text}: measured {result.measured}, wanted {result.wanted}"
 
 
-def failure(gate: BoundGate, found: Requirement) -> RequirementNotMet:
+def failure(gate: BoundGate, result: Requirement) -> RequirementNotMet:
     """The error for a requirement that is not met."""
     return RequirementNotMet(
         Diagnostic(
-            f"requirement not met: {found.text}",
+            f"requirement not met: {result.text}",
             gate.span,
-            facts=(("measured", found.measured), ("wanted", found.wanted)),
-            help="`else rollback` undoes the steps since the last gate that held; `else warn` goes on",
+            facts=(("measured", result.measured), ("wanted", result.wanted)),
+            help="`else rollback` undoes the steps since the last gate that held; `else warn` continues",
         )
     )

@@ -1,9 +1,9 @@
-"""The bound recipe: every name resolved, every option typed, ready to run.
+"""The bound recipe: all names are resolved, all options have types, and it is ready to run.
 
-`vggc.binding.bind` makes a Pipeline of a syntax tree; `vggc.pipeline` runs it. Calls of `define` are expanded: what
-stands here are passes. Options are keyed by the parameter of the function they go to (`except_`, not `except`), only
-those that the recipe gives: `step.pass_(graph, **step.options)`. An option typed Dataset holds the BoundData; the
-runner loads it and fits it to the model before it calls the function.
+`vggc.binding.bind` makes a Pipeline from a syntax tree, and `vggc.pipeline` runs it. Calls of `define` are expanded, so
+that all steps are passes. The keys of options are the parameters of the pass's function (`except_`, not `except`), and
+only options in the recipe are listed: `step.pass_(graph, **step.options)`. An option of the type Dataset contains the
+BoundData; the runner loads it and fits it to the model before it calls the function.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Otherwise = Literal["fail", "rollback", "warn"]
 
 @dataclass(frozen=True, eq=False)
 class BoundData:
-    """A `data` statement. One statement is one BoundData, however many options name it."""
+    """A `data` statement. Each statement is one BoundData, also when several options name it."""
 
     name: str
     loader: Loader
     options: Mapping[str, Any]
     span: Span
     open: Callable[[], Dataset] = field(repr=False)
-    """opens the samples anew; `load` is what one wants"""
+    """opens the samples again; use `load` instead"""
 
     def load(self) -> Dataset:
-        """The samples, opened at the first call. Raises CompileError placed at the statement."""
+        """The samples, opened at the first call. Raises CompileError at the statement."""
         return self._loaded
 
     @cached_property
@@ -46,7 +46,7 @@ class BoundData:
 
 @dataclass(frozen=True)
 class BoundStep:
-    """A pass to run. `span` covers the call in the recipe; `via` are the calls of `define` that led there."""
+    """A pass to run. `span` covers the call in the recipe; `via` are the calls of `define` that contain it."""
 
     pass_: Pass
     options: Mapping[str, Any]
@@ -63,7 +63,7 @@ class BoundStep:
 
     @property
     def label(self) -> str:
-        """How reports and node metadata name the step's place: `vgg16.opt:4`, the outermost call first."""
+        """The step's place in reports and node metadata: `vgg16.opt:4`, the outermost call first."""
         return " > ".join(f"{Path(each.source.path).name}:{each.line}" for each in (*self.via, self.span))
 
 
@@ -77,7 +77,7 @@ class BoundRepeat:
 
 @dataclass(frozen=True)
 class BoundWhen:
-    """Steps to choose when they are reached. `span` covers the condition, `text` is the condition as written."""
+    """Steps that run depending on a condition. `span` covers the condition, `text` is its text in the recipe."""
 
     condition: Condition
     body: tuple[Bound, ...]
@@ -88,7 +88,7 @@ class BoundWhen:
 
 @dataclass(frozen=True)
 class BoundGate:
-    """A requirement. `span` covers the condition, `text` is the condition as written."""
+    """A requirement. `span` covers the condition, `text` is its text in the recipe."""
 
     condition: BoundComparison
     otherwise: Otherwise
@@ -101,7 +101,7 @@ Bound = BoundStep | BoundRepeat | BoundWhen | BoundGate
 
 @dataclass(frozen=True)
 class BoundTarget:
-    """A target to lower the finished graph to: `target.target(lowering, **target.options)`."""
+    """A target that lowers the finished graph: `target.target(lowering, **target.options)`."""
 
     target: Target
     options: Mapping[str, Any]
@@ -110,7 +110,7 @@ class BoundTarget:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A recipe whose every name is resolved. `params` are the values after `--set`, in order of declaration."""
+    """A recipe with all names resolved. `params` are the values after `--set`, in the order of declaration."""
 
     source: Source
     params: Mapping[str, Any]
@@ -119,32 +119,32 @@ class Pipeline:
     targets: tuple[BoundTarget, ...]
     warnings: tuple[Diagnostic, ...] = ()
     rules: tuple[Rule, ...] = ()
-    """the rules that the recipe declares, used or not"""
+    """the rules that the recipe declares, also those that it does not use"""
 
     @property
     def destinations(self) -> tuple[Destination, ...]:
-        """The targets as passes get to know them."""
+        """The targets in the form that passes get."""
         return tuple(Destination(each.target.name, each.options) for each in self.targets)
 
     def steps(self) -> Iterator[BoundStep]:
-        """Every step in the order of the recipe, those of all branches included."""
+        """All steps in the order of the recipe, those of all branches included."""
         return (each for each in _flat(self.body) if isinstance(each, BoundStep))
 
     def all_rules(self) -> tuple[Rule, ...]:
-        """The rules that the recipe declares, and those of used recipes that it applies."""
+        """The rules that the recipe declares, and the rules of other recipes that it applies."""
         applied = (rule for step in self.steps() for rule in step.pass_.rules if rule.body is not None)
         return tuple(dict.fromkeys([*self.rules, *applied]))
 
     def gates(self) -> Iterator[BoundGate]:
-        """Every requirement in the order of the recipe, those of all branches included."""
+        """All requirements in the order of the recipe, those of all branches included."""
         return (each for each in _flat(self.body) if isinstance(each, BoundGate))
 
 
 def _flat(body: tuple[Bound, ...]) -> Iterator[Bound]:
-    for each in body:
-        yield each
-        if isinstance(each, BoundRepeat):
-            yield from _flat(each.body)
-        elif isinstance(each, BoundWhen):
-            yield from _flat(each.body)
-            yield from _flat(each.otherwise)
+    for statement in body:
+        yield statement
+        if isinstance(statement, BoundRepeat):
+            yield from _flat(statement.body)
+        elif isinstance(statement, BoundWhen):
+            yield from _flat(statement.body)
+            yield from _flat(statement.otherwise)

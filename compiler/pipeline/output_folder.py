@@ -1,7 +1,7 @@
-"""The output folder, which appears whole or not at all.
+"""The output folder, which appears completely or not at all.
 
-Everything is written into a staging folder beside it, on the same file system, under a hidden name. At the end the two
-change places in one step, or the new one takes a free name; until then the old output stands untouched.
+Everything is written into a staging folder beside it, on the same file system, with a hidden name. At the end, the two
+are exchanged in one step, or the staging folder gets the free name. Until then, the old output does not change.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from vggc.diagnostics import CompileError, fail
 from vggc.pipeline.atomic_folder import flush, place, staging_folder
 
 REPORT = "report.json"
-"""Says that a folder is vggc's, and which files in it are."""
+"""The report for programs. It shows that a folder is an output of vggc, and lists the files that vggc wrote."""
 
 PAGE = "report.html"
-"""The same for a person to read."""
+"""The report for people."""
 
 _REPORT_KEYS = frozenset({"steps", "artifacts", "recipe", "model"})
 _REPORT_LIMIT = 256 << 20
-# Written by file managers into any folder they show.
-_DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+# File managers write these files into folders that they show.
+_FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SHOWN = 3
 
 
 @contextmanager
 def output_folder(path: Path) -> Iterator[Path]:
-    """A staging folder to write into, which becomes `path` when the block ends well.
+    """A staging folder to write into, which becomes `path` when the block ends without an exception.
 
-    On any exception in the block, on Ctrl-C and on SIGTERM and SIGHUP, everything written is removed and what stood
-    at `path` stays. Raises CompileError, without a span, when `path` cannot be the output (it is a file, it holds
-    what vggc did not write, it is the current folder) or cannot be written (no permission, no space).
+    On any exception in the block, on Ctrl-C, SIGTERM and SIGHUP, everything written is removed, and `path` does not
+    change. Raises CompileError, without a span, when `path` cannot be the output (it is a file, it contains files that
+    vggc did not write, it is the current folder) or cannot be written (no permission, no space).
     """
     target = check_output_folder(path)
     staging = None
@@ -49,18 +49,18 @@ def output_folder(path: Path) -> Iterator[Path]:
         with _ending_signals(), _parents(target), staging_folder(target) as staging:
             yield staging
             flush(staging)
-            # Looked at again: hours may have passed since the start.
+            # Check again, because hours may have passed since the start.
             check_output_folder(path)
             place(staging, target)
     except OSError as error:
-        # An error before the block is the folder's own; one in it may be about the user's data as well.
+        # An error before the block is about the folder. An error in the block may also be about the user's data.
         if staging is None or error.errno in _FULL or _names(error, staging) or _names(error, target):
             raise _explained(error, path) from None
         raise
 
 
 def check_output_folder(path: Path) -> Path:
-    """The folder that `path` means, links followed. Raises CompileError when vggc may not write or replace it."""
+    """The folder at `path`, with links resolved. Raises CompileError when vggc may not write or replace it."""
     try:
         target = path.resolve()
         if not target.exists():
@@ -69,8 +69,8 @@ def check_output_folder(path: Path) -> Path:
             raise fail(f"the output folder `{path}` is a file", help="name another folder with -o")
         if Path.cwd().is_relative_to(target):
             raise fail(
-                f"the output folder `{path}` is the current folder or holds it",
-                help="it is replaced as a whole: name a folder of its own with -o, such as `-o build/model`",
+                f"the output folder `{path}` is the current folder or contains it",
+                help="vggc replaces the whole folder: name another folder with -o, such as `-o build/model`",
             )
         if os.path.ismount(target):
             raise fail(
@@ -85,20 +85,20 @@ def check_output_folder(path: Path) -> Path:
     if foreign:
         shown = ", ".join(f"`{each}`" for each in foreign[:_SHOWN]) + " and more" * (len(foreign) > _SHOWN)
         raise fail(
-            f"the output folder `{path}` holds what vggc did not write: {shown}",
-            help="it is replaced as a whole: name a new or an empty folder with -o, or move these files away",
+            f"the output folder `{path}` contains files that vggc did not write: {shown}",
+            help="vggc replaces the whole folder: name a new or empty folder with -o, or move these files away",
         )
     return target
 
 
 def _foreign(folder: Path) -> Iterator[str]:
-    """What stands in a folder and is neither a compile's report nor one of the files that report lists."""
+    """The files in a folder other than a report of vggc and the files that it lists."""
     own = _reported(folder / REPORT)
     for parent, folders, files in os.walk(folder, onerror=_raise):
         inside = Path(parent).relative_to(folder)
         for name in sorted([*files, *(each for each in folders if Path(parent, each).is_symlink())]):
             relative = (inside / name).as_posix()
-            if relative not in own and name not in _DROPPINGS:
+            if relative not in own and name not in _FILE_MANAGER_FILES:
                 yield relative
 
 
@@ -107,7 +107,7 @@ def _raise(error: OSError) -> None:
 
 
 def _reported(report: Path) -> frozenset[str]:
-    """The files a report says the compile wrote, itself included; none when it is no report of vggc's."""
+    """The files that a compile wrote according to its report, the report included; none when it is not a report."""
     if not report.is_file() or report.stat().st_size > _REPORT_LIMIT:
         return frozenset()
     try:
@@ -121,30 +121,30 @@ def _reported(report: Path) -> frozenset[str]:
 
 @contextmanager
 def _parents(target: Path) -> Iterator[None]:
-    """Make the folders above the output; those that are new and empty in the end are removed again."""
+    """Make the missing parent folders of the output. Those that are still empty at the end are removed again."""
     missing = []
-    each = target.parent
-    while not each.exists():
-        missing.append(each)
-        each = each.parent
+    parent = target.parent
+    while not parent.exists():
+        missing.append(parent)
+        parent = parent.parent
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        for each in missing:
-            if each.is_dir() and not any(each.iterdir()):
-                each.rmdir()
+        for folder in missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 @contextmanager
 def _ending_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: through `finally`, with the usual exit status."""
+    """Let SIGTERM and SIGHUP end the program like Ctrl-C: through `finally`, with the usual exit status."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     names = [signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
-    # Handlers belong to the main thread; one that somebody else has set is theirs to keep.
+    # Only the main thread can set handlers. Handlers of other code are not replaced.
     ours = threading.current_thread() is threading.main_thread()
     replaced = [each for each in names if ours and signal.getsignal(each) is signal.SIG_DFL]
     for each in replaced:
@@ -165,7 +165,7 @@ def _names(error: OSError, folder: Path) -> bool:
 def _explained(error: OSError, path: Path) -> CompileError:
     elsewhere = "name another folder with -o"
     space = f"free some space, or {elsewhere}"
-    beside = f"vggc writes beside the folder and then exchanges the two, so it must be able to write to {_parent(path)}"
+    beside = f"vggc writes a new folder beside it and exchanges the two, so it must be able to write to {_parent(path)}"
     reasons = {
         errno.ENOSPC: ("no space left on the disk", space),
         errno.EDQUOT: ("the disk quota is used up", space),

@@ -1,4 +1,4 @@
-"""Going back to the graph as it was at the last requirement that held."""
+"""Go back to the graph of the last requirement that held."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vggc.report.record import StepRecord
 
 
 class Rollback:
-    """Keeps the graph of the last requirement that held; before the first one that is the model as read, `original`.
+    """Keeps the graph of the last requirement that held. Before the first one, this is the model as read, `original`.
 
-    Nothing is copied unless `needed`: most recipes cannot roll back.
+    Nothing is copied unless `needed`, because most recipes cannot roll back.
     """
 
     def __init__(self, original: Callable[[], Graph], *, needed: bool) -> None:
@@ -20,14 +20,14 @@ class Rollback:
         self._steps = 0
 
     def keep(self, graph: Graph, steps: Sequence[StepRecord]) -> None:
-        """A requirement holds for `graph` after `steps`."""
+        """Record that a requirement holds for `graph` after `steps`."""
         self._steps = len(steps)
         if self._needed:
             copy = graph.copy()
             self._graph = lambda: copy
 
     def restore(self, steps: Sequence[StepRecord]) -> Graph:
-        """The graph as it was. Marks the steps since then as undone."""
+        """The graph of the last requirement that held. Marks the steps since then as undone."""
         for record in steps[self._steps :]:
             record.undone = True
         self._steps = len(steps)

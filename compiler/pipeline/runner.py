@@ -8,9 +8,9 @@ from pathlib import Path
 from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.graph import Graph
 from vggc.pipeline.execute import cost_of, execute
-from vggc.pipeline.feeds import PairedInputs
 from vggc.pipeline.gates import failure, judge, warning
 from vggc.pipeline.model import Bound, BoundData, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
+from vggc.pipeline.paired_inputs import PairedInputs
 from vggc.pipeline.rollback import Rollback
 from vggc.pipeline.state import CompileState
 from vggc.pipeline.verify import Verifier, VerifyMode

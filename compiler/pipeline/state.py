@@ -1,4 +1,4 @@
-"""The model while it is being compiled, as conditions and steps see it."""
+"""The model while it is compiled, for conditions and steps."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vggc.pipeline.model import BoundData
 
 
 class CompileState:
-    """The graph as it is now, the model as read, measures of both (vggc.pipeline.conditions.State), and their data.
+    """The current graph, the model as read, measures of both (vggc.pipeline.conditions.State), and their data.
 
-    Whoever changes the graph says so by `changed`.
+    Code that changes the graph must call `changed`.
     """
 
     def __init__(self, graph: Graph, model: Path) -> None:
@@ -28,12 +28,12 @@ class CompileState:
         self._fitted: dict[int, Any] = {}
 
     def changed(self, graph: Graph) -> None:
-        """The graph is another one, or another graph takes its place."""
+        """Record that the graph has changed, or that `graph` replaces it."""
         self.graph = graph
         self._subject = None
 
     def as_read(self) -> Graph:
-        """The model as read: read again, since the other reading is being rewritten."""
+        """The model as read. It is read again from its file, because the first copy is rewritten."""
         if self._as_read is None:
             self._as_read = Graph.load(self._model)
             self._as_read.infer_shapes()
@@ -53,7 +53,7 @@ class CompileState:
         return self._original_subject
 
     def loaded(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Options with data sets fitted to the graph's inputs; samples are read once, whatever the number of uses."""
+        """Options with data sets fitted to the graph's inputs. Samples are read only once, also for several uses."""
         return {name: self._fit(each) if isinstance(each, BoundData) else each for name, each in options.items()}
 
     def _fit(self, data: BoundData) -> Any:

@@ -1,8 +1,8 @@
-"""Checking exact steps: the model before and after them is run on the same inputs and compared.
+"""Check exact steps: run the models before and after them on the same inputs, and compare the results.
 
-Exact steps in a row form a stretch. By default a stretch is compared once, at its end; only when that fails are its
-steps run again one by one to find the guilty one. Lossy steps end a stretch: what they change is the recipe's to
-judge, with `require`.
+Consecutive exact steps form a sequence. By default, a sequence is compared once, at its end. Only when this fails, its
+steps run again one by one to find the guilty step. Lossy steps end a sequence. The recipe judges their effect with
+`require`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VerifyMode = Literal["each", "end", "off"]
 
 
 class Inputs(Protocol):
-    """Feeds for a pair of models."""
+    """Inputs for a pair of models."""
 
     description: str
 
@@ -33,7 +33,7 @@ class Inputs(Protocol):
 
 
 class Verifier:
-    """Keeps the model at the start of the current stretch of exact steps, and compares at its end."""
+    """Keeps the model at the start of the current sequence of exact steps, and compares at its end."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Verifier:
         self.warnings: list[str] = []
 
     def stepped(self, step: BoundStep, graph: Graph) -> None:
-        """An exact step has changed `graph`."""
+        """Record that an exact step has changed `graph`."""
         if self._mode == "off":
             return
         self._steps.append(step)
@@ -60,26 +60,26 @@ class Verifier:
             self.restart(graph)
 
     def restart(self, graph: Graph) -> None:
-        """What follows is compared with `graph` as it is now."""
+        """Begin a new sequence of exact steps with `graph` as it is now."""
         self._steps = []
         if self._mode != "off":
             copy = graph.copy()
             self._start = lambda: copy
 
     def finish(self, graph: Graph) -> None:
-        """End the stretch. Raises CompileError at the step that changed the model's results, or broke it."""
+        """End the sequence. Raises CompileError at the step that changed the results of the model, or broke it."""
         if not self._steps or self._mode == "off":
             return
         before = self._start()
         try:
             with at(self._steps[-1].span, "while comparing the model before and after"):
-                found = self._compare(before, graph)
+                comparison = self._compare(before, graph)
         except DoesNotRun:
             raise self._guilty(before, graph) from None
-        self.warnings += found.warnings
+        self.warnings += comparison.warnings
         names = tuple(dict.fromkeys(step.name for step in self._steps))
-        self.records.append(Verification(names, self._inputs.description, found.error, found.tolerance))
-        if not found.ok:
+        self.records.append(Verification(names, self._inputs.description, comparison.error, comparison.tolerance))
+        if not comparison.ok:
             raise self._guilty(before, graph)
         self._steps = []
 
@@ -93,10 +93,10 @@ class Verifier:
             return self._failure(steps[0], before, after, "this step")
         graph = before.copy()
         for step in steps:
-            held = graph.copy()
+            previous = graph.copy()
             self._rerun(step, graph)
-            if not self._holds(held, graph):
-                return self._failure(step, held, graph, "this step")
+            if not self._holds(previous, graph):
+                return self._failure(step, previous, graph, "this step")
         return self._failure(steps[-1], before, after, f"the {len(steps)} exact steps up to here together")
 
     def _holds(self, before: Graph, after: Graph) -> bool:
@@ -105,28 +105,30 @@ class Verifier:
         except DoesNotRun:
             return False
 
-    def _failure(self, step: BoundStep, before: Graph, after: Graph, who: str) -> CompileError:
+    def _failure(self, step: BoundStep, before: Graph, after: Graph, subject: str) -> CompileError:
         session = Session(before)
         feeds = self._inputs.feeds(before, after, session)
         inputs = ("inputs", self._inputs.description)
         try:
-            found = compare(before, after, feeds, session=session)
+            comparison = compare(before, after, feeds, session=session)
         except DoesNotRun as error:
             reason = error.diagnostics[0]
             facts = [("note", reason.message), *reason.facts, inputs]
-            return _blamed(f"{who} left a model that does not run any more", step, facts)
+            return _blamed(f"{subject} made a model that does not run", step, facts)
         first = first_difference(before, after, feeds)
-        facts = [("output", f"`{found.worst.name}`: {found.worst}")]
+        facts = [("output", f"`{comparison.worst.name}`: {comparison.worst}")]
         if first is not None:
             facts.append(("first value that differs", f"`{first.name}`{_producer(after, first)}: {first}"))
-        return _blamed(f"{who} changed what the model computes, though `{step.name}` is exact", step, [*facts, inputs])
+        return _blamed(
+            f"{subject} changed the results of the model, but `{step.name}` is declared exact", step, [*facts, inputs]
+        )
 
 
 def _blamed(message: str, step: BoundStep, facts: Sequence[tuple[str, str]]) -> CompileError:
     if shipped(step.pass_):
-        advice = f"nothing was written; `{step.name}` is vggc's own: please report this with the model"
+        advice = f"nothing was written; `{step.name}` is a pass of vggc: please report this with the model"
     else:
-        advice = "nothing was written; a pass that may change results is declared with @whole_graph(exact=False)"
+        advice = "nothing was written; declare a pass that may change results with @whole_graph(exact=False)"
     return CompileError(Diagnostic(message, step.span, facts=tuple(facts), help=advice))
 
 

@@ -1,7 +1,7 @@
-"""A module as an ONNX graph, by PyTorch's exporter on torch.export.
+"""Convert a module to an ONNX graph with PyTorch's exporter, which is based on torch.export.
 
-The exporter's own optimizer is left out, for it would fold the batch norms into the convolutions. What it would have
-tidied up besides is left to the pass `simplify`, which keeps them.
+The exporter's own optimizer is switched off, because it would fold the batch norms into the convolutions. The pass
+`simplify` does its other work, and keeps the batch norms.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def export_graph(
     symbols: Mapping[str, Mapping[int, str]],
     folder: Path,
 ) -> Graph:
-    """The graph of a module in eval mode, its batch norms kept, its nodes named after the module's parts.
+    """The graph of a module in eval mode. It keeps batch norms, and nodes have the names of the module's parts.
 
-    `arguments` are tensors for forward, of the types of `inputs`; every size on a dynamic axis is 2 or more, since
-    torch.export takes 0 and 1 for what they are. The weights stay in `folder` as long as the graph lives. Raises
-    CompileError where the exporter fails, with the operator that ONNX has not, or the line of the user's that it cannot
-    follow.
+    `arguments` are tensors for forward, with the types of `inputs`. Sizes on dynamic axes must be 2 or more, because
+    torch.export treats 0 and 1 as constants. The graph reads its weights from `folder` as long as it lives. Raises
+    CompileError when the exporter fails, with the operator that ONNX does not have, or the line of the user's code that
+    cannot be traced.
     """
     torch = need_torch()
     dims = {
@@ -62,7 +62,7 @@ def export_graph(
             )
     except Exception as error:
         raise _explained(error, list(dims)) from error
-    # The exporter's own way to a file, which holds for weights beyond 2 GiB, too.
+    # Let the exporter write the file, because this also works for weights beyond 2 GiB.
     path = folder / "exported.onnx"
     with _quiet():
         program.save(path, external_data=True)
@@ -77,7 +77,7 @@ def export_graph(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what PyTorch says of its own inner workings to itself; what goes wrong it raises."""
+    """Suppress PyTorch's messages about its internals. Errors are raised as exceptions."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -102,7 +102,7 @@ def _explained(error: BaseException, dims: Sequence[str]) -> CompileError:
             return fail(
                 f"the operator `{missing['name']}` has no counterpart in ONNX",
                 facts=_place(texts),
-                help="write that part of forward with other operators; PyTorch's own list is at "
+                help="write this part of forward with other operators; PyTorch lists the supported ones at "
                 "https://docs.pytorch.org/docs/stable/onnx_export.html",
             )
     first = next((line.strip() for line in texts[-1].splitlines() if line.strip()), type(chain[-1]).__name__)
@@ -110,20 +110,20 @@ def _explained(error: BaseException, dims: Sequence[str]) -> CompileError:
     if "data-dependent" in texts[-1]:
         help = "an `if` or a shape depends on the numbers in a tensor: use torch.where, or a fixed size"
     elif dims:
-        help = f"if the module holds for one size only, export it without --dynamic {' --dynamic '.join(dims)}"
+        help = f"if the module supports only one size, export it without --dynamic {' --dynamic '.join(dims)}"
     else:
-        help = "torch.export has to follow forward: https://docs.pytorch.org/docs/stable/export.html"
+        help = "torch.export must be able to trace forward: https://docs.pytorch.org/docs/stable/export.html"
     return fail("PyTorch's exporter cannot export this module", facts=facts, help=help)
 
 
 def _place(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The last line outside of libraries that a message of PyTorch names."""
-    found = [match for text in texts for match in _PLACE.finditer(text) if "site-packages" not in match["file"]]
-    return (("at", f"{found[-1]['file']}:{found[-1]['line']}"),) if found else ()
+    """The last place outside of libraries that a message of PyTorch names."""
+    places = [match for text in texts for match in _PLACE.finditer(text) if "site-packages" not in match["file"]]
+    return (("at", f"{places[-1]['file']}:{places[-1]['line']}"),) if places else ()
 
 
 def _name_outputs(graph: Graph) -> None:
-    """`output`, or `output_0`, `output_1`: the exporter names them after whatever computes them."""
+    """Name outputs `output`, or `output_0`, `output_1`. The exporter names them after the nodes that compute them."""
     taken = {value.name for value in graph.inputs}
     named = {value.name for node in graph.nodes for value in (*node.inputs, *node.outputs)} | taken
     for index, value in enumerate(graph.outputs):
@@ -135,9 +135,9 @@ def _name_outputs(graph: Graph) -> None:
 
 
 def _name_nodes(graph: Graph) -> None:
-    """Name every node after the part of the module it comes from: `features.0`, or `features.0.Conv` beside others.
+    """Name every node after its part of the module: `features.0`, or `features.0.Conv` when the part has several nodes.
 
-    What the exporter notes on each node (paths and lines of the machine it ran on) goes.
+    The exporter's metadata of each node, which contains paths of this machine, is removed.
     """
     places = [_scope(node_extras(node).metadata.get(_SCOPES, "")) for node in graph.nodes]
     counts = Counter(places)
@@ -151,11 +151,11 @@ def _name_nodes(graph: Graph) -> None:
 
 
 def _scope(text: str) -> str:
-    """The path of the module in `['', 'features', 'features.0', 'conv2d']`; empty for the outermost."""
+    """`features.0` for `['', 'features', 'features.0', 'conv2d']`; empty for the outermost module."""
     try:
         scopes = literal_eval(text) if text else []
     except (ValueError, SyntaxError):
         return ""
     place = str(scopes[-2]) if isinstance(scopes, list) and len(scopes) > 1 else ""
-    # What the exporter adds without knowing whence, it puts under a name with an underscore.
+    # The exporter uses names with an underscore for nodes whose origin it does not know.
     return "" if place.startswith("_") else place

@@ -1,4 +1,4 @@
-"""The whole way: build the module, load its weights, export it, and hold the result against the module itself."""
+"""Build a module, load its weights, export it to ONNX, and compare the result with the module."""
 
 from __future__ import annotations
 
@@ -24,56 +24,57 @@ from vggc.pytorch.module import load_module, need_torch, raised
 from vggc.pytorch.weights import load_weights
 
 BATCHES = (1, 3)
-"""Sizes of a dynamic dimension that are compared beside the one given, where it is the first axis."""
+"""Further sizes at which the models are compared when the first axis is dynamic."""
 
 _SEEDS = (0, 1)
 
 _VACUOUS = 10
-"""How many times what may be off the outputs have to move with the inputs, to say anything."""
+"""The comparison proves something only when different inputs change the outputs by this many tolerances."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to export: `package.module:factory`, a file of weights, the inputs of forward in its order."""
+    """What to export: `package.module:factory`, a weights file, and the inputs of forward in order."""
 
     factory: str
     inputs: tuple[InputSpec, ...]
     weights: Path | None = None
     dynamic: tuple[Dynamic, ...] = ()
     tolerance: float | None = None
-    """how far an output may be from the module's, relative to its largest; by default what its type allows"""
+    """the allowed error of an output, relative to its largest number; by default it depends on the type"""
 
 
 @dataclass(frozen=True)
-class Made:
-    """An exported model: its nodes by operator, its opset, and its largest error beside the module over `runs` runs.
+class ExportedModel:
+    """An exported model: its nodes by operator, its opset, and its largest error relative to the module in `runs` runs.
 
-    `told` is how far the module's outputs are apart for different inputs, relative to the largest: where that is
-    little, the comparison says little.
+    `variation` is the difference between the module's outputs for different inputs, relative to the largest number.
+    When it is small, the comparison proves little.
     """
 
     nodes: Counter[str]
     opset: int
     worst: Difference
     runs: int
-    told: float
+    variation: float
 
     @property
     def vacuous(self) -> bool:
-        return self.told <= _VACUOUS * self.worst.tolerance
+        """Whether the outputs hardly depend on the inputs, so that the comparison proves little."""
+        return self.variation <= _VACUOUS * self.worst.tolerance
 
 
-def export_model(request: Request, path: Path, *, progress: Callable[[str], None] = lambda _: None) -> Made:
-    """Write the module as an ONNX model that has been compared with it; nothing is written where they differ.
+def export_model(request: Request, path: Path, *, progress: Callable[[str], None] = lambda _: None) -> ExportedModel:
+    """Write the module as an ONNX model after comparing the two. When they differ, nothing is written.
 
-    Both run on seeded random inputs of the sizes given, and where a dimension is dynamic of others, too. Raises
-    CompileError for whatever is wrong with the factory, the weights, the inputs or the export.
+    Both run on seeded random inputs of the given sizes, and of other sizes when a dimension is dynamic. Raises
+    CompileError when something is wrong with the factory, the weights, the inputs or the export.
     """
     check_inputs(request.inputs)
     symbols = axes(request.inputs, request.dynamic)
     sizes = sizes_of(request.inputs, symbols)
     if not path.absolute().parent.is_dir():
-        raise fail(f"there is no folder `{path.parent}` to write `{path.name}` into")
+        raise fail(f"cannot write `{path.name}`: there is no folder `{path.parent}`")
     progress("building the module")
     torch = need_torch()
     module = load_module(request.factory)
@@ -87,11 +88,11 @@ def export_model(request: Request, path: Path, *, progress: Callable[[str], None
         graph = export_graph(module, example, request.inputs, symbols, folder)
         files = graph.save(folder / path.name)
         progress("comparing with PyTorch")
-        worst, runs, told = _compare(torch, module, folder / path.name, request, symbols=symbols, sizes=sizes)
-        # The weights first: the model refers to them.
-        for each in reversed(files):
-            each.path.replace(path.parent / each.path.name)
-    return Made(Counter(node.op for node in graph.nodes), graph.opset, worst, runs, told)
+        worst, runs, variation = _compare(torch, module, folder / path.name, request, symbols=symbols, sizes=sizes)
+        # The weights come first, because the model refers to them.
+        for file in reversed(files):
+            file.path.replace(path.parent / file.path.name)
+    return ExportedModel(Counter(node.op for node in graph.nodes), graph.opset, worst, runs, variation)
 
 
 @contextmanager
@@ -105,24 +106,24 @@ def _staging(path: Path) -> Iterator[Path]:
 
 
 def _at_least_two(sizes: Mapping[str, int]) -> dict[str, int]:
-    """torch.export would take a size of 1 for a constant."""
+    """Sizes of 2 or more, because torch.export treats a size of 1 as a constant."""
     return {name: max(2, size) for name, size in sizes.items()}
 
 
 def _run(torch: Any, module: Any, arguments: Sequence[Any], request: Request) -> list[Array]:
-    """What the module computes, its outputs in the order in which the exporter hands them out."""
+    """Run the module. Returns its outputs in the order in which the exporter writes them."""
     try:
         with torch.inference_mode():
-            found = module(*arguments)
+            outputs = module(*arguments)
     except Exception as error:
         problem = raised("forward", error).diagnostics[0]
         given = ", ".join(
             f"`{each.name}` {each.dtype}{list(array.shape)}"
             for each, array in zip(request.inputs, arguments, strict=True)
         )
-        help = "one --input for each argument of forward, in its order, of the shape and type that it takes"
+        help = "write one --input for each argument of forward, in order, with its shape and type"
         raise fail(problem.message, facts=(*problem.facts, ("inputs", given)), help=help) from error
-    leaves = torch.utils._pytree.tree_leaves(found)
+    leaves = torch.utils._pytree.tree_leaves(outputs)
     return [_array(torch, each) for each in leaves if each is not None]
 
 
@@ -143,7 +144,7 @@ def _compare(
     symbols: Mapping[str, Mapping[int, str]],
     sizes: Mapping[str, int],
 ) -> tuple[Difference, int, float]:
-    """The output furthest from the module's own, over all sizes and seeds, the number of runs, and what inputs tell."""
+    """The output with the largest error over all sizes and seeds, the number of runs, and the outputs' variation."""
     session = Session(path)
     known = {each.name for each in session.inputs}
     worst: Difference | None = None
@@ -157,17 +158,20 @@ def _compare(
             {each.name: array for each, array in zip(request.inputs, arrays, strict=True) if each.name in known}
         )
         if len(got) != len(expected):
-            raise fail(f"the module gives {len(expected)} tensors, and the exported model {len(got)}")
+            raise fail(f"the module returns {len(expected)} tensors, but the exported model {len(got)}")
         for (name, array), wanted in zip(got.items(), expected, strict=True):
-            found = difference(name, wanted, np.asarray(array), _allowed(request, wanted))
-            if not found.ok:
-                raise _differs(found, chosen)
-            worst = found if worst is None else max(worst, found, key=lambda each: each.error)
+            output = difference(name, wanted, np.asarray(array), _allowed(request, wanted))
+            if not output.ok:
+                raise _differs(output, chosen)
+            worst = output if worst is None else max(worst, output, key=lambda each: each.error)
     if worst is None:
-        raise fail("the module gives no tensor", help="forward has to return a tensor, or several in a tuple or dict")
-    # The first two runs are of one size, and of other numbers.
-    told = max((distance(first, second).error for first, second in zip(*seen[: len(_SEEDS)], strict=True)), default=0.0)
-    return worst, len(choices) * len(_SEEDS), told
+        raise fail(
+            "the module returns no tensor", help="forward must return a tensor, or several tensors in a tuple or dict"
+        )
+    # The first two runs have the same size and different numbers.
+    first, second = seen[: len(_SEEDS)]
+    variation = max((distance(one, other).error for one, other in zip(first, second, strict=True)), default=0.0)
+    return worst, len(choices) * len(_SEEDS), variation
 
 
 def _allowed(request: Request, wanted: Array) -> float:
@@ -177,25 +181,25 @@ def _allowed(request: Request, wanted: Array) -> float:
 
 
 def _choices(symbols: Mapping[str, Mapping[int, str]], sizes: Mapping[str, int]) -> list[dict[str, int]]:
-    """Sizes to compare at: those given, and other batches."""
+    """The sizes at which the models are compared: the given ones, and other batches."""
     batches = {symbol for axes in symbols.values() for axis, symbol in axes.items() if axis == 0}
-    found = [dict(sizes)]
+    choices = [dict(sizes)]
     for size in BATCHES if batches else ():
-        found.append({name: size if name in batches else given for name, given in sizes.items()})
+        choices.append({name: size if name in batches else given for name, given in sizes.items()})
     others = {name: given if name in batches else 2 * given for name, given in sizes.items()}
-    return [each for at, each in enumerate([*found, others]) if each not in [*found, others][:at]]
+    return [each for at, each in enumerate([*choices, others]) if each not in [*choices, others][:at]]
 
 
-def _differs(found: Difference, sizes: Mapping[str, int]) -> CompileError:
+def _differs(output: Difference, sizes: Mapping[str, int]) -> CompileError:
     at = f" with {', '.join(f'{name} = {size}' for name, size in sizes.items())}" if sizes else ""
-    shape = math.isinf(found.error)
+    shape = math.isinf(output.error)
     help = (
         "forward may use a size as a number (`int(x.shape[0])`), or be random"
         if shape or sizes
-        else "forward may be random; what only rounding explains passes with --tolerance"
+        else "forward may be random; if only rounding explains the difference, use --tolerance"
     )
     return fail(
         f"the exported model does not compute what the module computes{at}; nothing was written",
-        facts=(("output", f"`{found.name}`: {found}"),),
+        facts=(("output", f"`{output.name}`: {output}"),),
         help=help,
     )

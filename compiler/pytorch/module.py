@@ -1,4 +1,4 @@
-"""From `package.module:factory` to a module of PyTorch in eval mode."""
+"""Load a PyTorch module in eval mode from `package.module:factory`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ INSTALL = 'install it: pip install "vggc[torch]"'
 
 
 def is_factory(text: str) -> bool:
-    """Whether a text that could name a file reads `package.module:factory` or `file.py:factory`."""
+    """Whether a text has the form `package.module:factory` or `file.py:factory`, and is not the name of a file."""
     return _FACTORY.fullmatch(text) is not None and not Path(text).exists()
 
 
 def need_torch() -> Any:
-    """torch. Raises CompileError that says what to install where it is missing."""
+    """Import torch. Raises CompileError that says what to install when it is missing."""
     try:
         import onnxscript  # noqa: F401
         import torch
@@ -35,38 +35,37 @@ def need_torch() -> Any:
 
 
 def load_module(text: str) -> Any:
-    """Import the place, call the factory, and give its module in eval mode.
+    """Import the package or file, call the factory, and return its module in eval mode.
 
-    The current folder is on the path, as with `python -m`; for a file it is the file's own folder. What stands under
-    the name may be a module itself, or anything that gives one when it is called without arguments. Raises
-    CompileError for whatever goes wrong.
+    The current folder is on the path, as with `python -m`; for a file it is the file's own folder. The name may refer
+    to a module, or to anything that returns one when it is called without arguments. Raises CompileError.
     """
     torch = need_torch()
-    found = _FACTORY.fullmatch(text)
-    if found is None:
-        raise fail(f"`{text}` names no factory", help="write `package.module:function` or `folder/file.py:function`")
-    home = _import(found["place"])
-    name = found["name"]
+    match = _FACTORY.fullmatch(text)
+    if match is None:
+        raise fail(f"`{text}` is not a factory", help="write `package.module:function` or `folder/file.py:function`")
+    home = _import(match["place"])
+    name = match["name"]
     if not hasattr(home, name):
         own = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
-        raise fail(f"`{found['place']}` has no `{name}`", help=spelling_help(name, own, "it has"))
-    made = getattr(home, name)
-    if not isinstance(made, torch.nn.Module):
-        if not callable(made):
+        raise fail(f"`{match['place']}` has no `{name}`", help=spelling_help(name, own, "it has"))
+    module = getattr(home, name)
+    if not isinstance(module, torch.nn.Module):
+        if not callable(module):
             raise fail(
-                f"`{text}` cannot be called: it is of type {type(made).__name__}",
+                f"`{text}` cannot be called: it has type {type(module).__name__}",
                 help="name a function without arguments that returns the module",
             )
         try:
-            made = made()
+            module = module()
         except (Exception, SystemExit) as error:
             raise raised(f"calling `{text}`", error) from error
-    if not isinstance(made, torch.nn.Module):
+    if not isinstance(module, torch.nn.Module):
         raise fail(
-            f"`{text}` gives no torch.nn.Module but a {type(made).__name__}",
-            help="the function has to return the module, without loading its weights onto a GPU",
+            f"`{text}` returned a {type(module).__name__}, not a torch.nn.Module",
+            help="the function must return the module, and must not load its weights onto a GPU",
         )
-    return made.cpu().eval()
+    return module.cpu().eval()
 
 
 def _import(place: str) -> ModuleType:
@@ -75,23 +74,23 @@ def _import(place: str) -> ModuleType:
         raise fail(f"there is no file `{path}`")
     folder = str((path.parent if path is not None else Path()).resolve())
     if folder not in sys.path:
-        # It stays: the module may import its neighbours when the factory is called.
+        # The folder stays on the path, because the factory may import files beside it when it is called.
         sys.path.insert(0, folder)
     name = path.stem if path is not None else place
     importlib.invalidate_caches()
     try:
-        found = importlib.import_module(name)
+        imported = importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise _no_module(name, error.name or str(error), place) from None
     except (Exception, SystemExit) as error:
         raise raised(f"importing `{place}`", error) from error
-    if path is not None and Path(found.__file__ or "").resolve() != path.resolve():
+    if path is not None and Path(imported.__file__ or "").resolve() != path.resolve():
         raise fail(
             f"`{path}` cannot be imported: another module has the name `{name}`",
-            facts=(("it is", found.__file__ or "built in"),),
-            help="give the file a name of its own",
+            facts=(("other module", imported.__file__ or "built in"),),
+            help="give the file another name",
         )
-    return found
+    return imported
 
 
 def _no_module(name: str, missing: str, place: str) -> CompileError:
@@ -99,16 +98,16 @@ def _no_module(name: str, missing: str, place: str) -> CompileError:
         return fail(
             f"there is no module `{missing}`",
             facts=(("looked in", f"{Path.cwd()}, and what is installed for {sys.executable}"),),
-            help="run vggc in the folder that holds the package, or name the file: `folder/file.py:factory`",
+            help="run vggc in the folder that contains the package, or name the file: `folder/file.py:factory`",
         )
     return fail(
-        f"importing `{place}` needs the module `{missing}`, which is not there",
-        help=f"install it for {sys.executable}, or run vggc in the folder that holds it",
+        f"importing `{place}` needs the module `{missing}`, which cannot be found",
+        help=f"install it for {sys.executable}, or run vggc in the folder that contains it",
     )
 
 
 def raised(doing: str, error: BaseException) -> CompileError:
-    """The message for what the user's code raised, with the last line of it that is not in a library."""
+    """The message for an exception of the user's code, with its last line that is not in a library."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [each for each in frames if "site-packages" not in each.filename and not _of_vggc(each.filename)]
     own = [each for each in own if not each.filename.startswith("<") and each.filename != importlib.__file__]

@@ -1,4 +1,4 @@
-"""Loading a file of weights into a module, and saying what does not fit."""
+"""Load a weights file into a module, and report weights that do not fit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.pytorch.module import INSTALL, need_torch
 
 _NESTED = ("state_dict", "model_state_dict", "model")
-"""Where training scripts keep the weights in a checkpoint that holds more than them."""
+"""The keys under which training scripts save the weights in a checkpoint with other content."""
 
 _PARALLEL = "module."
-"""What DataParallel puts before every name."""
+"""The prefix that DataParallel adds to every name."""
 
 _COUNTER = "num_batches_tracked"
-"""A batch norm's count of batches, which files of old PyTorch versions lack and inference never reads."""
+"""A batch norm's count of batches, which is missing in files of old PyTorch versions and not needed for inference."""
 
 _SHOWN = 5
 
@@ -24,9 +24,9 @@ _SHOWN = 5
 def load_weights(module: Any, path: Path) -> None:
     """Load the weights of a file (torch.save of a state_dict, or safetensors) into a module.
 
-    A checkpoint that holds the weights under `state_dict`, `model_state_dict` or `model` is opened, and DataParallel's
-    prefix taken off. No code of the file is run (weights_only). Raises CompileError with every name that is missing,
-    left over, or of another shape.
+    The weights of a checkpoint may be under the key `state_dict`, `model_state_dict` or `model`. DataParallel's prefix
+    is removed. No code of the file is run (weights_only). Raises CompileError with all names that are missing,
+    unexpected, or have another shape.
     """
     given = _weights(_read(path), path)
     wanted = module.state_dict()
@@ -47,17 +47,17 @@ def load_weights(module: Any, path: Path) -> None:
 def _read(path: Path) -> Any:
     torch = need_torch()
     if not path.is_file():
-        raise fail(f"there is no file of weights `{path}`")
+        raise fail(f"there is no weights file `{path}`")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - UnpicklingError, RuntimeError, EOFError and others, as the file is
+    except Exception as error:  # noqa: BLE001 - UnpicklingError, RuntimeError, EOFError and others
         note = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise fail(
             f"`{path}` cannot be read as weights",
             facts=(("note", note),),
-            help="a file that holds a whole module would run code: write torch.save(module.state_dict(), FILE) instead",
+            help="loading a whole module would run its code: write torch.save(module.state_dict(), FILE) instead",
         ) from None
 
 
@@ -70,7 +70,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise fail(f"`{path}` is no safetensors file", facts=(("note", str(error)),)) from None
+        raise fail(f"`{path}` is not a safetensors file", facts=(("note", str(error)),)) from None
 
 
 def _weights(content: Any, path: Path) -> dict[str, Any]:
@@ -83,21 +83,22 @@ def _weights(content: Any, path: Path) -> dict[str, Any]:
         if isinstance(content, Mapping):
             kind = f"a dict with {', '.join(f'`{each}`' for each in list(content)[:_SHOWN])}"
         raise fail(
-            f"`{path}` holds no weights but {kind}",
-            help="write them with torch.save(module.state_dict(), FILE)",
+            f"`{path}` contains {kind}, not weights",
+            help="write the weights with torch.save(module.state_dict(), FILE)",
         )
     return dict(content)
 
 
 def _misfits(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    found = []
+    problems = []
     if missing := [each for each in wanted if each not in given and each.rpartition(".")[2] != _COUNTER]:
-        found.append(f"{_names(missing)} of the module {'is' if len(missing) == 1 else 'are'} not in the file")
+        problems.append(f"the file does not contain {_names(missing)} of the module")
     if unexpected := [each for each in given if each not in wanted]:
-        found.append(f"the module has no {_names(unexpected)}")
+        problems.append(f"the module has no {_names(unexpected)}")
     for name in [each for each in wanted if each in given and given[each].shape != wanted[each].shape][:_SHOWN]:
-        found.append(f"`{name}` is {list(given[name].shape)} in the file and {list(wanted[name].shape)} in the module")
-    return found
+        shapes = f"{list(given[name].shape)} in the file, but {list(wanted[name].shape)} in the module"
+        problems.append(f"`{name}` is {shapes}")
+    return problems
 
 
 def _names(names: list[str]) -> str:
@@ -107,5 +108,5 @@ def _names(names: list[str]) -> str:
 
 def _advice(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     if not given.keys() & wanted.keys():
-        return "no name agrees: these are the weights of another module, or their names have a prefix"
-    return "the factory must build the module that the weights were trained in: the same widths, blocks and classes"
+        return "no name matches: these are the weights of another module, or their names have a prefix"
+    return "the factory must build the module that the weights were trained with: the same widths, blocks and classes"

@@ -85,7 +85,7 @@ def test_a_failing_requirement_ends_with_3_and_writes_nothing(vggc: Any, recipe:
         "  |         ^^^^^^^^^^\n"
         "  = measured: 6\n"
         "  = wanted: <= 3\n"
-        "help: `else rollback` undoes the steps since the last gate that held; `else warn` goes on\n"
+        "help: `else rollback` undoes the steps since the last gate that held; `else warn` continues\n"
     )
     assert not Path("out").exists()
 
@@ -182,7 +182,9 @@ def test_the_output_folder_is_looked_at_before_any_work(vggc: Any, recipe: Write
     Path("out/notes.txt").touch()
     ran = vggc(recipe('use "mine.py"\nlong_work'), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: the output folder `out` holds what vggc did not write: `notes.txt`"
+    assert (
+        ran.err.splitlines()[0] == "error: the output folder `out` contains files that vggc did not write: `notes.txt`"
+    )
     assert not Path("worked").exists()
 
 
@@ -208,7 +210,7 @@ def test_a_wrong_exact_pass_is_caught_and_named(vggc: Any, recipe: Write, mode: 
     ran = vggc(recipe(text), "model.onnx", "-o", "out", "--verify", mode)
     assert ran.status == 1
     lines = ran.err.splitlines()
-    assert lines[0] == "error: this step changed what the model computes, though `shift_bias` is exact"
+    assert lines[0] == "error: this step changed the results of the model, but `shift_bias` is declared exact"
     assert lines[1] == " --> recipe.opt:3:1"
     assert any(line.startswith("  = first value that differs: `logits` of Gemm `head`: ") for line in lines)
     assert not Path("out").exists()
@@ -236,7 +238,7 @@ def test_a_pass_that_leaves_a_model_that_does_not_run_is_named(vggc: Any, recipe
     ran = vggc(recipe(text), "model.onnx", "-o", "out", "--verify", mode)
     assert ran.status == 1
     lines = ran.err.splitlines()
-    assert lines[0] == "error: this step left a model that does not run any more"
+    assert lines[0] == "error: this step made a model that does not run"
     assert lines[1] == " --> recipe.opt:3:1"
     assert any(line.startswith("  = note: onnxruntime cannot ") for line in lines)
     assert not Path("out").exists()
@@ -255,7 +257,7 @@ def test_what_a_pass_of_vggc_breaks_is_not_the_users_fault(
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert ran.status == 1
     assert ran.err.splitlines()[-1] == (
-        "help: nothing was written; `simplify` is vggc's own: please report this with the model"
+        "help: nothing was written; `simplify` is a pass of vggc: please report this with the model"
     )
 
 

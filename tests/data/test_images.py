@@ -199,5 +199,5 @@ def test_options_that_do_not_fit(folder: Path, refused: Refused) -> None:
         images.load("test", folder, folder="set", crop=[1, 2, 3])
     with refused("error: `mean` has 3 numbers for 1 channel"):
         images.load("test", folder, folder="set", channels="gray", mean=[1.0, 2.0, 3.0])
-    with refused("error: `std` is 0 for a channel: nothing can be divided by it"):
+    with refused("error: `std` is 0 for a channel: the divisor must not be 0"):
         images.load("test", folder, folder="set", std=[1.0, 0.0, 1.0])

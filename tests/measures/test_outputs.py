@@ -105,7 +105,8 @@ def test_what_accuracy_refuses(refused: Refused) -> None:
     ):
         measures.accuracy(scaled(ONES), data=data())
     with refused(
-        "error: label 4 of sample 3 of data `test` is no class of the model: output `y` has 4, numbered from 0"
+        "error: label 4 of sample 3 of data `test` is not a class of the model: output `y` has 4 classes, numbered "
+        "from 0"
     ):
         measures.accuracy(scaled(ONES), data=data(labels=[0, 1, 2, 4, 5]))
     with refused("error: the model has no output `logits`\nhelp: its outputs: `y`"):
@@ -123,12 +124,11 @@ def test_what_accuracy_refuses(refused: Refused) -> None:
         measures.accuracy(single, data=data(labels=[0] * 5))
     total = Subject(graph("g (float[N,4] x) => (float y) { y = ReduceMax<keepdims = 0>(x) }"))
     with refused(
-        "error: output `y` has shape [] for 5 samples: it has not one row for each\n"
-        "help: name another output: output=..."
+        "error: output `y` has shape [], not one row for each of 5 samples\nhelp: name another output: output=..."
     ):
         measures.accuracy(total, data=data(labels=[0] * 5))
     chosen = Subject(graph("g (float[N,4] x) => (int64[N] y) { y = ArgMax<axis = 1, keepdims = 0>(x) }"))
-    with refused("error: output `y` gives one class a sample: there are no five to look at"):
+    with refused("error: output `y` has one class for each sample, but top5 needs the scores of all classes"):
         measures.top5(chosen, data=data(labels=[0] * 5))
 
 
@@ -176,7 +176,7 @@ def test_sqnr() -> None:
 
 def test_outputs_that_changed_their_shape(refused: Refused) -> None:
     wide = graph("g (float[N,4] x) => (float[N,8] y) { y = Concat<axis = 1>(x, x) }")
-    with refused("error: output `y` has shape [5, 8], and [5, 4] in the model as read"):
+    with refused("error: output `y` has shape [5, 8], but [5, 4] in the model as read"):
         measures.sqnr(Subject(wide, scaled(ONES)), data=data())
 
 
@@ -216,7 +216,7 @@ def test_outputs_are_remembered_while_they_fit(monkeypatch: pytest.MonkeyPatch) 
         measures.agreement(model, data=samples)
         measures.accuracy(model, data=samples)
     assert len(runs) == 2
-    monkeypatch.setattr(subject, "_REMEMBERED_BYTES", 10)
+    monkeypatch.setattr(subject, "_CACHED_BYTES", 10)
     fresh = scaled([1, 1, 1, 2])
     for _ in range(3):
         measures.accuracy(fresh, data=samples)

@@ -316,8 +316,9 @@ def test_a_folder_with_files_of_the_users(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as error, output_folder(tmp_path):
         pass
     assert message(error) == (
-        f"error: the output folder `{tmp_path}` holds what vggc did not write: `a.txt`, `b.txt`, `c.txt` and more\n"
-        "help: it is replaced as a whole: name a new or an empty folder with -o, or move these files away"
+        f"error: the output folder `{tmp_path}` contains files that vggc did not write: `a.txt`, `b.txt`, `c.txt` and "
+        "more\n"
+        "help: vggc replaces the whole folder: name a new or empty folder with -o, or move these files away"
     )
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -325,7 +326,7 @@ def test_a_folder_with_files_of_the_users(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ['{"steps": []}', "[]", "{", "[" * 100_000, '{"artifacts": 1}', "\udcff"])
 def test_another_programs_report(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(CompileError, match=r"holds what vggc did not write: `report\.json`"):
+    with pytest.raises(CompileError, match=r"contains files that vggc did not write: `report\.json`"):
         check_output_folder(tmp_path)
 
 
@@ -335,7 +336,7 @@ def test_an_output_with_a_file_added_by_the_user(tmp_path: Path) -> None:
         write(folder, model="old")
     (out / "sub").mkdir()
     (out / "sub" / "notes.txt").touch()
-    with pytest.raises(CompileError, match=r"holds what vggc did not write: `sub/notes\.txt`"):
+    with pytest.raises(CompileError, match=r"contains files that vggc did not write: `sub/notes\.txt`"):
         check_output_folder(out)
 
 
@@ -357,8 +358,8 @@ def test_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pat
     with pytest.raises(CompileError) as error, output_folder(Path(path)):
         pass
     assert message(error) == (
-        f"error: the output folder `{path}` is the current folder or holds it\n"
-        "help: it is replaced as a whole: name a folder of its own with -o, such as `-o build/model`"
+        f"error: the output folder `{path}` is the current folder or contains it\n"
+        "help: vggc replaces the whole folder: name another folder with -o, such as `-o build/model`"
     )
 
 
@@ -366,7 +367,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".profile").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with pytest.raises(CompileError, match=r"holds what vggc did not write: `\.profile`"):
+    with pytest.raises(CompileError, match=r"contains files that vggc did not write: `\.profile`"):
         check_output_folder(Path("~").expanduser())
 
 
@@ -396,7 +397,7 @@ def test_no_permission() -> None:
             pass
         assert message(error) == (
             f"error: cannot write the output folder `{folder}/net`: no permission\n"
-            "help: vggc writes beside the folder and then exchanges the two, "
+            "help: vggc writes a new folder beside it and exchanges the two, "
             f"so it must be able to write to `{folder}`"
         )
 

@@ -79,6 +79,6 @@ def test_options_of_modules_beside_a_model(vggc: Callable[..., tuple[int, str, s
 
 def test_a_wrong_input_is_told_before_anything_is_built(vggc: Callable[..., tuple[int, str, str]]) -> None:
     status, _, err = vggc("export", "nowhere.at.all:net", "--input", "x=1x3")
-    assert (status, err.splitlines()[0]) == (1, "error: `x=1x3` is no input")
+    assert (status, err.splitlines()[0]) == (1, "error: `x=1x3` is not an input specification")
     status, _, err = vggc("export", "nowhere.at.all:net")
-    assert (status, err.splitlines()[0]) == (1, "error: a module does not say what inputs it takes")
+    assert (status, err.splitlines()[0]) == (1, "error: a PyTorch module does not declare its inputs")

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from vggc.diagnostics import CompileError, render
-from vggc.pytorch import Dynamic, Made, Request, export_model, parse_dynamic, parse_input
+from vggc.pytorch import Dynamic, ExportedModel, Request, export_model, parse_dynamic, parse_input
 
 torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
 pytest.importorskip("onnxscript", reason='needs onnxscript: pip install "vggc[torch]"')
@@ -22,7 +22,7 @@ IMAGE = parse_input("x: 1x3x32x32")
 BATCH = Dynamic("batch")
 
 
-def exported(name: str, *dynamic: Dynamic, **more: Any) -> tuple[Made, onnx.ModelProto]:
+def exported(name: str, *dynamic: Dynamic, **more: Any) -> tuple[ExportedModel, onnx.ModelProto]:
     more = {"inputs": (IMAGE,), **more}
     made = export_model(Request(f"{NETS}:{name}", dynamic=dynamic, **more), Path("model.onnx"))
     return made, onnx.load("model.onnx")
@@ -126,7 +126,7 @@ def test_safetensors(folder: Path) -> None:
     (bias,) = (onnx.numpy_helper.to_array(each) for each in model.graph.initializer if each.name == "head.bias")
     np.testing.assert_array_equal(bias, weights["head.bias"].numpy())
     Path("vit.safetensors").write_bytes(b"no such thing")
-    assert refused_file("vit.safetensors", "vit").startswith("error: `vit.safetensors` is no safetensors file")
+    assert refused_file("vit.safetensors", "vit").startswith("error: `vit.safetensors` is not a safetensors file")
 
 
 def refused_file(weights: str, name: str = "mobilenet") -> str:
@@ -142,7 +142,8 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
     assert refused_file("other.pt") == (
         "error: the weights in `other.pt` do not fit: `0.weight` of the module is not in the file\n"
         "error: the weights in `other.pt` do not fit: the module has no `extra`\n"
-        "help: the factory must build the module that the weights were trained in: the same widths, blocks and classes"
+        "help: the factory must build the module that the weights were trained with: the same widths, blocks and "
+        "classes"
     )
     torch.save({**weights, "8.weight": torch.ones(7, 12)}, "shape.pt")
     assert "`8.weight` is [7, 12] in the file and [5, 12] in the module" in refused_file("shape.pt")
@@ -153,7 +154,7 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
 
 
 def test_files_that_are_no_weights(folder: Path) -> None:
-    assert refused_file("nowhere.pt") == "error: there is no file of weights `nowhere.pt`"
+    assert refused_file("nowhere.pt") == "error: there is no weights file `nowhere.pt`"
     Path("text.pt").write_text("hello")
     assert "`text.pt` cannot be read as weights" in refused_file("text.pt")
     torch.save(torch.nn.ReLU(), "module.pt")
@@ -169,7 +170,7 @@ def test_files_that_are_no_weights(folder: Path) -> None:
     ("name", "told"),
     [
         ("vgg12", f"error: `{NETS}` has no `vgg12`\nhelp: a similar name exists: `vgg19`"),
-        ("number", f"`{NETS}:number` cannot be called: it is of type int"),
+        ("number", f"`{NETS}:number` cannot be called: it has type int"),
         ("not_a_module", f"`{NETS}:not_a_module` gives no torch.nn.Module but a int"),
         ("broken", "failed with RuntimeError: the settings file is missing"),
     ],
@@ -196,7 +197,7 @@ def test_a_package_in_the_current_folder(folder: Path) -> None:
         ("my_nets.needy:make", "error: importing `my_nets.needy` needs the module `not_installed_here`"),
         ("my_nets.wrong:make", "error: importing `my_nets.wrong` failed with SyntaxError"),
         ("nowhere.py:make", "error: there is no file `nowhere.py`"),
-        ("no factory", "error: `no factory` names no factory"),
+        ("no factory", "error: `no factory` is not a factory"),
     ):
         with pytest.raises(CompileError) as caught:
             export_model(Request(factory, (IMAGE,)), Path("model.onnx"))

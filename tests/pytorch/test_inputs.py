@@ -27,10 +27,10 @@ def test_inputs() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1x3x32x32", "`1x3x32x32` is no input"),
-        ("x: 1,3,32", "`x: 1,3,32` is no input"),
-        ("x: batchx3", "`x: batchx3` is no input"),
-        ("x: int46 1x3", "`int46` is no type of an input"),
+        ("1x3x32x32", "`1x3x32x32` is not an input specification"),
+        ("x: 1,3,32", "`x: 1,3,32` is not an input specification"),
+        ("x: batchx3", "`x: batchx3` is not an input specification"),
+        ("x: int46 1x3", "`int46` is not a type of an input"),
         ("x: 1x0x3", "the input `x` is empty"),
         ("x: 100000x100000", "the input `x` would take more than 1 GiB"),
     ],
@@ -45,7 +45,7 @@ def test_dynamic_dimensions() -> None:
     assert parse_dynamic("batch") == Dynamic("batch")
     assert parse_dynamic("h = x:2, y:1") == Dynamic("h", (("x", 2), ("y", 1)))
     for text in ("", "a-b", "h=", "h=x", "h=x:y", "h=x:1,"):
-        with pytest.raises(CompileError, match="is no dynamic dimension"):
+        with pytest.raises(CompileError, match="is not a dynamic dimension"):
             parse_dynamic(text)
 
 
@@ -64,7 +64,7 @@ def test_axes() -> None:
 
 def test_axes_of_one_name_have_one_size() -> None:
     assert sizes_of((X, Y), {"x": {2: "h"}, "y": {1: "h"}}) == {"h": 32}
-    with pytest.raises(CompileError, match="the dynamic dimension `n` is 1 in one input and 4 in `y`"):
+    with pytest.raises(CompileError, match="the dynamic dimension `n` is 1 in one input, but 4 in `y`"):
         sizes_of((X, Y), {"x": {0: "n"}, "y": {0: "n"}})
 
 
@@ -77,7 +77,7 @@ def test_arrays() -> None:
 
 
 def test_no_input_and_two_of_a_name() -> None:
-    with pytest.raises(CompileError, match="a module does not say what inputs it takes"):
+    with pytest.raises(CompileError, match="a PyTorch module does not declare its inputs"):
         check_inputs(())
     with pytest.raises(CompileError, match="the input `x` is given twice"):
         check_inputs((X, X))

@@ -1,4 +1,4 @@
-"""Inputs on which two models are compared: the recipe's own data where it has some, and seeded random numbers."""
+"""The inputs on which two models are compared: seeded random numbers, and samples of the recipe's own data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vggc.graph.signature import inputs_of
 from vggc.pipeline.model import BoundData
 
 DATA_SAMPLES = 8
-"""Samples of the recipe's data that a comparison runs: enough to meet real values, few enough to be quick."""
+"""Samples of the recipe's data that a comparison runs: enough for realistic values, and few enough to be quick."""
 
 
 class PairedInputs:
@@ -25,19 +25,19 @@ class PairedInputs:
         self.description = " and ".join(["seeded random numbers", *self._samples])
 
     def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[Feeds]:
-        """Inputs of the shapes that `after` declares, on which `before` runs; `session` runs `before`.
+        """Inputs with the shapes that `after` declares, on which `before` runs; `session` runs `before`.
 
-        A model that runs on no random inputs is compared on the recipe's data alone. Raises CompileError when there
-        is none either.
+        A model that does not run on random inputs is compared on the recipe's data alone. Raises CompileError when the
+        recipe has no data.
         """
-        found: list[Feeds] = []
+        inputs: list[Feeds] = []
         try:
-            found += random_inputs(before, inputs_of(after), session=session)
+            inputs += random_inputs(before, inputs_of(after), session=session)
         except CompileError:
             if not self._data:
                 raise
             self.description = " and ".join(self._samples)
         for each in self._data:
             fitted = each.load().fit(inputs_of(after))
-            found += fitted.batches(DATA_SAMPLES, limit=DATA_SAMPLES)
-        return found
+            inputs += fitted.batches(DATA_SAMPLES, limit=DATA_SAMPLES)
+        return inputs
