@@ -1,8 +1,15 @@
-"""Activations: functions of each number by itself that usually follow a product.
+"""Activations: functions that are applied to each number by itself, usually behind a product.
 
-An entry in ACTIVATIONS is all it takes to add one. From it the channel sweep learns that channels pass, the ranges how
-bounds pass, folding and equalization whether factors pass, the repair of pruned models where numbers stop mattering,
-and placement and the TensorRT verifier what belongs to the kernel of the product before.
+To add one, add an entry to ACTIVATIONS. Every list of activations elsewhere is derived from that table:
+
+    the channel sweep                       `operands`
+    ranges                                  `function`, `lowest_at`
+    folding of batch norms, equalization    `homogeneous`
+    repair after pruning                    `saturates`
+    placement for onnxruntime               `clamps`, `integer_kernel`
+    placement for TensorRT, its verifier    `tensorrt`
+
+tests/operators/test_activations.py compares what an entry states with what onnxruntime computes.
 """
 
 from __future__ import annotations
@@ -26,17 +33,17 @@ UNLIMITED: Limits = (-np.inf, np.inf)
 
 @dataclass(frozen=True)
 class Activation:
-    """Facts about y = f(x). A fact that nobody has checked keeps its default, on which nothing is built.
+    """Facts about y = f(x). A default says that a fact does not hold, or that nobody has checked it.
 
-    operands        where its parameters are: in attributes, in single numbers, or in a tensor that broadcasts to x
-    homogeneous     f(k * x) = k * f(x) for every k > 0
-    function        f for bounds of y: (node, x) -> y, arrays of one shape, infinities among them; nobody calls it for a
+    operands        where the parameters are: in attributes, in single numbers, or in a tensor that broadcasts to x
+    homogeneous     whether f(k * x) = k * f(x) for every k > 0
+    function        f, to find bounds of y: (node, x) -> y, both of one shape. x may be infinite. It is not called for a
                     node whose `alpha` is negative
-    lowest_at       the x up to which `function` falls and from which it rises; None where it never falls
-    saturates       the limits beyond which f gives the same for all numbers; None where they are computed
-    clamps          f(x) = x between these limits
-    tensorrt        TensorRT computes it in the kernel of the product before it, see fusion.py
-    integer_kernel  onnxruntime's CPU provider has a kernel for it that reads and gives 8-bit integers
+    lowest_at       f falls up to this x and rises from there; None where f never falls
+    saturates       the limits of x beyond which y does not change any more; None where the graph computes them
+    clamps          whether y = x between these limits
+    tensorrt        whether TensorRT computes f in the kernel of the product before it: see fusion.py
+    integer_kernel  whether onnxruntime's CPU provider has a kernel of f for 8-bit integers
     """
 
     operands: Literal["attributes", "scalars", "tensor"] = "attributes"
@@ -115,11 +122,11 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 SCALABLE = frozenset(op for op, each in ACTIVATIONS.items() if each.homogeneous and each.operands == "attributes")
-"""Activations of one input that a positive factor passes."""
+"""Activations of one input that let a positive factor of a channel pass."""
 
 
 def saturation(graph: Graph, node: gs.Node) -> Limits:
-    """The limits beyond which a node gives the same for all numbers, infinite where there are none or none is known."""
+    """The limits beyond which a node's result does not change; infinite where there are none or they are not known."""
     activation = ACTIVATIONS.get(node.op) if is_standard(node) else None
     return (activation.saturates(graph, node) if activation else None) or UNLIMITED
 

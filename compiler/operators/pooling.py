@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
-"""The average of equal numbers is that number, padding aside; of quantized numbers it needs rounding."""
+"""The average of equal numbers is that number, where no padding counts. The average of integers has to be rounded."""
 
 MAXIMA = frozenset({"MaxPool", "GlobalMaxPool"})
-"""They choose one of their numbers, and commute with every function that never falls."""
+"""They choose one of their numbers, so they commute with every function that never falls."""
 
 POOLS = AVERAGES | MAXIMA
-"""Both keep channels apart, and a positive factor of a channel passes them."""
+"""Both keep channels apart, and let a positive factor of a channel pass."""
