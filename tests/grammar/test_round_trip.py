@@ -331,7 +331,7 @@ def rules(draw: st.DrawFn) -> Written:
 
 
 @given(recipes())
-@settings(max_examples=40)
+@settings(max_examples=60)
 def test_recipes(bare: Callable[[Any], Any], nodes: Callable[[Any], list[Syntax]], written: tuple[str, Any]) -> None:
     text, tree = written
     recipe = parse(Source("recipe.opt", text))
@@ -340,11 +340,6 @@ def test_recipes(bare: Callable[[Any], Any], nodes: Callable[[Any], list[Syntax]
         assert node.span.text == node.span.text.strip()
         assert node.span.text
 
-
-@given(recipes())
-@settings(max_examples=60)
-def test_formatting(bare: Callable[[Any], Any], written: tuple[str, Any]) -> None:
-    text, tree = written
     formatted = format(Source("recipe.opt", text))
     assert bare(parse(Source("recipe.opt", formatted))) == tree
     assert format(Source("recipe.opt", formatted)) == formatted
