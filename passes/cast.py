@@ -1,12 +1,12 @@
-"""Compute in 16-bit floating point where that is safe; the types are written into the graph.
+"""Compute in 16-bit floating point where that is safe. The types are written into the graph.
 
     Relu(Conv(x, w))    float32
     => Cast(Relu(Conv(Cast(x), w)))    float16 between the casts
 
-TensorRT takes precision from the graph alone: this is how a model becomes an fp16 or bf16 engine. A node stays in
-float32 when its operator has no such type, when it is named in `keep`, or when its numbers on the samples, or its
-weights, come near the end of the type's range (fp16 ends at 65504; bf16 has float32's range and fewer digits). The
-model's inputs and outputs keep their types unless asked otherwise. After `quantize`, the scales become 16-bit as well.
+TensorRT takes precision from the graph alone, so this pass makes fp16 and bf16 engines possible. A node stays in
+float32 when its operator does not support the type, when it is named in `keep`, or when its numbers on the samples, or
+its weights, come near the end of the type's range (fp16 ends at 65504; bf16 has float32's range and fewer digits). The
+model's inputs and outputs keep their types by default. After `quantize`, the scales become 16-bit too.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def cast(
 
     Options:
         precision: `fp16` or `bf16`
-        data: samples to find numbers on that come near the end of the range; without, only weights are looked at
+        data: samples that show which numbers come near the end of the range; without them, only weights are checked
         keep: nodes that stay in float32: names or globs of nodes, values, weights or modules, or operators
-        interface: cast the model's inputs and outputs as well
+        interface: cast the model's inputs and outputs too
     """
     quantized = any(node.op in QUANTIZERS for node in graph.nodes)
     need_opset(graph, context, max(OPSETS[precision], HALF_SCALE_OPSET if quantized else 0), f"casting to {precision}")

@@ -1,22 +1,22 @@
-"""Fold batch norms, and what is written out as one, into the operators around them.
+"""Fold batch norms, and nodes that compute the same, into the operators around them.
 
     BatchNormalization(Conv(x, w, b), scale, shift, mean, var)
     => Conv(x, w * k, (b - mean) * k + shift)          where k = scale / sqrt(var + epsilon)
 
-The same holds behind ConvTranspose, Gemm, MatMul and another BatchNormalization, for quantized weights (their scales
-take k in), and for Mul, Div, Add and Sub by constants that hold one number per channel. A norm folds through what lies
-between: Identity, Transpose, Flatten, pools that average; MaxPool where k >= 0; Relu where k > 0 and nothing is added;
-Concat into each branch, and Add of two into both.
+The same holds after ConvTranspose, Gemm, MatMul and another BatchNormalization, for quantized weights (k is multiplied
+into their scales), and for Mul, Div, Add and Sub by constants with one number per channel. A norm can also be folded
+through nodes between it and such an operator: Identity, Transpose, Flatten, average pools; MaxPool when k >= 0; Relu
+when k > 0 and nothing is added; Concat into each branch, and Add of two values into both.
 
     Conv(BatchNormalization(x), w, b)                  => Conv(x, w * k, b + sum(w * t))       t = shift - mean * k
     Conv(BatchNormalization(x), w, b, pads)            => Add(Conv(x, w * k, b, pads), conv(t, w, pads))
 
-What has no such operator before it folds into the Conv, Gemm or MatMul behind it. Where that pads an image of known
-size, t adds less at the border: a constant (1, channels, height, width).
+A norm without such an operator before it is folded into the Conv, Gemm or MatMul after it. When this convolution pads
+an image of known size, t adds less at the border: a constant (1, channels, height, width).
 
-Whatever meets in one operator is composed in float64 first, and each weight rounded once. What stays is declined with
-its reason. It is one pass and not a set of rules because rules would round at each step, and a Concat has any number
-of branches.
+All factors and shifts that meet in one operator are combined in float64, and each weight is rounded once. The pass
+declines the other norms with a reason. It is one pass and not a set of rules, because rules would round at each step,
+and a Concat may have any number of branches.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def fold_batch_norm(graph: Graph, context: Context, largest: Bytes = _LARGEST) -
     """Fold batch norms, and constant Mul, Div, Add and Sub per channel, into the operators around them.
 
     Options:
-        largest: the bytes of a constant that a shift before a padded convolution may add to the model
+        largest: the largest constant, in bytes, that a shift before a padded convolution may add to the model
     """
     if any(node.op in _BY_SHAPE and _needs_shape(graph, node) for node in graph.nodes):
         graph.infer_shapes()

@@ -1,17 +1,17 @@
-"""Remove channels, and repair what is left without labels or training.
+"""Remove channels, and repair the remaining weights without labels or training.
 
     Conv(Relu(Conv(x, w1)), w2)    w1 [64, 3, 3, 3]   w2 [128, 64, 3, 3]
     => Conv(Relu(Conv(x, v1)), v2)    v1 [24, 3, 3, 3]   v2 [128, 24, 3, 3]
 
-Channels that must go together (residual streams, depthwise convolutions, concatenations) are found on the graph; what
-cannot shrink, such as the model's outputs, stays. Of each group those channels go whose loss is smallest after the
-best repair of the nodes that read them; how many, a budget for the whole model decides, by how much each group moves
-the model's outputs. Then every node behind a removed channel is solved anew, in the order of the graph, so that its
-results on the samples are the original's again. The graph without the channels is proved equal to the original with
-those channels masked, before any repair.
+The pass finds channels that must be removed together (residual streams, depthwise convolutions, concatenations).
+Channels that cannot be removed, such as the model's outputs, stay. In each group, it removes the channels with the
+smallest loss after the best repair of the nodes that read them. The widths follow from one budget for the whole model,
+and from the measured effect of each group on the model's outputs. Then every node after a removed channel is solved
+again, in the order of the graph, so that its results on the samples are those of the original. Before any repair, the
+graph without the channels is proved equal to the original with these channels masked.
 
-Give it a few hundred samples or more, from what the model will see; labels are not used but for importance=taylor.
-Keep batch norms unfolded until then.
+Use a few hundred samples or more of the model's real inputs. Labels are used only for importance=taylor. Do not fold
+batch norms before this step.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ def prune_channels(
     Options:
         macs: the share of multiply-accumulates that may remain
         params: the share of parameters that may remain
-        keep: the share of channels each group keeps, the same everywhere
+        keep: the share of channels that each group keeps
         size: the bytes of weights that may remain, or their share
         data: samples to choose channels and repair weights with
-        importance: which channels go first: `obs`, the default with data, by what is lost after the best repair;
-            `activation` and `taylor` by data, the latter with labels; `l1`, `l2` (the default without data), `fpgm`
-            and `bn_scale` by weights
-        repair: `least_squares`, the default with data, solves the weights behind removed channels anew; `bias` makes
-            means and batch-norm statistics right; `none` leaves them
+        importance: which channels are removed first: `obs`, the default with data, by the loss after the best repair;
+            `activation` and `taylor` by data, `taylor` with labels; `l1`, `l2` (the default without data), `fpgm` and
+            `bn_scale` by weights
+        repair: `least_squares`, the default with data, solves the weights after removed channels again; `bias` corrects
+            means and batch-norm statistics; `none` changes no weights
         align: each group keeps a multiple of this many channels, or all
-        only: prune these nodes' channels only: names or globs of nodes, values, weights or modules
-        except: leave these nodes' channels alone
-        seed: of the choice among samples
+        only: prune only the channels of these nodes: names or globs of nodes, values, weights or modules
+        except: do not prune the channels of these nodes
+        seed: seed for the choice of samples
     """
     _check_options({"macs": macs, "params": params, "keep": keep, "size": size})
     importance = importance or ("l2" if data is None else "obs")

@@ -1,24 +1,24 @@
-"""Quantize a model: weights and the values between operators become numbers of 8 bits, or 16, or weights of 4.
+"""Quantize a model: weights and the values between operators become 8-bit or 16-bit numbers, or weights 4-bit numbers.
 
     Conv(x, w, b)
     => Conv(DequantizeLinear(QuantizeLinear(x)), DequantizeLinear(codes), b)
 
-Two placements of QuantizeLinear and DequantizeLinear, for the same model behaves very differently on the two runtimes:
+There are two placements of QuantizeLinear and DequantizeLinear, because the runtimes need them at different places:
 
-- `onnxruntime`: every result of a convolution, sum, pool or concatenation is quantized behind its activation, as uint8
+- `onnxruntime`: every result of a convolution, sum, pool or concatenation is quantized after its activation, as uint8
   with a zero point, and biases are int32. onnxruntime's CPU provider then runs these operators with integers.
-- `tensorrt`: int8, symmetric. What a convolution or product reads is quantized, its result only where the next one
-  reads it; of a residual sum, the skip branch; biases stay float. MaxPool, Reshape, Transpose and the like pass
-  quantized numbers on; the inputs of a Concat share one scale. Convolutions and products too narrow for INT8 kernels
-  (fewer than 16 channels) stay float.
+- `tensorrt`: int8, symmetric. The inputs of convolutions and products are quantized, and their results only where the
+  next one reads them. In a residual sum, the skip branch is quantized. Biases stay float. MaxPool, Reshape, Transpose
+  and similar operators pass quantized numbers on, and the inputs of a Concat share one scale. Convolutions and products
+  that are too narrow for INT8 kernels (fewer than 16 channels) stay float.
 
-Weights have one scale for each output channel. Give it a few hundred samples from what the model will see; labels are
-not used. Fold batch norms first. Options that keep the damage small are on by default; together they take about as long
-as a calibration by entropy alone.
+Weights have one scale for each output channel. Use a few hundred samples of the model's real inputs; labels are not
+used. Fold batch norms first. The options that keep errors small are on by default; together they take about as long as
+a calibration by entropy alone.
 
-`fp8` is E4M3, for TensorRT on GPUs from sm89; `int16` has values of 16 bits and weights of 8, for onnxruntime; `int4`
-stores the weights of matrix products in blocks with a scale each, all else stays as it is and no samples are needed.
-An opset too old for a precision is raised.
+`fp8` is E4M3, for TensorRT on GPUs from sm89. `int16` has 16-bit values and 8-bit weights, for onnxruntime. `int4`
+stores the weights of matrix products in blocks, each with a scale; it changes nothing else and needs no samples. When
+the opset is too old for a precision, it is raised.
 """
 
 from __future__ import annotations
@@ -61,23 +61,23 @@ def quantize(
     """Quantize convolutions and matrix products, and the values they read.
 
     Options:
-        precision: `int8`, `fp8`, `int16`, or `int4` for weights alone
-        data: samples to find the ranges of values on; `int4` needs none
-        calibration: how a range is chosen: `max` takes in all numbers seen, `percentile` 99.999 % of them; `entropy`
-            and `mse` clip where that costs less than coarser steps do, by Kullback-Leibler divergence and by squared
-            error; `output_error` by what that does to the operators that read the value
-        placement: `onnxruntime` or `tensorrt`: whose kernels the result is for. By default `tensorrt` when the recipe
-            has such a target
-        equalize: first multiply channels of small numbers, and divide the weights that read them, so that all
-            channels of a value make use of its one scale
-        bias_correction: take out of each bias what rounding shifts the mean results by
-        weights: the range of each channel's weights: `max`, or least squared error (`mse`)
-        rounding: of weights: to the `nearest` number, or such that errors cancel in the results (`least_squares`); the
-            latter takes longer, most of it for nodes with thousands of inputs
-        agreement: leave the fewest nodes in float with which the model chooses the same class on this share of the
-            samples, those that quantizing damages most
+        precision: `int8`, `fp8`, `int16`, or `int4` for weights only
+        data: samples to find the ranges of values with; `int4` needs none
+        calibration: how ranges are chosen: `max` includes all numbers, `percentile` 99.999 % of them; `entropy` and
+            `mse` clip numbers when this costs less than coarser steps, by Kullback-Leibler divergence and by squared
+            error; `output_error` by the effect on the operators that read the value
+        placement: `onnxruntime` or `tensorrt`: the runtime whose kernels run the result. By default `tensorrt` when the
+            recipe has such a target
+        equalize: first multiply channels with small numbers, and divide the weights that read them, so that all
+            channels of a value use the range of its one scale
+        bias_correction: subtract the shift that rounding causes in the mean results from each bias
+        weights: the range of each channel's weights: `max`, or the least squared error (`mse`)
+        rounding: how weights are rounded: to the `nearest` number, or such that errors cancel in the results
+            (`least_squares`), which takes longer, mostly for nodes with thousands of inputs
+        agreement: leave as few nodes in float as necessary for the model to choose the same class on this share of the
+            samples, those with the largest errors
         block: how many weights of `int4` share a scale
-        only: quantize these nodes only: names or globs of nodes, values, weights or modules, or operators
+        only: quantize only these nodes: names or globs of nodes, values, weights or modules, or operators
         except: leave these nodes in float
     """
     if precision in WEIGHTS_ONLY:

@@ -3,14 +3,13 @@
     Conv(x', w)  =>  Conv(x', v)        v the least-squares solution of Conv(x', v) = y
 
 x' is what a node reads now, on the samples, and y what it computed in the model as read. Nodes are solved in the order
-of the graph, so that each makes good what those before it have left; where a residual sum or an activation follows, it
-is their result that is made right. The ridge is chosen on samples held back (see prune_channels, which does this by
-itself for what it prunes).
+of the graph, so that each node also corrects the errors of the nodes before it. When a residual sum or an activation
+follows, its result is corrected. The ridge is chosen on held-out samples. (prune_channels does all this by itself.)
 
-It mends what other steps have done to weights and values: pruning by names or magnitudes, rounding, replacing
-activations, a pass of your own. Values are those of the model as read that have the same name, and the channels those
-that pruning has left of them. Nodes with computed or quantized weights stay, and so do those that `sparsify` has
-thinned out. A node whose results are right already is left alone.
+This repairs the effect of other steps on weights and values: of pruning by names or magnitudes, of rounding, of
+replaced activations, of your own passes. Values are compared with those of the same name in the model as read, and
+channels with those that pruning has kept. The pass does not change nodes with computed or quantized weights, nodes that
+`sparsify` has changed, and nodes whose results are already right.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ Method = Literal["bias", "least_squares"]
 def reconstruct(
     graph: Graph, context: Context, *, data: Dataset, method: Method = "least_squares", seed: int = 0
 ) -> None:
-    """Solve the weights of all nodes anew, so that the model's results on samples are those of the model as read.
+    """Solve the weights of all nodes again, so that the model's results on samples are those of the model as read.
 
     Options:
         data: the samples, a few hundred or more; labels are not used
-        method: `least_squares` solves weights; `bias` only makes means and batch-norm statistics right
-        seed: of the choice among samples
+        method: `least_squares` solves weights; `bias` corrects only means and batch-norm statistics
+        seed: seed for the choice of samples
     """
     if context.original is None:
         raise fail(

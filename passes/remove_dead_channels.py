@@ -1,16 +1,16 @@
-"""Remove channels that are the same number for every input, or that nothing looks at.
+"""Remove channels that have the same number for every input, or that have no effect.
 
     Conv(Relu(BatchNormalization(Conv(x, w), scale, shift, ...)), v, b)
     => the same with fewer channels, and b + v * relu(shift)      where scale is 0
 
-A channel is constant when interval arithmetic over the graph leaves it one number: its weights or its batch norm's
+A channel is constant when interval arithmetic over the graph allows only one number: its weights or its batch norm's
 scale are zero, or it is negative for every input and a Relu follows. (Bounds come from constants: Clip, Sigmoid, batch
-norms of bounded values.) That number goes into the bias of every node that reads the channel. Where such a convolution
-pads its image, the border sees zeros instead, and what is added is a constant (1, channels, height, width). A channel
-is not looked at when all weights that it meets are zero.
+norms of bounded values.) This number is added to the bias of every node that reads the channel. When such a convolution
+pads its image, the border sees zeros instead, and a constant (1, channels, height, width) is added. A channel has no
+effect when all weights that read it are zero.
 
-Channels that must go together (residual sums, gates, depthwise convolutions) go when all of them are dead wherever
-they are read. What is left computes what the model computed, for inputs that are finite numbers.
+Channels that must be removed together (residual sums, gates, depthwise convolutions) are removed when all of them are
+dead wherever they are read. The results stay the same for all inputs that are finite numbers.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _LARGEST = Bytes(1 << 20)
 
 @whole_graph
 def remove_dead_channels(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
-    """Remove channels that are constant, their constants going into the next biases, and channels that nothing reads.
+    """Remove channels that are constant, adding the constants to the next biases, and channels that nothing reads.
 
     Options:
-        largest: the bytes of a constant that a channel's number before a padded convolution may add to the model
+        largest: the largest constant, in bytes, that a channel before a padded convolution may add to the model
     """
     while True:
         groups = channel_groups(graph)

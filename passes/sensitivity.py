@@ -1,8 +1,8 @@
-"""Measure how much each convolution and matrix product suffers from being quantized. The model stays as it is.
+"""Measure the error that quantizing each convolution and matrix product causes. The model does not change.
 
-Each node is quantized alone, and the outputs are compared with the float model's: their mean squared error as a share
-of their variance. The report has it as a table, the worst first: what to name in `except` of `quantize`, and how few
-nodes make most of the damage.
+Each node is quantized alone, and the outputs are compared with those of the float model: their mean squared error as a
+share of their variance. The report has a table with the largest errors first. It shows which nodes to name in `except`
+of `quantize`, and how few nodes cause most of the error.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def sensitivity(
     only: Names = Names(),  # noqa: B008
     except_: Names = Names(),  # noqa: B008
 ) -> None:
-    """Measure how much each node suffers from being quantized alone.
+    """Measure the error that quantizing each node alone causes.
 
     Options:
         data: samples to run the model on
-        precision: what to quantize to
-        placement: whose kernels it would be for, as in `quantize`
-        only: measure these nodes only: names or globs of nodes, values, weights or modules, or operators
-        except: pass these nodes by
+        precision: the precision to quantize to
+        placement: the runtime whose kernels would run the result, as in `quantize`
+        only: measure only these nodes: names or globs of nodes, values, weights or modules, or operators
+        except: do not measure these nodes
     """
     samples = Samples(graph, data)
     warn_of_samples(context, samples, "ranges")

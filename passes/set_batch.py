@@ -4,9 +4,10 @@
     input: float[1, 3, 224, 224]       set_batch(4)         => input: float[4, 3, 224, 224]
     input: float[1, 3, 224, 224]       set_batch(dynamic)   => input: float[batch, 3, 224, 224]
 
-The batch is the first dimension of every input whose first dimension is dynamic; where none is, of all inputs, which
-must then agree. Each sample's result stays what it was. Exporters bake a static batch size into the targets of
-Reshapes: those are rewritten. Where it is baked into anything else, the step fails and names the node.
+The batch is the first dimension of every input whose first dimension is dynamic. When no first dimension is dynamic, it
+is that of all inputs, which must then agree. The results for each sample stay the same. Exporters write a static batch
+size into the targets of Reshapes; these are rewritten. When it is part of anything else, the step fails and names the
+node.
 """
 
 from __future__ import annotations

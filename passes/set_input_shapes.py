@@ -4,8 +4,8 @@
     set_input_shapes(shapes={"image": ["batch", 3, 640, 640]})
     => image: float[batch, 3, 640, 640]
 
-Only what is dynamic can be fixed or named; the model computes what it did, on inputs of these shapes. For the batch
-size of a static model there is `set_batch`.
+Only dynamic dimensions can be fixed or named. The results for inputs of these shapes stay the same. Use `set_batch` to
+change the batch size of a static model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def set_input_shapes(graph: Graph, context: Context, shapes: dict[str, list[int 
     """Fix dynamic dimensions of the inputs, or name them.
 
     Options:
-        shapes: for each input its dimensions: a number where it is fixed, a quoted name where it stays dynamic
+        shapes: the dimensions of each input: a number for a fixed one, a quoted name for one that stays dynamic
     """
     inputs = {value.name: value for value in graph.inputs}
     for name in shapes:

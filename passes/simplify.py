@@ -1,4 +1,4 @@
-"""Remove what a model computes for nothing.
+"""Remove computations that a model does not need.
 
     Conv(x, Identity(w))                                  => Conv(x, w)
     Expand(CastLike(0.0, x), Shape(w)[0:1])               => a constant
@@ -6,9 +6,9 @@
     Cast(x: float, to=float), Dropout(x), Concat(x)       => x
     Relu(x), Relu(x)                                      => one Relu(x)
 
-Nodes that constants alone decide are computed (all of them in one onnxruntime session), nodes that hand on their input
-are taken out, equal nodes become one, and nodes that nothing needs are dropped. One sweep over the graph in
-topological order does all of this; another follows only while computed constants may show more. Of what is left of
+Nodes that depend only on constants are computed (all of them in one onnxruntime session). Nodes that return their input
+are removed, equal nodes become one, and nodes whose results nothing reads are removed. One pass over the graph in
+topological order does all of this; another one follows only when computed constants may allow more. In the remaining
 shape computations and data movement, onnxsim fuses consecutive Slices, Concats and Reshapes.
 """
 
@@ -49,8 +49,8 @@ def simplify(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
     """Fold constants, and remove nodes that change nothing, equal another node, or are not needed.
 
     Options:
-        largest: a computed constant beyond this size stays computed at run time, unless it is no larger than the
-            constants it is made from
+        largest: a constant larger than this is computed at run time, unless it is not larger than the constants that it
+            is made from
     """
     left = _sweep_all(graph, context, int(largest))
     while saved := _by_onnxsim(graph, context, int(largest)):

@@ -1,18 +1,18 @@
-"""Make weights zero in place, in patterns that sparse kernels know, and let the others make good what that changes.
+"""Set weights to zero, in patterns that sparse kernels support, and let the other weights compensate this.
 
     sparsify(data=calib)                 2:4: of each 4 consecutive input channels 2 weights stay, at each position
     sparsify(pattern="1:4", data=calib)  1 of each 4
     sparsify(amount=60%, data=calib)     any 60 % of each node's weights, which no kernel is quicker for
 
-Nodes are taken in the order of the graph. The weights of each are first brought to give the results of the model
-before this step on inputs that the nodes before it have changed already; then they become zero column by column, and
-those of later columns make good each time what that has changed (optimal brain surgeon in SparseGPT's order, Frantar
-and Alistarh 2023). Without data the smallest weights become zero and the others stay.
+Nodes are changed in the order of the graph. First, the weights of a node are solved so that it gives the results of the
+model before this step, on inputs that the nodes before it have already changed. Then they become zero column by column,
+and each time the weights of later columns compensate the change (optimal brain surgeon in SparseGPT's order, Frantar
+and Alistarh 2023). Without data, the smallest weights become zero and the others do not change.
 
-TensorRT has sparse kernels for 2:4 along the input channels of convolutions and matrix products, and takes them where
-its own timing finds them quicker; it looks at nodes of 256 channels or more. The report names the nodes that have got
-the pattern; that the engine is quicker for it nobody can promise without a measurement. Shapes and bytes stay what they
-were. Do it behind pruning and folding: later steps that solve weights leave these alone.
+TensorRT has sparse kernels for 2:4 along the input channels of convolutions and matrix products, and uses them when its
+own timing finds them faster. It considers only nodes with 256 channels or more. The report names the nodes that have
+the pattern. Only a measurement shows whether the engine is faster. Shapes and bytes stay the same. Use this step after
+pruning and folding: later steps that solve weights do not change these nodes.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def sparsify(
     except_: Names = Names(),  # noqa: B008
     seed: int = 0,
 ) -> None:
-    """Make weights zero in place: 2 of each 4 input channels' unless told otherwise.
+    """Set weights to zero: 2 of each 4 input channels by default.
 
     Options:
-        pattern: `"2:4"`, the default, `"1:4"` or any other `"N:M"`: so many weights stay of each M input channels'
-        amount: instead of a pattern the share of each node's weights that goes, wherever they are
-        data: samples by which to choose and to make good; without them the smallest weights go
-        smallest: nodes of fewer input channels stay as they are; 256 for a pattern, as TensorRT has it
-        only: these nodes only: names or globs of nodes, values, weights or modules
-        except: leave these nodes alone
-        seed: of the choice among samples
+        pattern: `"2:4"`, the default, `"1:4"` or any other `"N:M"`: N weights stay of each M input channels
+        amount: instead of a pattern, the share of each node's weights that becomes zero, at any position
+        data: samples to choose and to compensate with; without them, the smallest weights become zero
+        smallest: nodes with fewer input channels do not change; 256 for a pattern, as for TensorRT
+        only: change only these nodes: names or globs of nodes, values, weights or modules
+        except: do not change these nodes
+        seed: seed for the choice of samples
     """
     thinning = _thinning(pattern, amount)
     least = smallest or (_SPARSE_KERNELS if thinning.of else 1)

@@ -1,11 +1,11 @@
-"""Take QuantizeLinear and DequantizeLinear out: back to a float model.
+"""Remove QuantizeLinear and DequantizeLinear, to get a float model again.
 
     DequantizeLinear(QuantizeLinear(x, s, z), s, z) => x
-    DequantizeLinear(codes, s, z)                   => w        the weights that the codes stand for
+    DequantizeLinear(codes, s, z)                   => w        the float weights for the codes
 
-Weights keep what rounding made of them; ranges and the rounding of values are gone. A model that was quantized by
-another tool can be quantized anew after this. QLinearConv and other operators that compute with integers stay, and so
-does a pair between which something reads the integers.
+Weights stay rounded. Ranges, and the rounding of values, are removed. A model that another tool has quantized can then
+be quantized again. QLinearConv and other operators that compute with integers stay, and so does a pair when something
+reads the integers between its two nodes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vggc.rewrite import Context, whole_graph
 
 @whole_graph(exact=False)
 def strip_qdq(graph: Graph, context: Context) -> None:
-    """Take out pairs of QuantizeLinear and DequantizeLinear, and make float weights of quantized ones."""
+    """Remove pairs of QuantizeLinear and DequantizeLinear, and convert quantized weights to float weights."""
     for node in list(graph.nodes):
         if not is_quantizer(node, "DequantizeLinear"):
             continue
