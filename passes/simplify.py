@@ -24,7 +24,7 @@ from vggc.analysis.constants import Foldable
 from vggc.analysis.no_ops import passed_on, zero_states
 from vggc.analysis.onnxsim_tail import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
-from vggc.analysis.shape_values import ShapeValues, reshape_target
+from vggc.analysis.shapes.integer_values import IntegerValues, reshape_target
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
@@ -112,7 +112,7 @@ class _Sweep:
         self.graph = graph
         self.context = context
         self.again = False
-        self._values = ShapeValues(graph)
+        self._values = IntegerValues(graph)
         self.foldable = Foldable(graph, largest)
         self._nodes: dict[Hashable, gs.Node] = {}
         self._constants = SameConstants()

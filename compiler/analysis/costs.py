@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.shapes.value_shapes import Shapes
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import weight_bytes
@@ -18,7 +18,7 @@ from vggc.operators.quantizers import QUANTIZERS
 from vggc.operators.roles import RECURRENT, ROLES
 
 Shape = tuple[int | None, ...] | None
-Shapes = Callable[[gs.Tensor], Shape]
+ShapeOf = Callable[[gs.Tensor], Shape]
 
 
 class NodeCost(NamedTuple):
@@ -46,7 +46,7 @@ class Costs:
         return tuple(each for each in self.nodes if each.macs is None)
 
 
-def costs(graph: Graph, shapes: Shapes | None = None) -> Costs:
+def costs(graph: Graph, shapes: ShapeOf | None = None) -> Costs:
     """Count a graph whose shapes have been inferred, or are given by a function.
 
     A dynamic batch counts as one sample; a static one as it is. Parameters are the numbers of float constants and of
@@ -55,12 +55,15 @@ def costs(graph: Graph, shapes: Shapes | None = None) -> Costs:
     """
     if shapes is not None:
         return _count(graph, shapes)
-    found = _count(graph, _shapes(graph))
-    # Where a shape is lost in a computed Reshape, inferring all of them for one sample may still tell.
-    return _count(graph, _shapes_of_one_sample(graph)) if found.macs is None else found
+    known = Shapes(graph)
+    found = _count(graph, known.of_one_sample)
+    if found.macs is not None:
+        return found
+    known.complete()
+    return _count(graph, known.of_one_sample)
 
 
-def _count(graph: Graph, shapes: Shapes) -> Costs:
+def _count(graph: Graph, shapes: ShapeOf) -> Costs:
     nodes = []
     held: dict[int, tuple[int, int]] = {}
     for node in graph.nodes:
@@ -78,65 +81,6 @@ def _count(graph: Graph, shapes: Shapes) -> Costs:
     total = sum(each for each in macs if each is not None) if None not in macs else None
     counted = held.values()
     return Costs(sum(each[0] for each in counted), sum(each[1] for each in counted), total, tuple(nodes))
-
-
-# --- shapes ------------------------------------------------------------------------------------------------
-
-
-def _shapes(graph: Graph) -> Shapes:
-    """Shapes in numbers, with one sample in a dynamic batch; None for what is not known."""
-    firsts = [value.shape[0] for value in graph.inputs if value.shape]
-    batch = {each for each in firsts if isinstance(each, str) and each}
-    nameless = any(each is None or each == "" for each in firsts)
-
-    symbols: dict[str, int] = dict.fromkeys(batch, 1)
-
-    def size(axis: int, dimension: int | str | None) -> int | None:
-        if type(dimension) is int:
-            return dimension if dimension >= 0 else None
-        if dimension is None or dimension == "":
-            return 1 if nameless and axis == 0 else None
-        if isinstance(dimension, str):
-            return symbols.get(dimension)
-        return int(dimension) if dimension >= 0 else None
-
-    def shape(value: gs.Tensor) -> Shape:
-        known = value.shape
-        return None if known is None else tuple(size(axis, each) for axis, each in enumerate(known))
-
-    for node in graph.nodes:
-        if node.op == "Reshape":
-            # What goes in comes out: that tells the one dimension inference had to invent a name for.
-            target = node.outputs[0].shape or ()
-            left = [each for each in target if isinstance(each, str) and each not in symbols]
-            total = _size(shape(node.inputs[0]))
-            rest = _size([size(axis, each) for axis, each in enumerate(target) if each not in left])
-            if len(left) == 1 and total is not None and rest:
-                symbols[left[0]] = total // rest
-    return shape
-
-
-def _shapes_of_one_sample(graph: Graph) -> Shapes:
-    """Shapes inferred anew with 1 for the batch."""
-    model = graph.skeleton(known=False)
-    for each in model.graph.input[: len(graph.inputs)]:
-        dimensions = each.type.tensor_type.shape.dim
-        if dimensions and not dimensions[0].HasField("dim_value"):
-            dimensions[0].dim_value = 1
-    for output in model.graph.output:
-        # What the model declares of its outputs may name the batch, too.
-        output.type.tensor_type.ClearField("shape")
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    known = {
-        each.name: tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-        for each in (*inferred.input, *inferred.value_info, *inferred.output)
-        if (tensor := each.type.tensor_type).HasField("shape")
-    }
-
-    def shape(value: gs.Tensor) -> Shape:
-        return tuple(value.shape) if isinstance(value, gs.Constant) else known.get(value.name)
-
-    return shape
 
 
 def _size(dimensions: Sequence[int | None] | None) -> int | None:
@@ -198,14 +142,14 @@ def _product(*sizes: int | None) -> int | None:
     return _size(sizes)
 
 
-def _convolution(node: gs.Node, shapes: Shapes) -> int | None:
+def _convolution(node: gs.Node, shapes: ShapeOf) -> int | None:
     """Each output element of a Conv, and each input element of a ConvTranspose, meets one slice W[0] of the weight."""
     meeting = shapes(node.inputs[0] if node.op == "ConvTranspose" else node.outputs[0])
     weights = shapes(node.inputs[ROLES[node.op].weight])
     return None if weights is None else _product(_size(meeting), _size(weights[1:]))
 
 
-def _gemm(node: gs.Node, shapes: Shapes) -> int | None:
+def _gemm(node: gs.Node, shapes: ShapeOf) -> int | None:
     left, right = shapes(node.inputs[0]), shapes(node.inputs[1])
     inner = None if left is None or len(left) != 2 else left[0 if node.attrs.get("transA") else 1]
     if inner is None and right is not None and len(right) == 2:
@@ -213,7 +157,7 @@ def _gemm(node: gs.Node, shapes: Shapes) -> int | None:
     return _product(_size(shapes(node.outputs[0])), inner)
 
 
-def _matmul(node: gs.Node, shapes: Shapes) -> int | None:
+def _matmul(node: gs.Node, shapes: ShapeOf) -> int | None:
     first, second = shapes(node.inputs[0]), shapes(node.inputs[ROLES[node.op].weight])
     if not first or not second:
         return None
@@ -224,11 +168,11 @@ def _matmul(node: gs.Node, shapes: Shapes) -> int | None:
     return _product(_size(shapes(node.outputs[0])), inner)
 
 
-def _unknown(node: gs.Node, shapes: Shapes) -> int | None:
+def _unknown(node: gs.Node, shapes: ShapeOf) -> int | None:
     return None
 
 
-_COUNTERS: dict[str, Callable[[gs.Node, Shapes], int | None]] = {
+_COUNTERS: dict[str, Callable[[gs.Node, ShapeOf], int | None]] = {
     **dict.fromkeys(("Conv", "ConvInteger", "ConvTranspose", "QLinearConv"), _convolution),
     "Gemm": _gemm,
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
@@ -237,7 +181,7 @@ _COUNTERS: dict[str, Callable[[gs.Node, Shapes], int | None]] = {
 }
 
 
-def _macs(node: gs.Node, shapes: Shapes) -> int | None:
+def _macs(node: gs.Node, shapes: ShapeOf) -> int | None:
     if not is_standard(node):
         return None
     if any(inner.op in _COUNTERS for inner in _with_bodies(node) if inner is not node):

@@ -7,16 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.shape_values import ShapeValues
+from vggc.analysis.shapes.integer_values import TO_THE_END, IntegerValues
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.roles import RECURRENT
 
-_END = (1 << 31) - 1
-"""Exporters write "to the end" of a Slice as the largest int32 or int64."""
 
-
-def passed_on(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | None:
+def passed_on(graph: Graph, node: gs.Node, values: IntegerValues) -> gs.Tensor | None:
     """The input that the first output of a node always equals, or None, also where another output is read.
 
     `values` must have visited the nodes that compute the node's inputs.
@@ -52,11 +49,11 @@ def _is_zero(graph: Graph, value: gs.Tensor) -> bool:
     return array is not None and array.size <= _FEW and bool((array == 0).all())
 
 
-def _always(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _always(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     return True
 
 
-def _dropout(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _dropout(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     if graph.opset < 7:
         return bool(node.attrs.get("is_test", 0))
     if graph.opset < 12:
@@ -64,21 +61,21 @@ def _dropout(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
     return values.numbers(node, 2, False) is False or values.numbers(node, 1, 0.5) == 0
 
 
-def _same_type(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _same_type(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     source = graph.dtype(node.inputs[0])
     target = graph.dtype(node.inputs[1] if node.op == "CastLike" else node.outputs[0])
     return source is not None and source == target
 
 
-def _single(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _single(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     return len(node.inputs) == 1
 
 
-def _unsplit(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _unsplit(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     return len(node.outputs) == 1
 
 
-def _transpose(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _transpose(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     permutation = node.attrs.get("perm")
     if permutation is None:
         rank = graph.rank(node.inputs[0])
@@ -86,11 +83,11 @@ def _transpose(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
     return list(permutation) == sorted(permutation)
 
 
-def _flatten(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _flatten(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     return graph.rank(node.inputs[0]) == 2 and node.attrs.get("axis", 1) in (1, -1)
 
 
-def _reshape(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _reshape(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     shape = values.shape(node.inputs[0])
     if graph.opset < 5:
         return False
@@ -106,7 +103,7 @@ def _reshape(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
     return not left or (left == [-1] and all(have != 0 for have in shape))
 
 
-def _expand(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _expand(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     shape, target = values.shape(node.inputs[0]), values.entries(node.inputs[1])
     if shape is None or target is None or target.size > len(shape):
         return False
@@ -114,48 +111,40 @@ def _expand(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
     return all(want is not None and want in (1, have) for want, have in zip(target, behind, strict=True))
 
 
-def _tile(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _tile(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     repeats = values.numbers(node, 1) if graph.opset >= 6 else None
     return repeats is not None and all(each == 1 for each in repeats)
 
 
-def _squeeze(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _squeeze(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     return (axes := _axes(graph, node, values)) is not None and not axes
 
 
-def _axes(graph: Graph, node: gs.Node, values: ShapeValues) -> list[int] | None:
+def _axes(graph: Graph, node: gs.Node, values: IntegerValues) -> list[int] | None:
     """The axes of a Squeeze or Unsqueeze; None when they are not known, or when they are left out."""
     axes: list[int] | None = node.attrs.get("axes") if graph.opset < 13 else values.numbers(node, 1)
     return axes
 
 
-def _pad(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
+def _pad(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
     if graph.opset < 2:
         return False
     pads = node.attrs.get("pads") if graph.opset < 11 else values.numbers(node, 1)
     return pads is not None and all(each == 0 for each in pads)
 
 
-def _slice(graph: Graph, node: gs.Node, values: ShapeValues) -> bool:
-    if graph.opset < 10:
-        starts, ends = node.attrs.get("starts"), node.attrs.get("ends")
-        axes, steps = node.attrs.get("axes"), None
-    else:
-        starts, ends = values.numbers(node, 1), values.numbers(node, 2)
-        axes, steps = (values.numbers(node, index, []) for index in (3, 4))
-        if axes is None or steps is None:
-            return False
-    if starts is None or ends is None or any(step != 1 for step in steps or ()):
+def _slice(graph: Graph, node: gs.Node, values: IntegerValues) -> bool:
+    shape, slices = values.shape(node.inputs[0]), values.slices(node)
+    if slices is None:
         return False
-    shape = values.shape(node.inputs[0])
-    for axis, start, end in zip(axes or range(len(starts)), starts, ends, strict=True):
+    for axis, start, end, step in slices:
         size = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
-        if start != 0 or not (end >= _END or (isinstance(size, int) and end >= size)):
+        if (start, step) != (0, 1) or not (end >= TO_THE_END or (isinstance(size, int) and end >= size)):
             return False
     return True
 
 
-def _operand(graph: Graph, node: gs.Node, values: ShapeValues) -> gs.Tensor | None:
+def _operand(graph: Graph, node: gs.Node, values: IntegerValues) -> gs.Tensor | None:
     """The operand that arithmetic with a constant full of ones (in a product) or zeros (in a sum) hands on."""
     neutral, commutes = _NEUTRAL[node.op]
     for value, other in (node.inputs, node.inputs[::-1])[: 1 + commutes]:
@@ -173,7 +162,7 @@ _NEUTRAL = {"Add": (0, True), "Div": (1, False), "Mul": (1, True), "Sub": (0, Fa
 _FEW = 1 << 16
 """Constants with more numbers are not looked at."""
 
-_RULES: dict[str, Callable[[Graph, gs.Node, ShapeValues], bool]] = {
+_RULES: dict[str, Callable[[Graph, gs.Node, IntegerValues], bool]] = {
     "Identity": _always,
     "Dropout": _dropout,
     "Cast": _same_type,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx
@@ -27,23 +27,39 @@ def infer_shapes(graph: Graph, *, check: bool) -> None:
     model = graph.skeleton(known=False)
     if check:
         _check(model)
+    types = infer_types(model)
+    declared = {id(value) for value in graph.outputs}
+    for node in graph.nodes:
+        for value in node.outputs:
+            found = types.get(value.name)
+            if found is not None and found.HasField("tensor_type"):
+                _take(value, found.tensor_type, declared=id(value) in declared)
+            elif value.shape is not None:
+                # Names that an earlier inference invented may stand for other dimensions by now.
+                value.shape = [None if str(each).startswith(INVENTED) else each for each in value.shape]
+
+
+def infer_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    """The types of inner values and outputs by name, as far as ONNX's inference can tell. It changes the model.
+
+    Raises CompileError when inference fails as a whole.
+    """
     put_simply(model)
     try:
         hide_long_rows(model)
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise fail(f"shape inference failed: {_first_line(error)}") from None
-    infos = {each.name: each for each in (*inferred.value_info, *inferred.output)}
-    _forget_sizes_of_sequences(graph, infos)
-    declared = {id(value) for value in graph.outputs}
-    for node in graph.nodes:
-        for value in node.outputs:
-            info = infos.get(value.name)
-            if info is not None and info.type.HasField("tensor_type"):
-                _take(value, info.type.tensor_type, declared=id(value) in declared)
-            elif value.shape is not None:
-                # Names that an earlier inference invented may stand for other dimensions by now.
-                value.shape = [None if str(each).startswith(INVENTED) else each for each in value.shape]
+    types = {each.name: each.type for each in (*inferred.value_info, *inferred.output)}
+    _forget_sizes_of_sequences(model.graph.node, types)
+    return types
+
+
+def dimensions(tensor: onnx.TypeProto.Tensor) -> list[int | str | None] | None:
+    """The shape of a tensor's type: numbers, names, and None for what is not known."""
+    if not tensor.HasField("shape"):
+        return None
+    return [each.dim_value if each.HasField("dim_value") else each.dim_param or None for each in tensor.shape.dim]
 
 
 def put_simply(model: onnx.ModelProto) -> None:
@@ -88,22 +104,20 @@ def _copies(node: onnx.NodeProto, scales: Sequence[int]) -> list[onnx.NodeProto]
     return [*nodes, onnx.helper.make_node("Identity", [value], node.output[:1])]
 
 
-def _forget_sizes_of_sequences(graph: Graph, infos: dict[str, onnx.ValueInfoProto]) -> None:
+def _forget_sizes_of_sequences(nodes: Iterable[onnx.NodeProto], types: Mapping[str, onnx.TypeProto]) -> None:
     """Drop the names that inference invents for the dimensions of a sequence's elements.
 
     Each element may have its own size there, and all of them get one name: it is no dimension's name.
     """
     met: set[str] = set()
     wrong: set[str] = set()
-    for node in graph.nodes:
-        for value in node.outputs:
-            info = infos.get(value.name)
-            if info is not None and info.type.HasField("sequence_type"):
-                wrong |= {name for name in _invented(info.type.sequence_type.elem_type.tensor_type) if name not in met}
-            elif info is not None:
-                met |= _invented(info.type.tensor_type)
-    for info in infos.values() if wrong else ():
-        for dimension in info.type.tensor_type.shape.dim:
+    for found in (types[name] for node in nodes for name in node.output if name in types):
+        if found.HasField("sequence_type"):
+            wrong |= _invented(found.sequence_type.elem_type.tensor_type) - met
+        else:
+            met |= _invented(found.tensor_type)
+    for found in types.values() if wrong else ():
+        for dimension in found.tensor_type.shape.dim:
             if dimension.dim_param in wrong:
                 dimension.ClearField("dim_param")
 
@@ -115,22 +129,16 @@ def _invented(inferred: onnx.TypeProto.Tensor) -> set[str]:
 def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool) -> None:
     if inferred.elem_type:
         value.dtype = onnx.helper.tensor_dtype_to_np_dtype(inferred.elem_type)
-    if not inferred.HasField("shape"):
-        # What was known before the last rewrite may no longer hold; what the model declares of its outputs does.
-        value.shape = value.shape if declared else None
-        return
-    shape: list[int | str | None] = []
-    for index, dimension in enumerate(inferred.shape.dim):
-        known = value.shape[index] if declared and value.shape and len(value.shape) > index else None
-        if dimension.HasField("dim_value"):
-            shape.append(dimension.dim_value)
-        else:
-            symbol = dimension.dim_param
-            # Inference invents names for what it does not know; the model's own names say more.
-            if declared and symbol.startswith(INVENTED):
-                symbol = ""
-            shape.append(symbol or known)
-    value.shape = shape
+    shape = dimensions(inferred)
+    if shape is not None and declared:
+        # Inference invents names for what it does not know; the model's own names say more.
+        known = [*(value.shape or ()), *[None] * len(shape)]
+        shape = [
+            own if each is None or str(each).startswith(INVENTED) else each
+            for each, own in zip(shape, known, strict=False)
+        ]
+    # What was known before the last rewrite may no longer hold; what the model declares of its outputs does.
+    value.shape = value.shape if shape is None and declared else shape
 
 
 def _check(model: onnx.ModelProto) -> None:

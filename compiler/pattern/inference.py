@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Declined
 from vggc.graph import Graph, StoredWeights
-from vggc.graph.inference import put_simply
+from vggc.graph.inference import dimensions, put_simply
 from vggc.graph.node_order import subgraphs
 from vggc.graph.writer import node_proto, onnx_type, tensor_proto, value_info, weight_bytes
 from vggc.pattern.numbers import Numbers, kind_of
@@ -108,7 +108,9 @@ def infer(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> None:
             info = found.get(value.name)
             if info is not None and info.elem_type:
                 value.dtype = onnx.helper.tensor_dtype_to_np_dtype(info.elem_type)
-                value.shape = [_size(each, given) for each in info.shape.dim] if info.HasField("shape") else None
+                shape = dimensions(info)
+                # A name that this inference invented may stand for another dimension in the graph.
+                value.shape = shape and [each if isinstance(each, int) or each in given else None for each in shape]
 
 
 def _model(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> onnx.ModelProto | None:
@@ -138,14 +140,6 @@ def _model(graph: Graph, sets: OperatorSets, nodes: Sequence[gs.Node]) -> onnx.M
     imports = [onnx.helper.make_opsetid(each, sets.versions.get(each, 1)) for each in sorted(domains | {""})]
     version = min(max(graph.ir_version, _OLDEST_IR), _NEWEST_IR)
     return onnx.helper.make_model(proto, opset_imports=imports, ir_version=version)
-
-
-def _size(dimension: onnx.TensorShapeProto.Dimension, given: Collection[str]) -> int | str | None:
-    if dimension.HasField("dim_value"):
-        return int(dimension.dim_value)
-    symbol = dimension.dim_param
-    # A name that this inference invented may stand for another dimension in the graph.
-    return symbol if symbol and symbol in given else None
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vggc.analysis.channels import channel_groups
 from vggc.analysis.channels.dimensions import pieces
+from vggc.analysis.shapes.multiples import Multiple
 
 
 def spelled(shape, target):
@@ -29,6 +30,10 @@ def spelled(shape, target):
         ([None, 6, 4], [None, 24], [([0], [0]), ([1, 2], [1])]),
         ([None, 6, 4], [None, 25], [([0, 1, 2], [0, 1])]),
         (["n", 6, "h"], ["n", None], [([0], [0]), ([1, 2], [1])]),
+        (["n", "h", 4], ["h", "n", 4], [([0, 1], [0, 1]), ([2], [2])]),
+        (["n", "t", 6, 4], ["n", 6, "t", 4], [([0], [0]), ([1, 2], [1, 2]), ([3], [3])]),
+        ([Multiple(4, ["n"]), 4, 8], ["n", 2, 8, 8], [([0, 1], [0, 1, 2]), ([2], [3])]),
+        ([Multiple(4, ["n"]), 6, 5], ["n", 2, 2, 6, 5], [([0], [0, 1, 2]), ([1], [3]), ([2], [4])]),
         ([4, 6], [5, 5], None),
         ([1, 6], [6], [([0, 1], [0])]),
         ([], [1], None),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from vggc.analysis.channels.value_shapes import Dimensions
-
-_PRIMES = (1_000_003, 1_000_033, 1_000_037, 1_000_039, 1_000_081, 1_000_099, 1_000_117, 1_000_121)
+from vggc.analysis.shapes.multiples import Dimensions, product, quotient
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,10 @@ def _equal(one: int | str | None, other: int | str | None) -> bool:
 
 
 def _factor(shape: Dimensions, target: Dimensions) -> list[ReshapePiece] | None:
-    one, other = _numbers(shape, target)
-    if not one or not other or math.prod(one) != math.prod(other):
+    one, other = shape, target
+    if not _are_equal_products(one, other):
+        one, other = _with_one_unknown(shape, target)
+    if not _are_equal_products(one, other):
         unknown = not all(isinstance(each, int) for each in (*shape, *target))
         return [ReshapePiece(range(len(shape)), range(len(target)))] if unknown else None
     if 0 in one:
@@ -75,10 +74,11 @@ def _factor(shape: Dimensions, target: Dimensions) -> list[ReshapePiece] | None:
         here, there = one[left], other[right]
         left, right = left + 1, right + 1
         while here != there:
-            if here < there:
-                here, left = here * one[left], left + 1
+            # Up to where both sides next have the same product, the side that is no multiple of the other is behind.
+            if quotient(here, there) is None:
+                here, left = product([here, one[left]]), left + 1
             else:
-                there, right = there * other[right], right + 1
+                there, right = product([there, other[right]]), right + 1
         found.append(ReshapePiece(range(first, left), range(second, right)))
     # What is left over on either side are axes of size 1.
     last = found.pop()
@@ -86,19 +86,14 @@ def _factor(shape: Dimensions, target: Dimensions) -> list[ReshapePiece] | None:
     return found
 
 
-def _numbers(shape: Dimensions, target: Dimensions) -> tuple[list[int], list[int]]:
-    """Both shapes in numbers, each unknown dimension a prime of its own.
+def _are_equal_products(one: Dimensions, other: Dimensions) -> bool:
+    return product(one) is not None and product(one) == product(other)
 
-    A name is the same dimension wherever it stands. Where each side has one more unknown dimension, these are equal,
-    since the number of elements is. Both are empty when more than that is unknown.
-    """
+
+def _with_one_unknown(shape: Dimensions, target: Dimensions) -> tuple[Dimensions, Dimensions]:
+    """Both shapes, with the one dimension of each that the other lacks under one name: they have as many elements."""
     common = {each for each in shape if isinstance(each, str)} & {each for each in target if isinstance(each, str)}
-    counts = [sum(not isinstance(each, int) and each not in common for each in side) for side in (shape, target)]
-    if counts not in ([0, 0], [1, 1]) or len(common) >= len(_PRIMES):
-        return [], []
-    numbers = dict(zip(sorted(common), _PRIMES[1:], strict=False))
-
-    def known(dimensions: Dimensions) -> list[int]:
-        return [each if isinstance(each, int) else numbers.get(str(each), _PRIMES[0]) for each in dimensions]
-
-    return known(shape), known(target)
+    sides: list[Dimensions] = [
+        [each if isinstance(each, int) or each in common else "?" for each in side] for side in (shape, target)
+    ]
+    return (sides[0], sides[1]) if [side.count("?") for side in sides] == [1, 1] else (shape, target)

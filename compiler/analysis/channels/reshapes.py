@@ -17,7 +17,7 @@ from vggc.analysis.channels.axes import Axis, Joint, Layout, Part, View
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.dimensions import ReshapePiece, pieces
 from vggc.analysis.channels.sweep import Site, operator
-from vggc.analysis.channels.value_shapes import Dimensions
+from vggc.analysis.shapes.multiples import Dimensions
 from vggc.graph.arrays import Int64
 
 _UNKNOWN = "reaches {}, whose shape is not known before it runs"

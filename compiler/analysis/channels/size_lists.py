@@ -17,10 +17,9 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.records import Operand
-from vggc.analysis.channels.static_values import Integers
 from vggc.analysis.channels.sweep import Sweep
-from vggc.analysis.channels.value_shapes import Dimensions
-from vggc.analysis.shape_values import LIST_OPERATORS
+from vggc.analysis.shapes.integer_values import LIST_OPERATORS, IntegerValues
+from vggc.analysis.shapes.multiples import Dimensions, factors
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
 from vggc.operators.data_movement import SHAPE_READERS
@@ -29,15 +28,15 @@ INFERRED = -1
 """The dimension of a Reshape that follows from the number of elements."""
 
 
-class _Lengths(Integers):
+class _Lengths(IntegerValues):
     """What is known of integers, each length of an axis that has channels under a name of its own."""
 
     def __init__(self, swept: Sweep) -> None:
-        super().__init__(swept.statics)
+        super().__init__(swept.graph, swept.statics.shape, swept.statics.shapes.array)
         self._swept = swept
         self.named: dict[str, Axis] = {}
 
-    def shape(self, value: gs.Tensor) -> list[int | str | None] | None:
+    def shape(self, value: gs.Tensor) -> Dimensions | None:
         shape = super().shape(value)
         if shape is None:
             return None
@@ -131,12 +130,13 @@ class Lists:
         if change.entries is None:
             return not change.wanted and not change.sources
         for at, entry in enumerate(change.entries):
-            axis = self._lengths.named.get(entry) if isinstance(entry, str) else None
+            axes = [] if entry is None else [self._lengths.named.get(name) for name in factors(entry)[1]]
             if at in change.wanted:
+                axis = self._lengths.named.get(entry) if isinstance(entry, str) else None
                 length = None if axis is None else self._slicing.length(axis)
                 if length != change.wanted[at] and not (change.operand.inferred and entry == INFERRED):
                     return False
-            elif (axis is not None and self._slicing.shrinks(axis)) or (entry is None and change.sources):
+            elif any(axis and self._slicing.shrinks(axis) for axis in axes) or (entry is None and change.sources):
                 return False
         return True
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.static_values import Statics
+from vggc.analysis.shapes.static_values import Statics
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.channels.value_shapes import Dimensions, Shapes
 from vggc.analysis.constants import computed, may_trap
-from vggc.analysis.shape_values import ShapeValues, reshape_target
+from vggc.analysis.shapes.multiples import Dimensions
+from vggc.analysis.shapes.value_shapes import Shapes
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
@@ -20,9 +20,6 @@ from vggc.operators.randomness import is_deterministic
 
 _SMALL = 1 << 16
 """Values of more elements than this are evaluated only when somebody asks for their numbers."""
-
-_VISITS = 200_000
-"""Nodes to look at again and again for shapes that computed integers tell; twenty times a graph of 10,000 nodes."""
 
 
 class Statics:
@@ -45,36 +42,8 @@ class Statics:
         if small:
             self._values = self._evaluate(small)
         evaluated = [value for node in small for value in node.outputs if id(value) in self._values]
-        constants = {value.name: self._values[id(value)] for value in evaluated}
-        targets: dict[str, list[int]] = {}
-        self._look(constants, targets, thorough=False)
-        spent = 0
-        # A shape that gets known may tell the numbers that the next shape is computed from.
-        while spent < _VISITS and self._learn(constants, targets):
-            self._look(constants, targets, thorough=False)
-            spent += len(graph.nodes)
-        self._look(constants, targets, thorough=True)
-
-    def _look(self, constants: dict[str, Array], targets: dict[str, list[int]], *, thorough: bool) -> None:
-        """Infer all shapes, and from them what is known of the integers."""
-        self.shapes = Shapes(self.graph, constants, targets, thorough=thorough)
-        self._integers = Integers(self)
-        for node in self.graph.nodes:
-            self._integers.visit(node)
-
-    def _learn(self, constants: dict[str, Array], targets: dict[str, list[int]]) -> bool:
-        """Add what is known of integers that the graph computes from shapes; whether there was anything new."""
-        before = len(constants) + len(targets)
-        for node in self.graph.nodes:
-            for value in node.outputs:
-                known = self._integers.known(value)
-                if known is not None and value.name not in constants and not self.graph.is_output(value):
-                    constants[value.name] = np.array(known, self.graph.dtype(value))
-            if node.op == "Reshape" and node.outputs[0].name not in targets:
-                target = reshape_target(self.graph, node, self._integers)
-                if target is not None:
-                    targets[node.outputs[0].name] = target
-        return len(constants) + len(targets) > before
+        self.shapes = Shapes(graph, {value.name: self._values[id(value)] for value in evaluated})
+        self.shapes.complete()
 
     def is_static(self, value: gs.Tensor) -> bool:
         """Whether a value does not depend on the graph's inputs."""
@@ -82,11 +51,7 @@ class Statics:
 
     def shape(self, value: gs.Tensor) -> Dimensions | None:
         """Dimensions as far as they are known: a number, a symbol, or None."""
-        if isinstance(value, gs.Constant):
-            return [int(each) for each in value.shape]
-        if id(value) in self._values:
-            return list(self._values[id(value)].shape)
-        return self.shapes.shape(value)
+        return list(self._values[id(value)].shape) if id(value) in self._values else self.shapes.shape(value)
 
     def small(self, value: gs.Tensor) -> Array | None:
         """The numbers of a static value, in its shape, when there are few enough of them to have at hand; else None."""
@@ -95,12 +60,12 @@ class Statics:
             return self.graph.array(value) if size <= _SMALL else None
         return self._values.get(id(value))
 
-    def entries(self, value: gs.Tensor) -> list[int | str | None] | None:
+    def entries(self, value: gs.Tensor) -> Dimensions | None:
         """What is known of a list of integers: numbers, names of dimensions, and None for anything."""
         array = self.small(value)
         if array is not None and array.dtype.kind in "iu":
             return [int(each) for each in array.reshape(-1)]
-        found = self._integers.entries(value)
+        found = self.shapes.integers.entries(value)
         return None if found is None else list(found.reshape(-1))
 
     def arrays(self, values: Iterable[gs.Tensor]) -> dict[int, Array]:
@@ -177,21 +142,6 @@ class Statics:
         if node.op == "Size":
             return np.array(math.prod(shape), np.int64)
         return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
-
-
-class Integers(ShapeValues):
-    """What is known of integers, with all that is known of shapes."""
-
-    def __init__(self, statics: Statics) -> None:
-        super().__init__(statics.graph)
-        self._statics = statics
-
-    def shape(self, value: gs.Tensor) -> Dimensions | None:
-        """Dimensions of a value, by name only where the name is true."""
-        shape = self._statics.shape(value)
-        if shape is None or not self.graph.is_output(value):
-            return shape
-        return [each if isinstance(each, int) else None for each in shape]
 
 
 def _decisive(node: gs.Node) -> Iterator[gs.Tensor]:

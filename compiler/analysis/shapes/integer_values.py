@@ -14,31 +14,45 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.shapes.multiples import Dimension, Dimensions, product, quotient, total
 from vggc.graph import Graph
-from vggc.graph.arrays import Entries
+from vggc.graph.arrays import Array, Entries
 from vggc.graph.domains import is_standard
+
+TO_THE_END = (1 << 31) - 1
+"""Exporters write "to the end" of a Slice as the largest int32 or int64."""
 
 _LONGEST = 64
 _INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
-class ShapeValues:
-    """Visits nodes in topological order and remembers what the integer values among their outputs hold."""
+class IntegerValues:
+    """Visits nodes in topological order and remembers what the integer values among their outputs hold.
 
-    def __init__(self, graph: Graph) -> None:
+    `dimensions` and `array` tell the shape of a value and the numbers of a constant one; by default the graph does.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dimensions: Callable[[gs.Tensor], Dimensions | None] | None = None,
+        array: Callable[[gs.Tensor], Array | None] | None = None,
+    ) -> None:
         self.graph = graph
+        self.dimensions = dimensions or graph.shape
+        self.array = array or graph.array
         # By id, with the value itself: while it is held here, no other object gets its id.
         self._known: dict[int, tuple[gs.Tensor, Entries]] = {}
         self._first: dict[Hashable, gs.Tensor] = {}
 
     def entries(self, value: gs.Tensor) -> Entries | None:
         """What is known of a value; None when it is no scalar or vector of integers, or nothing is known."""
-        if not isinstance(value, gs.Constant):
-            return self._known[id(value)][1] if id(value) in self._known else None
-        if len(value.shape) > 1 or np.prod(value.shape, dtype=np.int64) > _LONGEST:
+        if id(value) in self._known:
+            return self._known[id(value)][1]
+        if isinstance(value, gs.Constant) and np.prod(value.shape, dtype=np.int64) > _LONGEST:
             return None
-        array = self.graph.array(value)
-        if array is None or array.dtype.kind not in "iub":
+        array = self.array(value)
+        if array is None or array.ndim > 1 or array.size > _LONGEST or array.dtype.kind not in "iub":
             return None
         return np.array(array.tolist(), object)
 
@@ -70,12 +84,12 @@ class ShapeValues:
         first = self._first.setdefault((dtype.name, entries.shape, held), value)
         return None if first is value else first
 
-    def shape(self, value: gs.Tensor) -> list[int | str | None] | None:
+    def shape(self, value: gs.Tensor) -> Dimensions | None:
         """Dimensions of a value, by name only where the name is true.
 
         Two dimensions of one name are equal. Of a graph's outputs that is no more than what its author declared.
         """
-        shape = self.graph.shape(value)
+        shape = self.dimensions(value)
         if shape is None or not self.graph.is_output(value):
             return shape
         return [each if isinstance(each, int) else None for each in shape]
@@ -85,20 +99,39 @@ class ShapeValues:
         entries = self.entries(value)
         if entries is not None:
             return entries
-        shape = self.graph.static_shape(value)
-        if shape is None or len(shape) > 1 or sum(shape) > _LONGEST:
+        shape = self.shape(value)
+        if shape is None or len(shape) > 1:
             return None
-        return np.full(shape, None, object)
+        length = [each for each in shape if isinstance(each, int) and 0 <= each <= _LONGEST]
+        return np.full(length, None, object) if len(length) == len(shape) else None
+
+    def listed(self, node: gs.Node, index: int) -> Dimensions | None:
+        """What is known of the integers at an input, as a list."""
+        entries = self.entries(node.inputs[index]) if len(node.inputs) > index else None
+        return None if entries is None else entries.reshape(-1).tolist()
+
+    def slices(self, node: gs.Node) -> list[tuple[int, int, int, int]] | None:
+        """Axis, start, end and step of everything that a Slice cuts; None where some of it is computed."""
+        if self.graph.opset < 10:
+            starts, ends, axes, steps = (node.attrs.get(name) for name in ("starts", "ends", "axes", "steps"))
+        else:
+            starts, ends = self.numbers(node, 1), self.numbers(node, 2)
+            axes, steps = (self.numbers(node, index, []) for index in (3, 4))
+            if axes is None or steps is None:
+                return None
+        if starts is None or ends is None:
+            return None
+        return list(zip(axes or range(len(starts)), starts, ends, steps or [1] * len(starts), strict=True))
 
     def numbers(self, node: gs.Node, index: int, default: Any = None) -> Any:
         """The constant at an input, as a list or a number."""
         if len(node.inputs) <= index or not node.inputs[index].name:
             return default
-        array = self.graph.array(node.inputs[index])
+        array = self.array(node.inputs[index])
         return None if array is None else array.tolist()
 
 
-def reshape_target(graph: Graph, node: gs.Node, values: ShapeValues) -> list[int] | None:
+def reshape_target(graph: Graph, node: gs.Node, values: IntegerValues) -> list[int] | None:
     """The target of a Reshape as a constant, where it is computed but known well enough; else None.
 
     An entry that is the input's own dimension at its place may be written 0, and one more may be anything: written
@@ -120,23 +153,24 @@ def reshape_target(graph: Graph, node: gs.Node, values: ShapeValues) -> list[int
     return target if target.count(-1) <= 1 else None
 
 
-def _shape(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _shape(values: IntegerValues, node: gs.Node) -> Entries | None:
     shape = values.shape(node.inputs[0])
     if shape is None:
         return None
     return np.array(shape, object)[node.attrs.get("start", 0) : node.attrs.get("end")]
 
 
-def _size(values: ShapeValues, node: gs.Node) -> Entries | None:
-    shape = values.graph.static_shape(node.inputs[0])
-    return None if shape is None else np.array(int(np.prod(shape, dtype=np.int64)), object)
+def _size(values: IntegerValues, node: gs.Node) -> Entries | None:
+    shape = values.shape(node.inputs[0])
+    elements = None if shape is None else product(shape)
+    return None if elements is None else np.array(elements, object)
 
 
-def _same(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _same(values: IntegerValues, node: gs.Node) -> Entries | None:
     return values.entries(node.inputs[0])
 
 
-def _cast(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _cast(values: IntegerValues, node: gs.Node) -> Entries | None:
     entries = values.entries(node.inputs[0])
     if entries is None or node.attrs.get("to") not in _INTEGERS:
         return None
@@ -144,7 +178,7 @@ def _cast(values: ShapeValues, node: gs.Node) -> Entries | None:
     return entries if all(abs(each) < 1 << 31 for each in numbers) else None
 
 
-def _gather(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _gather(values: IntegerValues, node: gs.Node) -> Entries | None:
     data, indices = values.entries(node.inputs[0]), values.numbers(node, 1)
     if data is None or data.ndim != 1 or indices is None:
         return None
@@ -154,47 +188,40 @@ def _gather(values: ShapeValues, node: gs.Node) -> Entries | None:
     return np.array(data[places], object)
 
 
-def _slice(values: ShapeValues, node: gs.Node) -> Entries | None:
-    data = values.entries(node.inputs[0])
-    if data is None or data.ndim != 1:
+def _slice(values: IntegerValues, node: gs.Node) -> Entries | None:
+    data, slices = values.entries(node.inputs[0]), values.slices(node)
+    if data is None or data.ndim != 1 or slices is None or len(slices) != 1:
         return None
-    if values.graph.opset < 10:
-        bounds = [node.attrs.get(name) for name in ("starts", "ends")] + [[1]]
-    else:
-        bounds = [values.numbers(node, 1), values.numbers(node, 2), values.numbers(node, 4, [1])]
-    known = [each[0] for each in bounds if each is not None and len(each) == 1]
-    if len(known) < len(bounds):
-        return None
-    start, end, step = known
+    ((_, start, end, step),) = slices
     # Beyond the front, a negative step ends before index 0, which Python writes as None.
     return data[start : None if step < 0 and end < -data.size else end : step] if step else None
 
 
-def _concat(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _concat(values: IntegerValues, node: gs.Node) -> Entries | None:
     parts = [values.padded(value) for value in node.inputs]
     if any(each is None or each.ndim != 1 for each in parts):
         return None
     return np.concatenate([each for each in parts if each is not None])
 
 
-def _to_vector(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _to_vector(values: IntegerValues, node: gs.Node) -> Entries | None:
     entries = values.padded(node.inputs[0])
     return entries.reshape(1) if entries is not None and entries.ndim == 0 else None
 
 
-def _to_scalar(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _to_scalar(values: IntegerValues, node: gs.Node) -> Entries | None:
     entries = values.padded(node.inputs[0])
     return entries.reshape(()) if entries is not None and entries.shape == (1,) else None
 
 
-def _reshape(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _reshape(values: IntegerValues, node: gs.Node) -> Entries | None:
     entries, target = values.padded(node.inputs[0]), values.numbers(node, 1)
     if entries is None or target not in ([], [-1], [entries.size]):
         return None
     return entries.reshape(target) if target or entries.size == 1 else None
 
 
-def _expand(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _expand(values: IntegerValues, node: gs.Node) -> Entries | None:
     entries, target = values.entries(node.inputs[0]), values.numbers(node, 1)
     if entries is None or target is None or len(target) > 1 or (target and not 0 < target[0] <= _LONGEST):
         return None
@@ -204,8 +231,8 @@ def _expand(values: ShapeValues, node: gs.Node) -> Entries | None:
         return None
 
 
-def _elementwise(combine: Callable[..., Any]) -> Callable[[ShapeValues, gs.Node], Entries | None]:
-    def rule(values: ShapeValues, node: gs.Node) -> Entries | None:
+def _elementwise(combine: Callable[..., Any]) -> Callable[[IntegerValues, gs.Node], Entries | None]:
+    def rule(values: IntegerValues, node: gs.Node) -> Entries | None:
         operands = [values.padded(value) for value in node.inputs]
         if any(each is None for each in operands):
             return None
@@ -224,7 +251,10 @@ def _arithmetic(compute: Callable[[int, int], int], neutral: int) -> Callable[[A
             return result if -(1 << 31) < result < 1 << 31 else None
         if right == neutral:
             return left
-        return right if left == neutral and compute in (operator.add, operator.mul) else None
+        if left == neutral and compute in (operator.add, operator.mul):
+            return right
+        exactly = _EXACT.get(compute)
+        return None if exactly is None else exactly(left, right)
 
     return combine
 
@@ -234,6 +264,14 @@ def _divide(left: int, right: int) -> int:
     if right == 0:
         return 1 << 31
     return abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+
+
+_EXACT: dict[Callable[[int, int], int], Callable[[Any, Any], Dimension]] = {
+    operator.add: lambda left, right: total([left, right]),
+    operator.mul: lambda left, right: product([left, right]),
+    _divide: quotient,
+}
+"""Arithmetic with dimensions that are known by name."""
 
 
 def _equal(left: Any, right: Any) -> Any:
@@ -252,7 +290,7 @@ def _where(condition: Any, left: Any, right: Any) -> Any:
     return left if condition else right
 
 
-_RULES: dict[str, Callable[[ShapeValues, gs.Node], Entries | None]] = {
+_RULES: dict[str, Callable[[IntegerValues, gs.Node], Entries | None]] = {
     "Shape": _shape,
     "Size": _size,
     "Identity": _same,

@@ -1,0 +1,90 @@
+"""Sums, products and quotients of dimensions, exact where a dimension is known by its name alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Self
+
+from vggc.graph.writer import INVENTED
+
+Dimension = int | str | None
+"""A number; a name, where two of one name are equal; or None where nothing is known."""
+
+Dimensions = list[Dimension]
+
+
+class Multiple(str):
+    """A dimension that is a product of names, and perhaps of a number: `4 times batch`.
+
+    It equals every other one of the same text, so the names are sorted.
+    """
+
+    __slots__ = ("names", "number")
+
+    number: int
+    names: tuple[str, ...]
+
+    def __new__(cls, number: int, names: Iterable[str]) -> Self:
+        ordered = tuple(sorted(names))
+        self = super().__new__(cls, " times ".join([*([] if number == 1 else [str(number)]), *ordered]))
+        self.number = number
+        self.names = ordered
+        return self
+
+
+def factors(dimension: int | str) -> tuple[int, tuple[str, ...]]:
+    """The number and the names that a dimension is the product of."""
+    if isinstance(dimension, Multiple):
+        return dimension.number, dimension.names
+    return (1, (dimension,)) if isinstance(dimension, str) else (int(dimension), ())
+
+
+def is_known(dimension: Dimension) -> bool:
+    """Whether a dimension is a number, or made of names that the model gives, not of those that inference invents."""
+    return dimension is not None and not any(name.startswith(INVENTED) for name in factors(dimension)[1])
+
+
+def total(dimensions: Iterable[Dimension]) -> Dimension:
+    """The sum of dimensions; None where it is no multiple of what all of them are multiples of."""
+    sum_, names = 0, None
+    for each in dimensions:
+        if each is None:
+            return None
+        number, own = factors(each)
+        if names not in (None, own):
+            return None
+        sum_, names = sum_ + number, own
+    return _dimension(sum_, names or ())
+
+
+def product(dimensions: Iterable[Dimension]) -> Dimension:
+    """The product of dimensions; None where one of them is not known."""
+    number = 1
+    names: list[str] = []
+    for each in dimensions:
+        if each is None:
+            return None
+        times, own = factors(each)
+        number *= times
+        names += own
+    return _dimension(number, names)
+
+
+def quotient(whole: Dimension, part: Dimension) -> Dimension:
+    """The dimension that, multiplied by `part`, gives `whole`; None where it is not known, or there is none."""
+    if whole is None or part is None:
+        return None
+    (number, names), (divisor, divided) = factors(whole), factors(part)
+    if divisor == 0 or number % divisor or Counter(divided) - Counter(names):
+        return None
+    return _dimension(number // divisor, (Counter(names) - Counter(divided)).elements())
+
+
+def _dimension(number: int, names: Iterable[str]) -> Dimension:
+    names = tuple(names)
+    if number == 0 or not names:
+        return number
+    if number < 0:
+        return None
+    return names[0] if number == 1 and len(names) == 1 else Multiple(number, names)
