@@ -136,7 +136,11 @@ class _Matcher:
                 self.depth = {"(": 0, "[": 0}
         self.open.append(index)
         if len(self.open) == MAX_NESTED + 1:
-            self._problem(self.found.lexemes[index], f"brackets nested more than {MAX_NESTED} deep", "take it apart")
+            self._problem(
+                self.found.lexemes[index],
+                f"brackets are nested more than {MAX_NESTED} deep",
+                "split this into smaller parts",
+            )
 
     def _closes(self, index: int, line: int) -> None:
         lexemes = self.found.lexemes

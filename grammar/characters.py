@@ -30,17 +30,17 @@ _MEANT = {
 }
 
 _HELP = {
-    "'": 'strings stand in double quotes: `"`',
-    ";": "end the line instead: one statement a line",
-    "\\": "remove it: a statement goes on by itself while a bracket is open",
+    "'": 'write strings in double quotes: `"`',
+    ";": "end the line instead: write one statement on each line",
+    "\\": "remove it: a statement continues on the next line while a bracket is open",
     "&": "write `and`",
     "!": "write `not`",
     "^": "there is no power operator: write a product",
     "~": "write `not`",
-    "$": "a parameter's name stands alone, with no `$`",
-    "`": 'names stand alone, and strings in double quotes: `"`',
+    "$": "write a parameter's name alone, without `$`",
+    "`": 'write names alone, and strings in double quotes: `"`',
     "@": "remove it",
-    "%": "a percentage is a number and its sign with no space: `50%`",
+    "%": "a percentage is a number and `%` without a space: `50%`",
 }
 
 
@@ -54,7 +54,7 @@ def diagnose_character(situation: Situation) -> Diagnostic | None:
         return _diagnose_point(situation)
     if character == "%" and (digits := re.search(r"\d[\d.]*\Z", situation.before)):
         span = situation.last.to(situation.span)
-        return Diagnostic("a unit follows its number with no space", span, help=f"write `{digits[0]}%`")
+        return Diagnostic("there must be no space between a number and its unit", span, help=f"write `{digits[0]}%`")
     if character in _HELP:
         return Diagnostic(f"`{character}` has no meaning here", situation.span, help=_HELP[character])
     if len(character) != 1 or (character.isascii() and (character.isalnum() or character in '_"#()[]{}+-*/=<>:,|?')):
@@ -66,7 +66,7 @@ def diagnose_character(situation: Situation) -> Diagnostic | None:
         else f"U+{ord(character):04X} ({name})"
     )
     if character.isalpha():
-        help = "names are made of the letters a to z, digits and `_`; other letters go into strings and comments"
+        help = "names consist of the letters a to z, digits and `_`; other letters are allowed in strings and comments"
     else:
         help = "remove it; outside strings and comments a recipe is plain ASCII"
     return Diagnostic(f"unknown character {shown}", situation.span, help=help)
@@ -78,20 +78,20 @@ def _diagnose_point(situation: Situation) -> Diagnostic:
     follows_digit = touching and re.search(r"\b\d+\Z", before)
     follows_word = touching and re.search(r"[A-Za-z_]\w*\Z", before)
     if before.endswith(".."):
-        message, help = "a range has two dots", "write LOW..HIGH"
+        message, help = "a range is written with two dots", "write LOW..HIGH"
     elif follows_digit:
-        message, help = "a number does not end with a point", "write a digit after it, such as `5.0`, or leave it out"
+        message, help = "a number cannot end with a point", "write a digit after it, such as `5.0`, or leave it out"
     elif follows_word and situation.head == "rule":
-        message = "a name has no dots"
+        message = "a name cannot contain a dot"
         help = "`split.1` is output 1 of the node labelled `split`; `shape(x)` and the like are calls"
     elif follows_word:
         name = situation.last.text + _dotted(after)
         help = f"write `{name.replace('.', '_')}`"
         if situation.inside and situation.head != "define":
-            help = f'a name of the model stands in double quotes: `"{name}"`'
-        message = "a name has no dots"
+            help = f'write a name of the model in double quotes: `"{name}"`'
+        message = "a name cannot contain a dot"
     elif digits := re.match(r"\.\d+", after):
-        message, help = "a number starts with a digit", f"write `0{digits[0]}`"
+        message, help = "a number must start with a digit", f"write `0{digits[0]}`"
     else:
         message, help = "`.` has no meaning here", "remove it"
     return Diagnostic(message, situation.span, help=help)

@@ -49,7 +49,7 @@ def outline(source: Source) -> Outline:
     parts = _Cutter(source, brackets).run()
     problems = list(brackets.problems)
     if len(parts) > MAX_STATEMENTS:
-        message = f"a recipe of more than {MAX_STATEMENTS:,} statements"
+        message = f"the recipe has more than {MAX_STATEMENTS:,} statements"
         problems.append(Diagnostic(message, parts[MAX_STATEMENTS].span, help="nothing was read from here on"))
     return Outline(tuple(parts[:MAX_STATEMENTS]), tuple(problems))
 

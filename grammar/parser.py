@@ -60,7 +60,7 @@ def parse(source: Source) -> syntax.Recipe:
     errors = sorted(reader.errors, key=lambda each: each.span.start if each.span else 0)
     if len(errors) > SHOWN_ERRORS:
         more = f"{len(errors) - SHOWN_ERRORS}{' or more' if len(errors) >= SOUGHT_ERRORS else ''}"
-        errors = [*errors[:SHOWN_ERRORS], Diagnostic(f"and {more} further syntax errors in `{source.path}`")]
+        errors = [*errors[:SHOWN_ERRORS], Diagnostic(f"`{source.path}` has {more} more syntax errors")]
     if errors:
         raise CompileError(*errors)
     if not statements:
@@ -85,7 +85,7 @@ def _parse_part(source: Source, start: str, rows: tuple[Row, ...]) -> Any:
     """A text that is no whole statement."""
     errors = list(match_brackets(source).problems)
     if not errors and len(source.text) > MAX_STATEMENT:
-        raise fail(f"a text of {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
+        raise fail(f"this text has {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
     if not errors:
         try:
             tree = language().parse(source.text, start=start)
@@ -139,14 +139,16 @@ class _Reader:
         """The statement's node, without its block; None when it is wrong and the error is noted."""
         text = part.span.text
         if not text:
-            self._error("a block needs a head", _brace(part), "write `repeat`, `when ...` or `define ...` before it")
+            self._error(
+                "this block belongs to nothing", _brace(part), "write `repeat`, `when ...` or `define ...` before it"
+            )
             return None
         if part.crowded and not text.startswith("else"):
-            self._error("two statements on one line", part.span, "write the second one on a line of its own")
+            self._error("there are two statements on one line", part.span, "write the second one on a line of its own")
             return None
         if len(text) > MAX_STATEMENT:
             start = Span(self.source, part.span.start, part.span.start + 1)
-            self._error(f"a statement of {len(text):,} characters", start, f"write at most {MAX_STATEMENT:,}")
+            self._error(f"this statement has {len(text):,} characters", start, f"write at most {MAX_STATEMENT:,}")
             return None
         try:
             tree = language().parse(text, start="statement")
@@ -161,11 +163,11 @@ class _Reader:
     def _read_statement(self, part: Statement, node: syntax.Statement | Else | None) -> None:
         else_may_follow, self.else_may_follow = self.else_may_follow, False
         if isinstance(node, Else) and not else_may_follow:
-            self._error("`else` without a `when`", node.span, "write it after the `}` of a `when`")
+            self._error("this `else` has no `when`", node.span, "write it after the `}` of a `when`")
             node = None
         if self.open and type(node) in _OUTSIDE_BLOCKS:
             word = _OUTSIDE_BLOCKS[type(node)]
-            self._error(f"`{word}` stands outside all blocks", part.span, "move it before the block")
+            self._error(f"`{word}` cannot stand inside a block", part.span, "move it before the block")
         takes_block = isinstance(node, Else | syntax.WhenStatement | syntax.RepeatStatement | syntax.DefineStatement)
         if part.brace is None:
             if takes_block:

@@ -28,7 +28,7 @@ def read_recipe(path: Path) -> Source:
     except FileNotFoundError:
         raise fail(f"there is no recipe `{path}`", help=_similar_file(path)) from None
     except PermissionError:
-        raise fail(f"`{path}` may not be read", help="give yourself permission to read it") from None
+        raise fail(f"`{path}` cannot be read: permission denied", help="give yourself permission to read it") from None
     except (OSError, ValueError) as error:
         # ValueError: a path with a NUL character in it.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -25,9 +25,9 @@ class RuleBuilder(TreeBuilder):
     def rule(self, meta: Meta, children: list[Any]) -> syntax.RuleStatement:
         name, tolerance, roots, guard, lets, results = children
         if len(roots) != len(results):
-            message = f"{counted(len(roots), 'pattern')}, and {counted(len(results), 'replacement')}"
+            message = f"the rule has {counted(len(roots), 'pattern')} and {counted(len(results), 'replacement')}"
             span = results[0].span.to(results[-1].span)
-            self._problem(message, span, "write one replacement for each pattern, with commas between")
+            self._problem(message, span, "write one replacement for each pattern, separated by commas")
         rule = syntax.RuleStatement(self._span(meta), self._declared(name), tolerance, roots, guard, lets, results)
         self.check((roots, guard, lets, results))
         return rule
@@ -36,17 +36,19 @@ class RuleBuilder(TreeBuilder):
         """Note what is wrong with single nodes of a rule or pattern, wherever they stand in it."""
         for each in _nodes(parts):
             if isinstance(each, syntax.Number) and each.unit:
-                self._problem("a number in a rule has no unit", each.span, f"write `{each.value}`")
+                self._problem("a number in a rule cannot have a unit", each.span, f"write `{each.value}`")
             elif isinstance(each, syntax.Word) and each.name == "_":
-                self._problem("`_` has no value", each.span, "give what it stands for a name in the pattern")
+                self._problem("`_` has no value", each.span, "capture it under a name in the pattern")
 
     def tolerance(self, meta: Meta, children: list[Any]) -> syntax.Number:
         option, number = children
         if option.value != "tolerance":
-            self._problem(f"a rule has no option `{option}`", self._token_span(option), "its only option: `tolerance`")
+            self._problem(
+                f"a rule has no option `{option}`", self._token_span(option), "the only option is `tolerance`"
+            )
         elif number.unit or not 0 < number.value < 1:
             help = "write, for example, `tolerance=1e-5`"
-            self._problem("a tolerance is a number between 0 and 1", number.span, help)
+            self._problem("a tolerance must be a number between 0 and 1", number.span, help)
         return number  # type: ignore[no-any-return]
 
     # --- patterns -----------------------------------------------------------------------------------------
@@ -60,7 +62,7 @@ class RuleBuilder(TreeBuilder):
         values = self._inputs_first(inputs, pattern.AttributeMatch)
         for each in values[:-1]:
             if isinstance(each, pattern.Rest):
-                self._problem(f"`{each.span.text}` is not the last input", each.span, "write it after the others")
+                self._problem(f"`{each.span.text}` must be the last input", each.span, "write it after the others")
         node = pattern.NodePattern(self._span(meta), label, operators, values, attributes, self._index(output))
         return self._made(node, *values, *attributes)
 
@@ -68,7 +70,7 @@ class RuleBuilder(TreeBuilder):
         name = children[0]
         if name.value[0].isupper():
             help = f"write `{name.lower()}`"
-            self._problem(f"`{name}` is capitalised, as only ONNX operators are", self._token_span(name), help)
+            self._problem(f"`{name}` is capitalised, but only ONNX operators are", self._token_span(name), help)
         return self._word(name)
 
     def operators(self, meta: Meta, children: list[Any]) -> tuple[pattern.Operator, ...]:
@@ -124,7 +126,7 @@ class RuleBuilder(TreeBuilder):
         inputs = tuple(pattern.OmittedInput(each.span) if _is_blank(each) else each for each in given)
         for each in given:
             if isinstance(each, pattern.Rest) and not each.name:
-                self._problem("`_...` has no values", each.span, "give what it stands for a name in the pattern")
+                self._problem("`_...` has no values", each.span, "capture it under a name in the pattern")
         copied = None if like is None else self._word(like)
         node = pattern.Construct(self._span(meta), label, operator, inputs, attributes, self._index(output), copied)
         return self._made(node, *given, *attributes)
@@ -206,7 +208,9 @@ class RuleBuilder(TreeBuilder):
             if isinstance(each, attribute):
                 named = True
             elif named:
-                self._problem("an input after an attribute", each.span, "inputs come first")
+                self._problem(
+                    "this input stands behind an attribute", each.span, "write all inputs before the attributes"
+                )
                 break
         return tuple(each for each in operands if not isinstance(each, attribute))
 
@@ -215,7 +219,9 @@ class RuleBuilder(TreeBuilder):
         if output is None:
             return 0
         if len(output) > _INDEX_DIGITS + 1:
-            self._problem(f"no operator has an output `{output}`", self._token_span(output), "outputs count from `.0`")
+            self._problem(
+                f"no operator has an output `{output}`", self._token_span(output), "outputs are counted from `.0`"
+            )
             return 0
         return int(output[1:])
 

@@ -116,4 +116,6 @@ def expected(situation: Situation, words: dict[str, str]) -> str:
     """What could have stood there, in the words of the language."""
     names = {_TERMINALS.get(each, "") for each in situation.expected - _ARITHMETIC} - {""}
     ordered = sorted(names, key=lambda each: (not each.startswith("`"), each))
-    return f"here could stand {', '.join(ordered)}" if ordered else "start a new line"
+    if not ordered:
+        return "start a new line"
+    return f"expected: {' or '.join(filter(None, (', '.join(ordered[:-1]), ordered[-1])))}"

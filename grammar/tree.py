@@ -84,8 +84,8 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
             known = {each: each for each in ACTIONS}
             if action.value not in known:
                 close = nearest(action.value, known)
-                help = f"write `else {close}`" if close else "after `else` comes `fail`, `rollback` or `warn`"
-                self._problem(f"`{action}` is nothing a `require` can do", self._token_span(action), help)
+                help = f"write `else {close}`" if close else "write `fail`, `rollback` or `warn` after `else`"
+                self._problem(f"`{action}` is not an action of `require`", self._token_span(action), help)
             otherwise = known.get(action.value, "fail")
         return syntax.RequireStatement(self._span(meta), condition, otherwise)
 
@@ -95,7 +95,7 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
     def step(self, meta: Meta, children: list[Any]) -> syntax.StepStatement:
         call = children[0]
         if call.name in KEYWORDS:
-            self._problem(f"`{call.name}` is a word of the language, not a pass", call.name_span, "name a pass here")
+            self._problem(f"`{call.name}` is a keyword, not a pass", call.name_span, "name a pass here")
         return syntax.StepStatement(self._span(meta), call)
 
     # --- calls --------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
         (value,) = children
         if isinstance(value, syntax.Comparison) and value.operator == "==" and isinstance(value.left, syntax.Word):
             name, given = value.left.name, value.right.span.text
-            self._problem("an option is given with one `=`", value.span, f"write `{name}={given}`")
+            self._problem("an option is written with a single `=`", value.span, f"write `{name}={given}`")
         return syntax.Argument(self._span(meta), None, value)
 
     # --- values -------------------------------------------------------------------------------------------
@@ -199,11 +199,15 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
         digits, unit = re.fullmatch(r"([0-9.]+(?:[eE][+-]?[0-9]+)?)(.*)", token.value, re.DOTALL).groups()  # type: ignore[union-attr]
         value: int | float = 0
         if len(digits) > MAX_DIGITS:
-            self._problem(f"a number of {len(digits)} characters", span, f"write at most {MAX_DIGITS}")
+            self._problem(f"this number has {len(digits)} characters", span, f"write at most {MAX_DIGITS}")
         else:
             value = int(digits) if digits.isdigit() else float(digits)
             if math.isinf(value) or (value == 0 and re.search("[1-9]", re.split("[eE]", digits)[0])):
-                self._problem(f"`{digits}` is out of a 64-bit float's range", span, "write a number it can hold")
+                self._problem(
+                    f"`{digits}` is outside the range of a 64-bit float",
+                    span,
+                    "write a number that such a float can hold",
+                )
         if unit and unit not in UNITS:
             self._problem(*unknown_unit(unit, digits, span))
         return self._made(syntax.Number(span, sign * value, unit))
@@ -225,8 +229,8 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
 
     def _declared(self, token: Token) -> syntax.Word:
         if token.value in KEYWORDS or token.value == "original":
-            help = f"take another name, such as `my_{token}`"
-            self._problem(f"`{token}` is a word of the language", self._token_span(token), help)
+            help = f"choose another name, such as `my_{token}`"
+            self._problem(f"`{token}` is a keyword", self._token_span(token), help)
         elif token.value == "_":
             self._problem("`_` is not a name", self._token_span(token), "write a word")
         return self._word(token)
@@ -240,7 +244,7 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
     def _made(self, node: Node, *children: syntax.Syntax) -> Node:
         depth = 1 + max((self.depth[id(each)] for each in children), default=0)
         if depth == MAX_DEPTH + 1:
-            self._problem(f"a value nested more than {MAX_DEPTH} deep", node.span, "take it apart")
+            self._problem(f"this value is nested more than {MAX_DEPTH} deep", node.span, "split it into smaller parts")
         self.depth[id(node)] = depth
         return node
 
@@ -252,9 +256,9 @@ def unknown_unit(unit: str, digits: str, span: Span) -> tuple[str, Span, str]:
     """Message, place and help for what stands behind a number and is no unit of the language."""
     message = f"unknown unit `{unit}`"
     if re.fullmatch(r"_[0-9_]*", unit):
-        message, help = "a number has no `_`", f"write `{digits}{unit.replace('_', '')}`"
+        message, help = "a number cannot contain `_`", f"write `{digits}{unit.replace('_', '')}`"
     elif digits == "0" and re.fullmatch(r"[xX][0-9a-fA-F]+", unit):
-        message, help = "numbers are decimal", f"write `{int(unit[1:], 16)}`"
+        message, help = "numbers must be decimal", f"write `{int(unit[1:], 16)}`"
     elif re.fullmatch(r"x[0-9x]+", unit):
         help = f"a shape is a list: `[{', '.join(f'{digits}{unit}'.split('x'))}]`"
     elif close := nearest(unit, UNITS):

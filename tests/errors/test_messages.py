@@ -112,7 +112,7 @@ def test_messages(
 def test_every_syntax_error_says_what_to_write() -> None:
     for case in SYNTAX_CASES:
         blocks = case.expected.split("\n\n")
-        silent = [block for block in blocks if "\nhelp: " not in block and "further syntax errors" not in block]
+        silent = [block for block in blocks if "\nhelp: " not in block and "more syntax errors" not in block]
         assert not silent, case.title
 
 

@@ -75,7 +75,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert refusal(path) == (f"`{path}` may not be read", "give yourself permission to read it")
+    assert refusal(path) == (f"`{path}` cannot be read: permission denied", "give yourself permission to read it")
 
 
 def test_name_no_system_allows(tmp_path: Path) -> None:

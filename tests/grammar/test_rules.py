@@ -283,14 +283,14 @@ def test_long_chains_are_refused(text: str) -> None:
     ("text", "message"),
     [
         ("", "the pattern is missing"),
-        ("x", "a pattern starts with an operator"),
-        ("relu(x)", "`relu(...)` is no operator: those are capitalised"),
+        ("x", "a pattern must start with an operator"),
+        ("relu(x)", "`relu(...)` is not an operator: operators are capitalised"),
         ("Relu(x", "`(` is never closed"),
         ("Relu(x) where y", "`where` cannot stand here"),
         ("Relu(x) => y", "`=>` cannot stand here"),
         ("Relu(x y)", "a comma is missing"),
-        ("Clip(x, 3MB)", "a number in a rule has no unit"),
-        ("Concat(rest..., x)", "`rest...` is not the last input"),
+        ("Clip(x, 3MB)", "a number in a rule cannot have a unit"),
+        ("Concat(rest..., x)", "`rest...` must be the last input"),
     ],
 )
 def test_wrong_pattern(text: str, message: str) -> None:

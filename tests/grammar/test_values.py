@@ -201,10 +201,10 @@ def test_depth_has_a_limit(count: int) -> None:
         ("", "the value is missing"),
         ("50% 40%", "`40%` cannot stand here"),
         ("Keep)", "`)` closes nothing"),
-        ("5 GiX", "a unit follows its number with no space"),
+        ("5 GiX", "there must be no space between a number and its unit"),
         ("[1 2]", "a comma is missing"),
-        ("1e999", "`1e999` is out of a 64-bit float's range"),
-        ("[" + "1, " * 40_000 + "]", "a text of 120,002 characters"),
+        ("1e999", "`1e999` is outside the range of a 64-bit float"),
+        ("[" + "1, " * 40_000 + "]", "this text has 120,002 characters"),
     ],
 )
 def test_wrong_value(text: str, message: str) -> None:
