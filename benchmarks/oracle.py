@@ -70,7 +70,11 @@ def _foreign(kind: str) -> bool:
 
 
 def _given(value: Any, kind: str) -> Any:
-    """A value as onnxruntime takes it."""
+    """A value as onnxruntime takes it.
+
+    Types that are packed, two INT4 to a byte, are handed over a byte each: other numbers than the test's, and the same
+    ones for every model.
+    """
     if isinstance(value, np.ndarray) and _foreign(kind):
         number = int(onnx.helper.np_dtype_to_tensor_dtype(value.dtype))
         return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(value), number)
