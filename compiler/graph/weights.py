@@ -113,7 +113,9 @@ def _readable(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # What Python says of such a name differs between its versions.
+        unnameable = "no file can have this name" if isinstance(error, ValueError) else str(error)
+        reason = getattr(error, "strerror", None) or unnameable
         raise fail(f"{where} cannot be read: {reason}", help="save the model again") from None
 
 

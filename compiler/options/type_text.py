@@ -15,7 +15,7 @@ class Name(str):
 
 
 _SCALARS: dict[Any, tuple[str, str, str]] = {
-    # type: (one of it, several of it, how it is written)
+    # For a type: (one of it, several of it, how it is written)
     bool: ("`true` or `false`", "`true` or `false`", ""),
     int: ("a whole number", "whole numbers", "`8`"),
     float: ("a number", "numbers", "`0.5`"),
