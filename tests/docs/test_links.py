@@ -67,5 +67,5 @@ def test_recipe_says_what_it_buys_and_costs(path: Path) -> None:
     assert parse(Source(path.name, text)).statements
     opening = text.split("\n\n")[0]
     assert all(line.startswith("#") for line in opening.splitlines())
-    assert re.search(r"^# Buys ", opening, re.MULTILINE)
-    assert re.search(r"^# Costs ", opening, re.MULTILINE)
+    assert re.search(r"^# Gain ", opening, re.MULTILINE)
+    assert re.search(r"^# Cost ", opening, re.MULTILINE)
