@@ -84,14 +84,8 @@ def _count(graph: Graph, shapes: ShapeOf) -> Costs:
 
 
 def _size(dimensions: Sequence[int | None] | None) -> int | None:
-    if dimensions is None:
-        return None
-    total = 1
-    for each in dimensions:
-        if each is None:
-            return None
-        total *= each
-    return total
+    known = [each for each in dimensions or () if each is not None]
+    return math.prod(known) if dimensions is not None and len(known) == len(dimensions) else None
 
 
 # --- weights -----------------------------------------------------------------------------------------------

@@ -90,11 +90,6 @@ CASES = {
         "n = Mul (ones, m) e = Equal (t, n) u = Where (e, ones, t) v = Expand (x, u)",
         ["batch", 4, 6],
     ),
-    "a Range": (
-        "s = Shape (x) i = Constant <value_int = 0> () b = Gather (s, i) one = Constant <value_int = 1> ()"
-        "v = Range (i, b, one)",
-        ["batch"],
-    ),
     "a sum of values whose batch was inferred": (
         "t = Constant <value_ints = [-1, 4, 6]> () u = Reshape (x, t) v = Add (u, x)",
         ["batch", 4, 6],

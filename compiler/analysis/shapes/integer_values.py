@@ -144,12 +144,10 @@ def reshape_target(graph: Graph, node: gs.Node, values: IntegerValues) -> list[i
     entries: list[Any] = [] if known is None else known.tolist()
     if known is None or any(isinstance(each, int) and each <= 0 and each != -1 for each in entries):
         return None
-    unknown = [index for index, each in enumerate(entries) if not isinstance(each, int)]
     target = [each if isinstance(each, int) else -1 for each in entries]
-    if target.count(-1) > 1:
-        for index in unknown:
-            if shape is not None and index < len(shape) and isinstance(entries[index], str):
-                target[index] = 0 if entries[index] == shape[index] else -1
+    if target.count(-1) > 1 and shape is not None:
+        own = [isinstance(each, str) and shape[at : at + 1] == [each] for at, each in enumerate(entries)]
+        target = [0 if is_own else each for each, is_own in zip(target, own, strict=True)]
     return target if target.count(-1) <= 1 else None
 
 
@@ -204,14 +202,12 @@ def _concat(values: IntegerValues, node: gs.Node) -> Entries | None:
     return np.concatenate([each for each in parts if each is not None])
 
 
-def _to_vector(values: IntegerValues, node: gs.Node) -> Entries | None:
-    entries = values.padded(node.inputs[0])
-    return entries.reshape(1) if entries is not None and entries.ndim == 0 else None
+def _reshaped(before: tuple[int, ...], after: tuple[int, ...]) -> Callable[[IntegerValues, gs.Node], Entries | None]:
+    def rule(values: IntegerValues, node: gs.Node) -> Entries | None:
+        entries = values.padded(node.inputs[0])
+        return entries.reshape(after) if entries is not None and entries.shape == before else None
 
-
-def _to_scalar(values: IntegerValues, node: gs.Node) -> Entries | None:
-    entries = values.padded(node.inputs[0])
-    return entries.reshape(()) if entries is not None and entries.shape == (1,) else None
+    return rule
 
 
 def _reshape(values: IntegerValues, node: gs.Node) -> Entries | None:
@@ -244,19 +240,18 @@ def _elementwise(combine: Callable[..., Any]) -> Callable[[IntegerValues, gs.Nod
     return rule
 
 
-def _arithmetic(compute: Callable[[int, int], int], neutral: int) -> Callable[[Any, Any], Any]:
-    def combine(left: Any, right: Any) -> Any:
-        if isinstance(left, int) and isinstance(right, int):
-            result = compute(left, right)
-            return result if -(1 << 31) < result < 1 << 31 else None
-        if right == neutral:
-            return left
-        if left == neutral and compute in (operator.add, operator.mul):
-            return right
-        exactly = _EXACT.get(compute)
-        return None if exactly is None else exactly(left, right)
+def _arithmetic(
+    compute: Callable[[int, int], int], exactly: Callable[[Dimension, Dimension], Dimension]
+) -> Callable[[IntegerValues, gs.Node], Entries | None]:
+    """Arithmetic with numbers as int32 has room for, and `exactly` with dimensions that are known by name."""
 
-    return combine
+    def combine(left: Any, right: Any) -> Any:
+        if not isinstance(left, int) or not isinstance(right, int):
+            return exactly(left, right)
+        result = compute(left, right)
+        return result if -(1 << 31) < result < 1 << 31 else None
+
+    return _elementwise(combine)
 
 
 def _divide(left: int, right: int) -> int:
@@ -264,14 +259,6 @@ def _divide(left: int, right: int) -> int:
     if right == 0:
         return 1 << 31
     return abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-
-
-_EXACT: dict[Callable[[int, int], int], Callable[[Any, Any], Dimension]] = {
-    operator.add: lambda left, right: total([left, right]),
-    operator.mul: lambda left, right: product([left, right]),
-    _divide: quotient,
-}
-"""Arithmetic with dimensions that are known by name."""
 
 
 def _equal(left: Any, right: Any) -> Any:
@@ -298,14 +285,14 @@ _RULES: dict[str, Callable[[IntegerValues, gs.Node], Entries | None]] = {
     "Gather": _gather,
     "Slice": _slice,
     "Concat": _concat,
-    "Unsqueeze": _to_vector,
-    "Squeeze": _to_scalar,
+    "Unsqueeze": _reshaped((), (1,)),
+    "Squeeze": _reshaped((1,), ()),
     "Reshape": _reshape,
     "Expand": _expand,
-    "Add": _elementwise(_arithmetic(operator.add, 0)),
-    "Sub": _elementwise(_arithmetic(operator.sub, 0)),
-    "Mul": _elementwise(_arithmetic(operator.mul, 1)),
-    "Div": _elementwise(_arithmetic(_divide, 1)),
+    "Add": _arithmetic(operator.add, lambda left, right: total([left, right])),
+    "Sub": _arithmetic(operator.sub, lambda left, right: left if right == 0 else None),
+    "Mul": _arithmetic(operator.mul, lambda left, right: product([left, right])),
+    "Div": _arithmetic(_divide, quotient),
     "Equal": _elementwise(_equal),
     "Where": _elementwise(_where),
 }

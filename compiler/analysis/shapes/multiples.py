@@ -46,16 +46,12 @@ def is_known(dimension: Dimension) -> bool:
 
 
 def total(dimensions: Iterable[Dimension]) -> Dimension:
-    """The sum of dimensions; None where it is no multiple of what all of them are multiples of."""
-    sum_, names = 0, None
-    for each in dimensions:
-        if each is None:
-            return None
-        number, own = factors(each)
-        if names not in (None, own):
-            return None
-        sum_, names = sum_ + number, own
-    return _dimension(sum_, names or ())
+    """The sum of dimensions; None where they are not all multiples of the same names."""
+    terms = [None if each is None else factors(each) for each in dimensions if each != 0]
+    names = {None if term is None else term[1] for term in terms}
+    if None in names or len(names) > 1:
+        return None
+    return _dimension(sum(term[0] for term in terms if term is not None), names.pop() or () if names else ())
 
 
 def product(dimensions: Iterable[Dimension]) -> Dimension:

@@ -102,15 +102,6 @@ def _expand(values: IntegerValues, node: gs.Node) -> Dimensions | None:
     return None if source is None or target is None else _broadcast([source, target])
 
 
-def _constant_of_shape(values: IntegerValues, node: gs.Node) -> Dimensions | None:
-    return values.listed(node, 0)
-
-
-def _range(values: IntegerValues, node: gs.Node) -> Dimensions | None:
-    start, limit, step = (values.listed(node, index) for index in range(3))
-    return limit if (start, step) == ([0], [1]) else None
-
-
 def _all_known(values: IntegerValues, node: gs.Node) -> list[Dimensions] | None:
     """The shapes of all inputs, when the rank of each is known."""
     shapes = [values.dimensions(value) for value in node.inputs]
@@ -136,11 +127,9 @@ _ELEMENTWISE = (
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     "Concat": _concat,
-    "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
     "Flatten": _flatten,
     "MatMul": _matmul,
-    "Range": _range,
     "Reshape": _reshape,
     "Resize": _resize,
     "Slice": _slice,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -10,12 +9,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.constants import computed, may_trap
+from vggc.analysis.shapes.integer_values import IntegerValues
 from vggc.analysis.shapes.multiples import Dimensions
 from vggc.analysis.shapes.value_shapes import Shapes
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
-from vggc.operators.data_movement import SHAPE_READERS
 from vggc.operators.randomness import is_deterministic
 
 _SMALL = 1 << 16
@@ -33,10 +32,16 @@ class Statics:
         self.graph = graph
         self._static: set[int] = set()
         self._nodes: list[gs.Node] = []
+        self._integers: dict[int, Array] = {}
+        integers = IntegerValues(graph)
         for node in graph.nodes:
+            integers.visit(node)
             if self._is_static(node):
                 self._nodes.append(node)
                 self._static.update(id(value) for value in node.outputs)
+                known = integers.known(node.outputs[0])
+                if known is not None:
+                    self._integers[id(node.outputs[0])] = np.array(known, graph.dtype(node.outputs[0]))
         self._values: dict[int, Array] = {}
         small = self._small_nodes()
         if small:
@@ -100,16 +105,12 @@ class Statics:
         small: list[gs.Node] = []
         within: set[int] = set()
         for node in self._nodes:
-            read = [] if self._is_shape_of_large(node) else list(_decisive(node))
+            read = [] if id(node.outputs[0]) in self._integers else list(_decisive(node))
             near = all(isinstance(value, gs.Constant) or id(value) in within for value in read)
             if near and all(_elements(self.graph.shape(value)) <= _SMALL for value in (*read, *node.outputs)):
                 small.append(node)
                 within.update(id(value) for value in node.outputs)
         return small
-
-    def _is_shape_of_large(self, node: gs.Node) -> bool:
-        """Whether a node looks at the shape of something that need not be at hand for that."""
-        return node.op in SHAPE_READERS and self.graph.static_shape(node.inputs[0]) is not None
 
     def _evaluate(self, nodes: list[gs.Node]) -> dict[int, Array]:
         """What static nodes, given in order, compute. A node that onnxruntime cannot run is left out."""
@@ -118,8 +119,8 @@ class Statics:
         wanted: list[gs.Tensor] = []
         running: list[gs.Node] = []
         for node in nodes:
-            if self._is_shape_of_large(node):
-                known[id(node.outputs[0])] = self._shape_of(node)
+            if id(node.outputs[0]) in self._integers:
+                known[id(node.outputs[0])] = self._integers[id(node.outputs[0])]
                 continue
             for value in node.inputs:
                 if value.name and not self.is_static(value):
@@ -136,12 +137,6 @@ class Statics:
                     with suppress(CompileError):
                         known |= computed(self.graph, [node], outputs, known | typed)
             return known
-
-    def _shape_of(self, node: gs.Node) -> Array:
-        shape = self.graph.static_shape(node.inputs[0]) or []
-        if node.op == "Size":
-            return np.array(math.prod(shape), np.int64)
-        return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
 
 
 def _decisive(node: gs.Node) -> Iterator[gs.Tensor]:
