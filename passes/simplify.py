@@ -168,8 +168,7 @@ class _Sweep:
             if first is not value:
                 if is_new:
                     self.context.record("merge equal constants")
-                list.__setitem__(node.inputs, index, first)
-                list.append(first.outputs, node)
+                self.graph.set_input(node, index, first, stamp=False)
 
     def _remove(self, node: gs.Node) -> bool:
         """Take a node out that hands on its input. An Identity stays that gives a value its second name."""

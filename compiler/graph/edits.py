@@ -110,22 +110,36 @@ class EditableGraph(LinkedGraph):
         for value in node.outputs:
             list.clear(value.inputs)
 
-    def set_input(self, node: gs.Node, index: int, value: gs.Tensor) -> None:
-        """Make a node read another value at one place."""
+    def set_input(self, node: gs.Node, index: int, value: gs.Tensor, *, stamp: bool = True) -> None:
+        """Make a node read another value at one place; without `stamp` that is no change worth noting on the node."""
         list.__setitem__(node.inputs, index, value)
         list.append(value.outputs, node)
+        if stamp:
+            self.touch(node)
+
+    def set_output(self, node: gs.Node, index: int, value: gs.Variable) -> None:
+        """Make a node compute `value`, whose producer is gone, at one place; what was there has no producer then."""
+        self._link_output(node, index, value)
         self.touch(node)
 
-    def replace(self, old: gs.Variable, new: gs.Tensor) -> None:
-        """Let everything that reads `old` read `new`.
+    def _link_output(self, node: gs.Node, index: int, value: gs.Variable) -> None:
+        for each in (node.outputs[index], value):
+            list.clear(each.inputs)
+        list.__setitem__(node.outputs, index, value)
+        list.append(value.inputs, node)
+
+    def replace(self, old: gs.Variable, new: gs.Tensor, body: gs.Graph | None = None) -> gs.Node | None:
+        """Let everything that reads `old` read `new`. Returns the Identity that this takes, if any.
 
         A graph output keeps its name: `new` is renamed, or copied by an Identity where it already has a name the
-        user knows (an input, a constant or another output).
+        user knows (an input, a constant or another output). What a body hands out is always copied; `body` is the one
+        that `old` is computed in.
         """
         if old is new:
-            return
+            return None
+        identity: gs.Node | None = None
         readers = self.readers(old)
-        if self.is_output(old) or id(old) in self._inner_results():
+        if self.is_result(old):
             renames = self.replaceable(old, new)
             self._vacate(old)
             if renames and isinstance(new, gs.Variable):
@@ -135,30 +149,35 @@ class EditableGraph(LinkedGraph):
                 new.dtype, new.shape = old.dtype, old.shape
                 self.outputs = [new if each is old else each for each in self.outputs]
             else:
-                self.add("Identity", [new], output=old)
+                identity = self.add("Identity", [new], output=old)
+                self.move_last(1, body)
         for node in readers:
             for index, value in enumerate(node.inputs):
                 if value is old:
-                    list.__setitem__(node.inputs, index, new)
-                    list.append(new.outputs, node)
+                    self.set_input(node, index, new, stamp=False)
         list.clear(old.outputs)
+        return identity
 
     def replaceable(self, old: gs.Tensor, new: gs.Tensor) -> bool:
         """Whether `replace` can do without an Identity: `old` is no graph output, or `new` can take its name."""
-        inner = self._inner_results()
-        if not self.is_output(old) and id(old) not in inner:
+        if not self.is_result(old):
             return True
         free = isinstance(new, gs.Variable) and self.producer(new) is not None
-        return free and not self.is_output(new) and not {id(old), id(new)} & inner
+        return free and not self.is_output(new) and not {id(old), id(new)} & self._bodies().results
 
     def _vacate(self, value: gs.Variable) -> None:
         """Leave a value without a producer; the node that had it computes an unread value instead."""
         producer = self.producer(value)
         if producer is not None:
             index = next(at for at, each in enumerate(producer.outputs) if each is value)
-            list.__setitem__(producer.outputs, index, gs.Variable(self.fresh_name(value.name)))
-            list.append(producer.outputs[index].inputs, producer)
-            list.clear(value.inputs)
+            self._link_output(producer, index, gs.Variable(self.fresh_name(value.name)))
+
+    def move_last(self, count: int, body: gs.Graph | None) -> None:
+        """Move the nodes that were added last into the body of an If, Loop or Scan; None is the graph itself."""
+        if body is not None and count:
+            body.nodes.extend(self.nodes[-count:])
+            self._bodies().around.update((id(node), body) for node in self.nodes[-count:])
+            del self.nodes[-count:]
 
     def inline(self, node: gs.Node, body: gs.Graph) -> None:
         """Put the nodes of one of a node's bodies in its place: an If whose condition is known needs only one."""

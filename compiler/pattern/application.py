@@ -64,7 +64,7 @@ class Applier:
         Raises GuardFails when the rule's condition does not hold, and Declined when it is not known, when something
         else reads what would go, or when the replacement cannot be made. The graph is then as it was.
         """
-        kept = _kept(found, rule.kept_labels(), self._scopes)
+        kept = _kept(found, rule.kept_labels(), self._graph)
         matched = sorted(_distinct(found.nodes.values()), key=lambda each: self._scopes.order[id(each)])
         replaced = [node for node in matched if id(node) not in kept]
         before = len(self._graph.nodes)
@@ -81,7 +81,7 @@ class Applier:
                 values = self._call(rule, found)
                 read = {id(value) for node in self._graph.nodes[before:] for value in node.inputs}
                 read |= {id(value) for value in values}
-                kept = _upstream(found, [node for node in replaced if _gives(node, read)], self._scopes)
+                kept = _upstream(found, [node for node in replaced if _gives(node, read)], self._graph)
                 replaced = [node for node in replaced if id(node) not in kept]
             added = self._graph.nodes[before:]
             for node in added:
@@ -117,10 +117,10 @@ class Applier:
                 if not value.name or id(value) in roots:
                     continue
                 label = self._graph.label(node)
-                if self._scopes.is_result(value):
-                    where = "the model" if self._scopes.body(node) is None else "its body"
+                if self._graph.is_result(value):
+                    where = "the model" if self._graph.body(node) is None else "its body"
                     raise Declined(f"the output of {label} is an output of {where}")
-                reader = self._scopes.read_beside(value, matched)
+                reader = self._graph.reader_beside(value, matched)
                 if reader is not None:
                     raise Declined(f"the output of {label} is also read by {self._graph.label(reader)}")
 
@@ -134,7 +134,7 @@ class Applier:
         waiting = [value for node in found.nodes.values() for value in node.inputs]
         seen: set[int] = set()
         while waiting:
-            source = self._scopes.producer(waiting.pop())
+            source = self._graph.producer(waiting.pop())
             if source is None or id(source) in seen or self._scopes.order[id(source)] < lowest:
                 continue
             if id(source) in inside:
@@ -143,7 +143,7 @@ class Applier:
             if len(seen) > MOST_UPSTREAM:
                 raise Declined("its inputs depend on so many nodes that they may depend on its results")
             for value in source.inputs:
-                above = self._scopes.producer(value)
+                above = self._graph.producer(value)
                 if above is not None and id(above) in going:
                     raise Declined(f"its input from {self._graph.label(source)} depends on {self._graph.label(above)}")
                 waiting.append(value)
@@ -162,16 +162,11 @@ class Applier:
             if id(new) in fresh:
                 check_same(old, new, made=True)
                 continue
-            source = self._scopes.producer(old)
+            source = self._graph.producer(old)
             check_same(old, new, made=source is None or sum(bool(each.name) for each in source.inputs) < 2)
             copies = source is not None and operator_of(source) == ("", "Identity")
-            if copies and len(replaced) == 1 and not self._takes_name(old, new, found.body):
+            if copies and len(replaced) == 1 and not self._graph.replaceable(old, new):
                 raise Declined(f"`{old.name}` is an output of the model that no other node can compute")
-
-    def _takes_name(self, old: gs.Tensor, new: gs.Tensor, body: gs.Graph | None) -> bool:
-        if body is not None:
-            return not self._scopes.is_result(old)
-        return self._graph.replaceable(old, new)
 
     # --- the edit -----------------------------------------------------------------------------------------
 
@@ -226,13 +221,13 @@ def _gives(node: gs.Node, values: set[int]) -> bool:
     return any(id(each) in values for each in node.outputs)
 
 
-def _kept(found: Found, labels: frozenset[str], scopes: Scopes) -> set[int]:
+def _kept(found: Found, labels: frozenset[str], graph: Graph) -> set[int]:
     """The matched nodes that stay, by id: those whose values the replacement uses, and those above them."""
     specs: list[NodeSpec] = [spec for spec in found.nodes if spec.label in labels]
-    return _upstream(found, [found.nodes[spec] for spec in specs], scopes)
+    return _upstream(found, [found.nodes[spec] for spec in specs], graph)
 
 
-def _upstream(found: Found, nodes: Sequence[gs.Node], scopes: Scopes) -> set[int]:
+def _upstream(found: Found, nodes: Sequence[gs.Node], graph: Graph) -> set[int]:
     matched = {id(node) for node in found.nodes.values()}
     kept: set[int] = set()
     waiting = list(nodes)
@@ -240,6 +235,6 @@ def _upstream(found: Found, nodes: Sequence[gs.Node], scopes: Scopes) -> set[int
         node = waiting.pop()
         if id(node) in matched and id(node) not in kept:
             kept.add(id(node))
-            sources = [scopes.producer(value) for value in node.inputs]
+            sources = [graph.producer(value) for value in node.inputs]
             waiting.extend(each for each in sources if each is not None)
     return kept

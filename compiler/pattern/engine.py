@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import onnx_graphsurgeon as gs
 
@@ -26,6 +27,9 @@ from vggc.pattern.scopes import Scopes
 
 MOST_DECLINES = 200
 """Places of which a rule tells why it declined; the rest are counted."""
+
+MOST_WOKEN = 16
+"""Readers of a changed value that are visited again at once; where there are more, the next sweep comes by."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +106,16 @@ class _Run:
         """Visit every node once, and those again around which something changed. Whether anything did."""
         self._scopes = Scopes(self._graph)
         self._applier = Applier(self._graph, self._scopes, self._sets, self._context)
-        self._matchers = [Matcher(each.pattern, self._graph, self._scopes, self._sets) for each in self._rules]
+        self._matchers = [Matcher(each.pattern, self._graph, self._sets) for each in self._rules]
         self._outcome.refused, self._outcome.more_refused = [], {}
         self._refusals: dict[tuple[int, int], str] = {}
-        waiting = deque(each for each in self._scopes.nodes() if operator_of(each) in self._index)
+        waiting = deque(each for each in self._scopes.nodes if operator_of(each) in self._index)
         self._waiting, self._queued = waiting, {id(each) for each in waiting}
         before = len(self._outcome.applied)
         while waiting:
             node = waiting.popleft()
             self._queued.discard(id(node))
-            if not self._scopes.is_removed(node):
+            if not self._graph.is_removed(node):
                 self._visit(node)
         self._collect()
         return len(self._outcome.applied) > before
@@ -171,7 +175,7 @@ class _Run:
     def _wake(self, applied: Applied, node: gs.Node) -> None:
         """Queue what may match now: the new nodes, and what reads their results or has lost other readers."""
         near = list(applied.added)
-        if not self._scopes.is_removed(node):
+        if not self._graph.is_removed(node):
             near.append(node)
         touched: list[gs.Tensor] = [value for each in applied.added for value in each.outputs]
         touched += [value for each in applied.removed for value in each.inputs]
@@ -182,25 +186,30 @@ class _Run:
         for _ in range(self._depth):
             further: list[gs.Tensor] = []
             for value in touched:
-                for reader in self._scopes.few_readers(value):
+                for reader in self._few_readers(value):
                     if id(reader) not in met:
                         met.add(id(reader))
                         self._queue(reader)
                         further.extend(reader.outputs)
             touched = further
 
+    def _few_readers(self, value: gs.Tensor) -> list[gs.Node]:
+        """All readers of a value, or none of them where there are many."""
+        found = list(islice(self._graph.iterate_readers(value), MOST_WOKEN + 1))
+        return found if len(found) <= MOST_WOKEN else []
+
     def _queue(self, node: gs.Node) -> None:
-        if id(node) not in self._queued and operator_of(node) in self._index and not self._scopes.is_removed(node):
+        if id(node) not in self._queued and operator_of(node) in self._index and not self._graph.is_removed(node):
             self._queued.add(id(node))
             self._waiting.append(node)
 
     def _collect(self) -> None:
         """Keep what this sweep refused: the last one sees the graph as it stays."""
         counts: dict[int, int] = {}
-        labels = {id(node): node for node in self._scopes.nodes()}
+        labels = {id(node): node for node in self._scopes.nodes}
         for (at, key), reason in self._refusals.items():
             node = labels.get(key)
-            if node is None or self._scopes.is_removed(node):
+            if node is None or self._graph.is_removed(node):
                 continue
             counts[at] = counts.get(at, 0) + 1
             if counts[at] <= MOST_DECLINES:

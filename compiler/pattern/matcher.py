@@ -24,7 +24,6 @@ from vggc.pattern.compiled import (
 )
 from vggc.pattern.equality import enlarges, is_number, same, same_attribute
 from vggc.pattern.operators import OperatorSets, attribute, is_commutative, operator_of
-from vggc.pattern.scopes import Scopes
 from vggc.pattern.values import Absent
 
 MOST_TRIALS = 10_000
@@ -61,10 +60,9 @@ _Tasks = tuple[_Task, "_Tasks"] | None
 class Matcher:
     """Looks for one pattern in one graph."""
 
-    def __init__(self, pattern: Pattern, graph: Graph, scopes: Scopes, sets: OperatorSets) -> None:
+    def __init__(self, pattern: Pattern, graph: Graph, sets: OperatorSets) -> None:
         self._pattern = pattern
         self._graph = graph
-        self._scopes = scopes
         self._sets = sets
         self._names: dict[str, Any] = {}
         self._nodes: dict[NodeSpec, gs.Node] = {}
@@ -85,7 +83,7 @@ class Matcher:
             return False
         self._names, self._nodes, self._late, self._trail, self._trials = {}, {}, [], [], 0
         self._roots = [node.outputs[anchor.output]]
-        self._body = self._scopes.body(node)
+        self._body = self._graph.body(node)
         self._accept = accept
         tasks: _Tasks = None
         for index in reversed(range(1, len(self._pattern.roots))):
@@ -98,7 +96,7 @@ class Matcher:
         while tasks is not None:
             (spec, value), tasks = tasks
             if isinstance(spec, NodeSpec):
-                source = self._scopes.producer(value)
+                source = self._graph.producer(value)
                 if source is None or not self._fits(spec, source, value):
                     return False
                 return self._node(spec, source, tasks)
@@ -201,8 +199,8 @@ class Matcher:
         for spec in climb.nodes:
             found = []
             for value in values:
-                for node in self._scopes.readers(value):
-                    if operator_of(node) in spec.operators and self._scopes.body(node) is self._body:
+                for node in self._graph.iterate_readers(value):
+                    if operator_of(node) in spec.operators and self._graph.body(node) is self._body:
                         found.append(node)
                     if len(found) > MOST_CANDIDATES:
                         raise Declined(f"`{climb.capture}` has more than {MOST_CANDIDATES} readers to choose from")
@@ -222,7 +220,7 @@ class Matcher:
             operator_of(node) in spec.operators
             and spec.output < len(node.outputs)
             and node.outputs[spec.output] is value
-            and self._scopes.body(node) is self._body
+            and self._graph.body(node) is self._body
         )
 
     def _can_stand_for(self, spec: NodeSpec, node: gs.Node) -> bool:

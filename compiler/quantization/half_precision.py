@@ -133,11 +133,8 @@ class Halves:
                 self._half[id(value)] = value
                 continue
             half = gs.Variable(graph.fresh_name(f"{value.name}_{self.dtype.name}"), self.dtype, value.shape)
-            list.__setitem__(node.outputs, index, half)
-            list.append(half.inputs, node)
-            list.clear(value.inputs)
+            graph.set_output(node, index, half)
             self._half[id(value)] = half
-            graph.touch(node)
 
     def _as_half(self, value: gs.Tensor) -> gs.Tensor:
         if id(value) not in self._half:
