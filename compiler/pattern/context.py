@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
+from vggc.execution.cache_store import cache_folder
 from vggc.graph import Graph
 
 
@@ -68,6 +70,7 @@ class Context:
     original  reads the model as it was before the first step; None where nobody knows it
     progress  is called with what a pass that takes long is doing
     prove     whether each application of a rule is checked where it happens, on random inputs
+    cache     says in which folder results are kept between runs; None when they are not to be kept
     """
 
     log: ChangeLog = field(default_factory=ChangeLog)
@@ -75,6 +78,7 @@ class Context:
     original: Callable[[], Graph] | None = None
     progress: Callable[[str], None] = _ignore
     prove: bool = False
+    cache: Callable[[], Path | None] = cache_folder
 
     def record(self, what: str, times: int = 1) -> None:
         """Count a change for the report."""

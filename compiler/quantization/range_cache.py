@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import vggc
 from vggc.calibration.samples import Samples
+from vggc.execution.cache_store import VARIABLE, Store, Unusable
 from vggc.graph.fingerprint import fingerprint
-from vggc.quantization.cache_store import VARIABLE, Store, Unusable, cache_folder
 from vggc.quantization.grids import SMALLEST_SCALE, Quantizer
 from vggc.quantization.plan import Plan
 from vggc.rewrite import Context
@@ -69,7 +69,7 @@ def kept(
 
 def _store(context: Context) -> Store | None:
     try:
-        folder = cache_folder()
+        folder = context.cache()
     except RuntimeError as error:
         # A user without a home folder.
         context.warn(_unwritten("~", str(error)))

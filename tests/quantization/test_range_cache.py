@@ -20,6 +20,7 @@ from vggc.data.arrays import ArrayDataset
 from vggc.data.loader import loader
 from vggc.data.loaders import random as random_data
 from vggc.diagnostics import CompileError
+from vggc.execution.cache_store import Store, Unusable, cache_folder
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
 from vggc.graph.fingerprint import fingerprint
@@ -27,8 +28,7 @@ from vggc.graph.signature import inputs_of
 from vggc.passes.quantize import quantize
 from vggc.passes.sensitivity import sensitivity
 from vggc.quantization import range_cache
-from vggc.quantization.cache_store import Store, Unusable, cache_folder
-from vggc.rewrite import ChangeLog
+from vggc.rewrite import ChangeLog, Context
 
 TEXT = """
 <ir_version: 10, opset_import: ["" : 17]>
@@ -341,6 +341,13 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("VGGC_CACHE", "0")
     with pytest.raises(CompileError, match="VGGC_CACHE is `0`"):
         cache_folder()
+
+
+def test_the_context_says_where_the_cache_is(folder: Path, tmp_path: Path) -> None:
+    quantized(model(), data(), context=Context(cache=lambda: tmp_path / "mine"))
+    assert len(entries(tmp_path / "mine" / "ranges")) == 1
+    quantized(model(), data(), context=Context(cache=lambda: None))
+    assert entries(folder) == []
 
 
 def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
