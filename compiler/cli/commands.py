@@ -149,7 +149,7 @@ def _check_rules(path: Path) -> None:
     from vggc.binding.rule_files import bind_rule_file
     from vggc.grammar.parser import parse
     from vggc.grammar.recipe_file import read_recipe
-    from vggc.pattern.instances import prove_rule, told
+    from vggc.pattern.instances import proof_messages, prove_rule
 
     rules, warnings = bind_rule_file(parse(read_recipe(path)))
     proofs = []
@@ -157,11 +157,11 @@ def _check_rules(path: Path) -> None:
         for rule in rules:
             show(f"proving {rule.name}")
             proofs.append(prove_rule(rule))
-    found = told(proofs)
-    found.extend(warnings)
-    found.raise_errors()
-    if found.messages:
-        print_diagnostics(found.messages)
+    messages = proof_messages(proofs)
+    messages.extend(warnings)
+    messages.raise_errors()
+    if messages.messages:
+        print_diagnostics(messages.messages)
     graphs = sum(each.instances for each in proofs)
     stdout().print(f"{path}: {sum(each.proved for each in proofs)} of {len(proofs)} rules hold, on {graphs} graphs")
 

@@ -344,5 +344,5 @@ def test_recipes(bare: Callable[[Any], Any], nodes: Callable[[Any], list[Syntax]
     assert bare(parse(Source("recipe.opt", formatted))) == tree
     assert format(Source("recipe.opt", formatted)) == formatted
     assert comments(formatted) == comments(text)
-    assert all(line == line.rstrip() for line in formatted.splitlines())
+    assert all(line == line.rstrip() for line in formatted.split("\n"))
     assert "\n\n\n" not in formatted

@@ -49,23 +49,23 @@ log = _of_one("log", "The natural logarithm.", np.log, floats=True)
 tanh = _of_one("tanh", "The hyperbolic tangent.", np.tanh, floats=True)
 abs_ = _of_one("abs", "The magnitude.", np.abs, floats=False)
 sign = _of_one("sign", "-1, 0 or 1.", np.sign, floats=False)
-round_ = _of_one("round", "The nearest whole number; of two, the even one.", np.rint, floats=False)
+round_ = _of_one("round", "The nearest whole number; the even one when two are equally near.", np.rint, floats=False)
 floor = _of_one("floor", "The largest whole number that is not larger.", np.floor, floats=False)
 ceil = _of_one("ceil", "The smallest whole number that is not smaller.", np.ceil, floats=False)
 pow_ = _of_two("pow", "a to the power of b.", np.power)
-mod = _of_two("mod", "The rest of a divided by b, with the sign of b.", np.mod)
+mod = _of_two("mod", "The remainder of a divided by b, with the sign of b.", np.mod)
 floordiv = _of_two("floordiv", "a divided by b, rounded down.", np.floor_divide)
 
 
 @function
 def min_(rule: Evaluator, *x: Numbers, axis: Integers | None = None, keepdims: bool = False) -> Content:
-    """The smallest number of one array (along `axis`), or the smaller ones of several arrays."""
+    """The smallest number of one array (along `axis`), or the elementwise minimum of several arrays."""
     return _extreme(rule, x, np.minimum, np.min, axis=axis, keepdims=keepdims)
 
 
 @function
 def max_(rule: Evaluator, *x: Numbers, axis: Integers | None = None, keepdims: bool = False) -> Content:
-    """The largest number of one array (along `axis`), or the larger ones of several arrays."""
+    """The largest number of one array (along `axis`), or the elementwise maximum of several arrays."""
     return _extreme(rule, x, np.maximum, np.max, axis=axis, keepdims=keepdims)
 
 
@@ -95,7 +95,7 @@ def all_(rule: Evaluator, x: Numbers) -> Content:
 
 @function
 def any_(rule: Evaluator, x: Numbers) -> Content:
-    """Whether a condition holds for one element at least."""
+    """Whether a condition holds for at least one element."""
     return bool(_truths(x).any())
 
 
@@ -107,7 +107,7 @@ def finite(rule: Evaluator, x: Numbers) -> Content:
 
 @function
 def close(rule: Evaluator, a: Numbers, b: Numbers, relative: Numbers | None = None) -> Content:
-    """Whether all numbers of `a` are those of `b`, up to `relative` (1e-5) of the larger magnitude."""
+    """Whether all numbers of `a` equal those of `b`, up to `relative` (1e-5) of the larger magnitude."""
     _no_truth(a, b)
     share = _RELATIVE if relative is None else float(relative.exact())
 
@@ -120,7 +120,7 @@ def close(rule: Evaluator, a: Numbers, b: Numbers, relative: Numbers | None = No
 
 @function
 def select(rule: Evaluator, condition: Numbers, a: Numbers, b: Numbers) -> Content:
-    """Elements of `a` where the condition holds, of `b` elsewhere."""
+    """Elements of `a` where the condition holds, and of `b` elsewhere."""
     _truths(condition)
     kind = "f" if "f" in (a.kind, b.kind) else a.kind
     return elementwise(np.where, condition, a, b, kind=kind, limit=rule.limit)
@@ -128,7 +128,7 @@ def select(rule: Evaluator, condition: Numbers, a: Numbers, b: Numbers) -> Conte
 
 @function
 def matmul(rule: Evaluator, a: Numbers, b: Numbers) -> Content:
-    """The matrix product, with numpy's meaning of more than two dimensions."""
+    """The matrix product, like numpy's for more than two dimensions."""
     from vggc.pattern.numbers import promoted, within
 
     _no_truth(a, b)

@@ -24,7 +24,7 @@ _TYPES = ("float64", "float32", "float16", "int8", "int16", "int32", "int64", "u
 
 @function
 def along(rule: Evaluator, x: Numbers, axis: int, like: Like) -> Content:
-    """A list of numbers laid along one axis of `like`, to be combined with it: of shape (1, .., n, .., 1)."""
+    """A list of numbers along one axis of `like`, in a shape that broadcasts with it: (1, .., n, .., 1)."""
     sizes = _shape_of(rule, like)
     (at,) = normal_axes((axis,), len(sizes))
     if x.size != 1 and (isinstance(sizes[at], UnknownDimension) or x.size != sizes[at]):
@@ -43,7 +43,7 @@ def reshape(rule: Evaluator, x: Numbers, shape: Integers) -> Content:
 
 @function
 def transpose(rule: Evaluator, x: Numbers, perm: Integers | None = None) -> Content:
-    """The axes in another order; without `perm`, the other way round."""
+    """The array with its axes in another order; without `perm`, in reverse order."""
     order = tuple(reversed(range(x.ndim))) if perm is None else perm
     if sorted(order) != list(range(x.ndim)):
         raise Declined(f"{list(order)} is no order of {x.ndim} axes")
@@ -52,7 +52,7 @@ def transpose(rule: Evaluator, x: Numbers, perm: Integers | None = None) -> Cont
 
 @function
 def squeeze(rule: Evaluator, x: Numbers, axes: Integers | None = None) -> Content:
-    """Without the given axes of length 1, or without all of them."""
+    """The array without the given axes of length 1, or without all of them."""
     chosen = [at for at, each in enumerate(x.shape) if each == 1] if axes is None else normal_axes(axes, x.ndim)
     if any(x.shape[at] != 1 for at in chosen):
         raise Declined(f"an axis of {list(x.shape)} that is to go is not of length 1")
@@ -61,7 +61,7 @@ def squeeze(rule: Evaluator, x: Numbers, axes: Integers | None = None) -> Conten
 
 @function
 def unsqueeze(rule: Evaluator, x: Numbers, axes: Integers) -> Content:
-    """With axes of length 1 put in, counted in the result."""
+    """The array with new axes of length 1; `axes` are positions in the result."""
     chosen = normal_axes(axes, x.ndim + len(axes))
     rest = iter(x.shape)
     return _as(x, _view(x).reshape([1 if at in chosen else next(rest) for at in range(x.ndim + len(axes))]))
@@ -69,7 +69,7 @@ def unsqueeze(rule: Evaluator, x: Numbers, axes: Integers) -> Content:
 
 @function
 def concat(rule: Evaluator, *x: Content, axis: int = 0) -> Content:
-    """Lists, or arrays along an axis, one behind the other."""
+    """The concatenation of lists, or of arrays along an axis."""
     if x and all(isinstance(each, tuple) for each in x):
         return tuple(item for each in x for item in each)  # type: ignore[union-attr]
     parts = tuple(rule.numbers(each) for each in x)
@@ -101,7 +101,7 @@ def slice_(
 
 @function
 def take(rule: Evaluator, x: Content, indices: Integers, axis: int = 0) -> Content:
-    """The elements of a list, or of an array along an axis, at the given places: `take(p, q)` is p after q."""
+    """The elements of a list, or of an array along an axis, at the given positions: `take(p, q)` is p after q."""
     length = len(x) if isinstance(x, tuple) else None
     found = None if isinstance(x, tuple) else rule.numbers(x)
     if found is not None:
@@ -119,19 +119,19 @@ def take(rule: Evaluator, x: Content, indices: Integers, axis: int = 0) -> Conte
 
 @function
 def argsort(rule: Evaluator, x: Integers) -> Content:
-    """The places of a list's numbers in rising order: of a `perm`, the one that undoes it."""
+    """The positions of a list's numbers in increasing order; for a `perm`, the inverse `perm`."""
     return tuple(sorted(range(len(x)), key=lambda each: x[each]))
 
 
 @function
 def flip(rule: Evaluator, x: Numbers, axes: Integers) -> Content:
-    """With the elements along some axes in the other order."""
+    """The array with the elements along some axes in reverse order."""
     return _as(x, np.flip(_view(x), tuple(normal_axes(axes, x.ndim))))
 
 
 @function
 def pad(rule: Evaluator, x: Numbers, pads: Integers, value: Numbers | None = None) -> Content:
-    """With numbers put around it: `pads` as ONNX has them, all begins and then all ends."""
+    """The array with numbers added around it: `pads` as in ONNX, all begins and then all ends."""
     if len(pads) != 2 * x.ndim or any(each < 0 for each in pads):
         raise Declined(f"pads {list(pads)} do not fit a value of {x.ndim} axes")
     widths = list(zip(pads[: x.ndim], pads[x.ndim :], strict=True))
@@ -142,7 +142,7 @@ def pad(rule: Evaluator, x: Numbers, pads: Integers, value: Numbers | None = Non
 
 @function
 def broadcast(rule: Evaluator, x: Numbers, shape: Integers) -> Content:
-    """Repeated along axes of length 1 until it has the shape."""
+    """The array, repeated along axes of length 1 to the given shape."""
     within(math.prod(shape), rule.limit)
     try:
         return _as(x, np.broadcast_to(_view(x), shape))
@@ -152,7 +152,7 @@ def broadcast(rule: Evaluator, x: Numbers, shape: Integers) -> Content:
 
 @function
 def repeat(rule: Evaluator, x: Numbers, times: int, axis: int = 0) -> Content:
-    """With each element along an axis as often as is said: a scale of each group as one of each channel."""
+    """The array with each element along an axis repeated: turns a scale for each group into one for each channel."""
     (at,) = normal_axes((axis,), x.ndim)
     if times < 0:
         raise Declined("a negative number of times")
@@ -162,7 +162,7 @@ def repeat(rule: Evaluator, x: Numbers, times: int, axis: int = 0) -> Content:
 
 @function
 def cast(rule: Evaluator, x: Numbers, to: str | None = None, like: Like | None = None) -> Content:
-    """Rounded to another type, given by its name or that of another value."""
+    """The array, rounded to another type: the name of the type, or the type of another value."""
     dtype = _type_of(rule, like) if to is None else _named_type(to)
     if dtype is None:
         raise Declined("no type is given")
@@ -171,7 +171,7 @@ def cast(rule: Evaluator, x: Numbers, to: str | None = None, like: Like | None =
 
 @function
 def full(rule: Evaluator, shape: Integers, value: Numbers, like: Like | None = None) -> Content:
-    """An array of one number, of the type of `like`."""
+    """An array filled with one number, with the type of `like`."""
     if any(each < 0 for each in shape):
         raise Declined(f"there is no array of shape {list(shape)}")
     within(math.prod(shape), rule.limit)
@@ -182,19 +182,19 @@ def full(rule: Evaluator, shape: Integers, value: Numbers, like: Like | None = N
 
 @function
 def zeros(rule: Evaluator, shape: Integers, like: Like | None = None) -> Content:
-    """An array of zeros, of the type of `like`."""
+    """An array of zeros, with the type of `like`."""
     return full.function(rule, shape, Numbers.written(0.0), like)
 
 
 @function
 def ones(rule: Evaluator, shape: Integers, like: Like | None = None) -> Content:
-    """An array of ones, of the type of `like`."""
+    """An array of ones, with the type of `like`."""
     return full.function(rule, shape, Numbers.written(1.0), like)
 
 
 @function
 def range_(rule: Evaluator, start: int, stop: int | None = None) -> Content:
-    """The list of whole numbers from 0, or `start`, up to and not including the other one."""
+    """The list of whole numbers from 0, or `start`, up to and not including the end."""
     first, last = (0, start) if stop is None else (start, stop)
     within(last - first, rule.limit)
     return tuple(range(first, last))
@@ -202,7 +202,7 @@ def range_(rule: Evaluator, start: int, stop: int | None = None) -> Content:
 
 @function
 def list_(rule: Evaluator, x: Integers) -> Content:
-    """The whole numbers in a constant of one dimension, such as the shape that a Reshape reads."""
+    """The whole numbers in a constant with one dimension, such as the shape that a Reshape reads."""
     return tuple(x)
 
 

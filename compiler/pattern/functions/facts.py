@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @function
 def shape(rule: Evaluator, x: Like) -> Content:
-    """The dimensions of a value, as a list. Those that are no numbers at compile time can only be compared."""
+    """The dimensions of a value, as a list. Dimensions that are not known when compiling can only be compared."""
     return dimensions(rule.graph, x) if isinstance(x, Value) else _numbers(x).shape
 
 
 @function
 def rank(rule: Evaluator, x: Like) -> Content:
-    """How many dimensions a value has."""
+    """The number of dimensions of a value."""
     if not isinstance(x, Value):
         return _numbers(x).ndim
     found = rule.graph.rank(x.tensor)
@@ -36,7 +36,7 @@ def rank(rule: Evaluator, x: Like) -> Content:
 
 @function
 def size(rule: Evaluator, x: Like) -> Content:
-    """How many elements a value has."""
+    """The number of elements of a value."""
     if not isinstance(x, Value):
         return _numbers(x).size
     total = 1
@@ -72,7 +72,7 @@ def constant(rule: Evaluator, x: Anything) -> Content:
 
 @function
 def readers(rule: Evaluator, x: Value) -> Content:
-    """How many nodes read a value."""
+    """The number of nodes that read a value."""
     return len(rule.graph.readers(x.tensor))
 
 
@@ -90,7 +90,7 @@ def is_input(rule: Evaluator, x: Value) -> Content:
 
 @function
 def present(rule: Evaluator, x: Anything) -> Content:
-    """Whether an optional input, output or attribute is there."""
+    """Whether an optional input, output or attribute is present."""
     return not is_absent(x)
 
 
@@ -102,7 +102,7 @@ def operator(rule: Evaluator, node: Matched) -> Content:
 
 @function
 def has_attribute(rule: Evaluator, node: Matched, name: str) -> Content:
-    """Whether a labelled node gives an attribute itself; a default does not count."""
+    """Whether a labelled node has an attribute; a default does not count."""
     return name in node.node.attrs or name in node_extras(node.node).attributes
 
 
@@ -115,7 +115,7 @@ def attribute(rule: Evaluator, node: Matched, name: str) -> Content:
 
 @function
 def count(rule: Evaluator, x: Anything) -> Content:
-    """How many inputs `rest...` stands for, or how many items a list has."""
+    """The number of inputs in `rest...`, or of items in a list."""
     if isinstance(x, Values):
         return len(x.tensors)
     if isinstance(x, tuple):

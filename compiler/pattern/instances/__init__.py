@@ -1,5 +1,5 @@
 """Proving rules on graphs that are made for them."""
 
-from vggc.pattern.instances.proof import RuleProof, prove_rule, told
+from vggc.pattern.instances.proof import RuleProof, proof_messages, prove_rule
 
-__all__ = ["RuleProof", "prove_rule", "told"]
+__all__ = ["RuleProof", "proof_messages", "prove_rule"]

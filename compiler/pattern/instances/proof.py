@@ -210,7 +210,7 @@ def _message(rule: Rule, before: Graph, after: Graph | None, difference: str) ->
     return Diagnostic(f"rule `{rule.name}` is wrong", rule.name_span, "", tuple(facts), help)
 
 
-def told(proofs: Sequence[RuleProof]) -> Diagnostics:
+def proof_messages(proofs: Sequence[RuleProof]) -> Diagnostics:
     """Errors for rules that are wrong, and warnings for those that could not be tried."""
     found = Diagnostics()
     for proof in proofs:
