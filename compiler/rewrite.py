@@ -40,7 +40,7 @@ from typing import Any, overload
 
 from vggc.diagnostics import Declined, Diagnostic
 from vggc.graph import Graph
-from vggc.options.schema import Schema, schema, type_hints
+from vggc.options.schema import OptionFunction, Schema, schema, type_hints
 from vggc.pattern.context import ChangeLog, Context, Destination
 from vggc.pattern.engine import Outcome, Refusal, run_rules
 from vggc.pattern.match import Match
@@ -74,7 +74,7 @@ Transform = Callable[..., None]
 
 
 @dataclass(frozen=True)
-class Pass:
+class Pass(OptionFunction):
     """A named transformation of the graph.
 
     `exact` passes keep the function the graph computes, and are checked numerically; the others are `lossy`.
@@ -83,15 +83,9 @@ class Pass:
     in a recipe, and returns the log of what it did. `context` is what the runner hands over.
     """
 
-    name: str
-    function: Callable[..., Any]
     exact: bool
     sets_inputs: bool = False
     rules: tuple[Rule, ...] = ()
-
-    @property
-    def doc(self) -> str:
-        return inspect.getdoc(self.function) or ""
 
     @property
     def summary(self) -> str:

@@ -14,7 +14,7 @@ import onnx
 import onnx.parser
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import Declined
+from vggc.diagnostics import Declined, first_line
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
@@ -73,7 +73,7 @@ def simplify_remnants(graph: Graph, improve: Callable[[Graph], None]) -> int:
         better = Graph.from_model(_by_onnxsim(cut.skeleton()))
     except Exception as error:
         # A failure in another tool's code must not fail ours.
-        raise Declined(f"it failed on {len(nodes)} nodes that compute shapes: {_first_line(error)}") from error
+        raise Declined(f"it failed on {len(nodes)} nodes that compute shapes: {first_line(error)}") from error
     improve(better)
     saved = len(nodes) - len(better.nodes)
     if saved > 0:
@@ -181,7 +181,3 @@ def _plain(attribute: object) -> object:
     if isinstance(attribute, gs.Constant):
         return np.asarray(attribute.values).tobytes()
     return attribute
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vggc.binding.evaluate import evaluate
-from vggc.binding.scope import Scope, Undetermined
+from vggc.binding.scope import BindingErrors, Scope
 from vggc.diagnostics import Diagnostics, spelling_help
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
@@ -25,8 +25,7 @@ def bind_arguments(
     Raises CompileError with everything wrong in the call: unknown, repeated, missing and ill-typed options; and
     Undetermined when nothing is wrong but a value is not known.
     """
-    found = Diagnostics()
-    unknown = False
+    found = BindingErrors()
     options: dict[str, Any] = {}
     names = list(schema.by_name)
     matched = match_arguments(call, [each.name for each in schema.positional], names, found, lacking or {})
@@ -38,15 +37,10 @@ def bind_arguments(
     for name, argument in matched.items():
         option = schema.by_name[name]
         with found.collect():
-            try:
-                given = evaluate(argument.value, scope)
-                what = f"`{name}` of `{call.name}`"
-                options[option.parameter] = convert(given, option.annotation, what, scope.value_names())
-            except Undetermined:
-                unknown = True
+            given = evaluate(argument.value, scope)
+            what = f"`{name}` of `{call.name}`"
+            options[option.parameter] = convert(given, option.annotation, what, scope.value_names())
     found.raise_errors()
-    if unknown:
-        raise Undetermined
     return options
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.evaluate import calculate, evaluate, is_number, share_of
-from vggc.binding.scope import Scope, Undetermined
+from vggc.binding.scope import BindingErrors, Scope, Undetermined
 from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
 from vggc.grammar import syntax
 from vggc.measures import Measure
@@ -130,19 +130,13 @@ def _literal(side: syntax.Value, scope: Scope) -> Content | None:
 
 def _measures_of(comparison: syntax.Comparison, scope: Scope) -> dict[syntax.Value, Measured]:
     """The measures of a comparison, bound. Raises what is wrong with their options."""
-    found = Diagnostics()
+    found = BindingErrors()
     measured: dict[syntax.Value, Measured] = {}
-    unknown = False
     for leaf in _leaves(comparison):
         with found.collect():
-            try:
-                if (bound := _measured(leaf, scope)) is not None:
-                    measured[leaf] = bound
-            except Undetermined:
-                unknown = True
+            if (bound := _measured(leaf, scope)) is not None:
+                measured[leaf] = bound
     found.raise_errors()
-    if unknown:
-        raise Undetermined
     return measured
 
 

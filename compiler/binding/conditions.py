@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 
 from vggc.binding.comparisons import bind_comparison, find_measure, measure_names, unknown_name
-from vggc.binding.scope import CONDITION_WORDS, Scope, Undetermined
-from vggc.diagnostics import Diagnostics, fail, nearest
+from vggc.binding.scope import CONDITION_WORDS, BindingErrors, Scope
+from vggc.diagnostics import fail, nearest
 from vggc.grammar import syntax
 from vggc.options import describe
 from vggc.pipeline.conditions import (
@@ -27,18 +27,12 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
     """The condition of a `when`. Raises CompileError with everything wrong in it, or Undetermined."""
     match value:
         case syntax.Logical():
-            found = Diagnostics()
+            found = BindingErrors()
             operands = []
-            unknown = False
             for each in value.operands:
                 with found.collect():
-                    try:
-                        operands.append(bind_condition(each, scope))
-                    except Undetermined:
-                        unknown = True
+                    operands.append(bind_condition(each, scope))
             found.raise_errors()
-            if unknown:
-                raise Undetermined
             return BoundLogical(value.operator, tuple(operands))
         case syntax.Comparison():
             return bind_comparison(value, scope)

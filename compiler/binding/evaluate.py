@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from vggc.binding.scope import Scope, Undetermined
+from vggc.binding.scope import BindingErrors, Scope
 from vggc.diagnostics import CompileError, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
@@ -75,18 +75,12 @@ def _word(word: syntax.Word, scope: Scope) -> Given:
 
 def _all(values: tuple[syntax.Value, ...], scope: Scope) -> list[Given]:
     """Each value evaluated, the errors of all of them collected."""
-    found = Diagnostics()
+    found = BindingErrors()
     results = []
-    unknown = False
     for each in values:
         with found.collect():
-            try:
-                results.append(evaluate(each, scope))
-            except Undetermined:
-                unknown = True
+            results.append(evaluate(each, scope))
     found.raise_errors()
-    if unknown:
-        raise Undetermined
     return results
 
 

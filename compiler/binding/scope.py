@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vggc.binding.registry import Registry
 from vggc.data import Loader
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.measures import Measure
@@ -29,6 +30,27 @@ class Undetermined(Exception):
 
     Whoever checks a value goes on with the next one.
     """
+
+
+class BindingErrors(Diagnostics):
+    """Collects what is wrong with several values, and remembers whether one of them is not known."""
+
+    undetermined = False
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keep the messages of a CompileError, or that a value is Undetermined, and go on after the block."""
+        try:
+            with super().collect():
+                yield
+        except Undetermined:
+            self.undetermined = True
+
+    def raise_errors(self) -> None:
+        """Raise one CompileError with all errors; without any, Undetermined when a value is not known."""
+        super().raise_errors()
+        if self.undetermined:
+            raise Undetermined
 
 
 @dataclass(frozen=True)

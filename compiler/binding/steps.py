@@ -8,7 +8,7 @@ from vggc.binding.arguments import bind_arguments, match_arguments
 from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
 from vggc.binding.rule_groups import grouped
-from vggc.binding.scope import KINDS, Declaration, Definition, Scope, Undetermined, UnknownValue
+from vggc.binding.scope import KINDS, BindingErrors, Declaration, Definition, Scope, Undetermined, UnknownValue
 from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
@@ -126,7 +126,7 @@ class Steps:
             raise fail(f"defines call defines more than {MAX_DEPTH} deep", call.name_span, help=help)
         if not definition.sound:
             raise Undetermined
-        found = Diagnostics()
+        found = BindingErrors()
         names = [each.name for each in definition.parameters]
         matched = match_arguments(call, names, names, found)
         missing = [] if found.errors else [each for each in names if each not in matched]
@@ -135,18 +135,14 @@ class Steps:
             listed = ", ".join(f"`{each}`" for each in missing)
             found.error(f"`{call.name}` needs {listed}", call.name_span, help=help)
         inner = Scope(scope.registry, definition.scope.folder, definition.scope)
-        unknown = bool(missing or found.errors)
         for name, argument in matched.items():
             declaration = Declaration(name, "argument", UnknownValue(), argument.span, call.span.source.path)
             inner.names[name] = declaration
-            try:
-                with found.collect():
-                    given = evaluate(argument.value, scope)
-                    declaration.meaning = replace(given, origin=Origin(name, argument.value.span, by_call=True))
-            except Undetermined:
-                unknown = True
+            with found.collect():
+                given = evaluate(argument.value, scope)
+                declaration.meaning = replace(given, origin=Origin(name, argument.value.span, by_call=True))
         self.found.extend(found.messages)
-        if found.errors or unknown:
+        if found.errors or found.undetermined:
             raise Undetermined
         return self.bind(definition.body, inner, (*via, call.span))
 

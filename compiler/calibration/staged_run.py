@@ -11,7 +11,7 @@ from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
-from vggc.graph.node_order import reads, subgraphs
+from vggc.graph.node_order import dependencies, reads, subgraphs
 from vggc.graph.subgraph import part
 
 
@@ -107,24 +107,6 @@ class StagedRun:
 
     def _needed(self, values: list[gs.Tensor]) -> list[gs.Node]:
         """The nodes that have to run for these values, in order."""
-        found: list[gs.Node] = []
-        met: set[int] = set()
-        pending: list[tuple[gs.Node, bool]] = []
-
-        def visit(value: gs.Tensor) -> None:
-            node = self.graph.producer(value)
-            if node is not None and id(node) not in met and self._prefix + value.name not in self._spill:
-                pending.append((node, False))
-
-        for value in values:
-            visit(value)
-            while pending:
-                node, ready = pending.pop()
-                if ready:
-                    found.append(node)
-                elif id(node) not in met:
-                    met.add(id(node))
-                    pending.append((node, True))
-                    for each in reversed(list(reads(node))):
-                        visit(each)
-        return found
+        return dependencies(
+            values, lambda each: None if self._prefix + each.name in self._spill else self.graph.producer(each)
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,30 +13,18 @@ import numpy as np
 from vggc.data.arrays import ArrayDataset
 from vggc.data.dataset import Batch, Dataset, SampleType, as_labels
 from vggc.diagnostics import CompileError, fail
-from vggc.options.schema import Schema, schema
+from vggc.options.schema import OptionFunction
 
 LABELS = "labels"
 """The array of a user's loader that holds class numbers."""
 
 
 @dataclass(frozen=True)
-class Loader:
+class Loader(OptionFunction):
     """A named source of data.
 
     The function's first parameter is the recipe's folder; the others are the options a recipe may give.
     """
-
-    name: str
-    function: Callable[..., Any]
-
-    @property
-    def doc(self) -> str:
-        return inspect.getdoc(self.function) or ""
-
-    @property
-    def schema(self) -> Schema:
-        """Its options. Raises CompileError when the signature cannot be a schema."""
-        return schema(self.function)
 
     def load(self, name: str, base: Path, **options: Any) -> Dataset:
         """The data set that a recipe calls `name`. Raises CompileError when it cannot be had."""

@@ -96,6 +96,11 @@ def fail(
     return CompileError(Diagnostic(message, span, facts=facts, help=help))
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error of another library says, or its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def placed(error: CompileError, span: Span, doing: str = "") -> CompileError:
     """The same error, its unplaced messages now pointing at `span`."""
     messages = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import fail, first_line
 from vggc.graph.domains import is_standard
 from vggc.graph.long_rows import hide_long_rows
 from vggc.graph.writer import INVENTED
@@ -49,7 +49,7 @@ def infer_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
         hide_long_rows(model)
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise fail(f"shape inference failed: {_first_line(error)}") from None
+        raise fail(f"shape inference failed: {first_line(error)}") from None
     types = {each.name: each.type for each in (*inferred.value_info, *inferred.output)}
     _forget_sizes_of_sequences(model.graph.node, types)
     return types
@@ -154,7 +154,3 @@ def _check(model: onnx.ModelProto) -> None:
         raise fail(f"the model is not valid ONNX: {lines[0]}", facts=context) from None
     for each in unknown:
         each.ClearField("shape")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx_graphsurgeon as gs
 
@@ -34,6 +34,25 @@ def outer_constants(nodes: Iterable[gs.Node], own: frozenset[str] = frozenset())
             inside = own | body_extras(body).constants
             yield from outer_constants(body.nodes, inside)
             yield from (value for value in body.outputs if isinstance(value, gs.Constant) and value.name not in inside)
+
+
+def dependencies(values: Iterable[gs.Tensor], producer: Callable[[gs.Tensor], gs.Node | None]) -> list[gs.Node]:
+    """The nodes that values depend on, each behind those it depends on itself.
+
+    `producer` gives the node to follow from a value, or None where the search ends.
+    """
+    found: list[gs.Node] = []
+    met: set[int] = set()
+    stack = [(node, False) for value in reversed(list(values)) if (node := producer(value)) is not None]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            found.append(node)
+        elif id(node) not in met:
+            met.add(id(node))
+            sources = (producer(value) for value in reversed(list(reads(node))))
+            stack += [(node, True), *((source, False) for source in sources if source is not None)]
+    return found
 
 
 def live_nodes(nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[gs.Node]:

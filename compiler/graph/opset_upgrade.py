@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 from onnx import version_converter
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import fail, first_line
 from vggc.graph.domains import domain_of
 from vggc.graph.extras import node_extras
 
@@ -27,7 +27,7 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
         converted = version_converter.convert_version(graph.skeleton(), wanted)
     except (version_converter.ConvertError, RuntimeError, IndexError) as error:
         raise fail(
-            f"{reason} needs opset {wanted}, and the model's {before} cannot be raised: {_first_line(error)}",
+            f"{reason} needs opset {wanted}, and the model's {before} cannot be raised: {first_line(error)[:200]}",
             help=f"export the model again with opset {wanted}",
         ) from None
     fresh = type(graph).from_model(converted)
@@ -60,7 +60,3 @@ def _weights_back(graph: Graph, constants: dict[str, gs.Constant]) -> None:
     for each in (graph, *graph.subgraphs(recursive=True)):
         each.outputs = [given.get(id(value), value) for value in each.outputs]
     graph.tidy()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from vggc.diagnostics.number_text import human_bytes, human_seconds
 from vggc.measures.subject import Subject
-from vggc.options.schema import Schema, schema
+from vggc.options.schema import OptionFunction
 from vggc.values import Bytes, Ratio, Seconds
 
 Better = Literal["higher", "lower"]
@@ -17,26 +16,15 @@ Kind = Literal["number", "ratio", "bytes", "seconds", "quantity"]
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(OptionFunction):
     """A named measure of a model. Calling it measures: `accuracy(subject, data=test)`.
 
     better  which direction is an improvement
     unit    the unit in reports: "nodes", "dB"; "" when the value needs no unit
     """
 
-    name: str
-    function: Callable[..., Any]
     better: Better
     unit: str
-
-    @property
-    def doc(self) -> str:
-        return inspect.getdoc(self.function) or ""
-
-    @property
-    def schema(self) -> Schema:
-        """Its options. Raises CompileError when the signature cannot be a schema."""
-        return schema(self.function)
 
     @property
     def kind(self) -> Kind:

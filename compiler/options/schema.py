@@ -48,6 +48,23 @@ class Schema:
         return tuple(each for each in self.options if each.positional)
 
 
+@dataclass(frozen=True)
+class OptionFunction:
+    """A function that recipes call by `name`; its signature says which options it has."""
+
+    name: str
+    function: Callable[..., Any]
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def schema(self) -> Schema:
+        """Its options. Raises CompileError when the signature cannot be a schema."""
+        return schema(self.function)
+
+
 def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHING) -> Schema:
     """Read the options of a function from its signature, their meaning from its docstring's section "Options:".
 

@@ -10,7 +10,7 @@ from vggc.calibration.epilogue import epilogue
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
-from vggc.graph.node_order import reads
+from vggc.graph.node_order import dependencies, reads
 from vggc.operators.roles import PRODUCTS, is_product, summed_channels
 
 
@@ -86,29 +86,15 @@ class Schedule:
 
     def _unfinished(self, value: gs.Tensor, left: set[int]) -> list[gs.Node]:
         """The nodes of `left` that a value depends on, each behind those it depends on itself."""
-        found: list[gs.Node] = []
-        met: set[int] = set()
-        stack: list[tuple[gs.Node, bool]] = []
-
-        def visit(each: gs.Tensor) -> None:
-            node = self._graph.producer(each)
-            if node is not None and id(node) not in met and id(node) not in self._settled:
-                stack.append((node, False))
-
-        visit(value)
-        while stack:
-            node, ready = stack.pop()
-            if ready:
-                if id(node) in left:
-                    found.append(node)
-            elif id(node) not in met:
-                met.add(id(node))
-                stack.append((node, True))
-                for each in reversed(list(reads(node))):
-                    visit(each)
+        nodes = dependencies([value], self._producer)
+        found = [node for node in nodes if id(node) in left]
         if not found and left is self._pending:
-            self._settled |= met
+            self._settled |= {id(node) for node in nodes}
         return found
+
+    def _producer(self, value: gs.Tensor) -> gs.Node | None:
+        node = self._graph.producer(value)
+        return None if node is None or id(node) in self._settled else node
 
 
 def _summed(node: gs.Node) -> list[object]:

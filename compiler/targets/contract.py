@@ -21,7 +21,7 @@ from typing import Any, TypedDict, overload
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.graph import Graph, Written
 from vggc.graph.signature import ValueType
-from vggc.options.schema import Schema, schema
+from vggc.options.schema import OptionFunction
 
 RESERVED = frozenset({"report.json", "report.html"})
 """Files of the output folder that no target may write."""
@@ -145,16 +145,13 @@ Reads = Callable[[Mapping[str, Any]], Mapping[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
-class Target:
-    """A target: its `name`, the `function` whose signature is its options, and its documentation `doc`.
+class Target(OptionFunction):
+    """A function that writes files for a backend.
 
     `check` reports what is wrong with options for a model's inputs before any work is done. `files` returns the files
     that a target with these options writes.
     """
 
-    name: str
-    function: Callable[..., list[Artifact]]
-    doc: str
     check_options: Check | None = None
     files_of: Files | None = None
     reads_of: Reads | None = None
@@ -163,14 +160,10 @@ class Target:
     lacking: Mapping[str, str] = field(default_factory=dict)
     """options of the other flavour that this one does not have, and the reason"""
 
-    @property
-    def schema(self) -> Schema:
-        """Its options. Raises CompileError when the signature cannot be a schema."""
-        return schema(self.function)
-
     def __call__(self, lowering: Lowering, **options: Any) -> list[Artifact]:
         """Lower the graph. Raises CompileError without a span."""
-        return self.function(lowering, **options)
+        artifacts: list[Artifact] = self.function(lowering, **options)
+        return artifacts
 
     def check(self, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
         """What is wrong with these options for a model with these inputs, before anything is compiled."""
@@ -232,8 +225,7 @@ def target(
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:
-        doc = inspect.getdoc(function) or ""
-        return Target(function.__name__, function, doc, check, files, reads, folders, lacking or {})
+        return Target(function.__name__, function, check, files, reads, folders, lacking or {})
 
     return declare(function) if function else declare
 

@@ -74,17 +74,7 @@ def _network_name(lowering: Lowering) -> str:
 
 _SUFFIXES = {"engine": "", "sidecar": ".json", "log": ".log"}
 
-_PASSED_ON = (
-    "tf32",
-    "workspace",
-    "weight_streaming",
-    "refit",
-    "strip",
-    "version_compatible",
-    "hardware",
-    "optimization",
-    "timing_cache",
-)
+_PASSED_ON = (*sidecar.OPTIONS, "tf32", "timing_cache")
 """Options that are passed to the build unchanged."""
 
 

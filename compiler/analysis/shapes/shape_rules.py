@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.shapes.integer_values import TO_THE_END, IntegerValues
 from vggc.analysis.shapes.multiples import Dimensions, is_known, product, quotient, total
+from vggc.operators.elementwise import BROADCASTING
 
 Rule = Callable[[IntegerValues, gs.Node], Dimensions | None]
 """The shape of a node's first output, as far as it follows from what the node reads; None where nothing does."""
@@ -119,13 +120,8 @@ def _broadcast(shapes: Sequence[Dimensions]) -> Dimensions:
     return result
 
 
-_ELEMENTWISE = (
-    *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual"),
-    *("Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"),
-)
-
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(BROADCASTING, _elementwise),
     "Concat": _concat,
     "Expand": _expand,
     "Flatten": _flatten,

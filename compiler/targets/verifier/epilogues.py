@@ -5,7 +5,7 @@ The engine computes the right numbers, but more slowly than it could. So these f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import onnx_graphsurgeon as gs
 
@@ -25,12 +25,8 @@ def whole_epilogues(subject: LoweredGraph) -> Iterator[Finding]:
     """DQ -> Conv -> BatchNormalization -> activation -> Q is one kernel; a pair inside it makes several."""
     graph = subject.graph
     for node in _weighted(graph):
-        if not _quantized_inputs(graph, node):
-            continue
-        for quantize in graph.readers(node.outputs[0]):
-            for reader in _behind(graph, quantize):
-                if reader.op in TENSORRT_EPILOGUE and is_standard(reader):
-                    yield _separated(subject, quantize, node, reader)
+        if _quantized_inputs(graph, node):
+            yield from _separated_from(subject, node, TENSORRT_EPILOGUE)
 
 
 def residual_sums(subject: LoweredGraph) -> Iterator[Finding]:
@@ -47,14 +43,9 @@ def residual_sums(subject: LoweredGraph) -> Iterator[Finding]:
 
 def padding_kept(subject: LoweredGraph) -> Iterator[Finding]:
     """A Pad is fused into the convolution that follows, but not when a Q/DQ pair is between them."""
-    graph = subject.graph
-    for node in all_nodes(graph):
-        if node.op != "Pad" or not is_standard(node):
-            continue
-        for quantize in graph.readers(node.outputs[0]):
-            for reader in _behind(graph, quantize):
-                if reader.op in CONVOLUTIONS and is_standard(reader):
-                    yield _separated(subject, quantize, node, reader)
+    for node in all_nodes(subject.graph):
+        if node.op == "Pad" and is_standard(node):
+            yield from _separated_from(subject, node, CONVOLUTIONS)
 
 
 def both_quantized(subject: LoweredGraph) -> Iterator[Finding]:
@@ -117,6 +108,14 @@ def _quantized_product(graph: Graph, value: gs.Tensor) -> tuple[gs.Node, gs.Node
     if product is None or not is_product(product) or not _quantized_inputs(graph, product):
         return None
     return quantize, product
+
+
+def _separated_from(subject: LoweredGraph, node: gs.Node, operators: Collection[str]) -> Iterator[Finding]:
+    """The Q/DQ pairs between a node and those of some operators that read it."""
+    for quantize in subject.graph.readers(node.outputs[0]):
+        for reader in _behind(subject.graph, quantize):
+            if reader.op in operators and is_standard(reader):
+                yield _separated(subject, quantize, node, reader)
 
 
 def _separated(subject: LoweredGraph, quantize: gs.Node, first: gs.Node, second: gs.Node) -> Finding:
