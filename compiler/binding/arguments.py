@@ -64,7 +64,9 @@ def match_arguments(
                 continue
         elif named:
             found.error(
-                "a value without a name after one with a name", argument.span, help="values without a name come first"
+                "a value without a name follows one with a name",
+                argument.span,
+                help="write values without a name first",
             )
             continue
         elif number >= len(positional):
@@ -73,7 +75,7 @@ def match_arguments(
         else:
             name = positional[number]
         if name in matched:
-            note = ("note", f"it is given first at {matched[name].span.place}")
+            note = ("note", f"it is first given at {matched[name].span.place}")
             found.error(f"`{name}` is given twice", argument.span, facts=(note,), help="give it once")
             continue
         matched[name] = argument
@@ -83,7 +85,7 @@ def match_arguments(
 def _too_many(name: str, allowed: int) -> str:
     if not allowed:
         return f"`{name}` takes no value without a name"
-    return f"`{name}` takes {counted(allowed, 'value')} without a name, and this is one more"
+    return f"`{name}` takes {counted(allowed, 'value')} without a name, not more"
 
 
 def _names_help(positional: Sequence[str], names: Sequence[str]) -> str:

@@ -45,7 +45,7 @@ def bind_with_measure(
     asked = parse(Source(origin, f"require {measure} == original\n"))
     (statement, *more) = asked.statements
     if more or not isinstance(statement, syntax.RequireStatement):
-        raise fail(f"{origin} takes one measure", help=f"such as {origin} 'agreement(test)'")
+        raise fail(f"{origin} takes one measure", help=f"for example {origin} 'agreement(test)'")
     binder = _Binder(recipe, Overrides(overrides or {}), shipped(), statement.condition)
     pipeline = binder.bind()
     assert binder.measured is not None
@@ -104,7 +104,7 @@ class _Binder:
     def _measure(self, asked: syntax.Comparison) -> Measured:
         bound = bind_requirement(asked, self.scope)
         if not isinstance(bound.left, Measured):
-            raise fail("this is no measure", asked.left.span, help="name one measure, such as `agreement(test)`")
+            raise fail("this is not a measure", asked.left.span, help="name one measure, such as `agreement(test)`")
         return bound.left
 
     def _statement(self, statement: syntax.Statement) -> None:
@@ -135,8 +135,8 @@ class _Binder:
     def _step(self, statement: syntax.Statement) -> None:
         if self.last_target:
             note = ("note", f"the target stands at {self.last_target.place}")
-            help = "targets are made of the finished model: move them to the end"
-            self.found.error("a step after a target", statement.span, facts=(note,), help=help)
+            help = "a target is made from the finished model: move the targets to the end"
+            self.found.error("this step follows a target", statement.span, facts=(note,), help=help)
             self.last_target = None
         self.body += self.steps.bind((statement,), self.scope, ())
 
@@ -149,7 +149,9 @@ class _Binder:
             syntax.TargetStatement,
         )
         if not any(isinstance(each, kinds) for each in self.recipe.statements):
-            help = "write a step, such as `simplify`, and a `target`; defines alone are brought in with `use`"
+            help = (
+                "write a step, such as `simplify`, and a `target`; a recipe of defines alone is brought in with `use`"
+            )
             place = first_line(self.recipe.statements[0])
             self.found.error("the recipe does nothing: it has no step and no target", place, help=help)
 

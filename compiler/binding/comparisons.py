@@ -110,10 +110,10 @@ def _compare_words(comparison: syntax.Comparison, given: list[Given | None], sco
             f"`{side.span.text}`" if each is None else describe(each)
             for each, side in zip((left, right), sides, strict=True)
         ]
-        help = "both sides must be words, texts, truth values or numbers"
+        help = "both sides must be of one kind: words, texts, truth values or numbers"
         raise fail(f"{texts[0]} cannot be compared with {texts[1]}", comparison.span, help=help)
     if comparison.operator not in ("==", "!="):
-        help = "words, texts and truth values are equal (`==`) or not (`!=`)"
+        help = "compare words, texts and truth values with `==` or `!=`"
         raise fail(f"{describe(left)} has no order", comparison.span, help=help)
     return Truth((left == right) == (comparison.operator == "=="))
 
@@ -182,10 +182,10 @@ def _expression(value: syntax.Value, scope: Scope, measured: Measures) -> Expres
         return Opset()
     if isinstance(value, syntax.Call | syntax.Comparison | syntax.Logical) or value.span.text == "dynamic":
         help = "conditions are joined with `and`, `or` and `not`"
-        raise fail("this is a condition, and a number is compared here", value.span, help=help)
+        raise fail("a condition cannot be compared with a number", value.span, help=help)
     given = evaluate(value, scope)
     if not is_number(given.value):
-        raise fail(f"a number is compared here, not {describe(given.value)}", value.span)
+        raise fail(f"a number is needed here, not {describe(given.value)}", value.span)
     number = cast(float, given.value)
     return Fixed(number, kind_of(number))
 
@@ -193,7 +193,7 @@ def _expression(value: syntax.Value, scope: Scope, measured: Measures) -> Expres
 def _original(word: syntax.Word, measured: Measures) -> Original:
     of = list(measured.values())
     if not of:
-        help = "such as `size <= 30% of original`: the measure it stands beside, of the model as read"
+        help = "`original` is the measure beside it, of the model as read: `size <= 30% of original`"
         raise fail("`original` needs a measure beside it", word.span, help=help)
     if any(each != of[0] for each in of):
         names = " or ".join(f"`{each.span.text}`" for each in measured)
@@ -230,5 +230,5 @@ def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expres
         help = "add a unit: s, ms or us"
     elif "ratio" in kinds and not isinstance(left, Opset) and not isinstance(right, Opset):
         ratio = comparison.left if left.kind == "ratio" else comparison.right
-        help = f"a share is written `{ratio.span.text} of original`"
+        help = f"write a share as `{ratio.span.text} of original`"
     return fail(f"the units do not fit: {' and '.join(texts)}", comparison.span, help=help)

@@ -47,9 +47,9 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
         case syntax.Word() | syntax.Call():
             return _truth(value, scope)
     raise fail(
-        "this is no condition",
+        "this is not a condition",
         value.span,
-        help="a condition compares (`nodes > 100`) or asks (`has(Softmax)`, `dynamic`)",
+        help="write a comparison (`nodes > 100`) or a question (`has(Softmax)`, `dynamic`)",
     )
 
 
@@ -83,7 +83,9 @@ def _has(call: syntax.Call) -> HasOperator:
         known = {each.name for each in onnx.defs.get_all_schemas() if each.domain == ""}
         close = nearest(operator, known)
         help = (
-            f"a similar name exists: `{close}`" if close else "another domain's stands before it: `com.microsoft.Gelu`"
+            f"a similar name exists: `{close}`"
+            if close
+            else "write an operator of another domain with its domain: `com.microsoft.Gelu`"
         )
         raise fail(f"ONNX has no operator `{operator}`", word.span, help=help)
     return HasOperator(operator, domain)
@@ -102,8 +104,8 @@ def _truth(value: syntax.Word | syntax.Call, scope: Scope) -> Truth:
         return Truth(given.value)
     text = value.span.text
     if given is not None:
-        message = f"`{text}` is no condition by itself: it is {describe(given.value)}"
+        message = f"`{text}` is not a condition by itself: it is {describe(given.value)}"
         raise fail(message, value.span, help="compare it, or make it `true` or `false`")
     if find_measure(value.name, scope) or value.name in CONDITION_WORDS:
-        raise fail(f"`{text}` is no condition by itself", value.span, help=f"compare it: `{text} > ...`")
+        raise fail(f"`{text}` is not a condition by itself", value.span, help=f"compare it: `{text} > ...`")
     raise unknown_name(value, scope)

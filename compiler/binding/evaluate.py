@@ -37,12 +37,12 @@ def evaluate(value: syntax.Value, scope: Scope) -> Given:
         case syntax.Binary():
             return _binary(value, scope)
         case syntax.Comparison() | syntax.Logical():
-            raise fail("a condition is no value", value.span, help="conditions stand in `when` and `require`")
+            raise fail("a condition is not a value", value.span, help="conditions belong in `when` and `require`")
         case syntax.Call():
             raise fail(
-                f"`{value.name}(...)` is no value",
+                f"`{value.name}(...)` is not a value",
                 value.name_span,
-                help="calls with parentheses are steps, loaders, targets and, in conditions, measures",
+                help="a call is a step, a loader, a target or, in a condition, a measure",
             )
 
 
@@ -57,7 +57,7 @@ def number(value: syntax.Number) -> int | float:
         return Seconds(exact / _PER_SECOND[value.unit])
     size = exact * UNITS[value.unit]
     if size != size.to_integral_value():
-        raise fail(f"`{value.span.text}` is no whole number of bytes", value.span)
+        raise fail(f"`{value.span.text}` is not a whole number of bytes", value.span)
     return Bytes(size)
 
 
@@ -66,7 +66,7 @@ def _word(word: syntax.Word, scope: Scope) -> Given:
     if known is not None:
         return replace(known, span=word.span)
     if word.name == "original":
-        help = "it is the model as read, which `when` and `require` compare with"
+        help = "it stands for the model as read, and only `when` and `require` can compare with it"
         raise fail("`original` has no value here", word.span, help=help)
     if early := scope.too_early(word.name, word.span):
         raise early
@@ -88,13 +88,13 @@ def _interval(value: syntax.IntervalLiteral, scope: Scope) -> Given:
     points = _all(value.points, scope)
     for each in points:
         if not is_number(each.value):
-            raise fail(f"a range is between numbers, not {describe(each.value)}", each.span)
+            raise fail(f"a range needs numbers, not {describe(each.value)}", each.span)
     if len({kind_of(each.value) for each in points}) > 1:
         raise fail("the ends of a range must have the same unit", value.span)
     numbers = tuple(each.value for each in points)
     if list(numbers) != sorted(numbers):  # type: ignore[type-var]
         rising = "..".join(spell(each) for each in sorted(numbers))  # type: ignore[type-var]
-        raise fail("a range runs from low to high", value.span, help=f"write {rising}")
+        raise fail("a range must run from low to high", value.span, help=f"write {rising}")
     return Given(Interval(numbers), value.span)  # type: ignore[arg-type]
 
 
@@ -104,7 +104,7 @@ def _mapping(value: syntax.Mapping, scope: Scope) -> Given:
     for key, _ in value.entries:
         name = key.name if isinstance(key, syntax.Word) else key.value
         if name in first:
-            found.error(f"`{name}` stands twice in one mapping", key.span)
+            found.error(f"`{name}` appears twice in this mapping", key.span)
         first.setdefault(name, key.span)
     with found.collect():
         items = _all(tuple(each for _, each in value.entries), scope)
@@ -116,7 +116,7 @@ def _binary(value: syntax.Binary, scope: Scope) -> Given:
     left, right = _all((value.left, value.right), scope)
     for each in (left, right):
         if not is_number(each.value):
-            raise fail(f"arithmetic is for numbers, not {describe(each.value)}", each.span)
+            raise fail(f"arithmetic works on numbers, not on {describe(each.value)}", each.span)
     return Given(calculate(value, left.value, right.value), value.span)
 
 
@@ -145,12 +145,14 @@ def _units_differ(value: syntax.Binary, left: int | float, right: int | float) -
     first, second = describe(left), describe(right)
     what = {
         "+": f"add {second} to {first}",
-        "-": f"take {second} from {first}",
+        "-": f"subtract {second} from {first}",
         "*": f"multiply {first} by {second}",
         "/": f"divide {first} by {second}",
         "of": f"take {first} of {second}",
     }
-    help = share_of(value, right) if isinstance(right, Ratio) else "numbers of one unit, or one of them without a unit"
+    help = (
+        share_of(value, right) if isinstance(right, Ratio) else "give both numbers the same unit, or one of them none"
+    )
     return fail(f"cannot {what[value.operator]}", value.span, help=help)
 
 

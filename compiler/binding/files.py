@@ -22,7 +22,8 @@ def _must_be(path: Path, wanted: str) -> None:
         there, folder = path.exists(), path.is_dir()
     except OSError as error:
         raise fail(
-            f"`{path}` cannot be looked up: {error.strerror}", help="give a shorter path, or one you may read"
+            f"`{path}` cannot be looked up: {error.strerror}",
+            help="give a shorter path, or one that you have permission to read",
         ) from None
     if not there:
         raise fail(f"there is no {wanted} `{path}`", help=_help(path))

@@ -22,7 +22,7 @@ def bind_loader(text: str, origin: str) -> Dataset:
     recipe = parse(Source(origin, f"data samples = {text}\n"))
     (statement, *more) = recipe.statements
     if more or not isinstance(statement, syntax.DataStatement):
-        raise fail(f"{origin} takes one data set", help=f"such as {origin} 'npz(\"test.npz\")'")
+        raise fail(f"{origin} takes one data set", help=f"for example {origin} 'npz(\"test.npz\")'")
     bound = bind_data(statement, Scope(shipped(), Path(), later={}))
     assert bound is not None, "nothing stands before the statement that its options could depend on"
     return bound.load()

@@ -54,9 +54,9 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
         place = defined_at(value.function)
         if not (value.name.isidentifier() and value.name[0].islower() and value.name.isascii()):
             message = f"no recipe can name the {kind} `{value.name}`"
-            raise fail(message, facts=place, help="names begin with a small letter, and go on in letters, digits and _")
+            raise fail(message, facts=place, help="a name is a lower-case letter, followed by letters, digits and _")
         if value.name in KEYWORDS:
-            raise fail(f"the {kind} `{value.name}` has the name of a word of the language", facts=place)
+            raise fail(f"the {kind} `{value.name}` is named like a keyword of the language", facts=place)
         if kind != "predicate" and value.schema.returns is None and kind == "measure":
             help = "write what it gives: `-> Ratio`, `-> Bytes`, `-> Seconds`, `-> int` or `-> float`"
             raise fail(f"the measure `{value.name}` has no result type", facts=place, help=help)
@@ -65,7 +65,7 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
 
 def _raised(path: Path, error: BaseException) -> CompileError:
     if isinstance(error, SyntaxError) and error.filename == str(path):
-        help = "this is Python's own message"
+        help = "the message is Python's own"
         return fail(f"`{path}` is not valid Python: {error.msg}", facts=(("at", f"{path}:{error.lineno}"),), help=help)
     if isinstance(error, OSError) and error.filename == str(path):
         return fail(f"`{path}` cannot be read: {error.strerror}")

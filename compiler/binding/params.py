@@ -77,7 +77,7 @@ class Overrides:
         for name, text in self._texts.items():
             if name not in self._claimed:
                 source = Source(COMMAND_LINE, f"--set {name}={text}")
-                help = spelling_help(name, params, "its parameters") or "it has no `param`"
+                help = spelling_help(name, params, "its parameters") or "it declares no parameters"
                 span = Span(source, len("--set "), len("--set ") + len(name))
                 found.append(Diagnostic(f"the recipe has no parameter `{name}`", span, help=help))
         return found
@@ -168,13 +168,13 @@ def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Withi
     if statement.bounds is None:
         return None
     if type_ not in _LIMITED:
-        help = "limits are for numbers and ranges"
-        raise fail(f"a {type_} has no limits", statement.bounds.span, help=help)
+        help = "only numbers and ranges can have limits"
+        raise fail(f"a {type_} cannot have limits", statement.bounds.span, help=help)
     given = evaluate(statement.bounds, scope)
     assert isinstance(given.value, Interval)
     if len(given.value.points) != 2:
         low, _, high = (spell(each) for each in given.value.points)
-        raise fail("limits are two numbers", given.span, help=f"write `in {low}..{high}`")
+        raise fail("the limits must be two numbers", given.span, help=f"write `in {low}..{high}`")
     unlimited: Any = float if type_ == "range" else Annotated[TYPES[type_], _NO_LIMITS]
     low, high = (
         convert(Given(each, given.span), unlimited, f"a limit of `{statement.name.name}`")

@@ -151,7 +151,7 @@ class Scope:
         if known and known.meaning is declaration.meaning and not isinstance(known.meaning, UnknownValue):
             return
         if known:
-            note = ("note", f"it is {KINDS[known.kind]} already, declared at {known.place}")
+            note = ("note", f"it is already {KINDS[known.kind]}, declared at {known.place}")
             raise CompileError(Diagnostic(f"`{name}` is declared twice", at, facts=(note,), help="choose another name"))
         if taken := self._taken(name, declaration.kind):
             where = () if declaration.span else (("defined", declaration.file),)

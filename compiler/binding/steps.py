@@ -54,10 +54,12 @@ class Steps:
                 span = statement.condition.span
                 return (BoundGate(condition, statement.otherwise, span, _one_line(span.text)),)
             case syntax.TargetStatement():
-                help = "targets stand at the end of the recipe, outside all blocks"
-                raise fail("a `target` inside a block", statement.call.name_span, help=help)
+                help = "move it to the end of the recipe, outside all blocks"
+                raise fail("a `target` cannot stand inside a block", statement.call.name_span, help=help)
             case _:
-                raise fail("a declaration inside a block", first_line(statement), help="move it before the block")
+                raise fail(
+                    "a declaration cannot stand inside a block", first_line(statement), help="move it before the block"
+                )
 
     def _when(self, statement: syntax.WhenStatement, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
         condition = None
@@ -122,8 +124,8 @@ class Steps:
     ) -> tuple[Bound, ...]:
         """The steps of a define, with the values of this call."""
         if len(via) >= MAX_DEPTH:
-            help = "write the steps of the innermost ones where they are called"
-            raise fail(f"defines call defines more than {MAX_DEPTH} deep", call.name_span, help=help)
+            help = "write the steps of the innermost defines where those are called"
+            raise fail(f"defines call each other more than {MAX_DEPTH} deep", call.name_span, help=help)
         if not definition.sound:
             raise Undetermined
         found = BindingErrors()

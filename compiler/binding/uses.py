@@ -159,5 +159,5 @@ def _check_path(path: Path) -> None:
 def _no_declaration(statement: syntax.Statement) -> CompileError:
     """The error for a statement that only the main recipe may have."""
     what = _NOT_IN_LIBRARY[type(statement)]
-    help = "a used recipe holds rules, defines and uses; a `define` takes values as parameters"
-    return fail(f"{what} in a recipe that is brought in with `use`", first_line(statement), help=help)
+    help = "such a recipe can hold only `rule`, `define` and `use`; a `define` takes values as parameters"
+    return fail(f"{what} cannot stand in a recipe that is brought in with `use`", first_line(statement), help=help)

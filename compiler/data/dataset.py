@@ -166,16 +166,16 @@ def as_labels(array: Array, count: int, where: str) -> Int64:
         array = array[:, 0]
     if array.ndim != 1:
         raise fail(
-            f"{where} has shape {shape_text(array.shape)}: labels are one class number for each sample",
+            f"{where} has shape {shape_text(array.shape)}: labels must be one class number for each sample",
             help="save class numbers, for instance y.argmax(axis=1)",
         )
     if len(array) != count:
         raise fail(f"{where} has {len(array)} labels for {count} samples")
     if array.dtype.kind not in "biuf":
-        raise fail(f"{where} is {type_text(array.dtype)}: labels are class numbers", help="save them as int64")
+        raise fail(f"{where} is {type_text(array.dtype)}; labels must be class numbers", help="save them as int64")
     numbers = array.astype(np.int64) if array.dtype.kind != "f" or np.isfinite(array).all() else None
     if numbers is None or (array.dtype.kind == "f" and not np.array_equal(numbers, array)):
-        raise fail(f"{where} has numbers that are not whole: labels are class numbers", help="save them as int64")
+        raise fail(f"{where} has numbers that are not whole; labels must be class numbers", help="save them as int64")
     if len(numbers) and numbers.min() < 0:
         bad = int(np.argmax(numbers < 0))
         raise fail(f"{where}: label {numbers[bad]} of sample {bad} is negative")
@@ -185,4 +185,4 @@ def as_labels(array: Array, count: int, where: str) -> Int64:
 def need_samples(dataset: Dataset, count: int, what: str) -> None:
     """Raise CompileError unless there are at least `count` samples for what is named `what`."""
     if len(dataset) < count:
-        raise fail(f"{what} needs at least {count} samples, and data `{dataset.name}` has {len(dataset)}")
+        raise fail(f"{what} needs at least {count} samples, but data `{dataset.name}` has {len(dataset)}")

@@ -48,7 +48,9 @@ class Fitted(Dataset):
             self.arrays[each.name] = SampleType(each.dtype, given.shape)
         if len(batch_sizes(inputs)) > 1:
             declared = ", ".join(str(each) for each in inputs)
-            raise fail(f"the model's inputs differ in their first dimension, so data has no batch: {declared}")
+            raise fail(
+                f"the model's inputs differ in their first dimension, so that samples cannot form a batch: {declared}"
+            )
         if not self._source.checked_on_reading:
             for _ in self.parts():
                 pass
@@ -101,7 +103,7 @@ def pair(dataset: Dataset, inputs: Sequence[ValueType]) -> Mapping[str, str]:
             ("data", ", ".join(described(name, kind) for name, kind in dataset.arrays.items())),
             ("model", ", ".join(str(each) for each in inputs)),
         ),
-        help=f'name the arrays like the inputs, or say which is which: inputs={{"{missing.name}": "{close}"}}',
+        help=f'name the arrays like the inputs, or map the names: inputs={{"{missing.name}": "{close}"}}',
     )
 
 
@@ -110,7 +112,10 @@ def _check_shape(dataset: Dataset, name: str, given: SampleType, wanted: ValueTy
         return
     facts = (("data", described(name, given)), ("model", str(wanted)))
     if not wanted.shape:
-        raise fail(f"the model's input `{wanted.name}` is a single number: data gives one value a sample", facts=facts)
+        raise fail(
+            f"the model's input `{wanted.name}` is a single number, but data gives one value for each sample",
+            facts=facts,
+        )
     message = f"array `{name}` of data `{dataset.name}` does not fit the model's input `{wanted.name}`"
     advice = _advice(given, wanted, len(dataset))
     if len(given.shape) != len(wanted.shape) - 1:
@@ -165,7 +170,7 @@ def _check_type(dataset: Dataset, name: str, given: SampleType, wanted: ValueTyp
         return
     message = (
         f"array `{name}` of data `{dataset.name}` is {type_text(given.dtype)}, "
-        f"and the model's input `{wanted.name}` is {type_text(wanted.dtype)}"
+        f"but the model's input `{wanted.name}` is {type_text(wanted.dtype)}"
     )
     advice = f"save it as {type_text(wanted.dtype)}"
     if got == "integer" and want == "float":
@@ -184,7 +189,7 @@ def _converted(dataset: Dataset, name: str, array: Array, wanted: ValueType, fir
         bad, number = _first_bad(array, ~np.isfinite(array))
         raise fail(
             f"{where} has {'NaN' if np.isnan(number) else 'infinity'} in sample {first + bad}",
-            help="remove that sample, or mend what wrote it",
+            help="remove that sample, or repair what wrote it",
         )
     if array.dtype == wanted.dtype:
         return array
@@ -201,7 +206,7 @@ def _converted(dataset: Dataset, name: str, array: Array, wanted: ValueType, fir
             wrong |= (array < 0) != (result < 0)
     if wrong.any():
         bad, number = _first_bad(array, wrong)
-        raise fail(f"{where}: {number} in sample {first + bad} is no {type_text(wanted.dtype)}")
+        raise fail(f"{where}: {number} in sample {first + bad} does not fit {type_text(wanted.dtype)}")
     return result
 
 

@@ -62,12 +62,12 @@ class RandomDataset(Dataset):
         return hashlib.sha256(repr((self.count, self.seed, sorted(self._shapes.items()))).encode()).hexdigest()
 
     def parts(self) -> Iterator[Batch]:
-        raise fail(f"data `{self.name}` is random, and has samples for a model's inputs only")
+        raise fail(f"data `{self.name}` is random: it has samples for the inputs of a model only")
 
     def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
         for name in self._shapes:
             if name not in {each.name for each in inputs}:
-                raise fail(f"data `{self.name}` gives a shape for `{name}`, and the model has no such input")
+                raise fail(f"data `{self.name}` gives a shape for `{name}`, but the model has no such input")
         kinds = {each.name: SampleType(each.dtype, self._sample_shape(each)) for each in inputs}
         return _Generated(self, kinds)
 
@@ -77,7 +77,7 @@ class RandomDataset(Dataset):
         if given is None:
             if sizes is None or not all(isinstance(each, int) for each in sizes):
                 raise fail(
-                    f"random data cannot tell the size of the model's input {wanted}",
+                    f"random data needs to know the size of the model's input {wanted}",
                     help=f'give the shape of one sample: random(shapes={{"{wanted.name}": [3, 224, 224]}})',
                 )
             return tuple(each for each in sizes if isinstance(each, int))

@@ -102,7 +102,7 @@ def opened(path: Path) -> Any:
     try:
         image = Image.open(path)
     except UnidentifiedImageError:
-        raise fail(f"`{path}` is no image that can be read", help="remove it from the folder") from None
+        raise fail(f"`{path}` is not an image that can be read", help="remove it from the folder") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise fail(f"the image `{path}` cannot be read: {error}", help=_REMOVE) from None
     finally:
@@ -123,7 +123,7 @@ def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
     width, height = size
     if height < crop[0] or width < crop[1]:
         raise fail(
-            f"the image `{path}` is {height} x {width} after resizing: too small for a crop of {crop[0]} x {crop[1]}",
+            f"the image `{path}` is {height} x {width} after resizing: too small to crop {crop[0]} x {crop[1]}",
             help=f"resize first: resize={max(crop)}",
         )
     left, top = round((width - crop[1]) / 2), round((height - crop[0]) / 2)
@@ -234,5 +234,5 @@ def _class_number(text: str, table: Path, number: int) -> int:
     except ValueError:
         found = -1
     if found < 0:
-        raise fail(f"line {number} of `{table}`: `{text.strip()}` is no class number")
+        raise fail(f"line {number} of `{table}`: `{text.strip()}` is not a class number")
     return found

@@ -86,11 +86,11 @@ def _checked(given: Mapping[Any, Any], where: str) -> Batch:
     arrays: Batch = {}
     for name, values in given.items():
         if not isinstance(name, str):
-            raise fail(f"{where} returned a dict whose keys are no names: {name!r}")
+            raise fail(f"{where} returned a dict with a key that is not a name: {name!r}")
         try:
             arrays[name] = np.asarray(values)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise fail(f"array `{name}` of {where} is no array: {error}") from None
+            raise fail(f"`{name}` of {where} is not an array: {error}") from None
     return arrays
 
 
@@ -128,8 +128,8 @@ class Streamed(Dataset):
             yield batch
         if seen != self._count:
             raise fail(
-                f"loader `{self._loader}` yielded {self._count} samples at first and {seen} now",
-                help="it is run once for each pass and has to yield the same samples each time",
+                f"loader `{self._loader}` yielded {self._count} samples at first, but {seen} now",
+                help="it is run several times, and has to yield the same samples each time",
             )
 
     def _pieces(self, *, first: bool) -> Iterator[tuple[Batch, Any]]:
@@ -141,7 +141,7 @@ class Streamed(Dataset):
             part = _from_arrays(given, f"{where}, batch {number}")
             labelled = part.labels is not None if labelled is None else labelled
             if labelled != (part.labels is not None):
-                raise fail(f"{where} gives labels with some batches only")
+                raise fail(f"{where} yields labels with some batches only")
             if first and not self.arrays:
                 self.arrays = dict(part.arrays)
             if dict(self.arrays) != dict(part.arrays):

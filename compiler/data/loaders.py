@@ -121,7 +121,7 @@ def images(
     root = base / folder
     count = 1 if channels == "gray" else 3
     if size is not None and (resize is not None or crop is not None):
-        raise fail("`size` stands in place of `resize` and `crop`", help="give `size`, or `resize` and `crop`")
+        raise fail("`size` cannot be combined with `resize` or `crop`", help="give `size`, or `resize` and `crop`")
     numbers = None
     if labels is None or labels == "folders":
         files = image_files(root)
@@ -150,7 +150,7 @@ def images(
 def _pair(given: int | Sequence[int], option: str) -> tuple[int, int]:
     both = (given, given) if isinstance(given, int) else tuple(given)
     if len(both) != 2 or min(both) < 1:
-        raise fail(f"`{option}` is one number, or [height, width]")
+        raise fail(f"`{option}` must be one number, or [height, width]")
     return both[0], both[1]
 
 

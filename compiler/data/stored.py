@@ -168,9 +168,9 @@ def _header(file: IO[bytes], where: str) -> Header:
     try:
         version = npy.read_magic(file)
     except ValueError:
-        raise fail(f"{where} is no numpy array") from None
+        raise fail(f"{where} is not a numpy array") from None
     if version not in ((1, 0), (2, 0)):
-        raise fail(f"{where} has fields, or a format that is not known", help="save plain arrays with numpy.save")
+        raise fail(f"{where} has fields or an unknown format", help="save plain arrays with numpy.save")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
         shape, fortran, dtype = read(file)
@@ -187,7 +187,7 @@ def open_npy(path: Path) -> StoredArray:
     size = readable(path)
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
-            raise fail(f"`{path}` is an archive, not one array", help=f'arrays by their names: npz("{path.name}")')
+            raise fail(f"`{path}` is an archive of arrays, not one array", help=f'read it with npz("{path.name}")')
         file.seek(0)
         header = _header(file, f"`{path}`")
     found = Mapped(where, header, path, 0)
@@ -207,8 +207,8 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
         with path.open("rb") as file:
             single = file.read(6) == npy.MAGIC_PREFIX
         raise fail(
-            f"`{path}` is no .npz file, or is cut short",
-            help=f'it is one array: npy("{path.name}")' if single else "save it with numpy.savez(path, name=array)",
+            f"`{path}` is not an .npz file, or is cut short",
+            help=f'it holds one array: npy("{path.name}")' if single else "save it with numpy.savez(path, name=array)",
         ) from None
     with archive:
         for info in archive.infolist():

@@ -48,7 +48,7 @@ def random_inputs(
     wanted = tuple(inputs if inputs is not None else inputs_of(graph))
     for each in wanted:
         if each.shape is None:
-            raise fail(f"the model does not tell the rank of its input `{each.name}`", help=_GIVE_DATA)
+            raise fail(f"the rank of the model's input `{each.name}` is unknown", help=_GIVE_DATA)
     if _certain(wanted):
         return [_draw(wanted, {}, SMALL, seed)]
     return _SizeSearch(session or Session(graph), wanted, batches, seed).run()
@@ -83,7 +83,7 @@ class _SizeSearch:
         names = sorted({key if isinstance(key, str) else key[0] for key in _keys(self._inputs)})
         told = f" for its dimensions {', '.join(f'`{each}`' for each in names)}" if names else ""
         facts = (("note", first.message), *first.facts)
-        raise CompileError(Diagnostic(f"the model runs on no random inputs{told}", facts=facts, help=_GIVE_DATA))
+        raise CompileError(Diagnostic(f"the model does not run on random inputs{told}", facts=facts, help=_GIVE_DATA))
 
     def _at(self, sizes: Mapping[Key, int], batch: Sequence[Key], below: int) -> list[Feeds]:
         """The feeds of these sizes on which the model runs: a model may hold for one batch size only."""

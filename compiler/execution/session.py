@@ -168,15 +168,15 @@ class Session:
                 raise fail(f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"))
         for each in self.inputs:
             if each.name not in feeds:
-                raise fail(f"the model's input `{each.name}` is not given")
+                raise fail(f"no value is given for the model's input `{each.name}`")
             array = feeds[each.name]
             strings = array.dtype.kind in "OUST" and each.dtype.kind == "O"
             if array.dtype != each.dtype and not strings:
                 want, got = type_text(each.dtype), type_text(array.dtype)
-                raise fail(f"the model's input `{each.name}` is {want}, and {got} is given")
+                raise fail(f"the model's input `{each.name}` is {want}, but {got} is given")
             if each.shape is not None and not _fits(array.shape, each.shape):
                 want, got = shape_text(each.shape), shape_text(array.shape)
-                raise fail(f"the model's input `{each.name}` has shape {want}, and {got} is given")
+                raise fail(f"the model's input `{each.name}` has shape {want}, but {got} is given")
 
 
 def _reduce(proto: onnx.GraphProto, graph: Graph, outputs: Sequence[str]) -> None:

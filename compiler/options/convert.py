@@ -73,7 +73,8 @@ class _Conversion:
         help = advice(annotation, given.value)
         if name is None or self.declared is None or help.startswith("write it"):
             return help
-        return f"nothing here is called `{name}`" + (f"; write a value, {help}" if help.startswith("such") else "")
+        example = f"; write a value, {help}" if help.startswith("for example") else ""
+        return f"nothing named `{name}` is declared{example}"
 
     def _takes(self, given: Given, annotation: Any) -> bool:
         try:
@@ -200,7 +201,7 @@ def _stay_within(value: float, limits: Within | None, given: Given, what: str) -
         allowed = f"must be between {low} and {high}"
     percent = limits == _OWN_LIMITS[Ratio] and type(value) in (int, float) and 1 < value <= 100
     help = f"write {spell(value)}%" if percent else ""
-    raise fail(f"{what} {allowed}, and is {spell(given)}", given.span, help=help)
+    raise fail(f"{what} {allowed}, but is {spell(given)}", given.span, help=help)
 
 
 def _dimension(given: Given, what: str) -> int | Interval:
@@ -210,7 +211,7 @@ def _dimension(given: Given, what: str) -> int | Interval:
         raise _Mismatch
     for each in points:
         if type(each) is not int or not 1 <= each < LARGEST:
-            raise fail(f"{what} must be a whole number from 1 on, and is {spell(value)}", given.span)
+            raise fail(f"{what} must be a whole number of at least 1, but is {spell(value)}", given.span)
     assert isinstance(value, int | Interval)
     return value
 

@@ -74,8 +74,8 @@ def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHIN
     """
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
-        help = "it is the graph of a pass, the folder of a loader, the subject of a measure, the lowering of a target"
-        raise _unfit(function, "its first parameter, which vggc fills, is missing", help)
+        help = "a pass takes the graph first, a loader the folder, a measure the subject, a target the lowering"
+        raise _unfit(function, "the first parameter, which vggc fills, is missing", help)
     hints = type_hints(function)
     docs = option_docs(inspect.getdoc(function) or "")
     options = []
@@ -89,7 +89,9 @@ def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHIN
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise _unfit(function, f"a recipe cannot name its parameter `{each}`", "give it a name and a type")
         if each.name not in hints:
-            raise _unfit(function, f"its option `{each.name}` has no type", help=f"write `{each.name}: int`, say")
+            raise _unfit(
+                function, f"its option `{each.name}` has no type", help=f"write, for example, `{each.name}: int`"
+            )
         if not writable(hints[each.name]):
             raise _unfit(function, f"recipes cannot write the type of its option `{each.name}`", help=_TYPES)
         name = each.name.removesuffix("_")

@@ -124,13 +124,13 @@ def advice(annotation: Any, value: Content) -> str:
         units = "KB, MB, GB, KiB, MiB or GiB" if annotation is Bytes else "s, ms or us"
         return f"add a unit: {units}"
     if annotation in (int, float) and isinstance(value, Ratio | Bytes | Seconds):
-        return f"write a number without a unit, such as {_SCALARS[annotation][2]}"
+        return f"write a number without a unit, for example {_SCALARS[annotation][2]}"
     if origin is dict:
         return "write it as {name: value}"
     if isinstance(annotation, type) and issubclass(annotation, Declared):
         return f"declare it before with `{annotation.statement} NAME = ...`, and write NAME here"
     how = _SCALARS[annotation][2] if annotation in _SCALARS else ""
-    return f"such as {how}" if how else ""
+    return f"for example {how}" if how else ""
 
 
 def _is_truth(annotation: Any, value: str) -> bool:

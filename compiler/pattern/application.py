@@ -155,7 +155,7 @@ class Applier:
         going = {id(value) for node in replaced for value in node.outputs}
         for value in (*(each for node in added for each in node.inputs), *values):
             if id(value) in going:
-                raise Declined(f"its replacement needs `{value.name}`, which goes")
+                raise Declined(f"its replacement needs `{value.name}`, which is removed")
         for old, new in zip(found.roots, values, strict=True):
             if old is new:
                 continue

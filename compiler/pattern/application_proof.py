@@ -55,7 +55,7 @@ def wrong(rule: Rule, label: str, found: Difference, before: Graph) -> CompileEr
     """The error for a rule that changed what a graph computes."""
     facts = [("at", label), ("value", f"`{found.name}`: {found}"), ("inputs", "seeded random numbers")]
     facts.append(("matched", graph_as_text(before)))
-    help = "correct the rule, narrow it with `where`, or state how far results may move: `rule NAME tolerance=1e-3`"
+    help = "correct the rule, restrict it with `where`, or state how far results may differ: `rule NAME tolerance=1e-3`"
     return CompileError(
         Diagnostic(f"rule `{rule.name}` changes what it rewrites", rule.name_span, "", tuple(facts), help)
     )
@@ -80,7 +80,7 @@ def difference(graph: Graph, instance: Instance) -> Difference | None:
     try:
         found = compare(before, after_part(graph, instance), [*feeds, *positive])
     except DoesNotRun as error:
-        message = f"what rule `{instance.rule.name}` puts here does not run"
+        message = f"the replacement of rule `{instance.rule.name}` does not run here"
         facts = (("at", instance.label), ("note", error.diagnostics[0].message), ("matched", graph_as_text(before)))
         raise CompileError(Diagnostic(message, instance.rule.name_span, "", facts)) from None
     allowed = instance.rule.tolerance

@@ -66,11 +66,11 @@ class _Terms:
         if name in self._lets:
             taken = "declared twice"
         elif name in self._kinds:
-            taken = f"{WHAT[self._kinds[name]]} of the pattern already"
+            taken = f"already {WHAT[self._kinds[name]]} of the pattern"
         elif name in RESERVED:
             taken = "the opset of the model"
         if taken:
-            self._found.error(f"`{name}` is {taken}", let.name.span, help="take another name")
+            self._found.error(f"`{name}` is {taken}", let.name.span, help="choose another name")
         self._lets.setdefault(name, let.name.span)
         self._later.pop(name, None)
 
@@ -115,9 +115,9 @@ class _Terms:
         name = label.name
         if name in self._kinds or name in self._lets:
             what = WHAT[self._kinds[name]] + " of the pattern" if name in self._kinds else "a `let`"
-            self._found.error(f"`{name}` is {what} already", label.span, help="take another label")
+            self._found.error(f"`{name}` is already {what}", label.span, help="choose another label")
         elif name in self._made:
-            self._found.error(f"two new nodes are labelled `{name}`", label.span, help="give each its own label")
+            self._found.error(f"two new nodes are labelled `{name}`", label.span, help="give each node its own label")
         self._made[name] = label.span
         self._later.pop(name, None)
 
@@ -127,7 +127,7 @@ class _Terms:
             return
         if like.name in self._kinds:
             help = f"label the node in the pattern: `{like.name}: Op(...)`"
-            message = f"`{like.name}` is {WHAT[self._kinds[like.name]]}, and no node"
+            message = f"`{like.name}` is {WHAT[self._kinds[like.name]]}, not a node"
         else:
             help = spelling_help(like.name, labels, "labels of the pattern")
             help = help or "label a node in the pattern: `name: Op(...)`"
@@ -139,11 +139,14 @@ class _Terms:
         if kind == "values":
             return
         if kind is not None:
-            help = f"write `{rest.name}` without the points"
-            self._found.error(f"`{rest.name}` is {WHAT[kind]}, not several", rest.span, help=help)
+            help = f"write `{rest.name}` without the dots"
+            self._found.error(f"`{rest.name}` is {WHAT[kind]}, not a list of inputs", rest.span, help=help)
             return
         names = [name for name, each in self._kinds.items() if each == "values"]
-        help = spelling_help(rest.name, names, "remaining inputs of the pattern") or "the pattern captures no `rest...`"
+        help = (
+            spelling_help(rest.name, names, "remaining inputs of the pattern")
+            or "the pattern does not capture `rest...`"
+        )
         self._found.error(f"the pattern does not capture `{rest.name}...`", rest.span, help=help)
 
     # --- terms --------------------------------------------------------------------------------------------
@@ -182,9 +185,9 @@ class _Terms:
         self._term(term, guard=guard)
         kind = self._kinds.get(term.name) if isinstance(term, Word) else None
         if isinstance(term, Word) and (kind in ("node", "values") or (kind is None and term.name in self._made)):
-            what = "several values" if kind == "values" else "what a node computes"
-            help = "arithmetic is for constants; what runs with the model is an operator: `Add(a, b)`"
-            self._found.error(f"`{term.name}` is {what}, and has no numbers at compile time", term.span, help=help)
+            what = "a list of values" if kind == "values" else "the output of a node"
+            help = "arithmetic works on constants; to compute in the model, write an operator: `Add(a, b)`"
+            self._found.error(f"`{term.name}` is {what}, which has no numbers at compile time", term.span, help=help)
 
     def _word(self, word: Word, guard: bool) -> None:
         name = word.name
@@ -196,15 +199,15 @@ class _Terms:
         if name in self._later and not guard:
             self._found.error(f"`{name}` is used before it is declared", word.span, help="move its declaration up")
         elif name in self._later:
-            help = "a condition is decided before any `let` is computed: write the term out"
-            self._found.error(f"`{name}` is a `let`, which no condition can use", word.span, help=help)
+            help = "conditions are evaluated before any `let`: write the expression itself"
+            self._found.error(f"`{name}` is a `let`, which a condition cannot use", word.span, help=help)
         else:
             known = [*self._kinds, *(() if guard else (*self._lets, *self._made))]
             close = nearest(name, known)
             help = f"a similar name exists: `{close}`" if close else "capture it in the pattern"
             if name in self._functions:
-                help = f"a function is called with parentheses: `{name}(...)`"
-            self._found.error(f"the pattern captures no `{name}`", word.span, help=help)
+                help = f"call a function with parentheses: `{name}(...)`"
+            self._found.error(f"the pattern does not capture `{name}`", word.span, help=help)
 
     def _output(self, output: syntax.OutputOf, guard: bool) -> None:
         name = output.label.name
@@ -215,7 +218,7 @@ class _Terms:
             return
         if name in self._kinds:
             help = f"label the node that computes it: `{name}: Op(...)`"
-            self._found.error(f"`{name}` is {WHAT[self._kinds[name]]}, and has no outputs", output.span, help=help)
+            self._found.error(f"`{name}` is {WHAT[self._kinds[name]]}, which has no outputs", output.span, help=help)
             return
         labels = [each for each, kind in self._kinds.items() if kind == "node"] + list(self._made)
         help = spelling_help(name, labels, "labels") or LABEL_HELP
@@ -227,7 +230,7 @@ class _Terms:
         function = self._functions.get(call.name)
         if function is None:
             close = nearest(call.name, self._functions)
-            help = "docs/rules.md lists the functions of rules; a predicate of your own comes in with `use`"
+            help = "docs/rules.md lists the functions of rules; bring in a predicate of your own with `use`"
             help = f"a similar name exists: `{close}`" if close else help
             self._found.error(f"there is no function `{call.name}`", call.name_span, help=help)
             return
@@ -236,8 +239,8 @@ class _Terms:
         for each in [] if wrong else call.arguments:
             parameter = function.parameter(call, each)
             if str(parameter.annotation) == "Matched" and not self._is_label(each.value):
-                help = "a label stands before its node in the pattern: `a: Op(x)`"
-                self._found.error(f"`{call.name}` is asked of a label", each.value.span, help=help)
+                help = "write a label before its node in the pattern: `a: Op(x)`"
+                self._found.error(f"`{call.name}` takes a label", each.value.span, help=help)
 
     def _is_label(self, term: syntax.Term) -> bool:
         return isinstance(term, Word) and (self._kinds.get(term.name) == "node" or term.name in self._made)

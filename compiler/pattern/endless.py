@@ -1,4 +1,4 @@
-"""Noticing that rules do not come to an end."""
+"""Rules that do not terminate are noticed here, and end with an error."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Watch:
         facts += [("last at", each) for each in nodes]
         span = recent[-1].rule.name_span if len(rules) == 1 else None
         one = "the rule does" if len(rules) == 1 else "the rules do"
-        help = "a rule must leave something that neither it nor another rule of the step matches again"
-        return CompileError(Diagnostic(f"{one} not come to an end", span, "", tuple(facts), help))
+        help = "write a replacement that neither this rule nor another one of the step matches again"
+        return CompileError(Diagnostic(f"{one} not terminate", span, "", tuple(facts), help))
 
 
 def _results(applied: Applied) -> list[gs.Tensor]:

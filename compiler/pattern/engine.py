@@ -63,7 +63,7 @@ def run_rules(
 
     Counts, times and declines go to the log of `context`, which also says whether applications are proved.
     `tell_guards` also reports places where only a rule's condition does not hold. Raises CompileError when the rules do
-    not come to an end.
+    not terminate.
     """
     return _Run(graph, rules, context or Context(), on_applied, tell_guards).run()
 

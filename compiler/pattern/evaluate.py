@@ -137,7 +137,7 @@ class Evaluator:
                 return self._list(value)
             case Value():
                 return self._constant(value)
-        raise Declined(f"there is no arithmetic for {describe(value)}")
+        raise Declined(f"arithmetic does not work on {describe(value)}")
 
     def _constant(self, value: Value) -> Numbers:
         found = self._constants.get(id(value.tensor))
@@ -153,7 +153,7 @@ class Evaluator:
         for each in items:
             known(each)
             if isinstance(each, str):
-                raise Declined("there is no arithmetic for texts")
+                raise Declined("arithmetic does not work on texts")
         return Numbers.written(np.asarray(items, None if items else np.int64))
 
     def truth(self, value: Content) -> bool:
@@ -163,7 +163,7 @@ class Evaluator:
             return value
         if isinstance(value, Numbers) and value.kind == "b":
             return bool(value.exact().all())
-        raise Declined(f"{describe(value)} is no condition")
+        raise Declined(f"{describe(value)} is not a condition")
 
     def _arithmetic(self, operator: str, left: Content, right: Content) -> Content:
         left, right = known(left), known(right)
@@ -171,7 +171,7 @@ class Evaluator:
             return _scalar(operator, left, right)  # type: ignore[arg-type]
         operands = self.numbers(left), self.numbers(right)
         if any(each.kind == "b" for each in operands):
-            raise Declined("there is no arithmetic for truth values")
+            raise Declined("arithmetic does not work on truth values")
         kind = "f" if operator == "/" or any(each.kind == "f" for each in operands) else "i"
         return elementwise(_ARITHMETIC[operator], *operands, kind=kind, limit=self.limit)
 
@@ -258,7 +258,7 @@ def _is_plain(value: Content) -> bool:
 def _scalar(operator: str, left: int | float, right: int | float) -> int | float:
     """Arithmetic of two numbers that the rule writes or finds in shapes and attributes."""
     if operator == "/" and right == 0:
-        raise Declined("a division by zero")
+        raise Declined("it divides by zero")
     compute: Mapping[str, Callable[[Any, Any], int | float]] = {
         "+": python_operator.add,
         "-": python_operator.sub,
@@ -268,12 +268,12 @@ def _scalar(operator: str, left: int | float, right: int | float) -> int | float
     try:
         result = compute[operator](left, right)
     except OverflowError:
-        raise Declined("a number that is too large") from None
+        raise Declined("a number is too large") from None
     if isinstance(result, int) and abs(result) >= 1 << 63:
-        raise Declined("a number that is too large")
+        raise Declined("a number is too large")
     return result
 
 
 def _check_index(index: int, length: int) -> None:
     if not -length <= index < length:
-        raise Declined(f"there is no element {index} among {length}")
+        raise Declined(f"there is no element {index}: there are {length}")

@@ -60,7 +60,7 @@ def settled(numbers: Numbers, wanted: DType | None, beside: Sequence[Numbers] = 
         default = {"f": np.float32, "i": np.int64, "b": np.bool_}[numbers.kind]
         return numbers.dtype or (fitting[0] if fitting else np.dtype(default))
     if numbers.dtype is not None and kind_of(numbers.dtype) != kind_of(wanted):
-        raise Declined(f"numbers of type {numbers.dtype.name} stand where {wanted.name} is needed")
+        raise Declined(f"numbers of type {numbers.dtype.name} are given where {wanted.name} is needed")
     return wanted
 
 
@@ -157,7 +157,7 @@ def check_same(old: gs.Tensor, new: gs.Tensor, *, made: bool) -> None:
     broadcast it. Of a value that the replacement has `made`, the number of dimensions may be unknown.
     """
     if old.dtype is not None and new.dtype is not None and onnx_type(old.dtype) != onnx_type(new.dtype):
-        raise Declined(f"its replacement is of type {_type(new)}, and not {_type(old)}")
+        raise Declined(f"its replacement is of type {_type(new)}, not {_type(old)}")
     if old.shape is None or new.shape is None:
         if old.shape is not None and not made:
             raise Declined("its replacement is of unknown shape")

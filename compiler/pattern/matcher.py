@@ -271,4 +271,4 @@ class Matcher:
     def _count(self) -> None:
         self._trials += 1
         if self._trials > MOST_TRIALS:
-            raise Declined(f"the pattern fits in too many ways: given up after {MOST_TRIALS:,} comparisons")
+            raise Declined(f"the pattern fits in too many ways: the search stopped after {MOST_TRIALS:,} comparisons")

@@ -107,7 +107,7 @@ def kind_of(dtype: np.dtype[Any]) -> str:
         return "i"
     if dtype.kind == "V" and dtype.names is None:
         return "f" if "float" in dtype.name else "i"
-    raise Declined(f"there is no arithmetic for {'texts' if dtype.kind in 'OUST' else dtype.name}")
+    raise Declined(f"arithmetic does not work on {'texts' if dtype.kind in 'OUST' else dtype.name}")
 
 
 def widened(array: Array) -> Array:
@@ -151,13 +151,13 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         listed = " and ".join(str(list(each)) for each in shapes)
-        raise Declined(f"numbers of shapes {listed} do not combine") from None
+        raise Declined(f"numbers of shapes {listed} cannot be combined") from None
 
 
 def within(size: int, limit: int) -> None:
     """Raise Declined for a result of more elements than the limit."""
     if size > limit:
-        raise Declined(f"a result of {size:,} numbers is more than {limit:,}, the most for weights of this size")
+        raise Declined(f"a result has {size:,} numbers, more than the {limit:,} allowed for weights of this size")
 
 
 def rounded(numbers: Numbers, dtype: np.dtype[Any]) -> Array:
@@ -174,7 +174,7 @@ def rounded(numbers: Numbers, dtype: np.dtype[Any]) -> Array:
     exact = numbers.exact()
     if kind_of(dtype) == "b":
         if numbers.kind != "b":
-            raise Declined("numbers are no truth values")
+            raise Declined("numbers are not truth values")
         return exact
     if numbers.kind == "f":
         if not np.isfinite(exact).all() or (exact != np.rint(exact)).any() or (np.abs(exact) >= 2.0**63).any():

@@ -129,18 +129,18 @@ class _Checks:
         opset = self._sets.opset
         known = versions(operator)
         if known and known[0] > opset:
-            help = f"let the rule be for such models only: `where opset >= {known[0]}`"
-            message = f"`{spell(operator)}` is not in opset {opset}: it came with opset {known[0]}"
+            help = f"restrict the rule to newer models: `where opset >= {known[0]}`"
+            message = f"`{spell(operator)}` is not in opset {opset}: it was added in opset {known[0]}"
         elif known:
-            help = f"let the rule be for older models only: `where opset < {_dropped(operator)}`"
-            message = f"`{spell(operator)}` is not in opset {opset}: it was dropped with opset {_dropped(operator)}"
+            help = f"restrict the rule to older models: `where opset < {_dropped(operator)}`"
+            message = f"`{spell(operator)}` is not in opset {opset}: it was removed in opset {_dropped(operator)}"
         else:
             message = f"ONNX has no operator `{spell(operator)}`"
             close = nearest(operator[1], operator_names(operator[0]))
             help = (
                 f"a similar name exists: `{close}`"
                 if close
-                else "one of another domain is written with it: `com.microsoft.Gelu`"
+                else "write an operator of another domain with its domain: `com.microsoft.Gelu`"
             )
         self.found.error(message, span, help=help)
 
@@ -163,8 +163,8 @@ class _Checks:
     def _output(self, operator: syntax.Operator, schema: onnx.defs.OpSchema, index: int, span: Span) -> None:
         if index >= schema.max_output:
             most = counted(schema.max_output, "output")
-            help = "outputs count from `.0`"
-            self.found.error(f"`{operator.name}` has no output `.{index}`, for it has {most}", span, help=help)
+            help = "outputs are counted from `.0`"
+            self.found.error(f"`{operator.name}` has no output `.{index}`: it has {most}", span, help=help)
 
     # --- attributes ---------------------------------------------------------------------------------------
 
@@ -175,10 +175,10 @@ class _Checks:
         message = f"`{operator.name}` has no attribute `{name.name}` in opset {opset}"
         since = _attribute_versions((domain_of(operator.domain), operator.name), name.name)
         if since and since[0] > opset:
-            help = f"it came with opset {since[0]}: `where opset >= {since[0]}`"
+            help = f"it was added in opset {since[0]}: write `where opset >= {since[0]}`"
         elif since:
             gone = next(each for each in versions((domain_of(operator.domain), operator.name)) if each > since[-1])
-            help = f"it was dropped with opset {gone}, perhaps for an input: `where opset < {gone}`"
+            help = f"it was removed in opset {gone}, and may be an input now: write `where opset < {gone}`"
         else:
             help = spelling_help(name.name, schema.attributes, "its attributes") or "it has none"
         self.found.error(message, name.span, help=help)

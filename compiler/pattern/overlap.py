@@ -37,8 +37,8 @@ def check_recreates(rule: recipe.RuleStatement) -> list[Diagnostic]:
             unchanged = all(isinstance(each, TreeLeaf) and each.name == name for name, each in bindings.items())
             certain = all(_is_constant(bindings[name], computed) for name in computed if name in bindings)
             if unchanged or (rule.guard is None and certain):
-                help = "leave something that the pattern does not match, or narrow the pattern with `where`"
-                message = f"rule `{rule.name.name}` makes again what it matches, and would not come to an end"
+                help = "write a replacement that the pattern does not match, or restrict the rule with `where`"
+                message = f"rule `{rule.name.name}` produces what it matches, so that it would never terminate"
                 return [Diagnostic(message, construct.span, help=help)]
     return []
 
@@ -64,15 +64,15 @@ def _conflict(earlier: Rule, first: Tree, later: Rule, second: Tree) -> Diagnost
     shadowed = next(surely(first, second, {}), None)
     if shadowed is not None and _always_applies(earlier, first, later, second):
         message = f"rule `{later.name}` never applies: `{earlier.name}` before it matches the same nodes"
-        help = "put the narrower rule first, or remove one"
+        help = "put the more specific rule first, or remove one"
         return Diagnostic(message, later.name_span, facts=places, help=help)
     if shadowed is not None or next(surely(second, first, {}), None) is not None:
         return None
     assert earlier.body is not None and later.body is not None
     guarded = earlier.body.guard is not None and later.body.guard is not None
     if first.size == second.size and not guarded and maybe(first, second):
-        message = f"rules `{earlier.name}` and `{later.name}` can match the same nodes, and neither is the narrower one"
-        help = "the one that is given first is tried first; narrow one of them with `where` if that is not meant"
+        message = f"rules `{earlier.name}` and `{later.name}` can match the same nodes, and neither is more specific"
+        help = "the first one is tried first; restrict one of them with `where` if this is not intended"
         return Diagnostic(message, later.name_span, facts=places, help=help, severity="warning")
     return None
 

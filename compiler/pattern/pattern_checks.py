@@ -22,7 +22,7 @@ WHAT: Mapping[Kind, str] = {
     "node": "a label",
 }
 
-LABEL_HELP = "a label stands before its node: `a: Op(x)`"
+LABEL_HELP = "write a label before its node: `a: Op(x)`"
 
 
 def check_pattern(roots: Sequence[syntax.Root]) -> list[Diagnostic]:
@@ -52,8 +52,8 @@ class _Names:
     def check(self) -> list[Diagnostic]:
         nodes = list(pattern_nodes(self._roots))
         if len(nodes) > MOST_NODES:
-            help = f"take the rule apart: a pattern has at most {MOST_NODES}"
-            self._found.error(f"a pattern of {len(nodes)} nodes", self._roots[0].span, help=help)
+            help = f"split the rule: a pattern can have at most {MOST_NODES} nodes"
+            self._found.error(f"this pattern has {len(nodes)} nodes", self._roots[0].span, help=help)
             return self._found.messages
         for node in nodes:
             self._node(node)
@@ -72,7 +72,7 @@ class _Names:
                     f"two nodes are labelled `{node.label.name}`",
                     node.label.span,
                     facts=(note,),
-                    help="give each its own label",
+                    help="give each node its own label",
                 )
             self._name(node.label.name, "node", node.label.span)
         for each in node.inputs:
@@ -87,23 +87,23 @@ class _Names:
         for attribute in node.attributes:
             name = attribute.name.name
             if name in given:
-                self._found.error(f"attribute `{name}` stands twice", attribute.span, help="write it once")
+                self._found.error(f"attribute `{name}` is given twice", attribute.span, help="give it once")
             given[name] = attribute.span
             if isinstance(attribute.value, syntax.Capture):
                 self._name(attribute.value.name, "attribute", attribute.value.span)
 
     def _name(self, name: str, kind: Kind, span: Span) -> None:
         if name in RESERVED:
-            help = "take another name"
-            self._found.error(f"`{name}` is the opset of the model, and cannot be captured", span, help=help)
+            help = "choose another name"
+            self._found.error(f"`{name}` is the opset of the model, which cannot be captured", span, help=help)
             return
         known, first = self._kinds.setdefault(name, (kind, span))
         if known == kind:
             return
         note = ("note", f"it is {WHAT[known]} at {first.place}")
-        help = "take another name"
+        help = "choose another name"
         if "node" in (known, kind) and "value" in (known, kind):
-            help = f"an output of the node is written `{name}.0`"
+            help = f"write an output of the node as `{name}.0`"
         message = f"`{name}` is {WHAT[kind]} here, and {WHAT[known]} elsewhere"
         self._found.error(message, span, facts=(note,), help=help)
 
@@ -116,7 +116,7 @@ class _Names:
     def _check_roots(self) -> None:
         first = self._roots[0]
         if isinstance(first, syntax.OutputOf):
-            help = "begin with the node that has the label"
+            help = "start with the node that has the label"
             self._found.error("the first pattern must be a node", first.span, help=help)
             return
         seen: dict[tuple[str, int], Span] = {}
@@ -124,10 +124,10 @@ class _Names:
             label = root.label.name if root.label is not None else ""
             key = (label, root.index if isinstance(root, syntax.OutputOf) else root.output)
             if label and key in seen:
-                self._found.error(f"`{label}.{key[1]}` is to be replaced twice", root.span, help="write it once")
+                self._found.error(f"`{label}.{key[1]}` would be replaced twice", root.span, help="write it once")
             seen[key] = root.span
         compiled = compile_pattern(self._roots)
         for root, climb in zip(self._roots[1:], compiled.climbs, strict=True):
             if climb is None and isinstance(root, syntax.NodePattern):
-                help = "let both capture the same value, or take an output of a label"
-                self._found.error("this pattern shares no value with those before it", root.span, help=help)
+                help = "let both capture the same value, or use an output of a labelled node"
+                self._found.error("this pattern shares no value with the ones before it", root.span, help=help)

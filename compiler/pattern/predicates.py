@@ -35,7 +35,7 @@ class Predicate:
         arguments = [_plain(rule, each) for each in given]
         result = self.function(*arguments, **{name: _plain(rule, each) for name, each in named.items()})
         if not isinstance(result, bool | np.bool_):
-            raise Declined(f"it returned {type(result).__name__}, and a condition is True or False")
+            raise Declined(f"it returned {type(result).__name__} instead of True or False")
         return bool(result)
 
 

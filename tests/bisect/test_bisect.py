@@ -247,7 +247,7 @@ def test_gates_and_params_are_passed_by(vggc: Vggc) -> None:
     [
         ("agreement(tests)", "a similar name exists: `test`"),
         ("agreemet(test)", "a similar name exists: `agreement`"),
-        ("50% of accuracy(test)", "this is no measure"),
+        ("50% of accuracy(test)", "this is not a measure"),
         ("1", "`original` needs a measure beside it"),
         ("accuracy(test)", "has no labels to measure accuracy with"),
         ("sqnr(test) >= 3", "--measure:1"),

@@ -170,7 +170,7 @@ def test_a_recipe_without_steps_shows_what_was_written(vggc: Any, recipe: Write)
 def test_a_seed_below_zero_is_refused(vggc: Any, recipe: Write) -> None:
     ran = vggc("check", recipe("data t = random(seed=-1)\nsimplify\nrequire agreement(t) >= 50%"))
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: `seed` of `random` must be between 0 and 1099511627776, and is -1"
+    assert ran.err.splitlines()[0] == "error: `seed` of `random` must be between 0 and 1099511627776, but is -1"
 
 
 def test_the_output_folder_is_looked_at_before_any_work(vggc: Any, recipe: Write) -> None:
@@ -269,7 +269,7 @@ def test_a_model_that_runs_on_no_random_inputs_is_compared_on_the_recipes_data(v
     onnx.save(model, "model.onnx")
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: the model runs on no random inputs"
+    assert ran.err.splitlines()[0] == "error: the model does not run on random inputs"
     np.savez("d.npz", x=np.ones((2, 11), np.float32), s=np.array([1, 22]))
     ran = vggc(recipe('data d = npz("d.npz")\nsimplify'), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (0, "")

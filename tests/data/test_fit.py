@@ -81,14 +81,14 @@ def test_a_missing_name(refused: Refused) -> None:
         "error: data `calib` has no array for the model's input `image`\n"
         " = data: `imagse` float32 [samples, 3, 4, 5], `y` int64 [samples]\n"
         " = model: `image` float32 [N, 3, 4, 5]\n"
-        'help: name the arrays like the inputs, or say which is which: inputs={"image": "imagse"}'
+        'help: name the arrays like the inputs, or map the names: inputs={"image": "imagse"}'
     ):
         fit(data(imagse=X, y=np.arange(6)), [IMAGE])
     with refused(
         "error: data `calib` has no array for the model's input `mask`\n"
         " = data: `image` float32 [samples, 3, 4, 5]\n"
         " = model: `image` float32 [N, 3, 4, 5], `mask` bool [N]\n"
-        'help: name the arrays like the inputs, or say which is which: inputs={"mask": "image"}'
+        'help: name the arrays like the inputs, or map the names: inputs={"mask": "image"}'
     ):
         fit(data(image=X), [IMAGE, ValueType("mask", np.dtype(bool), ("N",))])
     with refused("error: the model has no inputs, so no data fits it"):
@@ -153,7 +153,7 @@ def test_a_symbol_has_one_size(refused: Refused) -> None:
 
 def test_an_input_without_a_batch(refused: Refused) -> None:
     with refused(
-        "error: the model's input `scale` is a single number: data gives one value a sample\n"
+        "error: the model's input `scale` is a single number, but data gives one value for each sample\n"
         " = data: `x` float32 [samples]\n = model: `scale` float32 []"
     ):
         fit(data(x=np.zeros(3, F32)), [ValueType("scale", F32, ())])
@@ -161,17 +161,17 @@ def test_an_input_without_a_batch(refused: Refused) -> None:
 
 def test_types_that_do_not_fit(refused: Refused) -> None:
     with refused(
-        "error: array `x` of data `calib` is uint8, and the model's input `image` is float32\n"
+        "error: array `x` of data `calib` is uint8, but the model's input `image` is float32\n"
         "help: scale it as in training and save it as float32; x.astype(numpy.float32) alone is right only for a "
         "model that takes the numbers as they are"
     ):
         fit(data(x=X.astype(np.uint8)), [IMAGE])
     with refused(
-        "error: array `x` of data `calib` is string, and the model's input `image` is float32\nhelp: save it as float32"
+        "error: array `x` of data `calib` is string, but the model's input `image` is float32\nhelp: save it as float32"
     ):
         fit(data(x=np.full((2, 3, 4, 5), "a")), [IMAGE])
     with refused(
-        "error: array `x` of data `calib` is complex64, and the model's input `image` is float32\n"
+        "error: array `x` of data `calib` is complex64, but the model's input `image` is float32\n"
         "help: save it as float32"
     ):
         fit(data(x=X.astype(np.complex64)), [IMAGE])
@@ -180,10 +180,10 @@ def test_types_that_do_not_fit(refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("number", "dtype", "message"),
     [
-        (1.5, np.int64, "1.5 in sample 4 is no int64"),
-        (300.0, np.uint8, "300.0 in sample 4 is no uint8"),
-        (-1.0, np.uint8, "-1.0 in sample 4 is no uint8"),
-        (70000.0, np.float16, "70000.0 in sample 4 is no float16"),
+        (1.5, np.int64, "1.5 in sample 4 does not fit int64"),
+        (300.0, np.uint8, "300.0 in sample 4 does not fit uint8"),
+        (-1.0, np.uint8, "-1.0 in sample 4 does not fit uint8"),
+        (70000.0, np.float16, "70000.0 in sample 4 does not fit float16"),
     ],
 )
 def test_numbers_that_do_not_fit(refused: Refused, number: float, dtype: Any, message: str) -> None:
@@ -196,7 +196,7 @@ def test_numbers_that_do_not_fit(refused: Refused, number: float, dtype: Any, me
 @pytest.mark.parametrize(("given", "wanted"), [(np.int64, np.uint64), (np.uint64, np.int64)])
 def test_integers_that_would_change_their_sign(refused: Refused, given: Any, wanted: Any) -> None:
     numbers = np.array([[1], [np.iinfo(given).max if given is np.uint64 else -5]], given)
-    with refused(f"error: array `x` of data `calib`: {numbers[1, 0]} in sample 1 is no {np.dtype(wanted)}"):
+    with refused(f"error: array `x` of data `calib`: {numbers[1, 0]} in sample 1 does not fit {np.dtype(wanted)}"):
         fit(data(x=numbers), [ValueType("x", np.dtype(wanted), ("N", 1))])
 
 
@@ -205,7 +205,7 @@ def test_nan_and_infinity(refused: Refused, number: float, name: str) -> None:
     bad = X.copy()
     bad[5, 2, 3, 4] = number
     with refused(
-        f"error: array `x` of data `calib` has {name} in sample 5\nhelp: remove that sample, or mend what wrote it"
+        f"error: array `x` of data `calib` has {name} in sample 5\nhelp: remove that sample, or repair what wrote it"
     ):
         fit(data(x=bad), [IMAGE])
 
@@ -223,7 +223,7 @@ def test_random_data_takes_the_shapes_of_the_model(refused: Refused) -> None:
     assert source.sha256 != random.load("noise", None, count=5, seed=4).sha256  # type: ignore[arg-type]
     assert one.sha256 == again.sha256 != fit(random.load("noise", None, count=5, seed=4), [IMAGE]).sha256  # type: ignore[arg-type]
     with refused(
-        "error: random data cannot tell the size of the model's input `image` float32 [N, 3, H, W]\n"
+        "error: random data needs to know the size of the model's input `image` float32 [N, 3, H, W]\n"
         'help: give the shape of one sample: random(shapes={"image": [3, 224, 224]})'
     ):
         fit(source, [ValueType("image", F32, ("N", 3, "H", "W"))])
@@ -233,13 +233,13 @@ def test_random_data_takes_the_shapes_of_the_model(refused: Refused) -> None:
         "error: data `noise` gives samples of shape [3, 8, 9] for the model's input `image` float32 [N, 3, 4, 5]"
     ):
         fit(shaped, [IMAGE])
-    with refused("error: data `noise` gives a shape for `image`, and the model has no such input"):
+    with refused("error: data `noise` gives a shape for `image`, but the model has no such input"):
         fit(shaped, [IMAGE._replace(name="x")])
-    with refused("error: data `noise` is random, and has samples for a model's inputs only"):
+    with refused("error: data `noise` is random: it has samples for the inputs of a model only"):
         list(source.batches(2))
 
 
 def test_too_few_samples(refused: Refused) -> None:
     need_samples(data(x=X), 6, "calibration")
-    with refused("error: calibration needs at least 7 samples, and data `calib` has 6"):
+    with refused("error: calibration needs at least 7 samples, but data `calib` has 6"):
         need_samples(data(x=X), 7, "calibration")

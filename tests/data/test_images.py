@@ -114,8 +114,8 @@ def test_the_hash_is_of_files_and_preparation(folder: Path) -> None:
     ("table", "message"),
     [
         ("a/1.png,1,2\n", "line 1 of `{0}/labels.csv` has 3 columns instead of 2: file, class number"),
-        ("file,class\na/1.png,cat\n", "line 2 of `{0}/labels.csv`: `cat` is no class number"),
-        ("a/1.png,-1\n", "line 1 of `{0}/labels.csv`: `-1` is no class number"),
+        ("file,class\na/1.png,cat\n", "line 2 of `{0}/labels.csv`: `cat` is not a class number"),
+        ("a/1.png,-1\n", "line 1 of `{0}/labels.csv`: `-1` is not a class number"),
         ("a/1.png,1\na/9.png,2\n", "line 2 of `{0}/labels.csv`: there is no image `{0}/set/a/9.png`"),
         ("file,class\n", "`{0}/labels.csv` names no images"),
         ("", "`{0}/labels.csv` is empty"),
@@ -148,7 +148,7 @@ def test_folders_that_do_not_fit(folder: Path, refused: Refused) -> None:
 def test_images_that_cannot_be_read(folder: Path, refused: Refused) -> None:
     bad = folder / "set" / "b" / "bad.png"
     bad.write_bytes(b"not an image")
-    with refused(f"error: `{bad}` is no image that can be read\nhelp: remove it from the folder"):
+    with refused(f"error: `{bad}` is not an image that can be read\nhelp: remove it from the folder"):
         images.load("test", folder, folder="set")
     bad.write_bytes((folder / "set" / "a" / "1.png").read_bytes()[:200])
     dataset = images.load("test", folder, folder="set")
@@ -174,8 +174,7 @@ def test_images_of_different_sizes(folder: Path, refused: Refused) -> None:
     ):
         list(dataset.batches(2))
     with refused(
-        f"error: the image `{odd}` is 5 x 10 after resizing: too small for a crop of 6 x 8\n"
-        "help: resize first: resize=8"
+        f"error: the image `{odd}` is 5 x 10 after resizing: too small to crop 6 x 8\nhelp: resize first: resize=8"
     ):
         pixels(folder, folder="set", crop=[6, 8])
 
@@ -193,9 +192,9 @@ def test_images_too_large_to_decode(folder: Path, refused: Refused) -> None:
 
 
 def test_options_that_do_not_fit(folder: Path, refused: Refused) -> None:
-    with refused("error: `size` stands in place of `resize` and `crop`\nhelp: give `size`, or `resize` and `crop`"):
+    with refused("error: `size` cannot be combined with `resize` or `crop`\nhelp: give `size`, or `resize` and `crop`"):
         images.load("test", folder, folder="set", size=4, crop=4)
-    with refused("error: `crop` is one number, or [height, width]"):
+    with refused("error: `crop` must be one number, or [height, width]"):
         images.load("test", folder, folder="set", crop=[1, 2, 3])
     with refused("error: `mean` has 3 numbers for 1 channel"):
         images.load("test", folder, folder="set", channels="gray", mean=[1.0, 2.0, 3.0])

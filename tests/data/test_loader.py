@@ -105,14 +105,14 @@ def give(value: Any) -> Dataset:
         ),
         ({}, "loader `mine` has no arrays of samples"),
         ({"x": X[:0]}, "loader `mine` has no samples"),
-        ({0: X}, "loader `mine` returned a dict whose keys are no names: 0"),
+        ({0: X}, "loader `mine` returned a dict with a key that is not a name: 0"),
         ({"x": 3.0}, "array `x` of loader `mine` is a single number, not an array of samples"),
         ({"x": [None]}, "array `x` of loader `mine` is Python objects, not an array of samples"),
         ({"x": X, "z": X[:2]}, "the arrays of loader `mine` have different lengths: `x` 6, `z` 2"),
         ({"x": X, "labels": [1]}, "array `labels` of loader `mine` has 1 labels for 6 samples"),
         (
             {"x": [[1], [1, 2]]},
-            "array `x` of loader `mine` is no array: setting an array element with a sequence. The requested array "
+            "`x` of loader `mine` is not an array: setting an array element with a sequence. The requested array "
             "has an inhomogeneous shape after 1 dimensions. The detected shape was (2,) + inhomogeneous part.",
         ),
     ],
@@ -132,7 +132,7 @@ def test_what_a_loader_may_not_return(refused: Refused, value: Any, message: str
             [{"x": X}, {"x": X[:, :1]}],
             "loader `mine`, batch 1 differs from batch 0: `x` was float32 [samples, 2] and is float32 [samples, 1]",
         ),
-        ([{"x": X, "labels": range(6)}, {"x": X}], "loader `mine` gives labels with some batches only"),
+        ([{"x": X, "labels": range(6)}, {"x": X}], "loader `mine` yields labels with some batches only"),
     ],
 )
 def test_what_a_loader_may_not_yield(refused: Refused, batches: list[Any], message: str) -> None:
@@ -150,8 +150,8 @@ def test_a_loader_that_yields_less_the_second_time(refused: Refused) -> None:
 
     dataset = tired.load("calib", Path("here"))
     with refused(
-        "error: loader `tired` yielded 6 samples at first and 3 now\n"
-        "help: it is run once for each pass and has to yield the same samples each time"
+        "error: loader `tired` yielded 6 samples at first, but 3 now\n"
+        "help: it is run several times, and has to yield the same samples each time"
     ):
         list(dataset.batches(4))
 
@@ -164,6 +164,6 @@ def test_nan_in_batches_that_are_yielded(refused: Refused) -> None:
 
     dataset = fit(bad.load("calib", Path("here")), WANTED)
     with refused(
-        "error: array `x` of data `calib` has NaN in sample 6\nhelp: remove that sample, or mend what wrote it"
+        "error: array `x` of data `calib` has NaN in sample 6\nhelp: remove that sample, or repair what wrote it"
     ):
         list(dataset.batches(4))

@@ -117,23 +117,24 @@ def test_missing_folder_empty_and_foreign_files(tmp_path: Path, refused: Refused
         npz.load("test", tmp_path, path="empty.npz")
     (tmp_path / "text.npz").write_text("hello")
     with refused(
-        f"error: `{tmp_path}/text.npz` is no .npz file, or is cut short\n"
+        f"error: `{tmp_path}/text.npz` is not an .npz file, or is cut short\n"
         "help: save it with numpy.savez(path, name=array)"
     ):
         npz.load("test", tmp_path, path="text.npz")
     (tmp_path / "text.npy").write_text("hello")
     np.savez(tmp_path / "archive.npy.npz", x=np.zeros(3))
     with refused(
-        f"error: `{tmp_path}/archive.npy.npz` is an archive, not one array\n"
-        'help: arrays by their names: npz("archive.npy.npz")'
+        f"error: `{tmp_path}/archive.npy.npz` is an archive of arrays, not one array\n"
+        'help: read it with npz("archive.npy.npz")'
     ):
         npy.load("test", tmp_path, path="archive.npy.npz")
     np.save(tmp_path / "array.npy", np.zeros(3))
     with refused(
-        f'error: `{tmp_path}/array.npy` is no .npz file, or is cut short\nhelp: it is one array: npy("array.npy")'
+        f"error: `{tmp_path}/array.npy` is not an .npz file, or is cut short\n"
+        'help: it holds one array: npy("array.npy")'
     ):
         npz.load("test", tmp_path, path="array.npy")
-    with refused(f"error: `{tmp_path}/text.npy` is no numpy array"):
+    with refused(f"error: `{tmp_path}/text.npy` is not a numpy array"):
         npy.load("test", tmp_path, path="text.npy")
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("readme.txt", "no arrays here")
@@ -146,7 +147,7 @@ def test_truncated_files(tmp_path: Path, refused: Refused) -> None:
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[:-30])
     with refused(
-        f"error: `{tmp_path}/cut.npz` is no .npz file, or is cut short\n"
+        f"error: `{tmp_path}/cut.npz` is not an .npz file, or is cut short\n"
         "help: save it with numpy.savez(path, name=array)"
     ):
         npz.load("test", tmp_path, path="cut.npz")
@@ -224,12 +225,12 @@ def test_array_names_that_do_not_exist(tmp_path: Path, refused: Refused) -> None
     [
         (Y[:4], " has 4 labels for 10 samples"),
         (Y - 1, ": label -1 of sample 0 is negative"),
-        (Y + 0.5, " has numbers that are not whole: labels are class numbers\nhelp: save them as int64"),
-        (Y * np.nan, " has numbers that are not whole: labels are class numbers\nhelp: save them as int64"),
-        (np.array(list("abcdefghij")), " is string: labels are class numbers\nhelp: save them as int64"),
+        (Y + 0.5, " has numbers that are not whole; labels must be class numbers\nhelp: save them as int64"),
+        (Y * np.nan, " has numbers that are not whole; labels must be class numbers\nhelp: save them as int64"),
+        (np.array(list("abcdefghij")), " is string; labels must be class numbers\nhelp: save them as int64"),
         (
             np.eye(10),
-            " has shape [10, 10]: labels are one class number for each sample\n"
+            " has shape [10, 10]: labels must be one class number for each sample\n"
             "help: save class numbers, for instance y.argmax(axis=1)",
         ),
     ],

@@ -96,7 +96,7 @@ def test_a_model_that_runs_on_nothing(refused: Refused) -> None:
         "g (float[N,L] x) => (float[N,777] y) { s = Constant<value_ints = [0, 777]>() [flat] y = Reshape(x, s) }"
     )
     with refused(
-        "error: the model runs on no random inputs for its dimensions `L`, `N`\n"
+        "error: the model does not run on random inputs for its dimensions `L`, `N`\n"
         " = note: onnxruntime cannot run the model: The input tensor cannot be reshaped to the requested shape. "
         "Input shape:{3,16}, requested shape:{3,777}\n"
         " = node: Reshape `flat`\n"
@@ -109,7 +109,7 @@ def test_inputs_of_unknown_rank(refused: Refused) -> None:
     model = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
     model.inputs[0].shape = None
     with refused(
-        "error: the model does not tell the rank of its input `x`\n"
+        "error: the rank of the model's input `x` is unknown\n"
         'help: give it samples in the recipe: data samples = npz("samples.npz", limit=8)'
     ):
         random_inputs(model)

@@ -135,15 +135,15 @@ def test_int4_weights(tmp_path: Path) -> None:
 
 def test_feeds_that_do_not_fit(refused: Refused) -> None:
     session = Session(graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }"))
-    with refused("error: the model's input `x` is not given"):
+    with refused("error: no value is given for the model's input `x`"):
         session.run({})
     with refused("error: the model has no input `X`\nhelp: a similar name exists: `x`"):
         session.run({"x": X, "X": X})
-    with refused("error: the model's input `x` is float32, and float64 is given"):
+    with refused("error: the model's input `x` is float32, but float64 is given"):
         session.run({"x": X.astype(np.float64)})
-    with refused("error: the model's input `x` has shape [N, 3], and [3, 2] is given"):
+    with refused("error: the model's input `x` has shape [N, 3], but [3, 2] is given"):
         session.run({"x": X.T.copy()})
-    with refused("error: the model's input `x` has shape [N, 3], and [3] is given"):
+    with refused("error: the model's input `x` has shape [N, 3], but [3] is given"):
         session.run({"x": X[0]})
 
 

@@ -196,7 +196,7 @@ def test_inputs_that_differ_in_their_batch(refused: Refused) -> None:
     model = Subject(graph("g (float[2,4] x, float[1,4] z) => (float[2,4] y) { y = Add(x, z) }"))
     both = ArrayDataset({"x": LOGITS, "z": LOGITS}, None, "arrays")
     with refused(
-        "error: the model's inputs differ in their first dimension, so data has no batch: "
+        "error: the model's inputs differ in their first dimension, so that samples cannot form a batch: "
         "`x` float32 [2, 4], `z` float32 [1, 4]"
     ):
         measures.sqnr(model, data=both)

@@ -94,7 +94,7 @@ def empty() -> None:
         (positional_only, "a recipe cannot name its parameter `macs: 'float'`"),
         (object_typed, "recipes cannot write the type of its option `table`"),
         (missing_type, "its signature names `Share`, which its file does not define"),
-        (empty, "its first parameter, which vggc fills, is missing"),
+        (empty, "the first parameter, which vggc fills, is missing"),
     ],
 )
 def test_signature_that_is_no_schema(function: Any, message: str) -> None:

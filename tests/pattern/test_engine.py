@@ -1,4 +1,4 @@
-"""The engine: order, sweeps, counts, refusals, dry runs, and rules that do not come to an end."""
+"""The engine: order, sweeps, counts, refusals, dry runs, and rules that do not terminate."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ ENDLESS = [
     (
         """rule there { Add(x, c) where constant(c) => Sub(x, -c) }
            rule back { Sub(x, c) where constant(c) => Add(x, -c) }""",
-        "error: the rules do not come to an end\n"
+        "error: the rules do not terminate\n"
         " = note: `y` was rewritten 200 times\n"
         " = rules: `back` (50 of the last 100), `there` (50 of the last 100)\n"
         " = rule: back at rules.opt:2\n"
@@ -155,7 +155,7 @@ ENDLESS = [
         " = last at: Sub `Sub_99`\n"
         " = last at: Add `Add_98`\n"
         " = last at: Sub `Sub_98`\n"
-        "help: a rule must leave something that neither it nor another rule of the step matches again",
+        "help: write a replacement that neither this rule nor another one of the step matches again",
     ),
 ]
 
@@ -173,7 +173,7 @@ def test_rules_that_grow_a_graph(rules, graph) -> None:
     with pytest.raises(CompileError) as caught:
         run_rules(made, rules("rule grow { Relu(x) where rank(x) == 1 => Max(Relu(Abs(x)), zeros([1], like=x)) }"))
     found = caught.value.diagnostics[0]
-    assert found.message == "the rule does not come to an end"
+    assert found.message == "the rule does not terminate"
     assert found.span is not None and found.span.text == "grow"
     assert ("note", "what they make of one node was rewritten 202 times") in found.facts
 
@@ -184,7 +184,7 @@ def test_a_pattern_that_fits_in_too_many_ways(rules, graph) -> None:
     context = Context()
     run_rules(made, rules("rule r { Sum(a, b, c, d, e, f, rest...) where rank(a) == 7 => a }"), context=context)
     assert dict(context.log.declined) == {
-        ("Sum of `y`", "the pattern fits in too many ways: given up after 10,000 comparisons"): 1
+        ("Sum of `y`", "the pattern fits in too many ways: the search stopped after 10,000 comparisons"): 1
     }
 
 

@@ -118,7 +118,7 @@ def test_a_rule_that_no_graph_was_made_for(rules: Any) -> None:
     assert proof.counterexample is None
     (message,) = told([proof]).messages
     assert message.severity == "warning"
-    assert message.message == "rule `r` could not be tried: no graph made for it was rewritten"
+    assert message.message == "rule `r` could not be tested: it rewrote none of the generated graphs"
     assert message.facts == (("note", "its condition does not hold (100 graphs)"),)
 
 

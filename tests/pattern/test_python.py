@@ -157,7 +157,7 @@ def test_names_the_pattern_does_not_have(graph: Any) -> None:
         ("Relu(", "`(` is never closed"),
         ("Relux(x)", "ONNX has no operator `Relux`"),
         ("a: Relu(a: Neg(x))", "two nodes are labelled `a`"),
-        ("Relu(x), Neg(y)", "this pattern shares no value with those before it"),
+        ("Relu(x), Neg(y)", "this pattern shares no value with the ones before it"),
     ],
 )
 def test_wrong_patterns(pattern: str, message: str) -> None:
@@ -213,7 +213,7 @@ def test_predicates_come_in_with_use(tmp_path: Path, graph: Any) -> None:
     assert [node.op for node in made.nodes] == ["Div", "Mul", "Abs", "Exp"]
     assert dict(context.log.declined) == {
         ("Abs of `c`", "who knows, in `undecided`"): 1,
-        ("Exp of `d`", "it returned str, and a condition is True or False, in `odd`"): 1,
+        ("Exp of `d`", "it returned str instead of True or False, in `odd`"): 1,
     }
 
 

@@ -88,7 +88,7 @@ def test_case(case: RuleCase, bless: bool) -> None:
     rules = case.rules()
     assert not check_rules(rules, before)
     apply = rules_pass(rules)
-    context = Context(prove="come to an end" not in case.expected)
+    context = Context(prove="not terminate" not in case.expected)
     if case.expected.startswith("error: "):
         with pytest.raises(CompileError) as caught:
             apply(after, context=context)

@@ -21,7 +21,7 @@ def check_arguments(call: syntax.CallTerm, function: Function) -> list[Diagnosti
     first_named = next((at for at, each in enumerate(call.arguments) if each.name is not None), None)
     if first_named is not None and any(each.name is None for each in call.arguments[first_named:]):
         late = next(each for each in call.arguments[first_named:] if each.name is None)
-        return [Diagnostic("an argument without a name after one with a name", late.span, help=usage)]
+        return [Diagnostic("an argument without a name follows one with a name", late.span, help=usage)]
     positional = function.positional
     if not function.variadic and len(given) > len(positional):
         count = counted(len(positional), "argument")

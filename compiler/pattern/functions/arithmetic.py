@@ -21,7 +21,7 @@ _RELATIVE = 1e-5
 def _of_one(name: str, doc: str, make: Elementwise, *, floats: bool) -> Function:
     def compute(rule: Evaluator, x: Numbers) -> Content:
         if x.kind == "b":
-            raise Declined("there is no arithmetic for truth values")
+            raise Declined("arithmetic does not work on truth values")
         kind = "f" if floats else x.kind
         return elementwise(make, x, kind=kind, limit=rule.limit)
 
@@ -34,9 +34,9 @@ def _of_two(name: str, doc: str, make: Elementwise) -> Function:
         _no_truth(a, b)
         kind = "f" if "f" in (a.kind, b.kind) else "i"
         if kind == "i" and name != "pow" and not b.exact().all():
-            raise Declined("a division by zero")
+            raise Declined("it divides by zero")
         if kind == "i" and name == "pow" and (b.exact() < 0).any():
-            raise Declined("a whole number to a negative power")
+            raise Declined("a whole number cannot have a negative power")
         return elementwise(make, a, b, kind=kind, limit=rule.limit)
 
     compute.__name__, compute.__doc__ = name, doc
@@ -133,13 +133,13 @@ def matmul(rule: Evaluator, a: Numbers, b: Numbers) -> Content:
 
     _no_truth(a, b)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise Declined(f"matrices of shapes {list(a.shape)} and {list(b.shape)} have no product")
+        raise Declined(f"matrices of shapes {list(a.shape)} and {list(b.shape)} cannot be multiplied")
     within(a.size * (b.shape[-1] if b.ndim > 1 else 1) // max(1, a.shape[-1]), rule.limit)
     try:
         with np.errstate(all="ignore"):
             return Numbers(np.asarray(np.matmul(a.exact(), b.exact())), promoted((a, b)))
     except ValueError:
-        raise Declined(f"matrices of shapes {list(a.shape)} and {list(b.shape)} have no product") from None
+        raise Declined(f"matrices of shapes {list(a.shape)} and {list(b.shape)} cannot be multiplied") from None
 
 
 def _extreme(
@@ -156,10 +156,10 @@ def _extreme(
         raise Declined("no numbers are given")
     if len(values) == 1:
         if not values[0].size:
-            raise Declined("an empty array has no extreme")
+            raise Declined("an empty array has neither a maximum nor a minimum")
         return _reduced(values[0], within_one, axis, keepdims)
     if axis is not None:
-        raise Declined("`axis` is for one array")
+        raise Declined("`axis` works with one array only")
     kind = "f" if any(each.kind == "f" for each in values) else "i"
     found = values[0]
     for each in values[1:]:
@@ -179,19 +179,19 @@ def normal_axes(axes: Integers | tuple[int, ...], rank: int) -> list[int]:
     found = []
     for each in axes:
         if not -rank <= each < rank:
-            raise Declined(f"there is no axis {each} among {rank}")
+            raise Declined(f"there is no axis {each}: there are {rank}")
         found.append(each % rank)
     if len(set(found)) != len(found):
-        raise Declined("an axis stands twice in a list of axes")
+        raise Declined("an axis appears twice in a list of axes")
     return found
 
 
 def _truths(x: Numbers) -> Array:
     if x.kind != "b":
-        raise Declined("numbers are no condition")
+        raise Declined("numbers are not a condition")
     return x.exact()
 
 
 def _no_truth(*values: Numbers) -> None:
     if any(each.kind == "b" for each in values):
-        raise Declined("there is no arithmetic for truth values")
+        raise Declined("arithmetic does not work on truth values")

@@ -46,7 +46,7 @@ def transpose(rule: Evaluator, x: Numbers, perm: Integers | None = None) -> Cont
     """The array with its axes in another order; without `perm`, in reverse order."""
     order = tuple(reversed(range(x.ndim))) if perm is None else perm
     if sorted(order) != list(range(x.ndim)):
-        raise Declined(f"{list(order)} is no order of {x.ndim} axes")
+        raise Declined(f"{list(order)} is not a permutation of {x.ndim} axes")
     return _as(x, _view(x).transpose(order))
 
 
@@ -55,7 +55,7 @@ def squeeze(rule: Evaluator, x: Numbers, axes: Integers | None = None) -> Conten
     """The array without the given axes of length 1, or without all of them."""
     chosen = [at for at, each in enumerate(x.shape) if each == 1] if axes is None else normal_axes(axes, x.ndim)
     if any(x.shape[at] != 1 for at in chosen):
-        raise Declined(f"an axis of {list(x.shape)} that is to go is not of length 1")
+        raise Declined(f"an axis of {list(x.shape)} cannot be removed: its length is not 1")
     return _as(x, _view(x).reshape([each for at, each in enumerate(x.shape) if at not in chosen]))
 
 
@@ -90,7 +90,7 @@ def slice_(
 ) -> Content:
     """The part of a list, or of an array along an axis, from `start` up to, not including, `stop`."""
     if step == 0:
-        raise Declined("a step of 0")
+        raise Declined("the step is 0")
     part = slice(start, stop, step)
     if isinstance(x, tuple):
         return x[part]
@@ -109,7 +109,7 @@ def take(rule: Evaluator, x: Content, indices: Integers, axis: int = 0) -> Conte
         length = found.shape[axis]
     assert length is not None
     if any(not -length <= each < length for each in indices):
-        raise Declined(f"a place in {list(indices)} is not among {length}")
+        raise Declined(f"an index in {list(indices)} is out of range: the axis has length {length}")
     if isinstance(x, tuple):
         return tuple(x[each] for each in indices)
     assert found is not None
@@ -155,7 +155,7 @@ def repeat(rule: Evaluator, x: Numbers, times: int, axis: int = 0) -> Content:
     """The array with each element along an axis repeated: turns a scale for each group into one for each channel."""
     (at,) = normal_axes((axis,), x.ndim)
     if times < 0:
-        raise Declined("a negative number of times")
+        raise Declined("the number of repetitions is negative")
     within(x.size * times, rule.limit)
     return _as(x, np.repeat(_view(x), times, at))
 

@@ -54,7 +54,7 @@ def dtype(rule: Evaluator, x: Like) -> Content:
         numbers = _numbers(x)
         found = numbers.dtype
         if found is None:
-            raise Declined("numbers that the rule itself writes have no type")
+            raise Declined("numbers written in the rule have no type")
         return found.name
     known = rule.graph.dtype(x.tensor)
     if known is None:
@@ -120,7 +120,7 @@ def count(rule: Evaluator, x: Anything) -> Content:
         return len(x.tensors)
     if isinstance(x, tuple):
         return len(x)
-    raise Declined("only a list and the remaining inputs have a count")
+    raise Declined("only a list or the remaining inputs can be counted")
 
 
 def as_content(value: object) -> Content:

@@ -206,7 +206,7 @@ def _message(rule: Rule, before: Graph, after: Graph | None, difference: str) ->
     facts = [("counter-example", graph_as_text(before)), ("difference", difference)]
     if after is not None:
         facts.insert(1, ("becomes", graph_as_text(after)))
-    help = "correct the rule, narrow it with `where`, or state how far results may move: `rule NAME tolerance=1e-3`"
+    help = "correct the rule, restrict it with `where`, or state how far results may differ: `rule NAME tolerance=1e-3`"
     return Diagnostic(f"rule `{rule.name}` is wrong", rule.name_span, "", tuple(facts), help)
 
 
@@ -218,7 +218,7 @@ def proof_messages(proofs: Sequence[RuleProof]) -> Diagnostics:
             found.extend([proof.counterexample])
         elif not proof.instances:
             why = tuple(("note", f"{reason} ({times} graphs)") for reason, times in proof.reasons.most_common(3))
-            message = f"rule `{proof.rule.name}` could not be tried: no graph made for it was rewritten"
-            help = "show it on a graph of your own with `vggc plan`"
+            message = f"rule `{proof.rule.name}` could not be tested: it rewrote none of the generated graphs"
+            help = "try it on a model of your own with `vggc plan`"
             found.warning(message, proof.rule.name_span, facts=why, help=help)
     return found
