@@ -147,3 +147,13 @@ def _arrays(expected: NDArray[Any], got: NDArray[Any]) -> tuple[float, str]:
     scale = float(np.abs(a[finite]).max())
     error = float(np.abs(a[finite] - b[finite]).max()) / (scale or 1.0)
     return error, f"relative error {error:.2g}" if error else "equal"
+
+
+def moved(model: Path, feeds: Feeds, name: str, value: Any) -> float:
+    """How far onnxruntime itself moves an output of a model from `value`, what it computed without optimisation.
+
+    By its own optimisation; infinitely where the output is random. A rewrite that moves it as far is not to blame.
+    """
+    if distance(value, Oracle(model).run(feeds)[name])[0] > 0:
+        return math.inf
+    return distance(value, Oracle(model, optimise=True).run(feeds)[name])[0]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tempfile
 import traceback
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +14,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 import onnx
-from oracle import Feeds, Oracle, distance, tolerance
+from oracle import Feeds, Oracle, distance, moved, tolerance
 from suite_models import Trial
 
 from vggc.binding import bind
@@ -173,19 +171,10 @@ def judged(written: Path, reference: Reference | str) -> Outcome:
         for name, value in wanted.items():
             error, words = distance(value, got[name])
             worst = max(worst, error)
-            if error > allowed and not _moves(written.parents[1] / "model.onnx", feeds, name, value, error):
+            if error > allowed and error > 2 * moved(written.parents[1] / "model.onnx", feeds, name, value):
                 return Outcome("wrong", f"output `{name}`: {words}", error)
     return Outcome("equal", error=worst)
 
 
 def _listed(values: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {kind}" for name, kind in values.items()) or "(none)"
-
-
-def _moves(model: Path, feeds: Feeds, name: str, value: Any, error: float) -> bool:
-    """Whether a value is random, or onnxruntime's own optimisation moves it as far: no rewrite is to blame then."""
-    with suppress(Exception):
-        again = distance(value, Oracle(model).run(feeds)[name])[0]
-        moved = distance(value, Oracle(model, optimise=True).run(feeds)[name])[0]
-        return again > 0 or (math.isfinite(error) and error <= 2 * moved)
-    return False
