@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats
@@ -15,18 +16,19 @@ from vggc.rewrite import Context
 
 
 def quantize_blocks(graph: Graph, context: Context, products: list[Product], block: int, method: WeightScales) -> int:
-    """Store the weights of Gemm and MatMul in blocks of `block` numbers along their inputs. Returns how many."""
+    """Store the weights of Gemm and MatMul in blocks of `block` numbers along their inputs. Returns for how many."""
     done = 0
+    stored: dict[tuple[int, int], gs.Variable] = {}
     for product in products:
         reason = _unfit(product, block)
         if reason:
             context.decline(product.node, reason)
             continue
-        array = graph.array(product.weights)
-        assert array is not None
-        numbers, steps = in_blocks(array, 1 - product.axis, block, method)
-        _insert(graph, product, numbers, steps)
-        context.record("quantize weights")
+        weights = product.weights
+        if (id(weights), product.axis) not in stored:
+            stored[id(weights), product.axis] = _stored(graph, weights, 1 - product.axis, block, method)
+            context.record("quantize weights")
+        graph.set_input(product.node, product.weight, stored[id(weights), product.axis])
         done += 1
     return done
 
@@ -52,9 +54,11 @@ def in_blocks(weights: Array, inner: int, block: int, method: WeightScales) -> t
     return np.ascontiguousarray(np.moveaxis(numbers, 1, inner)), np.ascontiguousarray(np.moveaxis(across, 1, inner))
 
 
-def _insert(graph: Graph, product: Product, numbers: Array, steps: Floats) -> None:
-    name = product.weights.name
-    inputs = [graph.constant(numbers, f"{name}_quantized"), graph.constant(steps, f"{name}_scale")]
-    inner = 1 - product.axis
+def _stored(graph: Graph, weights: gs.Constant, inner: int, block: int, method: WeightScales) -> gs.Variable:
+    """A matrix in blocks along axis `inner`, behind a new DequantizeLinear."""
+    array = graph.array(weights)
+    assert array is not None
+    numbers, steps = in_blocks(array, inner, block, method)
+    inputs = [graph.constant(numbers, f"{weights.name}_quantized"), graph.constant(steps, f"{weights.name}_scale")]
     attributes = {"axis": inner, "block_size": numbers.shape[inner] // steps.shape[inner]}
-    graph.set_input(product.node, product.weight, dequantized(graph, inputs, name, numbers.shape, attributes))
+    return dequantized(graph, inputs, weights.name, numbers.shape, attributes)

@@ -14,7 +14,7 @@ from vggc.calibration.samples import Samples
 from vggc.calibration.streams import Ration, stream
 from vggc.graph.arrays import Floats
 from vggc.quantization.plan import Plan
-from vggc.quantization.pooled_error import channels_second, pooled_error
+from vggc.quantization.pooled_error import pooled_error
 from vggc.quantization.products import all_products
 from vggc.quantization.scaling_groups import ScalingGroup, multiply, scaling_groups
 from vggc.rewrite import Context
@@ -65,7 +65,7 @@ class _Watched:
         """(samples, size, ...), the numbers of a flattened value along a third axis."""
         if values.ndim == 2 and values.shape[1] != self.group.size:
             return values.reshape(len(values), self.group.size, -1)
-        return channels_second(values, 1)
+        return values
 
     def look(self, found: dict[str, Floats]) -> None:
         for name in self.names:

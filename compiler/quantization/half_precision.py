@@ -17,6 +17,8 @@ from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
 from vggc.operators.quantizers import QUANTIZERS
+from vggc.operators.roles import optional_input
+from vggc.quantization.weights import rows
 
 FLOAT32 = np.dtype(np.float32)
 TYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
@@ -53,10 +55,24 @@ def stays(graph: Graph, node: gs.Node, dtype: np.dtype[Any], largest: dict[str, 
             return f"`{value.name}` reaches {reach:.3g}, and {dtype.name} ends at {limit / _ROOM:.3g}"
     if node.op in QUANTIZERS:
         scale = graph.array(node.inputs[1])
-        smallest = float(ml_dtypes.finfo(dtype).smallest_normal)  # type: ignore[no-untyped-call]
-        if scale is None or float(np.min(np.asarray(scale, np.float64))) < smallest:
+        if scale is None or bool((np.asarray(scale, np.float64) < _smallest_normal(dtype))[_used(graph, node)].any()):
             return f"its scale is too small for {dtype.name}"
     return None
+
+
+def _smallest_normal(dtype: np.dtype[Any]) -> float:
+    return float(ml_dtypes.finfo(dtype).smallest_normal)  # type: ignore[no-untyped-call]
+
+
+def _used(graph: Graph, node: gs.Node) -> Array:
+    """Which scales of a quantizer have an effect, as an index: those of channels whose numbers are all 0 do not."""
+    codes, scale = graph.array(node.inputs[0]), graph.array(node.inputs[1])
+    zero_point = optional_input(node, 2)
+    symmetric = zero_point is None or not np.any(np.asarray(graph.array(zero_point), np.float32))
+    if codes is None or scale is None or scale.ndim != 1 or not symmetric:
+        return np.array(True)
+    used: Array = rows(codes, int(node.attrs.get("axis", 1))).any(axis=1)
+    return used
 
 
 def typed(node: gs.Node, opset: int, dtype: np.dtype[Any]) -> list[gs.Tensor]:
@@ -94,6 +110,7 @@ class Halves:
         self.lost = 0
         self.weights = 0
         self._half: dict[int, gs.Tensor] = {}
+        self._scales: dict[int, gs.Tensor] = {}
         self._full: dict[int, gs.Tensor] = {}
 
     def rewrite(self) -> None:
@@ -113,7 +130,10 @@ class Halves:
                 if not value.name or not known:
                     continue
                 low = id(node) in taking and any(value is each for each in taking[id(node)])
-                wanted = self._as_half(value) if low else self._as_full(value)
+                if low and index == 1 and node.op in QUANTIZERS:
+                    wanted = self._scale(value)
+                else:
+                    wanted = self._as_half(value) if low else self._as_full(value)
                 if wanted is not value:
                     graph.set_input(node, index, wanted)
             for value in reads(node):
@@ -165,6 +185,15 @@ class Halves:
         number = int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
         self.graph.add("Cast", [value], {"to": number}, name=f"{value.name}_cast", output=found)
         return found
+
+    def _scale(self, value: gs.Tensor) -> gs.Tensor:
+        """A scale of a quantizer: too small ones belong to channels that are all 0, and become normal numbers."""
+        if id(value) not in self._scales:
+            array = self.graph.array(value)
+            assert array is not None
+            rounded = np.maximum(np.asarray(array, np.float32), _smallest_normal(self.dtype)).astype(self.dtype)
+            self._scales[id(value)] = self.graph.constant(rounded, f"{value.name}_{self.dtype.name}")
+        return self._scales[id(value)]
 
     def _constant(self, value: gs.Tensor, array: Array) -> gs.Constant:
         rounded = np.asarray(array).astype(self.dtype)

@@ -19,21 +19,22 @@ def insert(plan: Plan, context: Context, quantizers: Mapping[int, Quantizer], we
     """Quantize the sites of a plan and the weights of its products.
 
     quantizers  by family
-    weights     by id of the product's node
+    weights     by id of the product's node; products that share their weights have the same Codes
     """
-    scale_of: dict[tuple[int, int], float] = {}
+    graph = plan.graph
+    scale_of = {id(product.node): quantizers[plan.family(product)].scale for product in plan.products}
     for site in plan.sites:
-        quantizer = quantizers[site.family]
-        _quantize_value(plan.graph, site.value, site.readers, quantizer)
+        _quantize_value(graph, site.value, site.readers, quantizers[site.family])
         context.record("quantize value")
-        for node, index in site.readers:
-            scale_of[id(node), index] = quantizer.scale
+    stored: dict[int, gs.Variable] = {}
     for product in plan.products:
         codes = weights[id(product.node)]
         if plan.integer_bias and product.bias is not None:
-            _integer_bias(plan.graph, product, scale_of[id(product.node), product.data], codes)
-        _quantize_weights(plan.graph, product, codes)
-        context.record("quantize weights")
+            _integer_bias(graph, product, scale_of[id(product.node)], codes)
+        if id(codes) not in stored:
+            stored[id(codes)] = _stored(graph, product.weights.name, codes.numbers, codes.scale, codes.axis)
+            context.record("quantize weights")
+        graph.set_input(product.node, product.weight, stored[id(codes)])
 
 
 def _quantize_value(graph: Graph, value: gs.Tensor, readers: list[tuple[gs.Node, int]], quantizer: Quantizer) -> None:
@@ -44,11 +45,6 @@ def _quantize_value(graph: Graph, value: gs.Tensor, readers: list[tuple[gs.Node,
     found = dequantized(graph, [stored, scale, zero], value.name, value.shape)
     for node, index in readers:
         graph.set_input(node, index, found)
-
-
-def _quantize_weights(graph: Graph, product: Product, codes: Codes) -> None:
-    found = _stored(graph, product.weights.name, codes.numbers, codes.scale, codes.axis)
-    graph.set_input(product.node, product.weight, found)
 
 
 def _integer_bias(graph: Graph, product: Product, scale: float, codes: Codes) -> None:

@@ -33,54 +33,80 @@ def by_output_error(plan: Plan, histograms: Mapping[int, Histogram], samples: Sa
         for family, sites in families.items()
     }
     sites = plan.sites
-    errors: dict[str, list[Floats]] = {site.value.name: [] for site in sites}
-    energy: dict[str, Floats] = {}
-    axes = {site.value.name: channel_axis(plan, site) for site in sites}
+    measured = {site.value.name: _Measured() for site in sites}
+    last = {site.value.name for site in sites if _is_read_along_rows(plan, site)}
     ration = Ration()
     for values in stream(plan.graph, [site.value for site in sites], samples):
         for site in sites:
             name = site.value.name
             if not ration.allows(name, values[name]):
                 continue
-            given = channels_second(values[name], axes[name])
+            given = channels_second(values[name], last=name in last)
             # In units of the range, for squares of large numbers overflow.
             unit = np.float32(histograms[site.family].bound or 1.0)
-            energy[name] = energy.get(name, 0.0) + np.square(given / unit).mean(axis=(0, *range(2, given.ndim)))
+            energy = np.square(given / unit).mean(axis=(0, *range(2, given.ndim)))
             found = [pooled_error((each.rounded(given) - given) / unit) for each in tried[site.family]]
-            errors[name].append(np.array(found))
+            measured[name].add(np.array(found), energy)
     chosen = {}
     for family, members in families.items():
         total = np.zeros(len(_SHARES))
         for site in members:
-            name = site.value.name
-            for gain in gains(plan, site):
-                total += np.sum(errors[name], axis=0) @ gain / max(float(energy[name] @ gain), 1e-30)
+            found_of = measured[site.value.name]
+            for gain in gains(plan, site, found_of.channels):
+                total += found_of.errors @ gain / max(float(found_of.energy @ gain), 1e-30)
         chosen[family] = tried[family][int(np.argmin(total))]
     return chosen
 
 
-def channel_axis(plan: Plan, site: QuantizationSite) -> int:
-    """Along which axis of a value its channels lie: the last one where matrix products read it."""
+class _Measured:
+    """The error of each channel of a value under each range tried, and its energy, over all batches.
+
+    errors  (ranges, channels)
+    energy  (channels,)
+    """
+
+    def __init__(self) -> None:
+        self.errors: Floats = np.zeros((len(_SHARES), 0))
+        self.energy: Floats = np.zeros(0)
+
+    @property
+    def channels(self) -> int:
+        return len(self.energy)
+
+    def add(self, errors: Floats, energy: Floats) -> None:
+        if not self.channels:
+            self.errors, self.energy = errors, energy
+            return
+        if len(energy) != self.channels:
+            # The axis counts samples or positions, which are not the same from batch to batch: one mean stands for it.
+            self.errors, self.energy = _mean(self.errors), _mean(self.energy)
+            errors, energy = _mean(errors), _mean(energy)
+        self.errors = self.errors + errors
+        self.energy = self.energy + energy
+
+
+def _mean(values: Floats) -> Floats:
+    return np.asarray(values.mean(axis=-1, keepdims=True))
+
+
+def _is_read_along_rows(plan: Plan, site: QuantizationSite) -> bool:
+    """Whether a matrix product reads a value, whose last axis then has the channels."""
     products = {id(each.node) for each in plan.products if each.node.op in MATRIX_PRODUCTS}
-    rank = plan.graph.rank(site.value)
-    last = any(id(node) in products for node, _ in site.readers) and rank is not None
-    return max(1, rank - 1) if last and rank is not None else 1
+    return any(id(node) in products for node, _ in site.readers)
 
 
-def gains(plan: Plan, site: QuantizationSite) -> list[Floats]:
-    """For each reader the weight with which it takes in each channel, squared: (channels,).
+def gains(plan: Plan, site: QuantizationSite, channels: int) -> list[Floats]:
+    """For each reader the weight with which it takes in each of the site's channels, squared: (channels,).
 
-    Readers without weights take all alike. Where the number of channels is not known, one number stands for all: (1,).
+    Readers without weights, and those with weights for another number of channels, take all alike.
     """
     products = {id(each.node): each for each in plan.products}
-    shape = plan.graph.shape(site.value)
-    count = shape[channel_axis(plan, site)] if shape else None
     found = []
     for node, _ in site.readers:
         product = products.get(id(node))
         array = plan.graph.array(product.weights) if product is not None else None
         if product is None or array is None:
-            found.append(np.ones(1))
+            found.append(np.ones(channels))
             continue
         weights = np.moveaxis(np.square(np.asarray(array, np.float64)), product.axis, 0)
         if node.op == "ConvTranspose":
@@ -90,4 +116,4 @@ def gains(plan: Plan, site: QuantizationSite) -> list[Floats]:
             own = weights.reshape(product.group, weights.shape[0] // product.group, weights.shape[1], -1)
             gain = own.sum(axis=(1, 3)).reshape(-1)
         found.append(gain)
-    return [each if each.size == count else np.ones(count if isinstance(count, int) else 1) for each in found]
+    return [each if each.size == channels else np.ones(channels) for each in found]

@@ -100,6 +100,13 @@ class Plan:
     def site(self, value: gs.Tensor) -> QuantizationSite | None:
         return self._sites.get(id(value))
 
+    def family(self, product: Product) -> int:
+        """The family whose scale the data of a product has.
+
+        A Pad between the QuantizeLinear and the product keeps the scale: the site then has no readers.
+        """
+        return self._families.root(self._sites[id(product.node.inputs[product.data])].family)
+
     def read(self, value: gs.Tensor, node: gs.Node, index: int) -> QuantizationSite:
         """Have a node read a value quantized."""
         if id(value) not in self._sites:

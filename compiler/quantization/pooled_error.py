@@ -41,6 +41,11 @@ def _halved(values: Floats, axis: int) -> Floats:
     return found
 
 
-def channels_second(values: Floats, axis: int) -> Floats:
-    """An array whose channels lie along `axis` as (samples, channels, ...)."""
-    return values if axis == 1 else np.moveaxis(values, axis, 1)
+def channels_second(values: Floats, *, last: bool = False) -> Floats:
+    """An array, whose channels lie along axis 1 or along its last one, as (samples, channels, ...).
+
+    An array of one axis has one channel, or with `last` one sample.
+    """
+    if values.ndim < 2:
+        return values.reshape((1, -1) if last else (-1, 1))
+    return np.moveaxis(values, -1, 1) if last and values.ndim > 2 else values

@@ -8,6 +8,7 @@ Between a product that makes channels and those that read them lie only operator
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -57,6 +58,9 @@ class _Finder:
     def __init__(self, graph: Graph, products: dict[int, Product]) -> None:
         self.graph = graph
         self.products = products
+        # Factors would make as many different weights of shared ones as there are readers.
+        readers = Counter(id(each.weights) for each in products.values())
+        self.shared = {weights for weights, count in readers.items() if count > 1}
         self.sets = UnionFind()
         self.values: dict[int, gs.Tensor] = {}
         self.fixed: set[int] = set()
@@ -85,7 +89,8 @@ class _Finder:
             product = self.products[id(node)]
             for end in (node.inputs[product.data], node.outputs[0]):
                 self.root(end)
-                if graph.rank(end) is None or _channels(graph, end) is None or not _readable(node):
+                unknown = graph.rank(end) is None or _channels(graph, end) is None
+                if unknown or not _readable(node) or id(product.weights) in self.shared:
                     self.fix(end)
         elif self._keeps_channels(node):
             for end in (each for each in node.inputs if isinstance(each, gs.Variable) and each.name):

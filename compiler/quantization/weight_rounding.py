@@ -45,6 +45,10 @@ def round_weights(original: Graph, plan: Plan, context: Context, samples: Sample
     with Spill() as spill:
         walk = StagedRun(graph, samples, spill, "quantized:")
         for product in sorted(plan.products, key=lambda each: order[id(each.node)]):
+            if len(graph.readers(product.node.inputs[product.weight])) > 1:
+                reason = "other nodes read them too, with other inputs"
+                context.decline(product.node, f"its weights are rounded to the nearest numbers: {reason}")
+                continue
             context.progress(f"round weights: {graph.label(product.node)}")
             data = product.node.inputs[product.data]
             try:

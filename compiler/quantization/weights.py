@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from vggc.diagnostics import fail
+from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats
 from vggc.quantization.grids import SMALLEST_SCALE, Grid, Quantizer
-from vggc.quantization.plan import Plan
+from vggc.quantization.plan import Plan, Product
 from vggc.quantization.preconditions import plain_gemm
 from vggc.rewrite import Context
 
@@ -21,8 +22,10 @@ _SHARES = np.linspace(1.0, 0.6, 21)
 """Of a channel's largest weight: the ranges that `mse` tries."""
 
 DEAD = 2.0**-20
-"""The smallest scale of a channel, as a share of the largest of its node: what is below is not seen beside it."""
+"""Of the largest scale of a node: channels whose scale would be smaller are dead, and not seen beside the others."""
 
+_ALL_DEAD = 2.0**-12
+"""The scale of weights that are all zero: one that also float16 can store."""
 
 NEGLIGIBLE = 32
 """Steps of the integers that products add up, of which there are tens of thousands: a smaller bias changes nothing."""
@@ -50,34 +53,49 @@ def encoded(
     Raises CompileError for weights that are NaN or infinite, and where biases cannot be stored beside such weights.
     """
     graph = plan.graph
-    scale_of = {(id(node), at): quantizers[site.family].scale for site in plan.sites for node, at in site.readers}
     found = {}
     vanish = []
-    for product in plan.products:
-        plain_gemm(graph, product)
-        array = graph.array(product.weights)
+    for products in sharing_weights(graph, plan.products):
+        weights, axis = products[0].weights, products[0].axis
+        array = graph.array(weights)
         assert array is not None
-        matrix = rows(array, product.axis)
+        matrix = rows(array, axis)
         if not np.isfinite(matrix).all():
-            raise fail(f"the weights of {graph.label(product.node)} have NaN or infinite numbers")
+            raise fail(f"the weights of {graph.label(products[0].node)} have NaN or infinite numbers")
         steps = scales(matrix, plan.weight_grid, method)
-        if product.bias is not None:
+        biases = []
+        for product in (each for each in products if each.bias is not None):
             bias = np.abs(np.asarray(graph.array(product.node.inputs[product.bias]), np.float64))
             # The groups of a ConvTranspose share their scales.
             bias = bias.reshape(-1, len(steps)).max(axis=0)
-            step = scale_of[id(product.node), product.data]
+            step = quantizers[plan.family(product)].scale
             if plan.integer_bias:
                 # An int32 bias must be able to hold it.
                 steps = np.maximum(steps, (bias / (step * 2**30)).astype(np.float32))
-            if bias.any() and (bias < NEGLIGIBLE * step * steps).all():
-                vanish.append(product.node)
-        found[id(product.node)] = encode(array, product.axis, steps, plan.weight_grid)
+            biases.append((product, bias, step))
+        vanish += [
+            product.node for product, bias, step in biases if bias.any() and (bias < NEGLIGIBLE * step * steps).all()
+        ]
+        codes = encode(array, axis, steps, plan.weight_grid)
+        found.update({id(product.node): codes for product in products})
     if len(vanish) * 2 > len(plan.products):
         context.warn(
             f"the biases of {len(vanish)} of {len(plan.products)} nodes vanish beside what they are added to, "
             f"{graph.label(vanish[0])} first: are the samples prepared as for training?"
         )
     return found
+
+
+def sharing_weights(graph: Graph, products: Iterable[Product]) -> list[list[Product]]:
+    """Products by the weights that they read, in order: those of one list share a constant and its axis of outputs.
+
+    Factors of Gemm nodes are multiplied into constants first.
+    """
+    found: dict[tuple[int, int], list[Product]] = {}
+    for product in products:
+        plain_gemm(graph, product)
+        found.setdefault((id(product.weights), product.axis), []).append(product)
+    return list(found.values())
 
 
 def rows(weights: Array, axis: int) -> Floats:
@@ -89,7 +107,8 @@ def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
     """A scale for each row of (output channels, all else): (output channels,) in float64, rounded to float32.
 
     `max` represents each row's largest weight; `mse` has the least squared error, rounding and clipping together.
-    Channels without weights worth mentioning get the floor DEAD, so that no scale is zero or subnormal.
+    Dead channels have no weights that a scale could serve. They get the median scale of the others, because a tiny one
+    would be subnormal, or have no place in float16.
     """
     largest = np.abs(matrix).max(axis=1)
     chosen = largest / grid.high
@@ -100,8 +119,9 @@ def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
             error = np.square(grid.rounded(matrix, tried[:, None]) - matrix).sum(axis=1)
             better = error < best
             best[better], chosen[better] = error[better], tried[better]
-    floor = max(float(chosen.max(initial=0.0)) * DEAD, SMALLEST_SCALE)
-    return np.asarray(np.maximum(chosen, floor).astype(np.float32), np.float64)
+    dead = (largest == 0) | (chosen < float(chosen.max(initial=0.0)) * DEAD)
+    chosen = np.where(dead, _ALL_DEAD if dead.all() else np.median(chosen[~dead]), chosen)
+    return np.asarray(np.maximum(chosen, SMALLEST_SCALE).astype(np.float32), np.float64)
 
 
 def encode(weights: Array, axis: int, scale: Floats, grid: Grid) -> Codes:
