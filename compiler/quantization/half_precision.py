@@ -71,8 +71,7 @@ def _used(graph: Graph, node: gs.Node) -> Array:
     symmetric = zero_point is None or not np.any(np.asarray(graph.array(zero_point), np.float32))
     if codes is None or scale is None or scale.ndim != 1 or not symmetric:
         return np.array(True)
-    used: Array = rows(codes, int(node.attrs.get("axis", 1))).any(axis=1)
-    return used
+    return np.asarray(rows(codes, int(node.attrs.get("axis", 1))).any(axis=1))
 
 
 def typed(node: gs.Node, opset: int, dtype: np.dtype[Any]) -> list[gs.Tensor]:

@@ -64,7 +64,9 @@ def encoded(
             raise fail(f"the weights of {graph.label(products[0].node)} have NaN or infinite numbers")
         steps = scales(matrix, plan.weight_grid, method)
         biases = []
-        for product in (each for each in products if each.bias is not None):
+        for product in products:
+            if product.bias is None:
+                continue
             bias = np.abs(np.asarray(graph.array(product.node.inputs[product.bias]), np.float64))
             # The groups of a ConvTranspose share their scales.
             bias = bias.reshape(-1, len(steps)).max(axis=0)
