@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 from vggc.diagnostics import Declined
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
+from vggc.operators.kernels import without_kernel
 from vggc.pattern.application_proof import Instance, prove
 from vggc.pattern.compiled import NodeSpec
 from vggc.pattern.construct import Builder, evaluator_of
@@ -87,6 +88,7 @@ class Applier:
             for node in added:
                 annotate(node, {"vggc.rule": rule.name})
             infer(self._graph, self._sets, added)
+            self._check_kernels(added, matched)
             self._check_results(found, values, added, replaced)
             if self._context.prove and rule.tolerance != math.inf:
                 label = self._graph.label(found.node)
@@ -147,6 +149,21 @@ class Applier:
                 if above is not None and id(above) in going:
                     raise Declined(f"its input from {self._graph.label(source)} depends on {self._graph.label(above)}")
                 waiting.append(value)
+
+    def _check_kernels(self, added: Sequence[gs.Node], matched: Sequence[gs.Node]) -> None:
+        """Raise Declined when a model that a runtime has all kernels for would get an operator without one."""
+        if not self._context.runnable:
+            return
+        reason = next(filter(None, map(self._without_kernel, added)), "")
+        if reason and not any(map(self._without_kernel, matched)):
+            raise Declined(reason)
+
+    def _without_kernel(self, node: gs.Node) -> str:
+        domain, op = operator_of(node)
+        dtype = self._graph.dtype(node.inputs[0]) if node.inputs else None
+        if domain or dtype is None:
+            return ""
+        return without_kernel(op, dtype.name, self._sets.opset, (each.target for each in self._context.targets))
 
     def _check_results(
         self, found: Found, values: Sequence[gs.Tensor], added: Sequence[gs.Node], replaced: Sequence[gs.Node]

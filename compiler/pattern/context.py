@@ -70,6 +70,7 @@ class Context:
     original  reads the model as it was before the first step; None where nobody knows it
     progress  is called with what a pass that takes long is doing
     prove     whether each application of a rule is checked where it happens, on random inputs
+    runnable  whether rules make only operators that the runtimes have kernels for
     cache     says in which folder results are kept between runs; None when they are not to be kept
     """
 
@@ -78,6 +79,7 @@ class Context:
     original: Callable[[], Graph] | None = None
     progress: Callable[[str], None] = _ignore
     prove: bool = False
+    runnable: bool = True
     cache: Callable[[], Path | None] = cache_folder
 
     def record(self, what: str, times: int = 1) -> None:
