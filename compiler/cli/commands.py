@@ -88,7 +88,7 @@ def compile_(
     from vggc.cli.model_pages import graph_printer
     from vggc.pipeline.compile import compile_model
     from vggc.pipeline.output_folder import PAGE
-    from vggc.report.table import declines, summary
+    from vggc.report.terminal_tables import declines, summary
 
     pipeline = _bind(recipe, overrides)
     folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
@@ -173,12 +173,12 @@ def _check_rules(path: Path) -> None:
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
     """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""
     from vggc.pipeline.compile import plan_model
-    from vggc.report import table
+    from vggc.report import terminal_tables
 
     pipeline = _bind(recipe, overrides)
     with progress() as show:
         report = plan_model(pipeline, model, progress=show)
-    stdout().print(table.plan(report))
+    stdout().print(terminal_tables.plan(report))
 
 
 @click.command()

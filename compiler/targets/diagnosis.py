@@ -8,7 +8,7 @@ from vggc.diagnostics import CompileError
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of, outputs_of
 from vggc.targets import flavours
-from vggc.targets.probe import import_findings
+from vggc.targets.import_findings import import_findings
 from vggc.targets.verifier import Finding, LoweredGraph, findings
 
 

@@ -14,8 +14,8 @@ from vggc.targets import flavours, sidecar
 from vggc.targets.contract import Artifact, Lowering
 from vggc.targets.engine_messages import TITLES, ModelRefused
 from vggc.targets.engine_process import Job, Profile, build
+from vggc.targets.import_findings import import_findings, output_mismatches
 from vggc.targets.node_names import describer, origins
-from vggc.targets.probe import import_findings, output_mismatches
 from vggc.targets.profiles import profiles, profiles_problems
 from vggc.targets.verifier import Finding, LoweredGraph, findings
 

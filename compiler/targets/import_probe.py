@@ -1,4 +1,4 @@
-"""Find every node that TensorRT cannot import: `python -P -m vggc.targets.probe_nodes JOB.json`.
+"""Find every node that TensorRT cannot import: `python -P -m vggc.targets.import_probe JOB.json`.
 
 The importer reports the nodes whose operator it does not support, then the first node that fails for another reason,
 and no node after that one. So each reported node is removed, its results become inputs of the model, and the rest is

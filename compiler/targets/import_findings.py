@@ -30,7 +30,7 @@ def import_findings(graph: Graph, package: str, *, timeout: float | None = IMPOR
     with tempfile.TemporaryDirectory(prefix="vggc-probe-") as folder:
         model = Path(folder) / "model.onnx"
         graph.save(model, external=True)
-        done, _ = ask("vggc.targets.probe_nodes", {"package": package, "model": str(model)}, describe, timeout=timeout)
+        done, _ = ask("vggc.targets.import_probe", {"package": package, "model": str(model)}, describe, timeout=timeout)
     nodes = {parser_name(node): node for node in all_nodes(graph)}
     findings = []
     for error in done["errors"]:

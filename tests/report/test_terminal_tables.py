@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from vggc.report.record import Decline, ModelCost, Report, StepRecord
-from vggc.report.table import summary
+from vggc.report.terminal_tables import summary
 
 COST = ModelCost(24, 322_000, 2_410_000, 1_290_000)
 

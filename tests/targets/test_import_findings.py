@@ -14,7 +14,7 @@ from vggc.graph.extras import annotate
 from vggc.targets.contract import Lowering
 from vggc.targets.diagnosis import diagnose
 from vggc.targets.engine_messages import meaning
-from vggc.targets.probe import import_findings
+from vggc.targets.import_findings import import_findings
 from vggc.targets.tensorrt import tensorrt_rtx
 from vggc.values import Interval
 
