@@ -10,7 +10,7 @@ the first made constant, all but a random one made constant, every dimension sym
 
     equal            the written file has the inputs, outputs and numbers of the file that was read
     refused          vggc ended with an error that is about the model
-    refused wrongly  vggc ended with an error in which it admits that the fault is its own
+    refused wrongly  vggc ended with an error that is its own fault, or that names no way out
     wrong            the written file is invalid, has another interface, or computes other numbers
     crashed          vggc ended with a traceback, died, or took more than --timeout seconds
     not run          onnxruntime does not load or run the file that was read
