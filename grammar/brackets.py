@@ -1,4 +1,4 @@
-"""Which bracket closes which: settled before any grammar, so that one wrong bracket spoils one statement only."""
+"""Pair brackets before anything is parsed, so that one wrong bracket affects one statement only."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OPENER = {closing: opening for opening, closing in CLOSER.items()}
 # Heads whose `{` opens a block of statements.
 BLOCK_HEADS = ("define", "repeat", "when", "else")
 
-# Brackets open at once; the limit keeps every recursive reader of what they hold safe.
+# How many brackets may be open at once; the limit keeps recursive functions over their contents safe.
 MAX_NESTED = 64
 
-# Problems kept from one text; nobody reads more, and a megabyte of `(` must not become a million messages.
+# How many problems are kept of one text: a megabyte of `(` must not become a million messages.
 MOST_PROBLEMS = 1000
 
 # Strings and comments hide brackets; a string ends with its line whether it is closed or not.
@@ -44,7 +44,7 @@ class Lexeme(NamedTuple):
 
 @dataclass
 class Brackets:
-    """The lexemes of a text, comments left out, and how they pair.
+    """The lexemes of a text without its comments, and how its brackets pair.
 
     `partner` leads from the index of an opening lexeme to that of its closing one, or to None where nothing closes it.
     `blocks` are the `{` that open a block of statements, `rules` those that open the body of a rule; every other `{`
@@ -59,12 +59,12 @@ class Brackets:
 
 
 def match_brackets(source: Source) -> Brackets:
-    """Pair every bracket of a recipe; what cannot be paired is among the problems, in the order of their places."""
+    """Pair the brackets of a recipe. Those that cannot be paired are among the problems, in order of position."""
     return _Matcher(source).run()
 
 
 class _Matcher:
-    """One walk over the lexemes with a stack of what is open: linear whatever the text holds."""
+    """Reads the lexemes once, with a stack of open brackets: linear for any text."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""Characters that no recipe holds outside strings, and what their writer meant."""
+"""Messages about characters that no recipe has outside strings, with what was probably meant."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _HELP = {
 
 
 def diagnose_character(situation: Situation) -> Diagnostic | None:
-    """The message about a character the grammar has no use for anywhere, None for one it has."""
+    """The message about a character that the grammar never uses; None for one that it uses."""
     character = situation.found
     if character in _MEANT:
         what = f"`{character}` (U+{ord(character):04X}) is not `{_MEANT[character]}`"

@@ -1,4 +1,4 @@
-"""The canonical layout of one statement: its tokens and comments in groups, flat where they fit, else broken."""
+"""The canonical layout of one statement: brackets stay on one line where they fit, and are broken where not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIGHT_AFTER = {"..", "|"}
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment, and whether it has its line for itself."""
+    """A comment, and whether it stands on a line of its own."""
 
     text: str
     alone: bool
@@ -38,25 +38,25 @@ class Leaf:
 
 @dataclass
 class Item:
-    """What stands between two commas, with the comments to go above it and behind it."""
+    """The text between two commas, with the comments to write above it and behind it."""
 
     parts: list[Leaf | Bracketed] = field(default_factory=list)
     above: list[str] = field(default_factory=list)
     behind: list[str] = field(default_factory=list)
 
     def holds_comments(self) -> bool:
-        """Whether a comment stands inside one of its brackets."""
+        """Whether one of its brackets holds a comment."""
         return any(isinstance(each, Bracketed) and each.has_comments() for each in self.parts)
 
     def settle(self) -> None:
-        """Only one comment fits behind an item: the others go above it."""
+        """Move all comments but one above the item: only one fits behind it."""
         self.above += self.behind[:-1]
         self.behind = self.behind[-1:]
 
 
 @dataclass
 class Bracketed:
-    """A bracket with its items. `commas` says whether a comma may stand behind the last one; `rest` are the comments
+    """A bracket with its items. `commas` says whether a comma may follow the last one; `rest` are the comments
     behind the last item."""
 
     opening: str
@@ -73,7 +73,7 @@ class Bracketed:
 
 
 def leaves(text: str, start: str = "statement") -> Iterator[Leaf]:
-    """The tokens of a statement that is known to be right. The last one is an end of no text with the last comments."""
+    """The tokens of a valid statement. The last one has no text, and holds the last comments."""
     done = 0
     for token in language().parse_interactive(text, start=start).iter_parse():
         begin, end = token.start_pos or 0, token.end_pos or 0
@@ -83,29 +83,29 @@ def leaves(text: str, start: str = "statement") -> Iterator[Leaf]:
 
 
 def group(tokens: Iterator[Leaf], opening: str, role: str) -> Bracketed:
-    """Read a bracket whose opening token is read already."""
-    found = Bracketed(opening, role)
+    """Read a bracket up to its closing token; the opening one has been read."""
+    bracketed = Bracketed(opening, role)
     item = Item()
     for leaf in tokens:
         closes = leaf.text == _CLOSER[opening]
         for comment in leaf.comments:
             if item.parts and not (closes and comment.alone):
                 (item.above if comment.alone else item.behind).append(comment.text)
-            elif not item.parts and found.items and not comment.alone:
-                found.items[-1].behind.append(comment.text)
+            elif not item.parts and bracketed.items and not comment.alone:
+                bracketed.items[-1].behind.append(comment.text)
             else:
-                (found.rest if closes else item.above).append(comment.text)
+                (bracketed.rest if closes else item.above).append(comment.text)
         if not closes and leaf.text != ",":
             add(item.parts, leaf, tokens)
             continue
         if item.parts:
-            found.items.append(item)
+            bracketed.items.append(item)
         if closes:
             break
         item = Item()
-    for each in found.items:
+    for each in bracketed.items:
         each.settle()
-    return found
+    return bracketed
 
 
 def add(parts: list[Leaf | Bracketed], leaf: Leaf, tokens: Iterator[Leaf]) -> None:
@@ -137,23 +137,23 @@ def flat(parts: list[Leaf | Bracketed], *, spaced_equals: bool = False) -> str:
 
 
 def lines(parts: list[Leaf | Bracketed], indent: int, room: int, *, spaced_equals: bool = False) -> list[str]:
-    """The parts, on one line where that has `room` and no bracket holds a comment, else with brackets broken.
+    """The parts on one line if they fit in `room` and no bracket holds a comment, else with brackets broken.
 
-    The first line comes without, the others with their indentation. The widest bracket breaks first.
+    The first line has no indentation, the others have theirs. The widest bracket is broken first.
     """
     broken = {id(each) for each in parts if isinstance(each, Bracketed) and each.has_comments()}
     groups = sorted((each for each in parts if isinstance(each, Bracketed)), key=lambda each: -len(_flat_part(each)))
     while True:
-        found = _with_broken(parts, broken, indent, spaced_equals)
-        wide = len(found[0]) > room or any(len(each) > WIDTH for each in (found[0], found[-1]))
+        broken_lines = _with_broken(parts, broken, indent, spaced_equals)
+        wide = len(broken_lines[0]) > room or any(len(each) > WIDTH for each in (broken_lines[0], broken_lines[-1]))
         whole = [each for each in groups if id(each) not in broken and each.items and each.commas]
         if not wide or not whole:
-            return found
+            return broken_lines
         broken.add(id(whole[0]))
 
 
 def item_lines(item: Item, indent: int, behind: str, *, first: str = "", spaced_equals: bool = False) -> list[str]:
-    """An item at an indentation, its comments with it. `first` stands before it on its line, `behind` after it."""
+    """The lines of an item with its comments. `first` is written before it on its line, `behind` after it."""
     space = " " * indent
     room = WIDTH - indent - len(first) - len(behind)
     text = lines(item.parts, indent, room, spaced_equals=spaced_equals)
@@ -163,21 +163,21 @@ def item_lines(item: Item, indent: int, behind: str, *, first: str = "", spaced_
 
 
 def _with_broken(parts: list[Leaf | Bracketed], broken: set[int], indent: int, spaced_equals: bool) -> list[str]:
-    found = [""]
+    written = [""]
     before: Leaf | Bracketed | None = None
     earlier: Leaf | Bracketed | None = None
     for part in parts:
-        found[-1] += _gap(earlier, before, part, spaced_equals)
+        written[-1] += _gap(earlier, before, part, spaced_equals)
         if isinstance(part, Bracketed) and id(part) in broken:
-            found[-1] += part.opening
+            written[-1] += part.opening
             for each in part.items:
-                found += item_lines(each, indent + INDENT, "," if part.commas else "")
-            found += [" " * (indent + INDENT) + each for each in part.rest]
-            found.append(" " * indent + _CLOSER[part.opening])
+                written += item_lines(each, indent + INDENT, "," if part.commas else "")
+            written += [" " * (indent + INDENT) + each for each in part.rest]
+            written.append(" " * indent + _CLOSER[part.opening])
         else:
-            found[-1] += _flat_part(part)
+            written[-1] += _flat_part(part)
         earlier, before = before, part
-    return found
+    return written
 
 
 def _flat_part(part: Leaf | Bracketed) -> str:

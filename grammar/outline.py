@@ -1,4 +1,4 @@
-"""Where each statement of a recipe begins and ends, and which braces open and close blocks of statements."""
+"""Find where each statement of a recipe starts and ends, and which braces open and close blocks of statements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar.brackets import Brackets, match_brackets
 
-# More statements than this are nobody's recipe; the rest is not read.
+# No real recipe has more statements than this; the rest is not read.
 MAX_STATEMENTS = 10_000
 
 # What a line looks like that starts a statement, for the lines below a bracket that nothing closes.
@@ -20,7 +20,7 @@ _LIKE_A_STATEMENT = re.compile(r"([ \t]*)(?:[A-Za-z_]\w*[ \t\r]*(?:\(|\{|#|$)|[}
 class Statement:
     """The text of one statement, or of a block's head, without the white space and comments around it.
 
-    `brace` is the place of the `{` behind a block's head. `crowded` says that the statement does not start its line.
+    `brace` is the position of the `{` behind a block's head. `crowded` says that another statement starts the line.
     """
 
     span: Span
@@ -37,14 +37,14 @@ class BlockEnd:
 
 @dataclass(frozen=True)
 class Outline:
-    """A recipe as a flat list of statements and block ends, with the lexical and bracket problems met on the way."""
+    """A recipe as a flat list of statements and block ends, with the problems of its strings and brackets."""
 
     parts: tuple[Statement | BlockEnd, ...]
     problems: tuple[Diagnostic, ...]
 
 
 def outline(source: Source) -> Outline:
-    """Cut a recipe into statements. Linear in its length; raises nothing."""
+    """Split a recipe into statements. The time is linear in its length; nothing is raised."""
     brackets = match_brackets(source)
     parts = _Cutter(source, brackets).run()
     problems = list(brackets.problems)

@@ -1,4 +1,4 @@
-"""From recipe text to its syntax tree, with every syntax error found in one run."""
+"""Parse a recipe into its syntax tree, and report all its syntax errors at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vggc.grammar.value_errors import VALUE_ROWS
 # A longer statement would take the parser many seconds, and no reader would follow it.
 MAX_STATEMENT = 64 * 1024
 
-# Errors shown, and errors looked for: beyond these nobody reads on, and a megabyte of garbage must not take minutes.
+# How many errors are shown and looked for: nobody reads more, and a megabyte of garbage must not take minutes.
 SHOWN_ERRORS = 20
 SOUGHT_ERRORS = 500
 
@@ -82,7 +82,7 @@ def parse_pattern(source: Source) -> tuple[Root, ...]:
 
 
 def _parse_part(source: Source, start: str, rows: tuple[Row, ...]) -> Any:
-    """A text that is no whole statement."""
+    """Parse a text that is only a part of a statement."""
     errors = list(match_brackets(source).problems)
     if not errors and len(source.text) > MAX_STATEMENT:
         raise fail(f"this text has {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
@@ -103,7 +103,7 @@ def _parse_part(source: Source, start: str, rows: tuple[Row, ...]) -> Any:
 
 @dataclass
 class _Block:
-    """A block being read: its head (None where the head itself is wrong) and its statements so far."""
+    """A block that is being read: its head (None if the head is wrong) and its statements so far."""
 
     head: syntax.Statement | Else | None
     body: list[syntax.Statement] = field(default_factory=list)
@@ -121,10 +121,10 @@ class _Reader:
         self.else_may_follow = False
 
     def read(self) -> tuple[syntax.Statement, ...]:
-        found = outline(self.source)
-        self.errors.extend(found.problems)
-        broken = sorted(each.span.start for each in found.problems if each.span)
-        for part in found.parts:
+        outlined = outline(self.source)
+        self.errors.extend(outlined.problems)
+        broken = sorted(each.span.start for each in outlined.problems if each.span)
+        for part in outlined.parts:
             if len(self.errors) >= SOUGHT_ERRORS:
                 break
             if isinstance(part, BlockEnd):
@@ -136,7 +136,7 @@ class _Reader:
         return tuple(self.statements)
 
     def _parse(self, part: Statement) -> syntax.Statement | Else | None:
-        """The statement's node, without its block; None when it is wrong and the error is noted."""
+        """The node of a statement, without its block; None when it is wrong, which is recorded as an error."""
         text = part.span.text
         if not text:
             self._error(

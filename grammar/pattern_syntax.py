@@ -1,4 +1,4 @@
-"""The syntax tree of a rule: what it looks for, what it computes, and what it puts in its place."""
+"""The syntax tree of a rule: its patterns, its terms and its replacements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a recipe file, with a message for everything that can be wrong with one."""
+"""Read a recipe file, with a message for everything that can be wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to say about a rule or a pattern that the grammar refuses: rows of the table of syntax errors."""
+"""The syntax errors of rules and patterns: rows for the table of messages."""
 
 from __future__ import annotations
 

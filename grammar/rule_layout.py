@@ -12,14 +12,14 @@ _WORDS = {"_WHERE": "where ", "_LET": "let ", "_ARROW": "=> "}
 
 @dataclass
 class _Section:
-    """A part of a rule's body: `word` opens it, and its items have commas between them."""
+    """A part of a rule's body: it starts with `word`, and commas separate its items."""
 
     word: str
     items: list[Item] = field(default_factory=list)
 
     @property
     def bare(self) -> bool:
-        """Whether no comment stands in the way of writing it on one line."""
+        """Whether it has no comment that would keep it from being written on one line."""
         return not any(each.above or each.behind or each.holds_comments() for each in self.items)
 
     @property
@@ -37,16 +37,16 @@ def rule_lines(tokens: Iterator[Leaf]) -> list[str]:
         head.append(leaf.text)
     name, option = head[0], "".join(head[1:])
     sections, rest = _sections(tokens)
-    found = [f"rule {name} {option} {{" if option else f"rule {name} {{"]
+    written = [f"rule {name} {option} {{" if option else f"rule {name} {{"]
     roots, *others = sections
     if others and others[0].word == "where " and roots.bare and others[0].bare:
         together = f"{roots.flat} {others[0].flat}"
         if INDENT + len(together) <= WIDTH:
-            found.append(" " * INDENT + together)
+            written.append(" " * INDENT + together)
             roots, others = _Section(""), others[1:]
     for section in (roots, *others):
-        found += _section_lines(section)
-    return [*found, *(" " * INDENT + each for each in rest), "}"]
+        written += _section_lines(section)
+    return [*written, *(" " * INDENT + each for each in rest), "}"]
 
 
 def _section_lines(section: _Section) -> list[str]:
@@ -54,16 +54,16 @@ def _section_lines(section: _Section) -> list[str]:
         return [" " * INDENT + section.flat]
     if section.word == "where ":
         return _condition_lines(section.items[0])
-    found = []
+    written = []
     for index, item in enumerate(section.items):
         behind = "," if index < len(section.items) - 1 else ""
         first, indent = (section.word, INDENT) if index == 0 else ("", INDENT + len(section.word))
-        found += item_lines(item, indent, behind, first=first, spaced_equals=section.word == "let ")
-    return found
+        written += item_lines(item, indent, behind, first=first, spaced_equals=section.word == "let ")
+    return written
 
 
 def _condition_lines(item: Item) -> list[str]:
-    """A condition, broken before each `and` and `or` that stands in no brackets when it is too long for one line."""
+    """A condition; when it is too long for one line, it is broken before each `and` and `or` outside brackets."""
     if not item.holds_comments() and INDENT + len("where ") + len(flat(item.parts)) <= WIDTH:
         return item_lines(item, INDENT, "", first="where ")
     terms = [Item(above=item.above)]
@@ -72,11 +72,11 @@ def _condition_lines(item: Item) -> list[str]:
             terms.append(Item())
         terms[-1].parts.append(part)
     terms[-1].behind = item.behind
-    found = []
+    written = []
     for index, term in enumerate(terms):
         first, indent = ("where ", INDENT) if index == 0 else ("", INDENT + 2)
-        found += item_lines(term, indent, "", first=first)
-    return found
+        written += item_lines(term, indent, "", first=first)
+    return written
 
 
 def _sections(tokens: Iterator[Leaf]) -> tuple[list[_Section], list[str]]:

@@ -1,4 +1,4 @@
-"""From the grammar's parse tree to the nodes of rules and patterns; everything else is the TreeBuilder's."""
+"""Build the syntax tree of rules and patterns from the parse tree; TreeBuilder builds everything else."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class RuleBuilder(TreeBuilder):
         return rule
 
     def check(self, parts: tuple[Any, ...]) -> None:
-        """Note what is wrong with single nodes of a rule or pattern, wherever they stand in it."""
-        for each in _nodes(parts):
-            if isinstance(each, syntax.Number) and each.unit:
-                self._problem("a number in a rule cannot have a unit", each.span, f"write `{each.value}`")
-            elif isinstance(each, syntax.Word) and each.name == "_":
-                self._problem("`_` has no value", each.span, "capture it under a name in the pattern")
+        """Report errors of single nodes anywhere in a rule or pattern."""
+        for node in _nodes(parts):
+            if isinstance(node, syntax.Number) and node.unit:
+                self._problem("a number in a rule cannot have a unit", node.span, f"write `{node.value}`")
+            elif isinstance(node, syntax.Word) and node.name == "_":
+                self._problem("`_` has no value", node.span, "capture it under a name in the pattern")
 
     def tolerance(self, meta: Meta, children: list[Any]) -> syntax.Number:
         option, number = children
@@ -202,14 +202,14 @@ class RuleBuilder(TreeBuilder):
         return self._made(pattern.Capture(span, name.value, optional))
 
     def _inputs_first(self, operands: tuple[Any, ...], attribute: type) -> tuple[Any, ...]:
-        """The operands that are inputs; one behind an attribute is a problem."""
+        """The operands that are inputs; an input behind an attribute is reported as an error."""
         named = False
-        for each in operands:
-            if isinstance(each, attribute):
+        for operand in operands:
+            if isinstance(operand, attribute):
                 named = True
             elif named:
                 self._problem(
-                    "this input stands behind an attribute", each.span, "write all inputs before the attributes"
+                    "this input stands behind an attribute", operand.span, "write all inputs before the attributes"
                 )
                 break
         return tuple(each for each in operands if not isinstance(each, attribute))
@@ -231,7 +231,7 @@ def _is_blank(operand: syntax.Syntax) -> bool:
 
 
 def _nodes(parts: Any) -> Iterator[syntax.Syntax]:
-    """Every node in a tuple of nodes and tuples, with a stack: what is nested too deep is in there, too."""
+    """Every node in nested tuples of nodes. A stack is used, since the tree may be nested too deep for recursion."""
     waiting = [parts]
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""What stands around a syntax error, in a form that a table of messages can match."""
+"""The surroundings of a syntax error, in a form that the table of messages can match."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Situation:
 
     @cached_property
     def before(self) -> str:
-        """The statement up to the error: comments gone, white space single, only the last part of a long one."""
+        """The statement up to the error, without comments and with single spaces; of a long one, the last part."""
         first = max(self.start, self.offset - _BEFORE)
         text = _without_comments(self.source.text[first : self.offset])
         return ("… " if first > self.start else "") + " ".join(text.split())
@@ -145,11 +145,11 @@ class Situation:
 class Row:
     """One malformed situation and what to say about it.
 
-    `head` must match the statement's whole first word ("" for any), `before` the end of the text before the error,
-    `found` the whole offending token, `ahead` the beginning of the text from there; `inside` holds the brackets one of
-    which must be the innermost open one, "." standing for none open and "" for whatever; `part` is the part of a rule,
-    "" for any. `message` and `help` are
-    templates over the named groups and `found`; a help that is a function may return None, and the row does not apply.
+    The first four columns are regular expressions: `head` must match the whole first word of the statement ("" for
+    any), `before` the end of the text before the error, `found` the whole offending token, and `ahead` the beginning of
+    the text from there. `inside` lists brackets, one of which must be the innermost open one ("." for no open bracket,
+    "" for any); `part` is the part of a rule ("" for any). `message` and `help` are templates over the named groups and
+    `found`. A help may be a function; when it returns None the row does not apply.
     """
 
     before: str
@@ -168,8 +168,8 @@ class Row:
             return None
         if self.part and self.part != situation.part:
             return None
-        found = re.fullmatch(self.found, situation.found, re.DOTALL)
-        if not found or (self.ahead and not re.match(self.ahead, situation.after)):
+        token = re.fullmatch(self.found, situation.found, re.DOTALL)
+        if not token or (self.ahead and not re.match(self.ahead, situation.after)):
             return None
         before = re.search(rf"(?:{self.before})\Z", situation.before)
         if not before or (self.inside and (situation.inside or ".") not in self.inside):

@@ -1,4 +1,4 @@
-"""The help lines of syntax errors that have to be worked out: what to write instead of what was written."""
+"""Functions that compute the help of syntax errors: what to write instead of what was written."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def unit(situation: Situation, words: dict[str, str]) -> str | None:
 
 
 def expected(situation: Situation, words: dict[str, str]) -> str:
-    """What could have stood there, in the words of the language."""
+    """What the grammar expected at the error."""
     names = {_TERMINALS.get(each, "") for each in situation.expected - _ARITHMETIC} - {""}
     ordered = sorted(names, key=lambda each: (not each.startswith("`"), each))
     if not ordered:

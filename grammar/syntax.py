@@ -1,4 +1,4 @@
-"""The syntax tree of a recipe: what was written and where, with no meaning yet."""
+"""The syntax tree of a recipe: what was written, and where."""
 
 from __future__ import annotations
 

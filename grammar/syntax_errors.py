@@ -1,6 +1,7 @@
-"""What to say about a statement the grammar refuses: a table from malformed situations to messages.
+"""The syntax errors of statements: a table from malformed situations to messages.
 
-The rows are tried from top to bottom and the first that applies speaks; `situation.Row` says what its columns mean.
+The rows are tried from top to bottom, and the first one that applies gives the message. `situation.Row` explains the
+columns.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ LAST_ROWS: tuple[Row, ...] = (
 
 
 def diagnose(error: UnexpectedInput, text: Span, rows: tuple[Row, ...]) -> Diagnostic:
-    """The message for the place where the grammar refused a text; `rows` come before those of every text."""
+    """The message for a syntax error. `rows` are tried before the rows that apply to every text."""
     situation = Situation.of(error, text)
     character = diagnose_character(situation)
     if character is not None:

@@ -1,4 +1,4 @@
-"""From the grammar's parse tree to the syntax tree, with the checks that need more than one token."""
+"""Build the syntax tree from the parse tree, with the checks that need more than one token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYWORDS = frozenset(
     (*STATEMENT_KEYWORDS, "in", "of", "and", "or", "not", "true", "false", "where", "let", "like"),
 )
 
-# Deeper values than this are nobody's recipe; the limit keeps every recursive reader of the tree safe.
+# No real recipe nests values this deep; the limit keeps recursive functions over the tree safe.
 MAX_DEPTH = 64
 MAX_DIGITS = 40
 
@@ -37,7 +37,7 @@ class Else(syntax.Syntax):
 
 @v_args(meta=True)
 class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
-    """Builds the nodes of one statement whose text starts at `offset` of the source. Problems are collected."""
+    """Builds the nodes of one statement, whose text starts at `offset` of the source. Errors go to `problems`."""
 
     def __init__(self, source: Source, offset: int) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
         return self._word(name)
 
     def group(self, meta: Meta, children: list[Any]) -> syntax.Value:
-        """A value in parentheses is the value; its span takes the parentheses in."""
+        """A value in parentheses is the value itself; its span includes the parentheses."""
         inner: syntax.Value = children[0]
         return self._made(replace(inner, span=self._span(meta)), inner)
 
@@ -253,7 +253,7 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
 
 
 def unknown_unit(unit: str, digits: str, span: Span) -> tuple[str, Span, str]:
-    """Message, place and help for what stands behind a number and is no unit of the language."""
+    """Message, place and help for an unknown unit behind a number."""
     message = f"unknown unit `{unit}`"
     if re.fullmatch(r"_[0-9_]*", unit):
         message, help = "a number cannot contain `_`", f"write `{digits}{unit.replace('_', '')}`"

@@ -1,4 +1,4 @@
-"""The arguments of a call, held against the options of the function they go to."""
+"""Match the arguments of a call to the options of the function that it calls."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from vggc.options import Schema, convert, wanted
 def bind_arguments(
     call: syntax.Call, schema: Schema, scope: Scope, lacking: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The options that a call gives, typed, keyed by the function's parameters.
+    """The values of the options that a call gives, by the names of the function's parameters.
 
-    `lacking` says of options that do not exist why not.
+    `lacking` explains why certain options do not exist, by their names.
 
     Raises CompileError with everything wrong in the call: unknown, repeated, missing and ill-typed options; and
     Undetermined when nothing is wrong but a value is not known.
     """
-    found = BindingErrors()
+    diagnostics = BindingErrors()
     options: dict[str, Any] = {}
     names = list(schema.by_name)
-    matched = match_arguments(call, [each.name for each in schema.positional], names, found, lacking or {})
-    if not found.errors:
+    matched = match_arguments(call, [each.name for each in schema.positional], names, diagnostics, lacking or {})
+    if not diagnostics.errors:
         for option in schema.options:
             if option.required and option.name not in matched:
                 help = f"{option.name}: {option.doc or wanted(option.annotation)}"
-                found.error(f"`{call.name}` needs `{option.name}`", call.name_span, help=help)
+                diagnostics.error(f"`{call.name}` needs `{option.name}`", call.name_span, help=help)
     for name, argument in matched.items():
         option = schema.by_name[name]
-        with found.collect():
+        with diagnostics.collect():
             given = evaluate(argument.value, scope)
             what = f"`{name}` of `{call.name}`"
             options[option.parameter] = convert(given, option.annotation, what, scope.value_names())
-    found.raise_errors()
+    diagnostics.raise_errors()
     return options
 
 
@@ -48,10 +48,13 @@ def match_arguments(
     call: syntax.Call,
     positional: Sequence[str],
     names: Sequence[str],
-    found: Diagnostics,
+    diagnostics: Diagnostics,
     lacking: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, syntax.Argument]:
-    """The argument for each name; `positional` may be given without it. What cannot be matched goes to `found`."""
+    """The argument for each option in `names`; those in `positional` may be given without their names.
+
+    Arguments that match no option are reported to `diagnostics`.
+    """
     matched: dict[str, syntax.Argument] = {}
     named: Span | None = None
     for number, argument in enumerate(call.arguments):
@@ -60,23 +63,23 @@ def match_arguments(
             name = argument.name.name
             if name not in names:
                 help = lacking.get(name) or spelling_help(name, names, "its options") or "it takes none"
-                found.error(f"`{call.name}` has no option `{name}`", argument.name.span, help=help)
+                diagnostics.error(f"`{call.name}` has no option `{name}`", argument.name.span, help=help)
                 continue
         elif named:
-            found.error(
+            diagnostics.error(
                 "a value without a name follows one with a name",
                 argument.span,
                 help="write values without a name first",
             )
             continue
         elif number >= len(positional):
-            found.error(_too_many(call.name, len(positional)), argument.span, help=_names_help(positional, names))
+            diagnostics.error(_too_many(call.name, len(positional)), argument.span, help=_names_help(positional, names))
             continue
         else:
             name = positional[number]
         if name in matched:
             note = ("note", f"it is first given at {matched[name].span.place}")
-            found.error(f"`{name}` is given twice", argument.span, facts=(note,), help="give it once")
+            diagnostics.error(f"`{name}` is given twice", argument.span, facts=(note,), help="give it once")
             continue
         matched[name] = argument
     return matched

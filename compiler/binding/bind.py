@@ -1,4 +1,4 @@
-"""From the syntax tree of a recipe to a pipeline: every name resolved, every option typed, every error reported."""
+"""Bind a recipe: turn its syntax tree into a pipeline, with every name resolved and every option typed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def bind_with_measure(
 ) -> tuple[Pipeline, Measured]:
     """Bind a recipe and a measure written beside it, which may name its data: `agreement(test)`.
 
-    `origin` is where the measure stands, for messages. Raises CompileError as `bind` does, and for what is no measure.
+    `origin` says in messages where the measure was written. Raises CompileError as `bind` does, and when the text is
+    not one measure.
     """
     asked = parse(Source(origin, f"require {measure} == original\n"))
     (statement, *more) = asked.statements
@@ -64,11 +65,11 @@ class _Binder:
         self.measured: Measured | None = None
         self.recipe = recipe
         self.overrides = overrides
-        self.found = Diagnostics()
+        self.diagnostics = Diagnostics()
         path = Path(recipe.source.path)
         self.scope = Scope(registry, path.parent, later=declared_names(recipe))
-        self.uses = Uses(self.found, [path.resolve()])
-        self.steps = Steps(self.found)
+        self.uses = Uses(self.diagnostics, [path.resolve()])
+        self.steps = Steps(self.diagnostics)
         self.body: list[Bound] = []
         self.data: dict[str, BoundData] = {}
         self.targets: list[BoundTarget] = []
@@ -81,15 +82,15 @@ class _Binder:
                 self._statement(statement)
         except TooManySteps as error:
             help = "a `define` that calls another one twice doubles its steps"
-            self.found.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
+            self.diagnostics.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
         params = [each for each in self.scope.names.values() if each.kind == "param"]
-        self.found.extend(self.overrides.unclaimed([each.name for each in params]))
+        self.diagnostics.extend(self.overrides.unclaimed([each.name for each in params]))
         self._must_do_something()
-        self.found.extend(check_rules_together(self.body))
+        self.diagnostics.extend(check_rules_together(self.body))
         if self.asked is not None:
-            with self.found.collect(), suppress(Undetermined):
+            with self.diagnostics.collect(), suppress(Undetermined):
                 self.measured = self._measure(self.asked)
-        self.found.raise_errors()
+        self.diagnostics.raise_errors()
         self._warn_unused()
         return Pipeline(
             source=self.recipe.source,
@@ -98,7 +99,7 @@ class _Binder:
             body=tuple(self.body),
             targets=tuple(self.targets),
             rules=declared_rules(self.scope, self.recipe.source),
-            warnings=tuple(self.found.messages),
+            warnings=tuple(self.diagnostics.messages),
         )
 
     def _measure(self, asked: syntax.Comparison) -> Measured:
@@ -109,7 +110,7 @@ class _Binder:
 
     def _statement(self, statement: syntax.Statement) -> None:
         try:
-            with self.found.collect():
+            with self.diagnostics.collect():
                 match statement:
                     case syntax.ParamStatement():
                         bind_param(statement, self.scope, self.overrides)
@@ -120,23 +121,23 @@ class _Binder:
                     case syntax.UseStatement():
                         self.uses.bind_use(statement, self.scope)
                     case syntax.DefineStatement():
-                        define(statement, self.scope, self.found)
+                        define(statement, self.scope, self.diagnostics)
                     case syntax.RuleStatement():
-                        declare_rule(statement, self.scope, self.found)
+                        declare_rule(statement, self.scope, self.diagnostics)
                     case syntax.TargetStatement():
                         self.last_target = statement.call.span
                         self.targets.append(bind_target(statement, self.scope, self.files))
                     case _:
                         self._step(statement)
         except Undetermined:
-            # What it depends on is wrong, and reported there.
+            # The value that it depends on is wrong and has been reported.
             return
 
     def _step(self, statement: syntax.Statement) -> None:
         if self.last_target:
             note = ("note", f"the target stands at {self.last_target.place}")
             help = "a target is made from the finished model: move the targets to the end"
-            self.found.error("this step follows a target", statement.span, facts=(note,), help=help)
+            self.diagnostics.error("this step follows a target", statement.span, facts=(note,), help=help)
             self.last_target = None
         self.body += self.steps.bind((statement,), self.scope, ())
 
@@ -153,13 +154,13 @@ class _Binder:
                 "write a step, such as `simplify`, and a `target`; a recipe of defines alone is brought in with `use`"
             )
             place = first_line(self.recipe.statements[0])
-            self.found.error("the recipe does nothing: it has no step and no target", place, help=help)
+            self.diagnostics.error("the recipe does nothing: it has no step and no target", place, help=help)
 
     def _warn_unused(self) -> None:
-        # The first data set is never idle: the model before and after is compared on its samples.
+        # The first data set is always used: the models before and after are compared on its samples.
         compared = next(iter(self.data), None)
         what = {"param": "parameter", "data": "data set", "rule": "rule"}
         for each in self.scope.names.values():
             own = each.span is not None and each.span.source is self.recipe.source
             if not each.used and own and each.kind in what and each.name != compared:
-                self.found.warning(f"{what[each.kind]} `{each.name}` is never used", each.span)
+                self.diagnostics.warning(f"{what[each.kind]} `{each.name}` is never used", each.span)

@@ -54,7 +54,7 @@ def bind_comparison(comparison: syntax.Comparison, scope: Scope) -> BoundCompari
 
 
 def find_measure(name: str, scope: Scope) -> Measure | None:
-    """The measure of a name, None when there is none."""
+    """The measure with this name, or None."""
     declared = scope.find(name)
     if declared is not None:
         return declared.meaning if isinstance(declared.meaning, Measure) else None
@@ -62,7 +62,7 @@ def find_measure(name: str, scope: Scope) -> Measure | None:
 
 
 def measure_names(scope: Scope) -> list[str]:
-    """The names of all measures a condition can ask for."""
+    """The names of all measures that a condition can use."""
     return sorted({*scope.registry.measures, *scope.named("measure")})
 
 
@@ -130,13 +130,13 @@ def _literal(side: syntax.Value, scope: Scope) -> Content | None:
 
 def _measures_of(comparison: syntax.Comparison, scope: Scope) -> dict[syntax.Value, Measured]:
     """The measures of a comparison, bound. Raises what is wrong with their options."""
-    found = BindingErrors()
+    diagnostics = BindingErrors()
     measured: dict[syntax.Value, Measured] = {}
     for leaf in _leaves(comparison):
-        with found.collect():
+        with diagnostics.collect():
             if (bound := _measured(leaf, scope)) is not None:
                 measured[leaf] = bound
-    found.raise_errors()
+    diagnostics.raise_errors()
     return measured
 
 
@@ -162,12 +162,12 @@ Measures = dict[syntax.Value, Measured]
 
 
 def _both(left: syntax.Value, right: syntax.Value, scope: Scope, measured: Measures) -> tuple[Expression, Expression]:
-    found = Diagnostics()
+    diagnostics = Diagnostics()
     sides: list[Expression] = []
     for each in (left, right):
-        with found.collect():
+        with diagnostics.collect():
             sides.append(_expression(each, scope, measured))
-    found.raise_errors()
+    diagnostics.raise_errors()
     return sides[0], sides[1]
 
 

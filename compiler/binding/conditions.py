@@ -1,4 +1,4 @@
-"""The conditions of `when` and `require`: from syntax to objects that ask the running model."""
+"""Bind the conditions of `when` and `require`: from syntax to objects that are evaluated on the model."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
     """The condition of a `when`. Raises CompileError with everything wrong in it, or Undetermined."""
     match value:
         case syntax.Logical():
-            found = BindingErrors()
+            diagnostics = BindingErrors()
             operands = []
             for each in value.operands:
-                with found.collect():
+                with diagnostics.collect():
                     operands.append(bind_condition(each, scope))
-            found.raise_errors()
+            diagnostics.raise_errors()
             return BoundLogical(value.operator, tuple(operands))
         case syntax.Comparison():
             return bind_comparison(value, scope)

@@ -16,20 +16,20 @@ from vggc.values import File, Folder
 
 
 def bind_data(statement: syntax.DataStatement, scope: Scope) -> BoundData | None:
-    """Declare a data set. The files its options name must be there; what is in them is read later.
+    """Declare a data set. The files that its options name must exist; their contents are read later.
 
-    Raises CompileError with everything wrong in the statement; the name is declared then too, its value unknown.
-    None when an option's value is not known.
+    Returns None when the value of an option is not known. Raises CompileError with everything wrong in the statement;
+    the name is declared even then, with an unknown value.
     """
     name = statement.name
     declaration = Declaration(name.name, "data", UnknownValue(), name.span, name.span.source.path)
-    found = Diagnostics()
-    with found.collect():
+    diagnostics = Diagnostics()
+    with diagnostics.collect():
         scope.add(declaration, name.span)
     bound = None
-    with found.collect():
+    with diagnostics.collect():
         bound = _bound(statement, scope)
-    found.raise_errors()
+    diagnostics.raise_errors()
     if bound:
         declaration.meaning = Given(Reference("data", name.name, bound), name.span)
     return bound
@@ -42,11 +42,11 @@ def _bound(statement: syntax.DataStatement, scope: Scope) -> BoundData | None:
         options = bind_arguments(call, loader.schema, scope)
     except Undetermined:
         return None
-    found = Diagnostics()
+    diagnostics = Diagnostics()
     for option in options.values():
-        with found.collect():
+        with diagnostics.collect():
             _must_be_there(option, call, scope.folder)
-    found.raise_errors()
+    diagnostics.raise_errors()
 
     def load() -> Dataset:
         with at(statement.span):
@@ -70,7 +70,7 @@ def _loader(call: syntax.Call, scope: Scope) -> Loader:
 
 
 def _must_be_there(option: object, call: syntax.Call, folder: Path) -> None:
-    """Raise CompileError when an option is the path of a file or folder that is not there."""
+    """Raise CompileError when an option is the path of a file or folder that does not exist."""
     if not isinstance(option, File | Folder):
         return
     with at(next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)):

@@ -17,7 +17,7 @@ _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}
 
 
 def evaluate(value: syntax.Value, scope: Scope) -> Given:
-    """The value as the recipe gives it. A word that names nothing stays a word.
+    """The value of an expression. A word that names nothing stays a word.
 
     Raises CompileError with everything wrong in it, and Undetermined when it depends on an unknown value.
     """
@@ -75,12 +75,12 @@ def _word(word: syntax.Word, scope: Scope) -> Given:
 
 def _all(values: tuple[syntax.Value, ...], scope: Scope) -> list[Given]:
     """Each value evaluated, the errors of all of them collected."""
-    found = BindingErrors()
+    diagnostics = BindingErrors()
     results = []
     for each in values:
-        with found.collect():
+        with diagnostics.collect():
             results.append(evaluate(each, scope))
-    found.raise_errors()
+    diagnostics.raise_errors()
     return results
 
 
@@ -99,16 +99,16 @@ def _interval(value: syntax.IntervalLiteral, scope: Scope) -> Given:
 
 
 def _mapping(value: syntax.Mapping, scope: Scope) -> Given:
-    found = Diagnostics()
+    diagnostics = Diagnostics()
     first: dict[str, Span] = {}
     for key, _ in value.entries:
         name = key.name if isinstance(key, syntax.Word) else key.value
         if name in first:
-            found.error(f"`{name}` appears twice in this mapping", key.span)
+            diagnostics.error(f"`{name}` appears twice in this mapping", key.span)
         first.setdefault(name, key.span)
-    with found.collect():
+    with diagnostics.collect():
         items = _all(tuple(each for _, each in value.entries), scope)
-    found.raise_errors()
+    diagnostics.raise_errors()
     return Given(dict(zip(first, items, strict=True)), value.span)
 
 
@@ -121,7 +121,7 @@ def _binary(value: syntax.Binary, scope: Scope) -> Given:
 
 
 def calculate(value: syntax.Binary, left: Content, right: Content) -> int | float:
-    """Arithmetic between two numbers the recipe gives. Raises CompileError where their units do not fit."""
+    """Arithmetic on two numbers of a recipe. Raises CompileError when their units do not fit together."""
     assert isinstance(left, int | float) and isinstance(right, int | float)
     kind = combined(value.operator, kind_of(left), kind_of(right))
     if kind is None:
@@ -141,7 +141,7 @@ def calculate(value: syntax.Binary, left: Content, right: Content) -> int | floa
 
 
 def _units_differ(value: syntax.Binary, left: int | float, right: int | float) -> CompileError:
-    """The error for arithmetic whose units make no sense together."""
+    """The error for arithmetic on units that do not fit together."""
     first, second = describe(left), describe(right)
     what = {
         "+": f"add {second} to {first}",

@@ -1,4 +1,4 @@
-"""A data set given outside a recipe, in a recipe's words: `npz("test.npz", label="y")`."""
+"""A data set given outside a recipe, in the language of recipes: `npz("test.npz", label="y")`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from vggc.grammar.parser import parse
 def bind_loader(text: str, origin: str) -> Dataset:
     """The samples that a call of a loader names; paths are relative to the current folder.
 
-    `origin` is where the text stands, for messages. Raises CompileError when it is no such call, or has no samples.
+    `origin` says in messages where the text was written. Raises CompileError when the text is not a call of a loader,
+    or gives no samples.
     """
     recipe = parse(Source(origin, f"data samples = {text}\n"))
     (statement, *more) = recipe.statements

@@ -1,4 +1,4 @@
-"""Python files that a recipe brings in with `use`: imported under a private name, searched for what they define."""
+"""Import the Python files that a recipe brings in with `use`, and find the passes and the like that they define."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vggc.rewrite import Pass, Predicate
 
 
 def import_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own. No byte code is left beside it.
+    """Import a Python file as a module of its own, without leaving byte code beside it.
 
     Raises CompileError, which names the file and line, for whatever the file raises.
     """
@@ -39,7 +39,7 @@ def import_file(path: Path) -> ModuleType:
 def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
     """The passes, loaders, measures and predicates that a used file defines itself, each as (kind, name, object).
 
-    Raises CompileError for one that no recipe can call: its name or a type in its signature is not of the language.
+    Raises CompileError for one that no recipe can call, because of its name or of a type in its signature.
     """
     kinds: tuple[tuple[type, str], ...] = (
         (Pass, "pass"),

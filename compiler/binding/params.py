@@ -31,7 +31,7 @@ TYPES: dict[str, Any] = {
     "list": tuple,
     "mapping": dict,
 }
-"""The words for types behind `param NAME:`. A word, list or mapping is checked where it is used."""
+"""The types that may stand behind `param NAME:`. A word, list or mapping is checked where it is used."""
 
 _ARTICLES = {"word": "a word", "list": "a list", "mapping": "a mapping"}
 _NO_LIMITS = Within(-math.inf, math.inf)
@@ -43,7 +43,7 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class Override(Source):
-    """The value of a `--set NAME=VALUE`, shown in messages with what stands before it."""
+    """The value of a `--set NAME=VALUE`; messages show it with the text before it."""
 
     name: str
 
@@ -60,7 +60,7 @@ class Override(Source):
 
 
 class Overrides:
-    """The `--set` options of a command; each must be claimed by a `param`."""
+    """The `--set` options of a command; each must belong to a `param`."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = dict(texts)
@@ -73,14 +73,14 @@ class Overrides:
 
     def unclaimed(self, params: list[str]) -> list[Diagnostic]:
         """Errors for overrides of parameters that the recipe, which has `params`, does not declare."""
-        found = []
+        errors = []
         for name, text in self._texts.items():
             if name not in self._claimed:
                 source = Source(COMMAND_LINE, f"--set {name}={text}")
                 help = spelling_help(name, params, "its parameters") or "it declares no parameters"
                 span = Span(source, len("--set "), len("--set ") + len(name))
-                found.append(Diagnostic(f"the recipe has no parameter `{name}`", span, help=help))
-        return found
+                errors.append(Diagnostic(f"the recipe has no parameter `{name}`", span, help=help))
+        return errors
 
 
 def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overrides) -> None:
@@ -91,23 +91,23 @@ def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overri
     name = statement.name
     declaration = Declaration(name.name, "param", UnknownValue(), name.span, name.span.source.path)
     text = overrides.claim(name.name)
-    found = Diagnostics()
+    diagnostics = Diagnostics()
     value: Given | None = None
     try:
-        with found.collect():
+        with diagnostics.collect():
             # Before the name is declared: a parameter cannot be made of itself.
             written = evaluate(statement.value, scope)
             type_ = _type(statement, written)
             limits = _limits(statement, type_, scope)
-            with found.collect():
+            with diagnostics.collect():
                 value = _checked(written, type_, limits, f"`{name.name}`")
             if text is not None:
                 value = _override(name, text, type_, limits, scope)
     except Undetermined:
         value = None
-    with found.collect():
+    with diagnostics.collect():
         scope.add(declaration, name.span)
-    found.raise_errors()
+    diagnostics.raise_errors()
     if value:
         declaration.meaning = replace(value, origin=Origin(name.name, value.span))
 

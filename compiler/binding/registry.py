@@ -1,4 +1,4 @@
-"""What recipes can name: the passes, loaders, measures and targets that come with vggc, imported when asked for."""
+"""The passes, loaders, measures and targets that come with vggc, imported when they are first used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything that has a name without a `use`, by kind and name."""
+    """Everything that a recipe can name without a `use`, by kind and name."""
 
     passes: Mapping[str, Pass]
     loaders: Mapping[str, Loader]
@@ -28,9 +28,9 @@ class Registry:
 
 
 class PassFolder(Mapping[str, Pass]):
-    """The passes of a package, one a module that has its name; names that begin with `_` are no passes.
+    """The passes of a package: one in each module, of the same name. Modules whose names start with `_` hold none.
 
-    Names come from the files, so that a misspelling is told apart without importing all passes.
+    The names are those of the files, so that a misspelt name is recognized without importing all passes.
     """
 
     def __init__(self, package: str) -> None:
@@ -44,10 +44,10 @@ class PassFolder(Mapping[str, Pass]):
     def __getitem__(self, name: str) -> Pass:
         if name not in self._names:
             raise KeyError(name)
-        found = getattr(importlib.import_module(f"{self._package}.{name}"), name, None)
-        if not isinstance(found, Pass):
+        pass_ = getattr(importlib.import_module(f"{self._package}.{name}"), name, None)
+        if not isinstance(pass_, Pass):
             raise TypeError(f"the module {self._package}.{name} does not define the pass it is named after")
-        return found
+        return pass_
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -60,7 +60,7 @@ class PassFolder(Mapping[str, Pass]):
 
 
 class Later(Mapping[str, T]):
-    """A mapping that is made when it is first asked."""
+    """A mapping that is made when it is first used."""
 
     def __init__(self, make: Callable[[], Mapping[str, T]]) -> None:
         self._make = make

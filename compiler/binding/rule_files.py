@@ -1,4 +1,4 @@
-"""The rules of a file by themselves: what `vggc check --rules` proves."""
+"""Bind only the rules of a file: those that `vggc check --rules` proves."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from vggc.rewrite import check_rules
 
 
 def bind_rule_file(recipe: syntax.Recipe) -> tuple[list[Rule], list[Diagnostic]]:
-    """The rules that a file declares, whatever else it holds, and the warnings about them.
+    """The rules that a file declares, and the warnings about them; its other statements are ignored.
 
     Raises CompileError with everything wrong with its rules and its uses, operators included.
     """
-    found = Diagnostics()
+    diagnostics = Diagnostics()
     path = Path(recipe.source.path)
     scope = Scope(shipped(), path.parent, later=declared_names(recipe))
-    uses = Uses(found, [path.resolve()])
+    uses = Uses(diagnostics, [path.resolve()])
     for statement in recipe.statements:
-        with found.collect():
+        with diagnostics.collect():
             if isinstance(statement, syntax.UseStatement):
                 uses.bind_use(statement, scope)
             elif isinstance(statement, syntax.RuleStatement):
-                declare_rule(statement, scope, found)
-    found.raise_errors()
+                declare_rule(statement, scope, diagnostics)
+    diagnostics.raise_errors()
     rules = list(declared_rules(scope, recipe.source))
     if not rules:
         raise fail("there is no rule in this file", Span(recipe.source, 0, 0), help="write `rule NAME { ... => ... }`")
-    found.extend(check_rules(rules))
-    found.raise_errors()
-    return rules, found.messages
+    diagnostics.extend(check_rules(rules))
+    diagnostics.raise_errors()
+    return rules, diagnostics.messages

@@ -1,4 +1,4 @@
-"""Rules beside each other: those of a `repeat` are applied together, and none may forestall another."""
+"""Rules that follow each other: those of a `repeat` are applied together, and no rule may hide another one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from vggc.pipeline.model import Bound, BoundRepeat, BoundStep, BoundWhen
 from vggc.rewrite import rules_pass
 
 _NAMED = 3
-"""Rules of a group that its name lists."""
+"""How many rules of a group its name lists."""
 
 
 def grouped(body: Sequence[Bound]) -> tuple[Bound, ...]:
-    """The steps of a `repeat`, rules in a row made one step: each runs until nothing matches, in turn or together."""
+    """The steps of a `repeat`, with rules that follow each other made one step.
+
+    The result is the same, since rules run until nothing matches, whether in turn or together.
+    """
     steps: list[Bound] = []
     for is_rule, run in groupby(body, _is_rule):
-        found = list(run)
-        steps += [_together(found)] if is_rule and len(found) > 1 else found
+        neighbours = list(run)
+        steps += [_together(neighbours)] if is_rule and len(neighbours) > 1 else neighbours
     return tuple(steps)
 
 
@@ -40,9 +43,9 @@ def _together(steps: Sequence[Bound]) -> BoundStep:
 
 
 def check_rules_together(body: Iterable[Bound]) -> list[Diagnostic]:
-    """Errors for rules that never get their turn, and warnings for rules of one group that overlap; each once."""
-    found = {(each.message, each.span): each for each in _check(tuple(body))}
-    return list(found.values())
+    """Errors for rules that never apply, and warnings for rules of one group that overlap; each message once."""
+    distinct = {(each.message, each.span): each for each in _check(tuple(body))}
+    return list(distinct.values())
 
 
 def _check(body: tuple[Bound, ...]) -> Iterator[Diagnostic]:
@@ -51,16 +54,19 @@ def _check(body: tuple[Bound, ...]) -> Iterator[Diagnostic]:
         if is_rule:
             yield from _check_row([each for each in steps if isinstance(each, BoundStep)])
             continue
-        for each in steps:
-            if isinstance(each, BoundRepeat):
-                yield from _check(each.body)
-            elif isinstance(each, BoundWhen):
-                yield from _check(each.body)
-                yield from _check(each.otherwise)
+        for step in steps:
+            if isinstance(step, BoundRepeat):
+                yield from _check(step.body)
+            elif isinstance(step, BoundWhen):
+                yield from _check(step.body)
+                yield from _check(step.otherwise)
 
 
 def _check_row(steps: Sequence[BoundStep]) -> Iterator[Diagnostic]:
-    """Of rules in a row, the first leaves nothing that it matches; only within a group is their order a matter."""
+    """Check rules that follow each other.
+
+    A rule that has run leaves nothing that it matches; the order of overlapping rules matters only within a group.
+    """
     before: list[Rule] = []
     for step in steps:
         yield from check_together(step.pass_.rules)

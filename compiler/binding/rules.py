@@ -1,4 +1,4 @@
-"""`rule` blocks: each a pass of its own, by the rule's name."""
+"""Bind `rule` blocks: each becomes a pass with the name of the rule."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from vggc.pattern.rule_binding import bind_rule
 from vggc.rewrite import Pass, Predicate, rules_pass
 
 
-def declare_rule(statement: syntax.RuleStatement, scope: Scope, found: Diagnostics) -> None:
-    """Make a rule known as a step. Its guards can call the predicates that are known here.
+def declare_rule(statement: syntax.RuleStatement, scope: Scope, diagnostics: Diagnostics) -> None:
+    """Declare a rule as a step. Its guards can call the predicates in scope.
 
-    What is wrong with it goes to `found`; its name is known all the same.
+    Errors in it go to `diagnostics`; its name is declared all the same.
     """
     name = statement.name
     declaration = Declaration(name.name, "rule", UnknownValue(), name.span, name.span.source.path)
-    with found.collect():
+    with diagnostics.collect():
         scope.add(declaration, name.span)
     predicates = {
         each.name: each.meaning.as_function() for each in scope.visible() if isinstance(each.meaning, Predicate)
     }
-    with found.collect():
-        rule = bind_rule(statement, found, predicates)
+    with diagnostics.collect():
+        rule = bind_rule(statement, diagnostics, predicates)
         declaration.meaning = rules_pass([rule], doc=f"A rule of {name.span.source.path}.")
 
 

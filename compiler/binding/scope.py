@@ -22,13 +22,13 @@ CONDITION_WORDS = {
     "dynamic": "a condition of the language",
     "opset": "a condition of the language",
 }
-"""Names that conditions know beside the measures."""
+"""What else than measures a condition can name, and what each is."""
 
 
 class Undetermined(Exception):
     """A value that is not known: its declaration is wrong and reported, or it is the parameter of a `define`.
 
-    Whoever checks a value goes on with the next one.
+    The check of the statement continues with its other values.
     """
 
 
@@ -55,7 +55,7 @@ class BindingErrors(Diagnostics):
 
 @dataclass(frozen=True)
 class UnknownValue:
-    """Stands for a value that is not known; asking for it raises Undetermined."""
+    """Stands for a value that is not known; reading it raises Undetermined."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ KINDS = {
 
 @dataclass
 class Declaration:
-    """A name, what kind of thing it stands for, and where that was said (None: in a Python file)."""
+    """A name, what kind of thing it stands for, and where it is declared (None: in a Python file)."""
 
     name: str
     kind: str
@@ -109,22 +109,22 @@ class Scope:
 
     registry: Registry
     folder: Path
-    """what relative paths are relative to"""
+    """the folder that relative paths start from"""
     outer: Scope | None = None
     names: dict[str, Declaration] = field(default_factory=dict)
     later: dict[str, Span] = field(default_factory=dict)
     """names that statements further down declare"""
     incomplete: bool = False
-    """a `use` failed, so that names may be missing that the recipe has a right to"""
+    """whether a `use` failed, so that names may be missing through no fault of the statement"""
     used: set[Path] = field(default_factory=set)
     """the files that were brought in"""
 
     def find(self, name: str) -> Declaration | None:
         """The declaration of a name, which counts as used from now on."""
-        found = self.names.get(name) or (self.outer.find(name) if self.outer else None)
-        if found:
-            found.used = True
-        return found
+        declaration = self.names.get(name) or (self.outer.find(name) if self.outer else None)
+        if declaration:
+            declaration.used = True
+        return declaration
 
     def too_early(self, name: str, span: Span) -> CompileError | None:
         """The error for a name that is used at `span` and declared further down, if it is."""
@@ -144,7 +144,7 @@ class Scope:
         return [each.name for each in self.visible() if each.kind in kinds]
 
     def add(self, declaration: Declaration, at: Span) -> None:
-        """Make a name known. Raises CompileError at `at` when it has a meaning already."""
+        """Declare a name. Raises CompileError at `at` when it already has a meaning."""
         name = declaration.name
         self.later.pop(name, None)
         known = next((each for each in self.visible() if each.name == name), None)
@@ -160,7 +160,7 @@ class Scope:
         self.names[name] = declaration
 
     def _taken(self, name: str, kind: str) -> str:
-        """What of vggc's own has the name where a declaration of this kind would hide it."""
+        """What of vggc's own a declaration of this kind would hide; "" when the name is free."""
         if name in CONDITION_WORDS:
             return CONDITION_WORDS[name]
         if name in self.registry.passes:
@@ -174,15 +174,15 @@ class Scope:
     def value(self, word: syntax.Word) -> Given | None:
         """What a word stands for as a value: a parameter's value or a data set; None when it is neither.
 
-        Raises Undetermined when it is one whose value is not known.
+        Raises Undetermined when its value is not known.
         """
-        found = self.find(word.name)
-        if found is None or found.kind not in ("param", "argument", "data"):
+        declaration = self.find(word.name)
+        if declaration is None or declaration.kind not in ("param", "argument", "data"):
             return None
-        if isinstance(found.meaning, UnknownValue):
+        if isinstance(declaration.meaning, UnknownValue):
             raise Undetermined
-        assert isinstance(found.meaning, Given)
-        return found.meaning
+        assert isinstance(declaration.meaning, Given)
+        return declaration.meaning
 
     def value_names(self) -> Iterable[str]:
         return self.named("param", "argument", "data")

@@ -1,4 +1,4 @@
-"""Statements that run: steps, calls of defines, `repeat`, `when` and `require`."""
+"""Bind the statements that run: steps, calls of defines, `repeat`, `when` and `require`."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundW
 from vggc.rewrite import Pass
 
 MAX_STEPS = 10_000
-"""Steps a recipe may have when all its defines are expanded: defines that call defines double easily."""
+"""How many steps a recipe may have once its defines are expanded: defines that call defines multiply quickly."""
 
 MAX_DEPTH = 64
-"""How deep defines may call defines."""
+"""How deep calls of defines may be nested."""
 
 
 @dataclass
 class Steps:
-    """Binds the statements of a body. Errors are collected in `found`; what is wrong is left out of the result."""
+    """Binds the statements of a body. Errors go to `diagnostics`; wrong statements are left out of the result."""
 
-    found: Diagnostics
+    diagnostics: Diagnostics
     count: int = 0
 
     def bind(self, statements: tuple[syntax.Statement, ...], scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
         """The bound steps of a block; `via` are the calls of defines that led to it."""
         body: list[Bound] = []
-        for each in statements:
+        for statement in statements:
             try:
-                with self.found.collect():
-                    body += self._statement(each, scope, via)
+                with self.diagnostics.collect():
+                    body += self._statement(statement, scope, via)
             except Undetermined:
                 continue
         return tuple(body)
@@ -64,7 +64,7 @@ class Steps:
     def _when(self, statement: syntax.WhenStatement, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
         condition = None
         try:
-            with self.found.collect():
+            with self.diagnostics.collect():
                 condition = bind_condition(statement.condition, scope)
         except Undetermined:
             pass
@@ -128,23 +128,23 @@ class Steps:
             raise fail(f"defines call each other more than {MAX_DEPTH} deep", call.name_span, help=help)
         if not definition.sound:
             raise Undetermined
-        found = BindingErrors()
+        diagnostics = BindingErrors()
         names = [each.name for each in definition.parameters]
-        matched = match_arguments(call, names, names, found)
-        missing = [] if found.errors else [each for each in names if each not in matched]
+        matched = match_arguments(call, names, names, diagnostics)
+        missing = [] if diagnostics.errors else [each for each in names if each not in matched]
         if missing:
             help = f"write {call.name}({', '.join(f'{each}=...' for each in names)})"
             listed = ", ".join(f"`{each}`" for each in missing)
-            found.error(f"`{call.name}` needs {listed}", call.name_span, help=help)
+            diagnostics.error(f"`{call.name}` needs {listed}", call.name_span, help=help)
         inner = Scope(scope.registry, definition.scope.folder, definition.scope)
         for name, argument in matched.items():
             declaration = Declaration(name, "argument", UnknownValue(), argument.span, call.span.source.path)
             inner.names[name] = declaration
-            with found.collect():
+            with diagnostics.collect():
                 given = evaluate(argument.value, scope)
                 declaration.meaning = replace(given, origin=Origin(name, argument.value.span, by_call=True))
-        self.found.extend(found.messages)
-        if found.errors or found.undetermined:
+        self.diagnostics.extend(diagnostics.messages)
+        if diagnostics.errors or diagnostics.undetermined:
             raise Undetermined
         return self.bind(definition.body, inner, (*via, call.span))
 
@@ -157,11 +157,11 @@ class TooManySteps(Exception):
         self.span = span
 
 
-def define(statement: syntax.DefineStatement, scope: Scope, found: Diagnostics) -> None:
+def define(statement: syntax.DefineStatement, scope: Scope, diagnostics: Diagnostics) -> None:
     """Declare a `define`, and check its body as far as that is possible without a call."""
     name = statement.name
     declaration = Declaration(name.name, "define", UnknownValue(), name.span, name.span.source.path)
-    with found.collect():
+    with diagnostics.collect():
         scope.add(declaration, name.span)
     inner = Scope(scope.registry, scope.folder, scope)
     inside = Diagnostics()
@@ -175,7 +175,7 @@ def define(statement: syntax.DefineStatement, scope: Scope, found: Diagnostics) 
         declared = inner.names.get(each.name)
         if declared and not declared.used and not inside.errors:
             inside.warning(f"parameter `{each.name}` of `{name.name}` is never used", each.span)
-    found.extend(inside.messages)
+    diagnostics.extend(inside.messages)
     declaration.meaning = Definition(name.name, statement.parameters, statement.body, scope, not inside.errors)
 
 

@@ -1,4 +1,4 @@
-"""`target` statements: the target, its options, and the files it will write."""
+"""Bind `target` statements: the target, its options, and the files it will write."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vggc.pipeline.model import BoundTarget
 from vggc.values import File
 
 Written = dict[str, tuple[str, Span]]
-"""By file, the target that writes it and where that stands."""
+"""By file: the target that writes it, and the place of that target."""
 
 
 def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written) -> BoundTarget:
-    """The target with its options. `taken` holds the files that targets before it write, and gets its own.
+    """The target with its options. `taken` holds the files of the targets before it, and receives its own.
 
     Raises CompileError with everything wrong in the statement, and Undetermined.
     """
@@ -32,10 +32,10 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
             with at(call.span):
                 must_be_file(scope.folder / option)
             options[name] = File(scope.folder / option)
-    found = Diagnostics()
+    diagnostics = Diagnostics()
     for name in target.files(options):
         if problem := target.name_problem(name):
-            found.error(problem.message, call.span, help=problem.help)
+            diagnostics.error(problem.message, call.span, help=problem.help)
             break
         if name in taken:
             note = ("note", f"the first one stands at {taken[name][1].place}")
@@ -43,7 +43,7 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
             help = f'give one of them another name: name="{stem}_2{dot}{suffix}"'
             if target.folders:
                 help = f"give one of them another folder than `{name.rpartition('/')[0]}`"
-            found.error(f"two targets write the file `{name}`", call.span, facts=(note,), help=help)
+            diagnostics.error(f"two targets write the file `{name}`", call.span, facts=(note,), help=help)
             break
     for name, writers in target.reads(options).items():
         writer, span = taken.get(name, ("", call.span))
@@ -51,12 +51,12 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
             wanted = " or ".join(f"`target {each}`" for each in writers)
             what = f"`target {writer}` writes" if writer else "no target before it writes"
             facts = (("note", f"it stands at {span.place}"),) if writer else ()
-            found.error(
+            diagnostics.error(
                 f"`{call.name}` needs `{name}`, which {what}",
                 call.span,
                 facts=facts,
                 help=f"write {wanted} before this target",
             )
-    found.raise_errors()
+    diagnostics.raise_errors()
     taken |= dict.fromkeys(target.files(options), (call.name, call.span))
     return BoundTarget(target, options, call.span)

@@ -1,4 +1,4 @@
-"""`use` statements: what other recipes and Python files declare, made known to a recipe."""
+"""Bind `use` statements: bring what other recipes and Python files declare into the scope of a recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vggc.grammar.recipe_file import read_recipe
 from vggc.options import defined_at
 
 SHIPPED = "vggc:"
-"""Begins the name of a recipe that comes with vggc: `use "vggc:rules/transpose.opt"`."""
+"""The prefix of a recipe that comes with vggc: `use "vggc:rules/transpose.opt"`."""
 
 _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
     syntax.ParamStatement: "a `param`",
@@ -34,7 +34,7 @@ _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
 
 @dataclass
 class Library:
-    """A used file: what it declares for its users."""
+    """What a used file declares for the recipes that use it."""
 
     exports: list[Declaration] = field(default_factory=list)
     incomplete: bool = False
@@ -42,18 +42,18 @@ class Library:
 
 @dataclass
 class Uses:
-    """The files used so far, each read once however many recipes use it. Messages of theirs go to `found`."""
+    """The files used so far. Each is read once, however many recipes use it; messages go to `diagnostics`."""
 
-    found: Diagnostics
+    diagnostics: Diagnostics
     open: list[Path]
-    """the recipes being read, from the main one inwards"""
+    """the recipes being read: the main one, the one that it uses, and so on"""
     libraries: dict[Path, Library] = field(default_factory=dict)
 
     def bind_use(self, statement: syntax.UseStatement, scope: Scope) -> None:
-        """Make known what a file declares.
+        """Declare what a file declares.
 
-        Raises CompileError for a file that is missing or wrong, for a circle of uses, and for a name that has a
-        meaning already.
+        Raises CompileError for a file that is missing or wrong, for recipes that use each other in a circle, and
+        for a name that already has a meaning.
         """
         span = statement.path.span
         try:
@@ -64,14 +64,14 @@ class Uses:
             scope.incomplete = True
             raise
         if path.resolve() in scope.used:
-            self.found.warning(f"`{path.name}` is used twice", span)
+            self.diagnostics.warning(f"`{path.name}` is used twice", span)
         scope.used.add(path.resolve())
         scope.incomplete = scope.incomplete or library.incomplete
-        found = Diagnostics()
+        diagnostics = Diagnostics()
         for each in library.exports:
-            with found.collect():
+            with diagnostics.collect():
                 scope.add(replace(each, used=False), span)
-        found.raise_errors()
+        diagnostics.raise_errors()
 
     def _library(self, path: Path, scope: Scope) -> Library:
         _check_path(path)
@@ -86,37 +86,37 @@ class Uses:
         return self.libraries[key]
 
     def _recipe(self, path: Path, scope: Scope) -> Library:
-        """What a used recipe declares. Its errors are noted in `found`, except those that keep it from being read."""
+        """What a used recipe declares. Its errors go to `diagnostics`, except those that keep it from being read."""
         recipe = parse(read_recipe(path))
         inner = Scope(scope.registry, path.parent)
         inner.later = declared_names(recipe)
-        found = Diagnostics()
+        diagnostics = Diagnostics()
         self.open.append(path.resolve())
         for statement in recipe.statements:
-            with found.collect():
+            with diagnostics.collect():
                 match statement:
                     case syntax.UseStatement():
                         self.bind_use(statement, inner)
                     case syntax.DefineStatement():
-                        define(statement, inner, found)
+                        define(statement, inner, diagnostics)
                     case syntax.RuleStatement():
-                        declare_rule(statement, inner, found)
+                        declare_rule(statement, inner, diagnostics)
                     case _:
                         raise _no_declaration(statement)
         self.open.pop()
-        self.found.extend(found.messages)
-        return Library(list(inner.names.values()), inner.incomplete or bool(found.errors))
+        self.diagnostics.extend(diagnostics.messages)
+        return Library(list(inner.names.values()), inner.incomplete or bool(diagnostics.errors))
 
 
 def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
     """The names that the statements of a recipe declare, with the place of the first declaration."""
-    found: dict[str, Span] = {}
+    names: dict[str, Span] = {}
     for statement in recipe.statements:
         if isinstance(
             statement, syntax.ParamStatement | syntax.DataStatement | syntax.DefineStatement | syntax.RuleStatement
         ):
-            found.setdefault(statement.name.name, statement.name.span)
-    return found
+            names.setdefault(statement.name.name, statement.name.span)
+    return names
 
 
 def _python(path: Path) -> Library:

@@ -1,4 +1,4 @@
-"""Data for calibration and measurement: data sets, the loaders that make them, and fitting them to a model."""
+"""Data for calibration and measurement: data sets, the loaders that read them, and how data is fitted to a model."""
 
 from vggc.data.arrays import ArrayDataset
 from vggc.data.dataset import Batch, Dataset, SampleType, need_samples

@@ -64,12 +64,12 @@ class ArrayDataset(Dataset):
 
 
 def same_length(lengths: Mapping[str, int], where: str, advice: str = "") -> int:
-    """The number of samples. Raises CompileError when arrays disagree, when there are none, or no samples."""
+    """The number of samples. Raises CompileError when arrays differ in it, or when nothing is there."""
     if not lengths:
         raise fail(f"{where} has no arrays of samples")
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
-        raise fail(f"the arrays of {where} have different lengths: {told}", help=advice)
+        listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
+        raise fail(f"the arrays of {where} have different lengths: {listed}", help=advice)
     count = next(iter(lengths.values()))
     if count == 0:
         raise fail(f"{where} has no samples")

@@ -19,11 +19,11 @@ Batch = dict[str, Array]
 """Arrays by name, each (samples, ...)."""
 
 CHUNK_BYTES = 16 << 20
-"""About how many bytes of samples are held at a time where nobody asks for a batch of a certain size."""
+"""About how many bytes of samples are held at a time when no batch size is asked for."""
 
 
 class SampleType(NamedTuple):
-    """Type and shape of one sample of an array, without the axis of samples."""
+    """The type and the shape of one sample of an array, without the axis of samples."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -67,14 +67,14 @@ class Dataset(Declared, ABC):
 
     @property
     def checked_on_reading(self) -> bool:
-        """Whether samples are costly to make, so that they are checked when they are used and not before."""
+        """Whether samples are costly to make, so that they are checked only when they are used."""
         return False
 
     @property
     def repeatable(self) -> bool:
-        """Whether `sha256` tells in every run which samples each reading gives.
+        """Whether equal hashes from `sha256` mean equal samples, in every run and on every reading.
 
-        Not so for what a program makes anew on each reading.
+        This does not hold for samples that a program makes anew on each reading.
         """
         return False
 
@@ -117,7 +117,7 @@ class Dataset(Declared, ABC):
 
 
 def content(array: Array) -> bytes:
-    """The bytes an array of any shape stands for, little-endian and in C order; texts length by length."""
+    """The content of an array as bytes, little-endian and in C order; each text follows its length."""
     if array.dtype.kind in "OUST":
         return b"".join(b"%d:%b" % (len(each), each) for each in (str(item).encode() for item in array.flat))
     return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -183,6 +183,6 @@ def as_labels(array: Array, count: int, where: str) -> Int64:
 
 
 def need_samples(dataset: Dataset, count: int, what: str) -> None:
-    """Raise CompileError unless there are at least `count` samples for what is named `what`."""
+    """Raise CompileError unless there are at least `count` samples; `what` says in the message what needs them."""
     if len(dataset) < count:
         raise fail(f"{what} needs at least {count} samples, but data `{dataset.name}` has {len(dataset)}")

@@ -1,4 +1,4 @@
-"""Making data the inputs of a model, or saying exactly why it does not fit."""
+"""Fit data to the inputs of a model, or say exactly why it does not fit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from vggc.graph.signature import ValueType, batch_sizes, type_text
 def fit(dataset: Dataset, inputs: Sequence[ValueType]) -> Dataset:
     """The data under the names and in the types of a model's inputs.
 
-    Arrays are taken by name; a single array goes to a single input whatever its name, and arrays no input is named
-    after are left out. Floats are rounded to a narrower float, whole numbers go to any integer type that holds them;
-    integers are not made floats (whether a model wants 0..255 or 0..1 is not to be guessed). The first dimension of
-    an input is the batch, whatever the model says of it.
+    Arrays are matched by name; a single array goes to a single input whatever its name, and arrays without an input of
+    their name are left out. Floats are rounded to a narrower float, and whole numbers go to any integer type that holds
+    them; integers do not become floats (vggc does not guess whether a model wants 0..255 or 0..1). The first dimension
+    of an input is the batch, whatever size the model declares for it.
 
     Raises CompileError for names, shapes and types that do not fit, and for NaN and infinity.
     """
@@ -41,11 +41,11 @@ class Fitted(Dataset):
         self._wanted = inputs
         self.arrays = {}
         sizes: dict[str, int] = {}
-        for each in inputs:
-            given = self._source.arrays[self._taken[each.name]]
-            _check_shape(self._source, self._taken[each.name], given, each, sizes)
-            _check_type(self._source, self._taken[each.name], given, each)
-            self.arrays[each.name] = SampleType(each.dtype, given.shape)
+        for wanted in inputs:
+            given = self._source.arrays[self._taken[wanted.name]]
+            _check_shape(self._source, self._taken[wanted.name], given, wanted, sizes)
+            _check_type(self._source, self._taken[wanted.name], given, wanted)
+            self.arrays[wanted.name] = SampleType(wanted.dtype, given.shape)
         if len(batch_sizes(inputs)) > 1:
             declared = ", ".join(str(each) for each in inputs)
             raise fail(
@@ -72,7 +72,7 @@ class Fitted(Dataset):
 
     @cached_property
     def sha256(self) -> str:
-        """A hash over the data that was fitted, and how: the source's own is mostly known already."""
+        """A hash over the data and how it was fitted; the hash of the data itself is mostly known already."""
         kinds = [(name, self._taken[name], str(each.dtype), each.shape) for name, each in self.arrays.items()]
         return hashlib.sha256(repr((self._source.sha256, kinds)).encode()).hexdigest()
 
@@ -87,7 +87,7 @@ class Fitted(Dataset):
 
 
 def pair(dataset: Dataset, inputs: Sequence[ValueType]) -> Mapping[str, str]:
-    """The array each input of a model takes. Raises CompileError when an input has none."""
+    """The array for each input of a model. Raises CompileError for an input without an array."""
     names = [each.name for each in inputs]
     if not names:
         raise fail("the model has no inputs, so no data fits it")
@@ -132,7 +132,7 @@ def _dimensions(given: SampleType) -> str:
 
 
 def _advice(given: SampleType, wanted: ValueType, samples: int) -> str:
-    """What would make the shape fit, where that is plain to see."""
+    """How to make the shape fit, where that is obvious; else ""."""
     shape = list(wanted.shape or ())[1:]
     if len(given.shape) == 3 == len(shape):
         height, width, channels = given.shape
@@ -157,7 +157,7 @@ def _equal(given: Sequence[int], wanted: Sequence[int | str | None]) -> bool:
 
 
 def _kind(dtype: np.dtype[np.generic]) -> str:
-    """float, integer, bool or string; extension types (bfloat16, float8) have numpy's kind V."""
+    """The kind of a type: float, integer, bool or string. Extension types (bfloat16, float8) have numpy's kind V."""
     if dtype.kind in "Vf":
         return "integer" if "int" in dtype.name else "float"
     kinds = {"i": "integer", "u": "integer", "b": "bool", "c": "complex"}

@@ -1,4 +1,4 @@
-"""Random samples, made where they are needed."""
+"""Random samples, made when they are needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vggc.graph.arrays import Array
 from vggc.graph.signature import ValueType
 
 SMALL = 8
-"""Random integers are below this: indices, masks and token numbers of most models can be that small."""
+"""Random integers are below this, which suits the indices, masks and token numbers of most models."""
 
 _TEXTS = ("a", "b", "ab", "")
 
@@ -42,7 +42,7 @@ def random_array(
 
 
 class RandomDataset(Dataset):
-    """Samples of a model's own shapes; they exist once the model is known."""
+    """Random samples in the shapes of a model's inputs; they exist once the model is known."""
 
     def __init__(self, count: int, seed: int, shapes: Mapping[str, Sequence[int]]) -> None:
         self.name = "data"
@@ -129,5 +129,5 @@ class _Generated(Dataset):
 
 
 def is_random(data: Dataset) -> bool:
-    """Whether the samples of `data` are made up."""
+    """Whether the samples of `data` are random."""
     return isinstance(data, RandomDataset | _Generated)

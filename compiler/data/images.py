@@ -25,12 +25,12 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", "
 _EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 _REMOVE = "remove it or copy it again"
 _LARGEST = 89_478_485
-"""Pixels of the largest image that is decoded; Pillow's own limit against decompression bombs."""
+"""How many pixels an image may have: Pillow's own limit against decompression bombs."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to each image, in this order.
+    """How each image is prepared, in this order.
 
     resize  shorter side to this many pixels, or exactly (height, width); None keeps the size
     cover   resize, keeping proportions, to the smallest size that covers the crop
@@ -94,7 +94,7 @@ class Preparation:
 
 
 def opened(path: Path) -> Any:
-    """An image with its header read, its pixels not. Raises CompileError for what is no image of 8 bits a channel."""
+    """An image of which only the header is read. Raises CompileError unless it has 8 bits for each channel."""
     from PIL import Image, UnidentifiedImageError
 
     readable(path)
@@ -131,7 +131,7 @@ def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
 
 
 class ImageFolder(Dataset):
-    """Images of one size. Reads headers when made; pixels batch by batch."""
+    """Images of one size. Headers are read at once, pixels batch by batch."""
 
     def __init__(self, files: Sequence[Path], labels: Int64 | None, prepare: Preparation, description: str) -> None:
         self.name = "data"
@@ -168,7 +168,7 @@ class ImageFolder(Dataset):
 
     @cached_property
     def sha256(self) -> str:
-        """A hash over the files and what is done to them; the decoder's rounding is not part of it."""
+        """A hash over the files and their preparation; rounding in the decoder is not part of it."""
         digest = hashlib.sha256(repr(self._prepare).encode())
         for path in self._files:
             with path.open("rb") as file:
@@ -179,23 +179,23 @@ class ImageFolder(Dataset):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All images below a folder, sorted by path. Raises CompileError when there is no folder, or none in it."""
+    """All images below a folder, sorted by path. Raises CompileError when there is no such folder or no image in it."""
     if not folder.exists():
         raise fail(f"there is no folder `{folder}`", help="paths are relative to the recipe")
     if not folder.is_dir():
         raise fail(f"`{folder}` is a file, not a folder")
-    found = [
+    files = [
         each
         for each in folder.rglob("*")
         if each.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in each.relative_to(folder).parts)
     ]
-    if not found:
+    if not files:
         raise fail(f"the folder `{folder}` has no images", help=f"images end in {', '.join(sorted(SUFFIXES))}")
-    return sorted(found, key=lambda each: each.relative_to(folder).as_posix())
+    return sorted(files, key=lambda each: each.relative_to(folder).as_posix())
 
 
 def by_folder(folder: Path, files: Sequence[Path]) -> Int64:
-    """The class of each image, (files,): the place of its top folder among those folders in sorted order."""
+    """The class of each image, (files,): the position of its top folder in the sorted list of top folders."""
     tops = [each.relative_to(folder).parts for each in files]
     for path, parts in zip(files, tops, strict=True):
         if len(parts) < 2:
@@ -230,9 +230,9 @@ def by_table(folder: Path, table: Path) -> tuple[list[Path], Int64]:
 
 def _class_number(text: str, table: Path, number: int) -> int:
     try:
-        found = int(text)
+        class_number = int(text)
     except ValueError:
-        found = -1
-    if found < 0:
+        class_number = -1
+    if class_number < 0:
         raise fail(f"line {number} of `{table}`: `{text.strip()}` is not a class number")
-    return found
+    return class_number

@@ -1,4 +1,4 @@
-"""What a loader is: a function that gives data, its signature its schema in recipes."""
+"""Loaders: functions that return data. The signature of the function says which options recipes can give."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vggc.diagnostics import CompileError, fail
 from vggc.options.schema import OptionFunction
 
 LABELS = "labels"
-"""The array of a user's loader that holds class numbers."""
+"""The name of the array of class numbers that a user's loader returns."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Loader(OptionFunction):
     """
 
     def load(self, name: str, base: Path, **options: Any) -> Dataset:
-        """The data set that a recipe calls `name`. Raises CompileError when it cannot be had."""
+        """The data set that a recipe calls `name`. Raises CompileError when it cannot be loaded."""
         described = f"{self.name}()" if not options else f"{self.name}({', '.join(sorted(options))})"
         result = self._call(base, options)
         if isinstance(result, Dataset):
@@ -66,7 +66,7 @@ def loader(function: Callable[..., Any]) -> Loader:
 
 
 def raised(name: str, error: Exception) -> CompileError:
-    """The error that tells of an exception in a user's loader, and where it was raised."""
+    """The error for an exception in a user's loader, with the place where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     text = str(error) or "no message"
@@ -95,9 +95,9 @@ def _checked(given: Mapping[Any, Any], where: str) -> Batch:
 
 
 class Streamed(Dataset):
-    """What a user's generator yields, batch by batch.
+    """The samples that a user's generator yields, batch by batch.
 
-    It is run once when it is loaded, to count and check its samples, and again on every pass.
+    The generator runs once when the data is loaded, to count and check its samples, and again on every reading.
     """
 
     def __init__(self, start: Any, name: str) -> None:
@@ -108,11 +108,11 @@ class Streamed(Dataset):
         self._count = 0
         self.arrays = {}
         self.labels = None
-        found = [labels for _, labels in self._pieces(first=True)]
+        label_parts = [labels for _, labels in self._pieces(first=True)]
         if not self._count:
             raise fail(f"loader `{name}` yielded no samples")
-        if found and found[0] is not None:
-            self.labels = np.concatenate([each for each in found if each is not None])
+        if label_parts and label_parts[0] is not None:
+            self.labels = np.concatenate([each for each in label_parts if each is not None])
 
     def __len__(self) -> int:
         return self._count

@@ -19,14 +19,14 @@ from vggc.graph.arrays import Array
 from vggc.graph.signature import type_text
 
 HELD_BYTES = 256 << 20
-"""A compressed array up to this size is unpacked once and held; a larger one is unpacked anew on each pass."""
+"""A compressed array up to this size is unpacked once and kept; a larger one is unpacked on each reading."""
 
 _KINDS = "biufcUS"
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
 
 class Header(NamedTuple):
-    """What stands before the numbers of a `.npy` file, and how many bytes that takes."""
+    """The header of a `.npy` file, and how many bytes it takes."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -57,7 +57,7 @@ class StoredArray(ABC):
         return SampleType(self.header.dtype, self.header.shape[1:])
 
     def check(self) -> None:
-        """Raise CompileError for a type that is no number, truth value or text."""
+        """Raise CompileError for a type other than numbers, truth values and texts."""
         dtype = self.header.dtype
         if dtype.hasobject:
             raise fail(
@@ -78,7 +78,7 @@ class StoredArray(ABC):
 
 
 class Mapped(StoredArray):
-    """An array whose bytes stand in a file as they are."""
+    """An uncompressed array in a file, which is mapped into memory."""
 
     def __init__(self, where: str, header: Header, path: Path, start: int) -> None:
         super().__init__(where, header)
@@ -143,7 +143,7 @@ class Packed(StoredArray):
 
 
 class _reading:
-    """Turns what a broken archive makes zipfile and zlib raise into an error about the array being read."""
+    """Turns what zipfile and zlib raise for a damaged archive into an error about the array being read."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -190,17 +190,17 @@ def open_npy(path: Path) -> StoredArray:
             raise fail(f"`{path}` is an archive of arrays, not one array", help=f'read it with npz("{path.name}")')
         file.seek(0)
         header = _header(file, f"`{path}`")
-    found = Mapped(where, header, path, 0)
-    found.check()
+    array = Mapped(where, header, path, 0)
+    array.check()
     if header.size + header.nbytes > size:
         raise fail(f"`{path}` is cut short: {size} bytes where {header.size + header.nbytes} are needed")
-    return found
+    return array
 
 
 def open_npz(path: Path) -> dict[str, StoredArray]:
     """The arrays in a `.npz` file by name, unread. Raises CompileError when the file cannot be read."""
     readable(path)
-    found: dict[str, StoredArray] = {}
+    arrays: dict[str, StoredArray] = {}
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN:
@@ -223,12 +223,12 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
             if header.size + header.nbytes > info.file_size and not header.dtype.hasobject:
                 raise fail(f"{where} is cut short", help="the file is damaged: save it again")
             if info.compress_type == zipfile.ZIP_STORED:
-                found[name] = Mapped(where, header, path, _data_start(path, info))
+                arrays[name] = Mapped(where, header, path, _data_start(path, info))
             else:
-                found[name] = Packed(where, header, path, info.filename)
-    if not found:
+                arrays[name] = Packed(where, header, path, info.filename)
+    if not arrays:
         raise fail(f"`{path}` holds no arrays", help="save it with numpy.savez(path, name=array)")
-    return found
+    return arrays
 
 
 def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
@@ -240,7 +240,7 @@ def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
 
 
 def readable(path: Path) -> int:
-    """The size of a file. Raises CompileError when it is missing, no file, empty or may not be read."""
+    """The size of a file. Raises CompileError when it is missing, empty, not a file, or cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)

@@ -1,1 +1,1 @@
-"""Running a model with onnxruntime, and how far what it computes is from something else."""
+"""Run models with onnxruntime, and compare what they compute."""

@@ -1,4 +1,4 @@
-"""How far two arrays are apart."""
+"""How much two arrays differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vggc.graph.arrays import Array, Bools
 from vggc.graph.signature import shape_text
 
 _BLOCK = 1 << 22
-"""Elements that are compared at a time, in float64."""
+"""How many elements are compared at a time, in float64."""
 
 
 @dataclass(frozen=True)

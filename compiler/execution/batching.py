@@ -1,4 +1,4 @@
-"""Running a model of one fixed batch size on more samples, or fewer."""
+"""Run a model with a fixed batch size on any number of samples."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vggc.graph.signature import fixed_batch
 
 
 def run(session: Session, feed: Feeds) -> dict[str, Any]:
-    """What a model computes of a feed, of which it takes what it has inputs for: its outputs by name.
+    """The outputs of a model by name. Arrays of the feed that the model has no input for are left out.
 
-    Where the model's inputs have another, fixed first dimension than the feed's arrays, it runs on pieces of that
-    many samples, the last one filled up with the first samples; what it computes sample by sample is put together.
+    When the first dimension of the model's inputs is fixed and differs from that of the feed, the model runs on pieces
+    of that many samples, the last one filled up with the first samples, and the results are concatenated.
 
     Raises CompileError when the feed does not fit the model, or a node fails.
     """

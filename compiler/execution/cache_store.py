@@ -99,7 +99,7 @@ class Store:
 
     def _shrink(self) -> None:
         """Remove the oldest entries, and what processes that were killed have left, beyond the limit."""
-        found = []
+        entries = []
         for path in self.folder.iterdir():
             if _NAME.fullmatch(path.name):
                 try:
@@ -107,9 +107,9 @@ class Store:
                 except FileNotFoundError:
                     # Another process has just removed it.
                     continue
-                found.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+                entries.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
             if total <= self.limit:
                 break
             path.unlink(missing_ok=True)

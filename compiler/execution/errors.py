@@ -1,4 +1,4 @@
-"""onnxruntime's errors in vggc's words, naming the node as the user knows it."""
+"""Translate onnxruntime's errors into vggc's, with the node under the name that the user knows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from vggc.diagnostics import CompileError, fail
 
 Labels = dict[str, str]
-"""How messages name each node, by the name onnxruntime knows it under."""
+"""How messages name each node, by the name that onnxruntime uses."""
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _NO_KERNEL = ("Could not find an implementation", "Failed to find kernel")
@@ -40,11 +40,11 @@ WITHOUT_RUNNING = (
     "vggc checks and measures on onnxruntime's CPU: put steps with data and `require` before a cast to what it cannot "
     "run; --verify off leaves the other checks out"
 )
-"""The advice for models that are right, but not for onnxruntime."""
+"""The help for valid models that onnxruntime cannot run."""
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: classes of its own, without a common base, and pybind11's RuntimeError."""
+    """The exceptions that onnxruntime raises: its own, which have no common base, and pybind11's RuntimeError."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)]
@@ -52,7 +52,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def translate(error: Exception, labels: Labels, doing: Literal["load", "run"]) -> CompileError:
-    """The error that tells a user what onnxruntime said, and of which node."""
+    """The error with onnxruntime's message, and the node that it is about."""
     text = _CODE.sub("", " ".join(str(error).split()))
     unknown = _UNKNOWN_OP.search(text)
     if unknown:
@@ -83,9 +83,9 @@ def translate(error: Exception, labels: Labels, doing: Literal["load", "run"]) -
 def _node(text: str, labels: Labels) -> tuple[tuple[str, str], ...]:
     # An error inside the body of an If names the If first and the inner node last.
     for pattern in _NODE:
-        found = list(pattern.finditer(text))
-        if found:
-            last = found[-1].groupdict()
+        matches = list(pattern.finditer(text))
+        if matches:
+            last = matches[-1].groupdict()
             if last["name"] in labels:
                 return (("node", labels[last["name"]]),)
             if last["name"]:

@@ -1,4 +1,4 @@
-"""Fetching intermediate values of a model, as many at a time as fit in memory."""
+"""Compute intermediate values of a model, as many at a time as fit in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _UNKNOWN_BYTES = 16 << 20
 
 
 def variables(graph: Graph) -> dict[str, gs.Variable]:
-    """What the nodes of a graph compute, by name, in their order."""
+    """The names of the values that the nodes of a graph compute, in order."""
     return {value.name: value for node in graph.nodes for value in node.outputs if value.name}
 
 
 def in_chunks(graph: Graph, names: Sequence[str], feed: Feeds) -> Iterator[list[str]]:
-    """The names in their order, in lists whose values take about 256 MB for a feed; constants take nothing.
+    """The names in order, in lists whose values take about 256 MB for a feed; constants count as nothing.
 
-    The shapes of the graph have been inferred; a value whose shape they do not tell is taken for 16 MB.
+    The shapes of the graph must have been inferred; a value of unknown shape counts as 16 MB.
     """
     computed = variables(graph)
     sizes = _symbols(graph, feed)
@@ -43,27 +43,27 @@ def in_chunks(graph: Graph, names: Sequence[str], feed: Feeds) -> Iterator[list[
 
 
 def fetch(graph: Graph, names: Sequence[str], feed: Feeds) -> dict[str, Any]:
-    """The named values of a graph: constants as they stand, the others from a run. Names it has not are left out.
+    """The named values of a graph: constants are read, the others computed. Names that it does not have are left out.
 
     Raises CompileError when the model does not run on the feed.
     """
     computed = variables(graph)
     wanted = [name for name in names if name in computed]
     asked = set(names)
-    found = {value.name: graph.array(value) for value in graph.constants() if value.name in asked}
+    values = {value.name: graph.array(value) for value in graph.constants() if value.name in asked}
     if wanted:
-        found.update(run(Session(graph, wanted), feed))
-    return {name: array for name, array in found.items() if array is not None}
+        values.update(run(Session(graph, wanted), feed))
+    return {name: array for name, array in values.items() if array is not None}
 
 
 def _symbols(graph: Graph, feed: Feeds) -> dict[str, int]:
-    """What the symbols of the input shapes are for a feed."""
-    found: dict[str, int] = {}
+    """The sizes that the symbols of the input shapes have for a feed."""
+    sizes: dict[str, int] = {}
     for value in graph.inputs:
         if value.name in feed:
             pairs = zip(graph.shape(value) or (), feed[value.name].shape, strict=False)
-            found.update({symbol: size for symbol, size in pairs if isinstance(symbol, str)})
-    return found
+            sizes.update({symbol: size for symbol, size in pairs if isinstance(symbol, str)})
+    return sizes
 
 
 def _bytes(graph: Graph, value: gs.Tensor, sizes: dict[str, int]) -> int:

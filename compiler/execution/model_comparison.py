@@ -1,4 +1,4 @@
-"""How far two models are apart on the same inputs, and where they part."""
+"""How much two models differ on the same inputs, and where they first differ."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOLERANCE = {
     "float8_e4m3fn": 2e-1,
     "float8_e5m2": 4e-1,
 }
-"""Largest relative error between two ways to compute the same, by the coarsest float type on the way.
+"""The largest relative error between two ways to compute the same, by the coarsest float type among the values.
 
 Four to a dozen roundings of the type: errors of a reordered sum grow with the length of the sum.
 """
@@ -38,7 +38,7 @@ NOISE_LIMIT = 1e-2
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a value is from what it was: `error` relative to its largest magnitude, `tolerance` what is allowed."""
+    """How much a value differs: `error` is relative to its largest magnitude, `tolerance` is what is allowed."""
 
     name: str
     distance: Distance
@@ -63,7 +63,7 @@ class DoesNotRun(CompileError):
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """Every output of a model beside that of another, over all inputs. `warnings` say what was not proved."""
+    """The differences of all outputs of two models, over all inputs. `warnings` say what could not be compared."""
 
     outputs: tuple[Difference, ...]
     warnings: tuple[str, ...] = ()
@@ -96,40 +96,40 @@ def _beyond(difference: Difference) -> float:
 def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Session | None = None) -> ModelComparison:
     """Run both on the same inputs and compare each output.
 
-    Floats may differ by TOLERANCE, integers, truth values and texts not at all. Where that is exceeded, the noise of
-    `before` itself is measured: how far onnxruntime's own rewriting moves its results. Ten times that is allowed.
-    `session` is `before` loaded, where somebody has done that already. Outputs that are random (a Dropout in training
-    mode, RandomNormal) are told of in the warnings.
+    Floats may differ by TOLERANCE; integers, truth values and texts must be equal. Where floats differ more, the noise
+    of `before` itself is measured: by how much onnxruntime's own optimisations change its results. Ten times that is
+    allowed. `session` may hold `before`, when it is loaded already. Random outputs (of a Dropout in training mode, of
+    RandomNormal) are mentioned in the warnings.
 
-    Raises DoesNotRun when it is `after` alone that does not run, CompileError when it is `before`.
+    Raises DoesNotRun when only `after` does not run, and CompileError when `before` does not run.
     """
     first, second = session or Session(before), _Second(after)
     floats, again = coarsest(before, after), _Rerun(lambda: first)
     rewritten = _Rerun(lambda: Session(before, optimise="extended"))
-    found: dict[str, Difference] = {}
+    worst: dict[str, Difference] = {}
     finite: dict[str, bool] = {}
     random: set[str] = set()
     for feed in feeds:
         expected, got = run(first, feed), second.run(feed)
         for name, numbers in expected.items():
             finite[name] = finite.get(name, False) or _any_finite(numbers)
-            each = difference(name, numbers, got.get(name), floats)
-            if not each.ok and difference(name, numbers, again.output(feed, name), 0.0).error > 0:
+            current = difference(name, numbers, got.get(name), floats)
+            if not current.ok and difference(name, numbers, again.output(feed, name), 0.0).error > 0:
                 random.add(name)
-                each = Difference(name, Distance(0.0), each.tolerance)
-            elif not each.ok and math.isfinite(each.error):
+                current = Difference(name, Distance(0.0), current.tolerance)
+            elif not current.ok and math.isfinite(current.error):
                 moved = rewritten.output(feed, name)
-                each = replace(each, tolerance=_with_noise(name, numbers, moved, each.tolerance))
-            found[name] = max(found.get(name, each), each, key=_beyond)
+                current = replace(current, tolerance=_with_noise(name, numbers, moved, current.tolerance))
+            worst[name] = max(worst.get(name, current), current, key=_beyond)
         for name in got.keys() - expected.keys():
-            found[name] = Difference(name, Distance(math.inf, note="is an output of one model only"), 0.0)
+            worst[name] = Difference(name, Distance(math.inf, note="is an output of one model only"), 0.0)
     warnings = [
         f"output `{name}` was NaN or infinite throughout, so that its numbers could not be compared"
         for name, any_finite in finite.items()
         if not any_finite
     ]
     warnings += [f"output `{name}` is random, so that its numbers could not be compared" for name in sorted(random)]
-    return ModelComparison(tuple(found.values()), tuple(warnings))
+    return ModelComparison(tuple(worst.values()), tuple(warnings))
 
 
 def _any_finite(numbers: Any) -> bool:
@@ -142,7 +142,7 @@ def _any_finite(numbers: Any) -> bool:
 
 
 class _Second:
-    """The second model, loaded when the first one has run: only then is it to blame for what goes wrong."""
+    """The second model. It is loaded after the first one has run, so that what fails then is its own fault."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -157,7 +157,7 @@ class _Second:
 
 
 class _Rerun:
-    """The first model run once more, on the inputs of which that is asked; loaded when it is first asked for."""
+    """Runs the first model again, on the inputs for which that is asked; it is loaded when that first happens."""
 
     def __init__(self, load: Callable[[], Session]) -> None:
         self._load = load
@@ -174,7 +174,7 @@ class _Rerun:
 
 
 def _with_noise(name: str, expected: Any, rewritten: Any, tolerance: float) -> float:
-    """The tolerance of an output: the one given, or ten times what rewriting moves it when that is more."""
+    """The tolerance of an output: the given one, or ten times the effect of onnxruntime's rewriting if that is more."""
     noise = difference(name, expected, rewritten, tolerance).error
     return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
 
@@ -192,7 +192,7 @@ def coarsest(*graphs: Graph) -> float:
 
 
 def difference(name: str, expected: Any, got: Any, floats: float) -> Difference:
-    """How far a value, a tensor or a list of them, is from what is expected; `floats` is what floats may differ by."""
+    """How much a tensor, or a list of tensors, differs from the expected one; `floats` is the tolerance of floats."""
     if got is None:
         return Difference(name, Distance(math.inf, note="is no output any more"), 0.0)
     if isinstance(expected, list) or isinstance(got, list):
@@ -210,11 +210,11 @@ def _sequences(name: str, expected: Any, got: Any, floats: float) -> Difference:
 
 
 def first_difference(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Difference | None:
-    """The first value, in the order in which `after` computes, that has not the numbers it has in `before`.
+    """The first value, in the order in which `after` computes, whose numbers differ from those in `before`.
 
-    Values are compared that both graphs have by name: a name keeps its meaning in vggc. What `after` holds as a
-    constant is compared with what `before` computes, too. Intermediate values are fetched some 256 MB at a time.
-    None when all of them agree.
+    Values are compared when both graphs have one of the same name, since names keep their meaning in vggc. A constant
+    of `after` may be compared with what `before` computes. Intermediate values are computed some 256 MB at a time.
+    None when all values agree.
     """
     floats = coarsest(before, after)
     before.infer_shapes()
@@ -224,14 +224,14 @@ def first_difference(before: Graph, after: Graph, feeds: Sequence[Feeds]) -> Dif
             for name in names:
                 if name not in expected or name not in got:
                     continue
-                found = difference(name, expected[name], got[name], floats)
-                if not found.ok:
-                    return found
+                current = difference(name, expected[name], got[name], floats)
+                if not current.ok:
+                    return current
     return None
 
 
 def _shared(before: Graph, after: Graph) -> list[str]:
-    """The names both graphs have: constants of `after`, then what it computes, in its order."""
+    """The names that both graphs have: constants of `after`, then the values that it computes, in order."""
     known = {*variables(before), *(value.name for value in before.constants())}
     names = [value.name for value in after.constants()]
     return [name for name in (*names, *variables(after)) if name in known]

@@ -1,4 +1,4 @@
-"""Seeded random inputs of a model's own shapes."""
+"""Seeded random inputs in the shapes that a model takes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vggc.graph.arrays import Feeds
 from vggc.graph.signature import ValueType, inputs_of
 
 Key = str | tuple[str, int]
-"""A dimension to choose: a symbol, wherever it stands, or the input and the axis of one without a name."""
+"""A dimension whose size is to be chosen: a symbol, or the input and the axis of a dimension without a name."""
 
 BATCHES = (3, 1)
-"""Batch sizes that are run where the batch is dynamic: a mix-up of samples shows with 3, a squeeze with 1."""
+"""The batch sizes to run when the batch is dynamic: 3 shows mixed-up samples, 1 shows a squeezed axis."""
 
 _IMAGE_SIZES = (64, 32, 224, 128, 256, 299, 384, 512, 28, 16)
 _OTHER_SIZES = (16, 8, 32, 64, 128, 256, 512, 4, 2, 1)
@@ -40,8 +40,8 @@ def random_inputs(
 
     `inputs` narrows the graph's own inputs, for a model whose shapes have been fixed since. Floats are standard
     normal, integers small and at least 0. A dynamic first dimension is the batch; other dynamic dimensions get a size
-    by name, the same wherever the name stands, the first one in a list of usual sizes with which the model runs.
-    `session` is the graph loaded, where somebody has done that already.
+    by name, the same wherever the name is used: the first of a list of usual sizes with which the model runs.
+    `session` may hold the graph, when it is loaded already.
 
     Raises CompileError when the model runs on none of them, or would need more than 1 GiB of input.
     """
@@ -75,43 +75,45 @@ class _SizeSearch:
     def run(self) -> list[Feeds]:
         for sizes, batch in _choices(self._inputs):
             for below in self._limits:
-                found = self._at(sizes, batch, below)
-                if found:
-                    return found
+                feeds = self._at(sizes, batch, below)
+                if feeds:
+                    return feeds
         assert self._problem is not None
         first = self._problem.diagnostics[0]
         names = sorted({key if isinstance(key, str) else key[0] for key in _keys(self._inputs)})
-        told = f" for its dimensions {', '.join(f'`{each}`' for each in names)}" if names else ""
+        dimensions = f" for its dimensions {', '.join(f'`{each}`' for each in names)}" if names else ""
         facts = (("note", first.message), *first.facts)
-        raise CompileError(Diagnostic(f"the model does not run on random inputs{told}", facts=facts, help=_GIVE_DATA))
+        raise CompileError(
+            Diagnostic(f"the model does not run on random inputs{dimensions}", facts=facts, help=_GIVE_DATA)
+        )
 
     def _at(self, sizes: Mapping[Key, int], batch: Sequence[Key], below: int) -> list[Feeds]:
         """The feeds of these sizes on which the model runs: a model may hold for one batch size only."""
-        found: list[Feeds] = []
+        feeds_that_run: list[Feeds] = []
         for count in self._batches if batch else (1,):
             feeds = _draw(self._inputs, {**sizes, **dict.fromkeys(batch, count)}, below, self._seed)
             large = sum(each.nbytes for each in feeds.values()) > _LARGEST_BATCH_BYTES
             if batch and large and count > min(self._batches):
                 continue
-            if found:
-                # It ran with the larger batch; that it runs with one sample is left to whoever uses the feeds.
-                found.append(feeds)
+            if feeds_that_run:
+                # It ran with the larger batch; whether it runs with one sample shows when the feeds are used.
+                feeds_that_run.append(feeds)
                 continue
             try:
                 run(self._session, feeds)
-                found.append(feeds)
+                feeds_that_run.append(feeds)
             except CompileError as error:
                 self._problem = self._problem or error
-        return found
+        return feeds_that_run
 
 
 def _keys(inputs: Sequence[ValueType]) -> list[Key]:
     """The dimensions to choose, in order."""
     keys: dict[Key, None] = {}
-    for each in inputs:
-        for axis, size in enumerate(each.shape or ()):
+    for wanted in inputs:
+        for axis, size in enumerate(wanted.shape or ()):
             if not isinstance(size, int):
-                keys[size if size is not None else (each.name, axis)] = None
+                keys[size if size is not None else (wanted.name, axis)] = None
     return list(keys)
 
 
@@ -119,14 +121,14 @@ def _choices(inputs: Sequence[ValueType]) -> Iterator[tuple[dict[Key, int], list
     """Sizes to try for all dimensions but the batch, and which dimensions are the batch."""
     firsts: list[Key] = []
     images: set[Key] = set()
-    for each in inputs:
-        for axis, size in enumerate(each.shape or ()):
-            key = size if isinstance(size, str) else (each.name, axis)
+    for wanted in inputs:
+        for axis, size in enumerate(wanted.shape or ()):
+            key = size if isinstance(size, str) else (wanted.name, axis)
             if isinstance(size, int):
                 continue
             if axis == 0 and key not in firsts:
                 firsts.append(key)
-            if len(each.shape or ()) == 4 and axis > 0:
+            if len(wanted.shape or ()) == 4 and axis > 0:
                 images.add(key)
     batches = [firsts]
     if len(firsts) > 1:

@@ -1,4 +1,4 @@
-"""Running a model on the CPU with onnxruntime."""
+"""Run a model on the CPU with onnxruntime."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Session:
     `spinning` lets its threads wait for work busily: a little faster alone, several times slower on a shared machine.
 
     Weights are handed over without a copy when nothing is optimised; otherwise onnxruntime copies them once.
-    Raises CompileError when onnxruntime cannot load the model, naming the node where it can be told.
+    Raises CompileError when onnxruntime cannot load the model, naming the node where it is known.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Session:
         self._plain = all(_known_to_numpy(kind) for kind in kinds)
 
     def _hand_over(self, graph: Graph, options: Any, folder: Path) -> bytes:
-        """The model's bytes, its large weights given to `options` by name."""
+        """The model as bytes without its large weights, which are given to `options` by name."""
         from onnxruntime import GraphOptimizationLevel, OrtValue
 
         exported = graph.export()
@@ -166,21 +166,21 @@ class Session:
         for name in feeds:
             if name not in known:
                 raise fail(f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"))
-        for each in self.inputs:
-            if each.name not in feeds:
-                raise fail(f"no value is given for the model's input `{each.name}`")
-            array = feeds[each.name]
-            strings = array.dtype.kind in "OUST" and each.dtype.kind == "O"
-            if array.dtype != each.dtype and not strings:
-                want, got = type_text(each.dtype), type_text(array.dtype)
-                raise fail(f"the model's input `{each.name}` is {want}, but {got} is given")
-            if each.shape is not None and not _fits(array.shape, each.shape):
-                want, got = shape_text(each.shape), shape_text(array.shape)
-                raise fail(f"the model's input `{each.name}` has shape {want}, but {got} is given")
+        for wanted in self.inputs:
+            if wanted.name not in feeds:
+                raise fail(f"no value is given for the model's input `{wanted.name}`")
+            array = feeds[wanted.name]
+            strings = array.dtype.kind in "OUST" and wanted.dtype.kind == "O"
+            if array.dtype != wanted.dtype and not strings:
+                want, got = type_text(wanted.dtype), type_text(array.dtype)
+                raise fail(f"the model's input `{wanted.name}` is {want}, but {got} is given")
+            if wanted.shape is not None and not _fits(array.shape, wanted.shape):
+                want, got = shape_text(wanted.shape), shape_text(array.shape)
+                raise fail(f"the model's input `{wanted.name}` has shape {want}, but {got} is given")
 
 
 def _reduce(proto: onnx.GraphProto, graph: Graph, outputs: Sequence[str]) -> None:
-    """Leave what computes `outputs`; onnxruntime would run the rest too."""
+    """Keep only the nodes that compute `outputs`; onnxruntime would run the others too."""
     values = {value.name: value for node in graph.nodes for value in node.outputs}
     live = live_nodes(graph.nodes, [values[name] for name in outputs if name in values])
     kept = {id(node) for node in live}

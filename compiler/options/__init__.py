@@ -1,4 +1,4 @@
-"""Options: the schema a function's signature makes, and recipe values held against it."""
+"""Options: the schema a function's signature makes, and recipe values converted by it."""
 
 from vggc.options.convert import LARGEST, at_use, convert
 from vggc.options.given import UNITS, BareWord, Content, Given, Origin, Reference, describe, spell

@@ -1,4 +1,4 @@
-"""From a value of a recipe to the Python value an annotation asks for, or the error that says what to write."""
+"""Convert a value of a recipe to the type of an annotation, or say what to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vggc.options.type_text import Name, advice, bound, items, members, wanted
 from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
 LARGEST = 2**63
-"""Numbers stay below it: ONNX has no whole number beyond 64 bits."""
+"""Numbers must be below it: ONNX has no integers beyond 64 bits."""
 
 _OWN_LIMITS: dict[Any, Within] = {
     Ratio: Within(0.0, 1.0),
@@ -24,21 +24,21 @@ _OWN_LIMITS: dict[Any, Within] = {
 
 
 class _Mismatch(Exception):
-    """The value is of another kind than the annotation; another member of a union may still take it."""
+    """The value is of another kind than the annotation; another member of a union may still accept it."""
 
 
 def convert(value: Given, annotation: Any, what: str = "the value", declared: Iterable[str] | None = None) -> Any:
-    """The Python value of an option. `what` names the option in messages, `declared` the names it may refer to.
+    """The Python value of an option. `what` names the option in messages; `declared` are the names it may refer to.
 
-    Lists become list or tuple, mappings dict; the name of a `data` statement becomes what stands behind it. Raises
-    CompileError, with every problem of a list or mapping at once: a value of another kind or unit, one out of its
-    limits, a word that is not allowed, each at the characters it was read from.
+    Lists become list or tuple, mappings dict; the name of a `data` statement becomes its data set. Raises CompileError
+    with every problem of a list or mapping at once: a value of another kind or unit, a value out of its limits, a word
+    that is not allowed, each at the characters it was read from.
     """
     return _Conversion(None if declared is None else tuple(declared)).convert(value, annotation, what)
 
 
 def at_use(diagnostic: Diagnostic, value: Given) -> Diagnostic:
-    """The same message where the user should look: a parameter's value was given elsewhere than it is used."""
+    """The same message where the user should look, since a parameter is given in one place and used in another."""
     origin = value.origin
     if origin is None:
         return diagnostic
@@ -64,7 +64,7 @@ class _Conversion:
             raise CompileError(*(at_use(each, given) for each in error.diagnostics)) from None
 
     def _advice(self, given: Given, annotation: Any) -> str:
-        """What to write in place of a value of another kind."""
+        """The help for a value of another kind: what to write instead."""
         name = given.value.name if isinstance(given.value, BareWord) else None
         if name is not None and (close := nearest(name, self.declared or ())):
             return f"a similar name exists: `{close}`"
@@ -104,9 +104,9 @@ class _Conversion:
 
     def _union(self, given: Given, arguments: tuple[Any, ...], what: str, limits: Within | None) -> Any:
         problem: CompileError | None = None
-        for each in members(arguments):
+        for member in members(arguments):
             try:
-                return self._as(given, each, what, limits)
+                return self._as(given, member, what, limits)
             except _Mismatch:
                 continue
             except CompileError as error:
@@ -136,12 +136,12 @@ class _Conversion:
         return Names([_scalar(given, Name, what, None)])
 
     def _each(self, entries: list[tuple[Given, Any, str]]) -> list[Any]:
-        found = Diagnostics()
+        diagnostics = Diagnostics()
         values = []
         for given, annotation, what in entries:
-            with found.collect():
+            with diagnostics.collect():
                 values.append(self.convert(given, annotation, what))
-        found.raise_errors()
+        diagnostics.raise_errors()
         return values
 
 

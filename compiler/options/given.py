@@ -1,4 +1,4 @@
-"""A value as a recipe gives it: its units resolved, its type not yet held against anything."""
+"""A value as a recipe gives it: with its unit resolved, and not yet checked against a type."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ UNITS: dict[str, int] = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1 << 1
 
 @dataclass(frozen=True)
 class BareWord:
-    """A bare word that names nothing the recipe declares: one of an option's allowed words, or a misspelling."""
+    """A bare word that the recipe does not declare: one of the words an option allows, or a misspelling."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The name of something the recipe declares with `statement`; `target` is what stands behind it."""
+    """The name of something that the recipe declares with `statement`; `target` is the thing itself."""
 
     statement: str
     name: str
@@ -36,7 +36,7 @@ Content = bool | int | float | str | BareWord | Interval | Reference | tuple["Gi
 class Origin:
     """Where the value of a parameter was given, when it is used elsewhere.
 
-    `by_call` tells the parameter of a `define`, whose value is the caller's doing, from one of the recipe.
+    `by_call` says that it is a parameter of a `define`, whose value the caller gives, and not one of the recipe.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Given:
-    """A value and the characters it was read from: for a parameter's value, those of its use."""
+    """A value and the characters it was read from; for the value of a parameter, those of its use."""
 
     value: Content
     span: Span
@@ -54,7 +54,7 @@ class Given:
 
 
 def describe(value: Content) -> str:
-    """What a value is, in messages: "the ratio `50%`", "the word `int8`"."""
+    """A value with its kind, for messages: "the ratio `50%`", "the word `int8`"."""
     match value:
         case bool():
             return f"`{spell(value)}`"
@@ -113,7 +113,7 @@ def spell(value: object) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    """A number without exponent and without trailing zeros."""
+    """A number as text, without an exponent and without trailing zeros."""
     if not number.is_finite():
         return str(number).lower()
     text = f"{number:f}"

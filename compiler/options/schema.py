@@ -1,4 +1,4 @@
-"""The options of a pass, loader, measure or target: what its function's signature says."""
+"""The options of a pass, loader, measure or target, read from the signature of its function."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTHING: Mapping[str, type] = types.MappingProxyType({})
 
 @dataclass(frozen=True)
 class Option:
-    """One option: `name` as recipes spell it, `parameter` as Python does (`except` and `except_`)."""
+    """One option. Recipes call it `name`, Python calls it `parameter` (`except` and `except_`)."""
 
     name: str
     parameter: str
@@ -37,7 +37,7 @@ class Schema:
 
     options: tuple[Option, ...]
     returns: Any
-    """annotation of the result, None when there is none"""
+    """the annotation of the result, or None"""
 
     @cached_property
     def by_name(self) -> dict[str, Option]:
@@ -69,8 +69,8 @@ def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHIN
     """Read the options of a function from its signature, their meaning from its docstring's section "Options:".
 
     vggc fills the first parameter (the graph of a pass, the lowering of a target) and those whose type is among
-    `filled`: they are no options, and no option may have one of the names there. Raises CompileError when the signature
-    cannot be a schema: an option without a type, of a type that recipes cannot write, or `*args` and `**kwargs`.
+    `filled`: they are not options, and no option may have one of those names. Raises CompileError when the signature
+    cannot be a schema: an option has no type or a type that recipes cannot write, or there are `*args` or `**kwargs`.
     """
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
@@ -79,32 +79,34 @@ def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHIN
     hints = type_hints(function)
     docs = option_docs(inspect.getdoc(function) or "")
     options = []
-    for each in parameters[1:]:
-        if any(hints.get(each.name) is type_ for type_ in filled.values()):
+    for parameter in parameters[1:]:
+        if any(hints.get(parameter.name) is type_ for type_ in filled.values()):
             continue
-        if each.name in filled:
-            wanted = filled[each.name].__name__
-            help = f"write `{each.name}: {wanted}`, and vggc fills it; or give the option another name"
-            raise _unfit(function, f"its parameter `{each.name}` is not a {wanted}", help)
-        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
-            raise _unfit(function, f"a recipe cannot name its parameter `{each}`", "give it a name and a type")
-        if each.name not in hints:
+        if parameter.name in filled:
+            wanted = filled[parameter.name].__name__
+            help = f"write `{parameter.name}: {wanted}`, and vggc fills it; or give the option another name"
+            raise _unfit(function, f"its parameter `{parameter.name}` is not a {wanted}", help)
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise _unfit(function, f"a recipe cannot name its parameter `{parameter}`", "give it a name and a type")
+        if parameter.name not in hints:
             raise _unfit(
-                function, f"its option `{each.name}` has no type", help=f"write, for example, `{each.name}: int`"
+                function,
+                f"its option `{parameter.name}` has no type",
+                help=f"write, for example, `{parameter.name}: int`",
             )
-        if not writable(hints[each.name]):
-            raise _unfit(function, f"recipes cannot write the type of its option `{each.name}`", help=_TYPES)
-        name = each.name.removesuffix("_")
-        required = each.default is each.empty
+        if not writable(hints[parameter.name]):
+            raise _unfit(function, f"recipes cannot write the type of its option `{parameter.name}`", help=_TYPES)
+        name = parameter.name.removesuffix("_")
+        required = parameter.default is parameter.empty
         options.append(
             Option(
                 name=name,
-                parameter=each.name,
-                annotation=hints[each.name],
-                default=None if required else each.default,
+                parameter=parameter.name,
+                annotation=hints[parameter.name],
+                default=None if required else parameter.default,
                 required=required,
-                positional=each.kind is each.POSITIONAL_OR_KEYWORD,
-                doc=docs.get(name, docs.get(each.name, "")),
+                positional=parameter.kind is parameter.POSITIONAL_OR_KEYWORD,
+                doc=docs.get(name, docs.get(parameter.name, "")),
             )
         )
     return Schema(tuple(options), hints.get("return"))
@@ -135,7 +137,7 @@ def _unfit(function: Callable[..., Any], problem: str, help: str = "") -> Compil
 
 
 def defined_at(function: Callable[..., Any]) -> tuple[tuple[str, str], ...]:
-    """The fact, for a diagnostic, where a function is defined; none when Python does not know."""
+    """Where a function is defined, as facts of a diagnostic; empty when Python does not know."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return () if code is None else (("defined", f"{code.co_filename}:{code.co_firstlineno}"),)
 
@@ -160,7 +162,7 @@ def writable(annotation: Any) -> bool:
 
 def option_docs(doc: str) -> dict[str, str]:
     """What the section "Options:" of a docstring says of each option, each joined to one line."""
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     heading: int | None = None
     entries: int | None = None
     name = ""
@@ -178,7 +180,7 @@ def option_docs(doc: str) -> dict[str, str]:
         entry = re.fullmatch(r"`{0,2}(\w+)`{0,2}:\s*(.*)", text) if indent == entries else None
         if entry:
             name = entry[1]
-            found[name] = entry[2]
+            docs[name] = entry[2]
         elif name:
-            found[name] = f"{found[name]} {text}".strip()
-    return found
+            docs[name] = f"{docs[name]} {text}".strip()
+    return docs

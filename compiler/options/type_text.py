@@ -1,4 +1,4 @@
-"""How messages and the pass catalogue name the types of options."""
+"""The names of option types in messages and in the catalogue of passes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SCALARS: dict[Any, tuple[str, str, str]] = {
 
 
 def wanted(annotation: Any) -> str:
-    """What a value of a type is: "a whole number", "one of `entropy`, `minmax`", "a list of ratios"."""
+    """A type in messages: "a whole number", "one of `entropy`, `minmax`", "a list of ratios"."""
     if annotation in _SCALARS:
         return _SCALARS[annotation][0]
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -79,7 +79,7 @@ def catalogue_text(annotation: Any) -> str:
 
 
 def members(arguments: tuple[Any, ...]) -> list[Any]:
-    """The members of a union that a recipe can write; whole number or range is a dimension."""
+    """The members of a union that a recipe can write; a whole number or a range together are a dimension."""
     found = [each for each in arguments if each is not type(None)]
     if int in found and Interval in found:
         found = [Dimension, *(each for each in found if each not in (int, Interval))]
@@ -87,7 +87,7 @@ def members(arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def limits(annotation: Any) -> Within | None:
-    """The limits an annotation sets to its numbers."""
+    """The limits that an annotation sets for its numbers."""
     if get_origin(annotation) is not Annotated:
         return None
     return next((each for each in get_args(annotation)[1:] if isinstance(each, Within)), None)
@@ -109,13 +109,13 @@ def _several(annotation: Any) -> str:
 
 
 def advice(annotation: Any, value: Content) -> str:
-    """What to write where a value of another kind stands."""
+    """The help for a value of another kind than the annotation: what to write instead."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return advice(arguments[0], value)
     if origin in (Union, types.UnionType) and annotation != Dimension:
-        found = [advice(each, value) for each in members(arguments)]
-        return next((each for each in found if each.startswith("write it")), next(filter(None, found), ""))
+        advices = [advice(each, value) for each in members(arguments)]
+        return next((each for each in advices if each.startswith("write it")), next(filter(None, advices), ""))
     if isinstance(value, str) and ((origin is Literal and value in arguments) or _is_truth(annotation, value)):
         return f"write it without quotes: {value}"
     if isinstance(value, BareWord) and annotation in (str, Name, File, Folder, Names):
@@ -134,7 +134,7 @@ def advice(annotation: Any, value: Content) -> str:
 
 
 def _is_truth(annotation: Any, value: str) -> bool:
-    """Whether a quoted text stands where `true` or `false` is meant."""
+    """Whether a quoted text was written for `true` or `false`."""
     return annotation is bool and value in ("true", "false")
 
 
