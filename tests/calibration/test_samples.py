@@ -49,3 +49,14 @@ def test_a_quarter_and_no_more_than_256_are_kept(count: int, batch: str, kept: i
 def test_few_are_not_divided() -> None:
     whole = samples(100)
     assert whole.apart() == (whole, whole)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "limit", "kept"),
+    [(600, "N", 256, 256), (100, "N", 256, 100), (600, "5", 256, 255), (96, "40", 8, 40)],
+)
+def test_the_first_come_in_whole_batches(count: int, batch: str, limit: int, kept: int) -> None:
+    first = samples(count, batch).up_to(limit)
+    assert firsts(first) == list(range(kept))
+    assert first.count == kept
+    assert first.labels is not None and list(first.labels) == list(range(kept))
