@@ -17,10 +17,11 @@ from typing import Annotated, Literal
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.interface import Size, data_nodes, redeclare
+from vggc.analysis.interface import data_nodes, redeclare
 from vggc.analysis.no_ops import zero_states
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.graph.arrays import Size
 from vggc.operators.roles import RECURRENT
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Within

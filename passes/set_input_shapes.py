@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vggc.analysis.interface import Size, redeclare
+from vggc.analysis.interface import redeclare
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph
+from vggc.graph.arrays import Size
 from vggc.rewrite import Context, Declined, whole_graph
 
 

@@ -9,10 +9,9 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
 from vggc.graph import Graph
+from vggc.graph.arrays import Size
 from vggc.graph.extras import value_extras
 from vggc.operators.data_movement import SHAPE_READERS
-
-Size = int | str | None
 
 
 def redeclare(graph: Graph, shapes: Mapping[str, Sequence[Size]]) -> None:

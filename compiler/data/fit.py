@@ -12,7 +12,7 @@ from vggc.data.arrays import described
 from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
 from vggc.diagnostics import fail, nearest
 from vggc.diagnostics.number_text import counted
-from vggc.graph.arrays import Array
+from vggc.graph.arrays import Array, Size
 from vggc.graph.signature import ValueType, batch_sizes, type_text
 
 
@@ -150,7 +150,7 @@ def _advice(given: SampleType, wanted: ValueType, samples: int) -> str:
     return ""
 
 
-def _equal(given: Sequence[int], wanted: Sequence[int | str | None]) -> bool:
+def _equal(given: Sequence[int], wanted: Sequence[Size]) -> bool:
     return len(given) == len(wanted) and all(
         not isinstance(want, int) or got == want for got, want in zip(given, wanted, strict=True)
     )

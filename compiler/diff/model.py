@@ -16,8 +16,8 @@ from vggc.diff.value_matches import Matching, match
 from vggc.execution.model_comparison import coarsest
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
-from vggc.graph.arrays import Feeds
-from vggc.graph.signature import Dimensions, ValueType, inputs_of
+from vggc.graph.arrays import Dimensions, Feeds, Size
+from vggc.graph.signature import ValueType, inputs_of
 
 SAMPLES = 8
 """The default number of samples of a data set that are run."""
@@ -108,13 +108,13 @@ def _common_inputs(before: Graph, after: Graph, matching: Matching) -> tuple[tup
     return tuple(wanted), ""
 
 
-def _common_shape(first: Dimensions | None, second: Dimensions | None) -> Dimensions | None:
+def _common_shape(first: tuple[Size, ...] | None, second: tuple[Size, ...] | None) -> tuple[Size, ...] | None:
     """The shape that fits both models. A size that one leaves open is taken from the other. The first is the batch."""
     if first is None or second is None:
         return first or second
     if len(first) != len(second):
         return None
-    sizes: list[int | str | None] = []
+    sizes: Dimensions = []
     for axis, (own, other) in enumerate(zip(first, second, strict=True)):
         if isinstance(own, int) and isinstance(other, int) and own != other and axis > 0:
             return None

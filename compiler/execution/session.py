@@ -14,7 +14,7 @@ import onnx
 from vggc.diagnostics import fail, spelling_help
 from vggc.execution.errors import WITHOUT_RUNNING, Labels, failures, translate
 from vggc.graph import Graph, StoredWeights
-from vggc.graph.arrays import Array, Feeds
+from vggc.graph.arrays import Array, Feeds, Size
 from vggc.graph.health import check_sizes
 from vggc.graph.model_export import METADATA_IR_VERSION
 from vggc.graph.node_order import live_nodes, reads
@@ -195,7 +195,7 @@ def _reduce(proto: onnx.GraphProto, graph: Graph, outputs: Sequence[str]) -> Non
     proto.output.extend(results)
 
 
-def _fits(given: tuple[int, ...], declared: Sequence[int | str | None]) -> bool:
+def _fits(given: tuple[int, ...], declared: Sequence[Size]) -> bool:
     return len(given) == len(declared) and all(
         not isinstance(want, int) or want == got for got, want in zip(given, declared, strict=True)
     )

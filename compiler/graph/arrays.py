@@ -1,4 +1,4 @@
-"""Arrays by what they hold, for annotations; docstrings say which shape they have."""
+"""Arrays by what they hold, and their shapes, for annotations; docstrings say which shape an array has."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ Bools = NDArray[np.bool_]
 
 Entries = NDArray[np.object_]
 """What is known of each of some integers: its number, the name of the dimension that it is, or None."""
+
+Size = int | str | None
+"""A dimension: a number; a name, where two of one name are equal; or None where nothing is known of it."""
+
+Dimensions = list[Size]
+"""A shape, as far as it is known."""
 
 Feeds = Mapping[str, Array]
 """What a model is run on: an array for each input, by its name."""

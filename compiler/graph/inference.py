@@ -9,6 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail, first_line
+from vggc.graph.arrays import Dimensions
 from vggc.graph.domains import is_standard
 from vggc.graph.long_rows import hide_long_rows
 from vggc.graph.writer import INVENTED
@@ -55,7 +56,7 @@ def infer_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
     return types
 
 
-def dimensions(tensor: onnx.TypeProto.Tensor) -> list[int | str | None] | None:
+def dimensions(tensor: onnx.TypeProto.Tensor) -> Dimensions | None:
     """The shape of a tensor's type: numbers, names, and None for what is not known."""
     if not tensor.HasField("shape"):
         return None

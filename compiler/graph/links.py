@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
-from vggc.graph.arrays import Array
+from vggc.graph.arrays import Array, Dimensions
 from vggc.graph.writer import onnx_type
 
 _STALE = 16
@@ -55,7 +55,7 @@ class LinkedGraph(gs.Graph):
             return None
         return value.values
 
-    def shape(self, value: gs.Tensor) -> list[int | str | None] | None:
+    def shape(self, value: gs.Tensor) -> Dimensions | None:
         """Dimensions as far as they are known: a number, a symbol, or None."""
         return None if value.shape is None else list(value.shape)
 

@@ -10,8 +10,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
 from vggc.graph import Graph
-
-Dimensions = tuple[int | str | None, ...]
+from vggc.graph.arrays import Size
 
 
 class ValueType(NamedTuple):
@@ -19,7 +18,7 @@ class ValueType(NamedTuple):
 
     name: str
     dtype: np.dtype[Any]
-    shape: Dimensions | None
+    shape: tuple[Size, ...] | None
 
     def __str__(self) -> str:
         return f"`{self.name}` {type_text(self.dtype)} {shape_text(self.shape)}"
@@ -70,13 +69,13 @@ def _value_type(graph: Graph, value: gs.Tensor, what: str) -> ValueType:
     return ValueType(value.name, dtype, None if shape is None else tuple(_dimension(each) for each in shape))
 
 
-def _dimension(dimension: int | str | None) -> int | str | None:
+def _dimension(dimension: Size) -> Size:
     if dimension is None or dimension == "":
         return None
     return dimension if isinstance(dimension, str) else int(dimension)
 
 
-def shape_text(shape: Sequence[int | str | None] | None) -> str:
+def shape_text(shape: Sequence[Size] | None) -> str:
     """A shape in messages: `[N, 3, ?, 32]`."""
     if shape is None:
         return "of unknown rank"

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.graph import Graph
-from vggc.graph.arrays import Array, Floats
+from vggc.graph.arrays import Array, Floats, Size
 from vggc.quantization.grids import Quantizer
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.weights import Codes
@@ -102,7 +102,7 @@ def dequantized(
     graph: Graph,
     inputs: Sequence[gs.Tensor],
     name: str,
-    shape: Sequence[int | str | None] | None,
+    shape: Sequence[Size] | None,
     attributes: Mapping[str, int] | None = None,
 ) -> gs.Variable:
     """The value of a new DequantizeLinear."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.graph import Graph
+from vggc.graph.arrays import Size
 from vggc.graph.signature import outputs_of, shape_text, type_text
 from vggc.targets import sidecar
 from vggc.targets.engine_messages import TITLES, import_message, meaning, short
@@ -74,7 +75,7 @@ def output_mismatches(graph: Graph, built: Sequence[dict[str, Any]], title: str)
     return findings
 
 
-def _agree(declared: Sequence[int | str | None] | None, built: Sequence[int]) -> bool:
+def _agree(declared: Sequence[Size] | None, built: Sequence[int]) -> bool:
     if declared is None:
         return True
     return len(declared) == len(built) and all(

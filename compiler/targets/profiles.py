@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from vggc.diagnostics import CompileError, Diagnostic, spelling_help
+from vggc.graph.arrays import Size
 from vggc.graph.signature import ValueType, shape_text
 from vggc.targets.engine_process import Profile
 from vggc.values import Dimension, Interval
@@ -98,7 +99,7 @@ def profile_problems(inputs: Sequence[ValueType], shapes: Shapes | None, batch: 
     return problems or _unequal_names(inputs, shapes, batch)
 
 
-def _fixed(size: int | str | None) -> TypeGuard[int]:
+def _fixed(size: Size) -> TypeGuard[int]:
     # Some exporters write -1 where they mean an unnamed dimension.
     return isinstance(size, int) and size >= 0
 

@@ -10,7 +10,7 @@ import numpy as np
 from vggc.analysis.channels.axes import STAYS, Axis, Layout
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.sweep import Site, operator
-from vggc.analysis.shapes.multiples import Dimensions
+from vggc.graph.arrays import Dimensions
 
 _COMPUTED = "reaches {}, by an amount that is only known when it runs"
 _UNKNOWN = "reaches {}, whose shape is not known before it runs"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vggc.analysis.shapes.multiples import Dimensions, product, quotient
+from vggc.analysis.shapes.multiples import product, quotient
+from vggc.graph.arrays import Dimensions, Size
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def pieces(shape: Dimensions, target: Dimensions) -> list[ReshapePiece] | None:
     return found
 
 
-def _equal(one: int | str | None, other: int | str | None) -> bool:
+def _equal(one: Size, other: Size) -> bool:
     return one is not None and one == other and one != 0
 
 

@@ -17,8 +17,7 @@ from vggc.analysis.channels.axes import Axis, Joint, Layout, Part, View
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.dimensions import ReshapePiece, pieces
 from vggc.analysis.channels.sweep import Site, operator
-from vggc.analysis.shapes.multiples import Dimensions
-from vggc.graph.arrays import Int64
+from vggc.graph.arrays import Dimensions, Int64, Size
 
 _UNKNOWN = "reaches {}, whose shape is not known before it runs"
 _LARGEST = 1 << 26
@@ -117,7 +116,7 @@ def _move(site: Site, shape: Dimensions, target: Dimensions) -> Layout:
     return result
 
 
-def _last(site: Site, axes: list[Axis | None], size: int | str | None, length: int | str | None) -> Axis | None:
+def _last(site: Site, axes: list[Axis | None], size: Size, length: Size) -> Axis | None:
     """The last axis of a piece of unknown sizes, which keeps to itself: it is split, (batch, heads * d) to
     (batch * heads, d), or merged the other way round, or as long as before."""
     along = axes[-1]

@@ -19,7 +19,8 @@ from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.records import Operand
 from vggc.analysis.channels.sweep import Sweep
 from vggc.analysis.shapes.integer_values import LIST_OPERATORS, IntegerValues
-from vggc.analysis.shapes.multiples import Dimensions, factors
+from vggc.analysis.shapes.multiples import factors
+from vggc.graph.arrays import Dimensions
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
 from vggc.operators.data_movement import SHAPE_READERS

@@ -12,10 +12,9 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels.axes import Atoms, Axis, Layout, Part, View
 from vggc.analysis.channels.records import Cut, Operand, Weighing
 from vggc.analysis.channels.static_chains import blocked
-from vggc.analysis.shapes.multiples import Dimensions
 from vggc.analysis.shapes.static_values import Statics
 from vggc.graph import Graph
-from vggc.graph.arrays import Array, Int64
+from vggc.graph.arrays import Array, Dimensions, Int64
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads
 

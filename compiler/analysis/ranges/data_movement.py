@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.folding.border import is_padded
 from vggc.analysis.ranges.range import Range
 from vggc.analysis.ranges.ranges import Ranges, rule
+from vggc.graph.arrays import Size
 from vggc.operators.pooling import POOLS
 from vggc.operators.roles import optional_input
 
@@ -74,7 +75,7 @@ def _reshape(ranges: Ranges, node: gs.Node) -> Range | None:
     return Range(*(np.broadcast_to(each, (1, *own)).reshape(1, *other) for each in found))
 
 
-def _sample(shape: Sequence[int | str | None] | None) -> list[int] | None:
+def _sample(shape: Sequence[Size] | None) -> list[int] | None:
     """The shape of one sample; None where it is not known."""
     sizes = [each for each in shape[1:] if isinstance(each, int)] if shape else []
     return sizes if shape and len(sizes) == len(shape) - 1 else None

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.shapes.multiples import Dimension, Dimensions, product, quotient, total
+from vggc.analysis.shapes.multiples import product, quotient, total
 from vggc.graph import Graph
-from vggc.graph.arrays import Array, Entries
+from vggc.graph.arrays import Array, Dimensions, Entries, Size
 from vggc.graph.domains import is_standard
 
 TO_THE_END = (1 << 31) - 1
@@ -241,7 +241,7 @@ def _elementwise(combine: Callable[..., Any]) -> Callable[[IntegerValues, gs.Nod
 
 
 def _arithmetic(
-    compute: Callable[[int, int], int], exactly: Callable[[Dimension, Dimension], Dimension]
+    compute: Callable[[int, int], int], exactly: Callable[[Size, Size], Size]
 ) -> Callable[[IntegerValues, gs.Node], Entries | None]:
     """Arithmetic with numbers as int32 has room for, and `exactly` with dimensions that are known by name."""
 

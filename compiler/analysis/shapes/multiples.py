@@ -6,12 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Self
 
+from vggc.graph.arrays import Size
 from vggc.graph.writer import INVENTED
-
-Dimension = int | str | None
-"""A number; a name, where two of one name are equal; or None where nothing is known."""
-
-Dimensions = list[Dimension]
 
 
 class Multiple(str):
@@ -40,12 +36,12 @@ def factors(dimension: int | str) -> tuple[int, tuple[str, ...]]:
     return (1, (dimension,)) if isinstance(dimension, str) else (int(dimension), ())
 
 
-def is_known(dimension: Dimension) -> bool:
+def is_known(dimension: Size) -> bool:
     """Whether a dimension is a number, or made of names that the model gives, not of those that inference invents."""
     return dimension is not None and not any(name.startswith(INVENTED) for name in factors(dimension)[1])
 
 
-def total(dimensions: Iterable[Dimension]) -> Dimension:
+def total(dimensions: Iterable[Size]) -> Size:
     """The sum of dimensions; None where they are not all multiples of the same names."""
     terms = [None if each is None else factors(each) for each in dimensions if each != 0]
     names = {None if term is None else term[1] for term in terms}
@@ -54,7 +50,7 @@ def total(dimensions: Iterable[Dimension]) -> Dimension:
     return _dimension(sum(term[0] for term in terms if term is not None), names.pop() or () if names else ())
 
 
-def product(dimensions: Iterable[Dimension]) -> Dimension:
+def product(dimensions: Iterable[Size]) -> Size:
     """The product of dimensions; None where one of them is not known."""
     number = 1
     names: list[str] = []
@@ -67,7 +63,7 @@ def product(dimensions: Iterable[Dimension]) -> Dimension:
     return _dimension(number, names)
 
 
-def quotient(whole: Dimension, part: Dimension) -> Dimension:
+def quotient(whole: Size, part: Size) -> Size:
     """The dimension that, multiplied by `part`, gives `whole`; None where it is not known, or there is none."""
     if whole is None or part is None:
         return None
@@ -77,7 +73,7 @@ def quotient(whole: Dimension, part: Dimension) -> Dimension:
     return _dimension(number // divisor, (Counter(names) - Counter(divided)).elements())
 
 
-def _dimension(number: int, names: Iterable[str]) -> Dimension:
+def _dimension(number: int, names: Iterable[str]) -> Size:
     names = tuple(names)
     if number == 0 or not names:
         return number

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.shapes.integer_values import TO_THE_END, IntegerValues
-from vggc.analysis.shapes.multiples import Dimensions, is_known, product, quotient, total
+from vggc.analysis.shapes.multiples import is_known, product, quotient, total
+from vggc.graph.arrays import Dimensions
 from vggc.operators.elementwise import BROADCASTING
 
 Rule = Callable[[IntegerValues, gs.Node], Dimensions | None]

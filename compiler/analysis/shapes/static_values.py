@@ -10,11 +10,10 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.constants import computed, may_trap
 from vggc.analysis.shapes.integer_values import IntegerValues
-from vggc.analysis.shapes.multiples import Dimensions
 from vggc.analysis.shapes.value_shapes import Shapes
 from vggc.diagnostics import CompileError
 from vggc.graph import Graph
-from vggc.graph.arrays import Array
+from vggc.graph.arrays import Array, Dimensions
 from vggc.operators.randomness import is_deterministic
 
 _SMALL = 1 << 16

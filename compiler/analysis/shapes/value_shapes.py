@@ -9,10 +9,10 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.shapes.integer_values import IntegerValues
-from vggc.analysis.shapes.multiples import Dimension, Dimensions, Multiple, factors, is_known
+from vggc.analysis.shapes.multiples import Multiple, factors, is_known
 from vggc.analysis.shapes.shape_rules import RULES
 from vggc.graph import Graph
-from vggc.graph.arrays import Array
+from vggc.graph.arrays import Array, Dimensions, Size
 from vggc.graph.domains import is_standard
 from vggc.graph.inference import dimensions, infer_types
 from vggc.graph.writer import onnx_type
@@ -74,7 +74,7 @@ class Shapes:
         shape = self.shape(value)
         return None if shape is None else tuple(map(self._of_one_sample, shape))
 
-    def _of_one_sample(self, dimension: Dimension) -> int | None:
+    def _of_one_sample(self, dimension: Size) -> int | None:
         number, names = (-1, ()) if dimension is None else factors(dimension)
         return number if number >= 0 and self._batches.issuperset(names) else None
 
