@@ -4,7 +4,7 @@
     eliminate(size, problems)                               the order in which channels go, and what each costs
     Trials(...), calibrated(...)                            that cost in units of the model's output error
     choose_widths(groups, chosen, losses, limit, ...)       counts under one budget for the whole model
-    repair(graph, original, kept, samples)                  the weights left, solved by least squares
+    repair(graph, original, context, kept, samples)         the weights left, solved by least squares
 
 The pass `prune_channels` is these steps in this order.
 """
