@@ -16,7 +16,8 @@ an image of known size, t adds less at the border: a constant (1, channels, heig
 
 All factors and shifts that meet in one operator are combined in float64, and each weight is rounded once. The pass
 declines the other norms with a reason. It is one pass and not a set of rules, because rules would round at each step,
-and a Concat may have any number of branches.
+and a Concat may have any number of branches. Each body of an If, Loop or Scan is a graph of its own: nothing folds out
+of it or into it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from vggc.analysis.folding.upward import Demand, Moved, Upward, linked
 from vggc.analysis.linear import Linear, rounded
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
+from vggc.graph.bodies import bodies
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import FLATTENERS
 from vggc.operators.elementwise import ARITHMETIC
@@ -62,6 +64,13 @@ def fold_batch_norm(graph: Graph, context: Context, largest: Bytes = _LARGEST) -
     Options:
         largest: the largest constant, in bytes, that a shift before a padded convolution may add to the model
     """
+    _fold(graph, context, int(largest))
+    for body in bodies(graph):
+        _fold(body, context, int(largest))
+
+
+def _fold(graph: Graph, context: Context, largest: int) -> None:
+    """The pass for a graph without its bodies."""
     if any(node.op in _BY_SHAPE and _needs_shape(graph, node) for node in graph.nodes):
         graph.infer_shapes()
     folded, refused = _Folded(), dict[int, str]()
@@ -72,7 +81,7 @@ def fold_batch_norm(graph: Graph, context: Context, largest: Bytes = _LARGEST) -
     graph.tidy()
     if any(graph.shape(node.outputs[0]) is None for node in left):
         graph.infer_shapes()
-    down = _fold_downward(graph, context, int(largest), folded)
+    down = _fold_downward(graph, context, largest, folded)
     kept = [node for node in graph.nodes if node.op == _NORM and is_standard(node) and id(node) not in down.removed]
     if kept:
         up = Upward(graph, refused)

@@ -9,7 +9,8 @@
 Nodes that depend only on constants are computed (all of them in one onnxruntime session). Nodes that return their input
 are removed, equal nodes become one, and nodes whose results nothing reads are removed. One pass over the graph in
 topological order does all of this; another one follows only when computed constants may allow more. In the remaining
-shape computations and data movement, onnxsim fuses consecutive Slices, Concats and Reshapes.
+shape computations and data movement, onnxsim fuses consecutive Slices, Concats and Reshapes. Each body of an
+If, Loop or Scan is treated in the same way, as a graph of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from vggc.analysis.onnxsim_tail import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
 from vggc.analysis.shapes.integer_values import IntegerValues, reshape_target
 from vggc.graph import Graph
+from vggc.graph.bodies import bodies
 from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
 from vggc.graph.writer import onnx_type
@@ -56,6 +58,13 @@ def simplify(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
     while saved := _by_onnxsim(graph, context, int(largest)):
         context.record("simplify with onnxsim", saved)
         left = _sweep_all(graph, context, int(largest))
+    _tell(left, context)
+    for body in bodies(graph):
+        _tell(_sweep_all(body, context, int(largest)), context)
+
+
+def _tell(left: Foldable, context: Context) -> None:
+    """Report what a sweep left although only constants decide it."""
     for node, size in left.too_large:
         context.decline(node, f"as a constant, its result would take {size / 1e6:.0f} MB of the model")
     for node, reason in left.failed:
