@@ -77,14 +77,17 @@ Transform = Callable[..., None]
 class Pass(OptionFunction):
     """A named transformation of the graph.
 
-    `exact` passes keep the function the graph computes, and are checked numerically; the others are `lossy`.
-    One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit.
+    `exact` passes keep what the graph computes, up to rounding and the tolerances of their rules, and are checked
+    numerically; the others are `lossy`.
+    One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit; one that
+    `learns` fits weights to its samples, so that some are held back to judge the result by.
     Calling a Pass calls its function, or applies its `rules`: `fold_batch_norm(graph)` works in Python as the step does
     in a recipe, and returns the log of what it did. `context` is what the runner hands over.
     """
 
     exact: bool
     sets_inputs: bool = False
+    learns: bool = False
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -123,19 +126,22 @@ class Pass(OptionFunction):
 @overload
 def whole_graph(function: Transform, /) -> Pass: ...
 @overload
-def whole_graph(*, exact: bool = True, sets_inputs: bool = False) -> Callable[[Transform], Pass]: ...
 def whole_graph(
-    function: Transform | None = None, /, *, exact: bool = True, sets_inputs: bool = False
+    *, exact: bool = True, sets_inputs: bool = False, learns: bool = False
+) -> Callable[[Transform], Pass]: ...
+def whole_graph(
+    function: Transform | None = None, /, *, exact: bool = True, sets_inputs: bool = False, learns: bool = False
 ) -> Pass | Callable[[Transform], Pass]:
     """Make a pass of a function `(graph, context, option=default, ...) -> None` that looks at the graph as a whole.
 
     The function's name is the step's name; its annotations type the options; `@whole_graph(exact=False)` says that
-    the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes. It raises Declined to
-    leave the graph alone.
+    the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes,
+    `@whole_graph(exact=False, learns=True)` that it fits weights to its samples. It raises Declined to leave the graph
+    alone.
     """
     if function is None:
-        return lambda each: Pass(each.__name__, each, exact, sets_inputs)
-    return Pass(function.__name__, function, exact, sets_inputs)
+        return lambda each: Pass(each.__name__, each, exact, sets_inputs, learns)
+    return Pass(function.__name__, function, exact, sets_inputs, learns)
 
 
 def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]], Pass]:
@@ -156,7 +162,7 @@ def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]
 
 
 def rules_pass(rules: Sequence[Rule], name: str = "", doc: str = "") -> Pass:
-    """A pass of rules that are applied together. It is exact when all of them are."""
+    """A pass of rules that are applied together. It is checked unless one of them may move results without a limit."""
     name = name or ", ".join(each.name for each in rules)
 
     def apply(graph: Graph, context: Context) -> None:
@@ -164,7 +170,7 @@ def rules_pass(rules: Sequence[Rule], name: str = "", doc: str = "") -> Pass:
 
     apply.__name__ = apply.__qualname__ = name
     apply.__doc__ = doc
-    return Pass(name, apply, all(each.tolerance is None for each in rules), rules=tuple(rules))
+    return Pass(name, apply, all(each.tolerance != math.inf for each in rules), rules=tuple(rules))
 
 
 def dry_run(graph: Graph, rules: Sequence[Rule]) -> Outcome:

@@ -45,7 +45,7 @@ _PROOF_SAMPLES = 16
 Repair = Literal["none", "bias", "least_squares"]
 
 
-@whole_graph(exact=False)
+@whole_graph(exact=False, learns=True)
 def prune_channels(
     graph: Graph,
     context: Context,

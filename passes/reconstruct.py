@@ -32,7 +32,7 @@ from vggc.rewrite import Context, Declined, whole_graph
 Method = Literal["bias", "least_squares"]
 
 
-@whole_graph(exact=False)
+@whole_graph(exact=False, learns=True)
 def reconstruct(
     graph: Graph, context: Context, *, data: Dataset, method: Method = "least_squares", seed: int = 0
 ) -> None:

@@ -139,6 +139,8 @@ class _Sweep:
             self.again = True
         if node.op == "CastLike":
             node = self._to_cast(node)
+        if node.op == "Range":
+            self._scalars(node)
         self._values.visit(node)
         known = self._values.known(node.outputs[0]) if node.outputs else None
         if known is not None and not self.graph.is_output(node.outputs[0]):
@@ -200,6 +202,14 @@ class _Sweep:
         self.context.record("choose branch of If")
         self.again = True
         return True
+
+    def _scalars(self, node: gs.Node) -> None:
+        """Give a Range its constants as scalars: onnxruntime takes a list of one number only if it is computed."""
+        for index, value in enumerate(node.inputs):
+            array = self.graph.array(value)
+            if array is not None and array.shape == (1,):
+                self.graph.set_input(node, index, self.graph.constant(array.reshape(()), value.name))
+                self.context.record("make a constant a scalar")
 
     def _to_cast(self, node: gs.Node) -> gs.Node:
         dtype = self.graph.dtype(node.inputs[1])

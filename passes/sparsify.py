@@ -39,7 +39,7 @@ _SPARSE_KERNELS = 256
 """Input channels from which TensorRT considers sparse kernels."""
 
 
-@whole_graph(exact=False)
+@whole_graph(exact=False, learns=True)
 def sparsify(
     graph: Graph,
     context: Context,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 from vggc.binding.arguments import bind_arguments
@@ -50,6 +51,8 @@ def bind_comparison(comparison: syntax.Comparison, scope: Scope) -> BoundCompari
     left, right = _both(comparison.left, comparison.right, scope, measured)
     if not comparable(left.kind, right.kind):
         raise _incomparable(comparison, left, right)
+    _check_scale(left, right, comparison.right, math.nextafter(1, 2))
+    _check_scale(right, left, comparison.left, math.nextafter(1, 2))
     return BoundComparison(comparison.operator, left, right, comparison.span)
 
 
@@ -214,7 +217,27 @@ def _arithmetic(value: syntax.Binary, scope: Scope, measured: Measures) -> Expre
         text = f"`{value.left.span.text}` is {_KINDS[left.kind]} and `{value.right.span.text}` is {_KINDS[right.kind]}"
         help = share_of(value, right.value) if isinstance(right, Fixed) and right.kind == "ratio" else ""
         raise fail(f"the units do not fit: {text}", value.span, help=help)
+    if value.operator in ("+", "-"):
+        _check_scale(left, right, value.right, 1.0)
+        _check_scale(right, left, value.left, 1.0)
     return Arithmetic(value.operator, left, right, kind, value.span)
+
+
+def _is_share(expression: Expression) -> bool:
+    """Whether an expression is a measured share of one, such as an accuracy, or one with something added."""
+    if isinstance(expression, Arithmetic):
+        return expression.operator in ("+", "-") and (_is_share(expression.left) or _is_share(expression.right))
+    return isinstance(expression, Measured | Original) and expression.kind == "ratio"
+
+
+def _check_scale(share: Expression, number: Expression, text: syntax.Value, least: float) -> None:
+    """Raise CompileError for a number without a unit, `least` or more, beside a measured share: `original - 1`."""
+    if _is_share(share) and isinstance(number, Fixed) and number.kind == "number" and abs(number.value) >= least:
+        raise fail(
+            f"`{text.span.text}` means {100 * number.value:g} %, and it stands beside a share between 0 and 1",
+            text.span,
+            help=f"write `{number.value:g}%`",
+        )
 
 
 def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expression) -> CompileError:

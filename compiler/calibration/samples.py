@@ -9,7 +9,6 @@ from itertools import islice
 import numpy as np
 
 from vggc.data import Batch, Dataset
-from vggc.data.generated import is_random
 from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
@@ -41,7 +40,7 @@ class Samples:
         self.inputs: tuple[ValueType, ...] = inputs_of(graph)
         self.name = data.name
         self.labels = data.labels
-        self.random = is_random(data)
+        self.random = data.random
         self.data = data.fit(self.inputs)
         self._first = 0
         count = len(self.data)

@@ -79,6 +79,11 @@ class Dataset(Declared, ABC):
         return False
 
     @property
+    def random(self) -> bool:
+        """Whether the samples are random numbers."""
+        return False
+
+    @property
     def sample_bytes(self) -> int:
         return sum(each.nbytes for each in self.arrays.values())
 

@@ -67,6 +67,10 @@ class Fitted(Dataset):
         return self._source.checked_on_reading
 
     @property
+    def random(self) -> bool:
+        return self._source.random
+
+    @property
     def repeatable(self) -> bool:
         return self._source.repeatable
 

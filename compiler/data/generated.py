@@ -57,6 +57,10 @@ class RandomDataset(Dataset):
         return self.count
 
     @property
+    def random(self) -> bool:
+        return True
+
+    @property
     def sha256(self) -> str:
         """A hash over what the samples are made from; for the samples of one model see the data set fitted to it."""
         return hashlib.sha256(repr((self.count, self.seed, sorted(self._shapes.items()))).encode()).hexdigest()
@@ -105,6 +109,10 @@ class _Generated(Dataset):
         return self._source.fit(inputs)
 
     @property
+    def random(self) -> bool:
+        return True
+
+    @property
     def checked_on_reading(self) -> bool:
         return True
 
@@ -126,8 +134,3 @@ class _Generated(Dataset):
         # A generator for each sample: the samples are the same whatever the batch size.
         generator = np.random.default_rng((self._source.seed, index, position))
         return random_array(generator, kind.dtype, kind.shape)
-
-
-def is_random(data: Dataset) -> bool:
-    """Whether the samples of `data` are random."""
-    return isinstance(data, RandomDataset | _Generated)

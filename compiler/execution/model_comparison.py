@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from vggc.diagnostics import CompileError
 from vggc.execution.array_distance import Distance, distance, has_fractions
 from vggc.execution.batching import run
 from vggc.execution.intermediates import fetch, in_chunks, variables
-from vggc.execution.session import Session
+from vggc.execution.session import Optimise, Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Feeds
 from vggc.graph.signature import type_text
@@ -32,8 +33,13 @@ Four to a dozen roundings of the type: errors of a reordered sum grow with the l
 """
 
 NOISE_FACTOR = 10
+"""How many times the noise of a model's own results two ways to compute them may differ."""
+
 NOISE_LIMIT = 1e-2
-"""No noise excuses more than this share (or the type's own tolerance, where that is larger)."""
+"""Noise multiplied by NOISE_FACTOR excuses no more than this share of an output's largest magnitude."""
+
+ALL_NOISE = 5e-2
+"""An output that rounding moves by this share holds nothing but rounding errors: a sum of numbers that cancel out."""
 
 
 @dataclass(frozen=True)
@@ -93,34 +99,72 @@ def _beyond(difference: Difference) -> float:
     return math.inf if difference.error else 0.0
 
 
-def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Session | None = None) -> ModelComparison:
+@dataclass(frozen=True)
+class Runnable:
+    """A model to run: `load` gives it to onnxruntime, `floats` is how far two ways to compute it may differ."""
+
+    load: Callable[[Optimise], Session]
+    floats: float
+
+    @classmethod
+    def of(cls, graph: Graph) -> Runnable:
+        """A graph in memory."""
+        return cls(lambda optimise: Session(graph, optimise=optimise), coarsest(graph))
+
+    @classmethod
+    def of_file(cls, path: Path, floats: float) -> Runnable:
+        """A model file as any program reads it; `floats` is `coarsest` of what stands in it."""
+        return cls(lambda optimise: Session(path, optimise=optimise), floats)
+
+
+Observe = Callable[[str, Any, Any], None]
+"""Gets the name of an output and what two models computed for it on the same inputs."""
+
+
+def compare(
+    before: Graph | Runnable,
+    after: Graph | Runnable,
+    feeds: Sequence[Feeds],
+    *,
+    session: Session | None = None,
+    tolerance: float = 0.0,
+    observe: Observe = lambda name, expected, got: None,
+) -> ModelComparison:
     """Run both on the same inputs and compare each output.
 
-    Floats may differ by TOLERANCE; integers, truth values and texts must be equal. Where floats differ more, the noise
-    of `before` itself is measured: by how much onnxruntime's own optimisations change its results. Ten times that is
-    allowed. `session` may hold `before`, when it is loaded already. Random outputs (of a Dropout in training mode, of
-    RandomNormal) are mentioned in the warnings.
+    Floats may differ by TOLERANCE, or by `tolerance` where that is more; integers, truth values and texts not at all.
+    Where that is exceeded, the noise of `before` itself is measured: how far onnxruntime's own rewriting moves its
+    results, and how far inputs that differ in their last bit do. NOISE_FACTOR times that is allowed, up to NOISE_LIMIT;
+    of an output that is nothing but rounding errors any amount of the same order is allowed, with a warning.
+    `session` is `before` loaded, where somebody has done that already. Outputs that are random (a Dropout in training
+    mode, RandomNormal) are named in the warnings. `observe` is called with each output on each of the inputs.
 
     Raises DoesNotRun when only `after` does not run, and CompileError when `before` does not run.
     """
-    first, second = session or Session(before), _Second(after)
-    floats, again = coarsest(before, after), _Rerun(lambda: first)
-    rewritten = _Rerun(lambda: Session(before, optimise="extended"))
+    old, new = (each if isinstance(each, Runnable) else Runnable.of(each) for each in (before, after))
+    first, second = session or old.load("none"), _Second(new)
+    floats = max(old.floats, new.floats, tolerance)
+    again = _Rerun(lambda: first)
+    noisy = (_Rerun(lambda: old.load("extended")), _Rerun(lambda: first, _last_bits))
     worst: dict[str, Difference] = {}
     finite: dict[str, bool] = {}
     random: set[str] = set()
+    rounding: set[str] = set()
     for feed in feeds:
         expected, got = run(first, feed), second.run(feed)
         for name, numbers in expected.items():
+            observe(name, numbers, got.get(name))
             finite[name] = finite.get(name, False) or _any_finite(numbers)
-            current = difference(name, numbers, got.get(name), floats)
-            if not current.ok and difference(name, numbers, again.output(feed, name), 0.0).error > 0:
+            each = difference(name, numbers, got.get(name), floats)
+            if not each.ok and difference(name, numbers, again.output(feed, name), 0.0).error > 0:
                 random.add(name)
-                current = Difference(name, Distance(0.0), current.tolerance)
-            elif not current.ok and math.isfinite(current.error):
-                moved = rewritten.output(feed, name)
-                current = replace(current, tolerance=_with_noise(name, numbers, moved, current.tolerance))
-            worst[name] = max(worst.get(name, current), current, key=_beyond)
+                each = Difference(name, Distance(0.0), each.tolerance)
+            elif not each.ok and math.isfinite(each.error):
+                noise = _noise(name, numbers, [rerun.output(feed, name) for rerun in noisy])
+                each = replace(each, tolerance=_with_noise(noise, each.tolerance))
+                if noise >= ALL_NOISE and each.ok:
+                    rounding.add(name)
+            worst[name] = max(worst.get(name, each), each, key=_beyond)
         for name in got.keys() - expected.keys():
             worst[name] = Difference(name, Distance(math.inf, note="is an output of one model only"), 0.0)
     warnings = [
@@ -129,6 +173,10 @@ def compare(before: Graph, after: Graph, feeds: Sequence[Feeds], *, session: Ses
         if not any_finite
     ]
     warnings += [f"output `{name}` is random, so that its numbers could not be compared" for name in sorted(random)]
+    warnings += [
+        f"output `{name}` is nothing but rounding errors, so that its numbers could not be compared"
+        for name in sorted(rounding)
+    ]
     return ModelComparison(tuple(worst.values()), tuple(warnings))
 
 
@@ -144,23 +192,24 @@ def _any_finite(numbers: Any) -> bool:
 class _Second:
     """The second model. It is loaded after the first one has run, so that what fails then is its own fault."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, model: Runnable) -> None:
+        self._model = model
         self._session: Session | None = None
 
     def run(self, feed: Feeds) -> dict[str, Any]:
         try:
-            self._session = self._session or Session(self._graph)
+            self._session = self._session or self._model.load("none")
             return run(self._session, feed)
         except CompileError as error:
             raise DoesNotRun(*error.diagnostics) from None
 
 
 class _Rerun:
-    """Runs the first model again, on the inputs for which that is asked; it is loaded when that first happens."""
+    """The first model run once more, on the inputs asked for as `prepare` makes them; loaded when first needed."""
 
-    def __init__(self, load: Callable[[], Session]) -> None:
+    def __init__(self, load: Callable[[], Session], prepare: Callable[[Feeds], Feeds] = lambda feed: feed) -> None:
         self._load = load
+        self._prepare = prepare
         self._session: Session | None = None
         self._feed: Feeds | None = None
         self._outputs: dict[str, Any] = {}
@@ -168,15 +217,34 @@ class _Rerun:
     def output(self, feed: Feeds, name: str) -> Any:
         if self._feed is not feed:
             self._session = self._session or self._load()
-            self._outputs = run(self._session, feed)
+            self._outputs = run(self._session, self._prepare(feed))
             self._feed = feed
         return self._outputs[name]
 
 
-def _with_noise(name: str, expected: Any, rewritten: Any, tolerance: float) -> float:
-    """The tolerance of an output: the given one, or ten times the effect of onnxruntime's rewriting if that is more."""
-    noise = difference(name, expected, rewritten, tolerance).error
-    return max(tolerance, min(NOISE_FACTOR * noise, NOISE_LIMIT)) if math.isfinite(noise) else tolerance
+def _last_bits(feed: Feeds) -> Feeds:
+    """The same inputs, each float moved by about the last bit of its type, up or down at random."""
+    generator = np.random.default_rng(0)
+    moved = {}
+    for name, array in feed.items():
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+            signs = generator.integers(0, 2, array.shape) * 2 - 1
+            moved[name] = (array * (1 + signs * np.finfo(array.dtype).eps)).astype(array.dtype)
+        else:
+            moved[name] = array
+    return moved
+
+
+def _noise(name: str, expected: Any, reruns: Sequence[Any]) -> float:
+    """How far an output of the first model moves by itself; 0 where that cannot be said."""
+    errors = [difference(name, expected, rerun, 0.0).error for rerun in reruns]
+    return max((error for error in errors if math.isfinite(error)), default=0.0)
+
+
+def _with_noise(noise: float, tolerance: float) -> float:
+    """What an output may differ by: the tolerance given, or what its noise excuses when that is more."""
+    excused = NOISE_FACTOR * noise if noise >= ALL_NOISE else max(noise, min(NOISE_FACTOR * noise, NOISE_LIMIT))
+    return max(tolerance, excused)
 
 
 def coarsest(*graphs: Graph) -> float:

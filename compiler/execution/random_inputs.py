@@ -25,33 +25,35 @@ _OTHER_SIZES = (16, 8, 32, 64, 128, 256, 512, 4, 2, 1)
 _LARGEST_BYTES = 1 << 30
 _LARGEST_BATCH_BYTES = 256 << 20
 
-_GIVE_DATA = 'give it samples in the recipe: data samples = npz("samples.npz", limit=8)'
+_GIVE_DATA = (
+    'give it samples in the recipe: data samples = npz("samples.npz", limit=8); or compile it with --verify off, '
+    "which checks nothing"
+)
 
 
 def random_inputs(
-    graph: Graph,
+    model: Graph | Session,
     inputs: Sequence[ValueType] | None = None,
     *,
     batches: Sequence[int] = BATCHES,
     seed: int = 0,
-    session: Session | None = None,
 ) -> list[Feeds]:
-    """Feeds on which `graph` runs: one for each of `batches` where the batch is dynamic, else one.
+    """Feeds on which a model runs: one for each of `batches` where the batch is dynamic, else one.
 
-    `inputs` narrows the graph's own inputs, for a model whose shapes have been fixed since. Floats are standard
+    `inputs` narrows the model's own inputs, for a model whose shapes have been fixed since. Floats are standard
     normal, integers small and at least 0. A dynamic first dimension is the batch; other dynamic dimensions get a size
-    by name, the same wherever the name is used: the first of a list of usual sizes with which the model runs.
-    `session` may hold the graph, when it is loaded already.
+    by name, the same wherever the name stands, the first one in a list of usual sizes with which the model runs.
 
     Raises CompileError when the model runs on none of them, or would need more than 1 GiB of input.
     """
-    wanted = tuple(inputs if inputs is not None else inputs_of(graph))
+    own = model.inputs if isinstance(model, Session) else inputs_of(model)
+    wanted = tuple(inputs if inputs is not None else own)
     for each in wanted:
         if each.shape is None:
             raise fail(f"the rank of the model's input `{each.name}` is unknown", help=_GIVE_DATA)
     if _certain(wanted):
         return [_draw(wanted, {}, SMALL, seed)]
-    return _SizeSearch(session or Session(graph), wanted, batches, seed).run()
+    return _SizeSearch(model if isinstance(model, Session) else Session(model), wanted, batches, seed).run()
 
 
 def _certain(inputs: Sequence[ValueType]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from vggc.graph.health import check_sizes
 from vggc.graph.model_export import METADATA_IR_VERSION
 from vggc.graph.node_order import live_nodes, reads
 from vggc.graph.signature import ValueType, shape_text, type_text
+from vggc.graph.weights import external_extent
+from vggc.graph.wire import Skeleton, read_skeleton
 
 Optimise = Literal["none", "basic", "extended", "all"]
 
@@ -43,6 +45,8 @@ _TYPES = {
 
 _FATAL_ONLY = 4
 _INLINE_SHAPES = 1 << 20
+_MAPPED_FROM = 64 << 20
+"""Bytes of weights from which they are mapped instead of read by onnxruntime."""
 
 
 class Session:
@@ -85,7 +89,11 @@ class Session:
         if isinstance(model, Graph):
             check_sizes(model)
         with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
-            content = self._hand_over(model, options, Path(folder)) if isinstance(model, Graph) else str(model)
+            content: bytes | str
+            if isinstance(model, Graph):
+                content = self._hand_over(model, options, Path(folder))
+            else:
+                content = self._hand_over_file(model, options, Path(folder))
             try:
                 self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             except failures() as error:
@@ -96,9 +104,7 @@ class Session:
         self._plain = all(_known_to_numpy(kind) for kind in kinds)
 
     def _hand_over(self, graph: Graph, options: Any, folder: Path) -> bytes:
-        """The model as bytes without its large weights, which are given to `options` by name."""
-        from onnxruntime import GraphOptimizationLevel, OrtValue
-
+        """The model's bytes, its large weights given to `options` by name."""
         exported = graph.export()
         proto = exported.model
         # Later versions of the format only add element types, but onnxruntime refuses those it is older than.
@@ -111,17 +117,44 @@ class Session:
             self._labels[message.name] = graph.label(node)
         if self._asked is not None:
             _reduce(proto.graph, graph, self._asked)
+        weights = {
+            tensor.name: exported.weights[tensor.name]
+            for tensor in proto.graph.initializer
+            if tensor.data_location == onnx.TensorProto.EXTERNAL
+        }
+        self._give_weights(proto, weights, options, folder)
+        return proto.SerializeToString()
+
+    def _hand_over_file(self, path: Path, options: Any, folder: Path) -> bytes | str:
+        """A model file: its path, or its bytes without those of large weights, which are mapped and not copied.
+
+        Nothing else of the file is changed: what runs is what any program finds in it.
+        """
+        skeleton = read_skeleton(path)
+        weights = _weights_apart(skeleton, path)
+        if sum(each.nbytes for each in weights.values()) < _MAPPED_FROM:
+            return str(path)
+        self._give_weights(skeleton.model, weights, options, folder)
+        return skeleton.model.SerializeToString()
+
+    def _give_weights(
+        self, proto: onnx.ModelProto, weights: Mapping[str, Array | StoredWeights], options: Any, folder: Path
+    ) -> None:
+        """Hand over weights that stand apart from a message by their names, without a copy if nothing is optimised."""
+        from onnxruntime import GraphOptimizationLevel, OrtValue
+
         separate = {}
         for tensor in proto.graph.initializer:
-            if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            if tensor.name not in weights:
                 continue
-            held = exported.weights[tensor.name]
+            held = weights[tensor.name]
             if _must_be_inline(tensor, held):
                 tensor.CopyFrom(_inline(tensor, held))
                 continue
             array = held.load() if isinstance(held, StoredWeights) else np.ascontiguousarray(held)
             separate[tensor.name] = OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)
             self._kept.append(array)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
             del tensor.external_data[:]
             tensor.external_data.add(key="location", value="none")
         if options.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL:
@@ -136,7 +169,6 @@ class Session:
         elif separate:
             options.add_external_initializers(list(separate), list(separate.values()))
         self._kept.append(separate)
-        return proto.SerializeToString()
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """The outputs for one set of inputs, by name, in the order asked for.
@@ -177,6 +209,43 @@ class Session:
             if wanted.shape is not None and not _fits(array.shape, wanted.shape):
                 want, got = shape_text(wanted.shape), shape_text(array.shape)
                 raise fail(f"the model's input `{wanted.name}` has shape {want}, but {got} is given")
+
+
+def check_loadable(path: Path) -> None:
+    """Raise CompileError when onnxruntime has no kernel for a node of a model file, or refuses it in another way.
+
+    Large weights are not read: they are declared as inputs. So the check takes little time and memory.
+    """
+    import onnxruntime
+
+    skeleton = read_skeleton(path)
+    apart = _weights_apart(skeleton, path)
+    graph = skeleton.model.graph
+    inputs = {each.name for each in graph.input}
+    for tensor in [each for each in graph.initializer if each.name in apart]:
+        if tensor.name not in inputs:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        graph.initializer.remove(tensor)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    content = skeleton.model.SerializeToString() if apart else str(path)
+    try:
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except failures() as error:
+        raise translate(error, {}, "load") from None
+
+
+def _weights_apart(skeleton: Skeleton, path: Path) -> dict[str, StoredWeights]:
+    """The initializers of a model file whose numbers are not in the skeleton: large ones, and external data."""
+    weights = {}
+    for position, tensor in enumerate(skeleton.model.graph.initializer):
+        extent = skeleton.extents.get(position)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            extent = external_extent(tensor, path.parent)
+        if extent is not None:
+            weights[tensor.name] = StoredWeights(tensor, extent)
+    return weights
 
 
 def _reduce(proto: onnx.GraphProto, graph: Graph, outputs: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import onnx
+import onnx.defs
 import onnx.inliner
 
 from vggc.diagnostics import fail
@@ -25,13 +26,66 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
             f"the model's functions make more than {MOST_NODES} nodes of it",
             help="export it again without functions that call each other so often",
         )
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    _give_defaults(whole)
+    convert = _agree_on_opsets(whole)
     try:
-        return onnx.inliner.inline_local_functions(model)
-    except RuntimeError as error:
+        inlined = onnx.inliner.inline_local_functions(whole, convert_version=convert)
+    except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rpartition(": ")[2]
         raise fail(
             f"the model is not valid ONNX: its functions do not fit their calls: {reason}", help="export it again"
         ) from None
+    calls = {(each.domain, each.name, each.overload) for each in model.functions}
+    for node in _all(inlined.graph.node):
+        if (node.domain, node.op_type, node.overload) in calls:
+            raise fail(
+                f"the model's function `{node.op_type}` is written in another opset than the model, and onnx "
+                f"{onnx.__version__} cannot convert it",
+                help="export the model again with one opset for all of it",
+            )
+    return inlined
+
+
+def _give_defaults(model: onnx.ModelProto) -> None:
+    """Write the defaults of functions' attributes at the calls that leave them out: the inliner forgets them."""
+    functions = {(each.domain, each.name, each.overload): each for each in model.functions}
+    for node in _all([*model.graph.node, *(each for function in model.functions for each in function.node)]):
+        function = functions.get((node.domain, node.op_type, node.overload))
+        given = {each.name for each in node.attribute}
+        for default in function.attribute_proto if function is not None else ():
+            if default.name not in given:
+                node.attribute.append(default)
+
+
+def _agree_on_opsets(model: onnx.ModelProto) -> bool:
+    """Let functions whose operators mean the same in the model's opset import that one; whether others are left."""
+    own = {each.domain: each.version for each in model.opset_import}
+    left = False
+    for function in model.functions:
+        for imported in function.opset_import:
+            if imported.domain not in own:
+                model.opset_import.append(imported)
+                own[imported.domain] = imported.version
+            elif imported.version != own[imported.domain]:
+                nodes = [each for each in _all(function.node) if each.domain == imported.domain]
+                if all(_same(each, imported.version, own[imported.domain]) for each in nodes):
+                    imported.version = own[imported.domain]
+                else:
+                    left = True
+    return left
+
+
+def _same(node: onnx.NodeProto, first: int, second: int) -> bool:
+    """Whether an operator is the same in two versions of its operator set."""
+    if not onnx.defs.has(node.op_type, node.domain):
+        return False
+    try:
+        schemas = [onnx.defs.get_schema(node.op_type, version, node.domain) for version in (first, second)]
+    except onnx.defs.SchemaError:
+        return False
+    return schemas[0].since_version == schemas[1].since_version
 
 
 class _Count:

@@ -98,3 +98,4 @@ def _copy_frame(model: onnx.ModelProto, frame: onnx.ModelProto) -> None:
             setattr(frame, name, getattr(model, name))
     frame.opset_import.extend(model.opset_import)
     frame.metadata_props.extend(model.metadata_props)
+    frame.graph.metadata_props.extend(model.graph.metadata_props)

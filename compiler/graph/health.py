@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import fail
@@ -16,7 +18,7 @@ from vggc.graph.weights import StoredWeights
 
 
 def check_numbers(constants: Iterable[gs.Constant]) -> None:
-    """Raise CompileError when a weight is NaN, naming the initializer and the place of the first one.
+    """Raise CompileError when a trained weight is NaN, naming the initializer and the place of the first one.
 
     Infinity is left alone: masks are written with it. Reads every weight once, a piece at a time.
     """
@@ -31,6 +33,15 @@ def check_numbers(constants: Iterable[gs.Constant]) -> None:
                 f"the weights of the model are not numbers: initializer `{constant.name}` is NaN at [{index}]",
                 help="the training diverged or the file is damaged: export the model from a healthy checkpoint",
             )
+
+
+def invalidity(model: Path) -> str:
+    """Why onnx's full check refuses a model file, strict shape inference included; empty where it does not."""
+    try:
+        onnx.checker.check_model(str(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ""
 
 
 def check_sizes(graph: gs.Graph) -> None:

@@ -16,7 +16,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from vggc.diagnostics import fail
 from vggc.graph.extras import body_extras, copy_extras, node_extras, value_extras
 from vggc.graph.functions import inline_functions
-from vggc.graph.soundness import check_count, reject_unsound
+from vggc.graph.soundness import check_count, reject_references, reject_unsound
 from vggc.graph.weights import StoredWeights, external_extent, stored_bytes
 from vggc.graph.wire import Extent, Skeleton
 
@@ -32,6 +32,7 @@ def import_skeleton(skeleton: Skeleton, folder: Path) -> gs.Graph:
     model = skeleton.model
     reject_unsound(model)
     model = inline_functions(model)
+    reject_references(model.graph.node)
     extents = {
         tensor.name: skeleton.extents[position]
         for position, tensor in enumerate(model.graph.initializer)

@@ -49,6 +49,7 @@ def _graph(graph: onnx.GraphProto) -> None:
     _nodes(graph.node)
     made: set[str] = set()
     for node in graph.node:
+        _results_of_bodies(node)
         for name in node.output:
             if name and name in made:
                 raise fail(f"the model is not valid ONNX: two nodes compute `{name}`", help="export it again")
@@ -76,6 +77,41 @@ def _nodes(nodes: Iterable[onnx.NodeProto]) -> None:
 
 
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def reject_references(nodes: Iterable[onnx.NodeProto]) -> None:
+    """Raise CompileError when a node outside of all functions refers to an attribute of a function."""
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                label = f"{node.op_type} `{node.name or ', '.join(node.output)}`"
+                raise fail(
+                    f"the model is not valid ONNX: attribute `{attribute.name}` of {label} refers to an attribute "
+                    f"`{attribute.ref_attr_name}` of a function, and the node is in no function",
+                    help="export it again",
+                )
+            for graph in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
+                reject_references(graph.node)
+
+
+def _results_of_bodies(node: onnx.NodeProto) -> None:
+    """Raise CompileError when a body of an If, a Loop or a Scan gives fewer results than the node has outputs."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in _CONDITIONS:
+        return
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            given = len(attribute.g.output) - _CONDITIONS[node.op_type]
+            if given < len(node.output):
+                label = f"{node.op_type} `{node.name or ', '.join(node.output)}`"
+                raise fail(
+                    f"the model is not valid ONNX: {label} has {len(node.output)} outputs, and its body "
+                    f"`{attribute.name}` gives {max(given, 0)}",
+                    help="export it again",
+                )
+
+
+_CONDITIONS = {"If": 0, "Loop": 1, "Scan": 0}
+"""Operators with bodies, and how many of a body's results are not results of the node."""
 
 
 def _element_type(name: str, tensor: onnx.TensorProto) -> None:

@@ -129,16 +129,21 @@ def tensor_proto(value: gs.Constant) -> onnx.TensorProto:
 
 
 def value_info(value: gs.Tensor, *, shape: bool = True) -> onnx.ValueInfoProto:
-    """Name, type and shape of a value."""
+    """Name, type and shape of a value, and what the model as read says of it beside these."""
     declared = value_extras(value).declared
     if isinstance(value, gs.Variable) and value.type != "tensor_type" and declared is not None:
         info = onnx.ValueInfoProto()
         info.CopyFrom(declared)
         info.name = value.name
         return info
-    if value.dtype is None:
-        return onnx.ValueInfoProto(name=value.name)
-    return onnx.helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape if shape else None)
+    info = onnx.ValueInfoProto(name=value.name)
+    if value.dtype is not None:
+        info = onnx.helper.make_tensor_value_info(value.name, onnx_type(value.dtype), value.shape if shape else None)
+    if declared is not None:
+        if declared.doc_string:
+            info.doc_string = declared.doc_string
+        info.metadata_props.extend(declared.metadata_props)
+    return info
 
 
 def inner_value_info(value: gs.Variable) -> onnx.ValueInfoProto:

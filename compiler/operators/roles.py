@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
+from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 
 
@@ -43,6 +44,36 @@ PRODUCTS = CONVOLUTIONS | MATRIX_PRODUCTS
 """The products of floating-point numbers whose weights passes read and rewrite."""
 
 RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
+
+NORMS = frozenset({"BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization"})
+
+_PASSING = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose"})
+
+
+def trained_weights(graph: Graph) -> list[gs.Constant]:
+    """The constants that training has made: those that products, recurrent operators and norms read.
+
+    What stands between may convert them or move their numbers.
+    """
+    found: dict[int, gs.Constant] = {}
+    waiting = [
+        value
+        for node in graph.nodes
+        if node.op in (ROLES.keys() | RECURRENT | NORMS) and is_standard(node)
+        for value in node.inputs
+    ]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, gs.Constant):
+            found[id(value)] = value
+            continue
+        source = graph.producer(value)
+        if source is not None and source.op in _PASSING and id(source) not in seen:
+            seen.add(id(source))
+            waiting += source.inputs
+    return list(found.values())
 
 
 def is_product(node: gs.Node) -> bool:

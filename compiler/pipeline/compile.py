@@ -15,10 +15,12 @@ from vggc.diagnostics import CompileError, Diagnostics, at
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.graph.signature import inputs_of
+from vggc.operators.roles import trained_weights
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
+from vggc.pipeline.written import WrittenModels
 from vggc.report.page import html_page
 from vggc.report.picture import picture
 from vggc.report.record import Report
@@ -51,7 +53,7 @@ def compile_model(
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
         before = picture(graph)
-        healthy = background.submit(check_numbers, graph.constants())
+        healthy = background.submit(check_numbers, trained_weights(graph))
         runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
         try:
             graph = runner.run()
@@ -59,10 +61,12 @@ def compile_model(
             # Weights with NaN or infinity explain other errors, so they are reported first.
             healthy.result()
         with output_folder(output) as staging:
+            written = WrittenModels(model, graph, runner, report, progress=progress)
             provenance = _provenance(pipeline, report, runner, hashed)
-            lowering = Lowering(graph, model.stem, staging, provenance)
+            lowering = Lowering(graph, model.stem, staging, provenance, check_model=written)
             artifacts = _lower(pipeline, lowering, progress)
-            report.warnings += lowering.warnings
+            written.finish()
+            report.warnings += [*dict.fromkeys(runner.verifier.warnings), *written.warnings, *lowering.warnings]
             report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
             report.artifacts = [asdict(each) for each in artifacts]
             report.seconds = time.perf_counter() - started
@@ -135,7 +139,7 @@ def _provenance(pipeline: Pipeline, report: Report, runner: Runner, hashed: Futu
         "parameters": report.recipe["parameters"],
         "passes": [step.name for step in report.steps if not step.undone],
         "source_sha256": hashed.result(),
-        "calibration": {each.name: each.load().sha256 for each in runner.used},
+        "calibration": {each.name: each.load().sha256 for each in runner.samples.used},
     }
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import onnx_graphsurgeon as gs
 
+import vggc.recipes
 from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, Diagnostic, placed
 from vggc.graph import Graph
+from vggc.graph.snapshot import Snapshot
 from vggc.pipeline.model import BoundStep
 from vggc.report.record import Decline, ModelCost, StepRecord
-from vggc.rewrite import Context, Declined, Pass
+from vggc.rewrite import Context, Declined, Pass, Rule
+
+_RECIPES = Path(vggc.recipes.__file__).parent
 
 
 def cost_of(graph: Graph) -> ModelCost:
@@ -33,6 +38,7 @@ def execute(
     """
     pass_ = step.pass_
     log = context.log
+    snapshot = Snapshot(graph)
     started = time.perf_counter()
     try:
         with graph.stamping({"vggc.line": step.label, "vggc.pass": pass_.name}):
@@ -44,11 +50,14 @@ def execute(
     except CompileError as error:
         raise placed(error, step.span, doing) from None
     except Exception as error:
-        if shipped(pass_):
+        if _runs_own_code(pass_):
             raise
         raise _raised(error, step, doing) from None
     seconds = time.perf_counter() - started
-    after = cost_of(graph) if log.total or not shipped(pass_) else before
+    changed = snapshot != Snapshot(graph)
+    if changed and not log.total:
+        context.record("change that the pass did not record")
+    after = cost_of(graph) if changed or log.total else before
     declined = [Decline(what, reason, times) for (what, reason), times in log.declined.items()]
     record = StepRecord(pass_.name, step.label, pass_.exact, dict(log.changes), declined, seconds, before, after)
     record.rules = log.rules
@@ -59,12 +68,23 @@ def execute(
 
 
 def shipped(pass_: Pass) -> bool:
-    """Whether a pass is vggc's own: what goes wrong in it is a bug of vggc, not of the user's file."""
+    """Whether a pass and its rules are vggc's own: what goes wrong in it is a bug of vggc, not of the user's file."""
+    return _runs_own_code(pass_) and all(map(shipped_rule, pass_.rules))
+
+
+def shipped_rule(rule: Rule) -> bool:
+    """Whether a rule is vggc's own: written in Python of vggc's, or in one of its recipes."""
+    if rule.function is not None:
+        return rule.function.__module__.startswith("vggc.")
+    return rule.span is not None and Path(rule.span.source.path).resolve().is_relative_to(_RECIPES)
+
+
+def _runs_own_code(pass_: Pass) -> bool:
     return pass_.function.__module__.startswith("vggc.")
 
 
 def _settle(graph: Graph, pass_: Pass) -> None:
-    """Drop what the pass left unused; find new shapes; check what a pass of the user's made."""
+    """Drop what the pass left unused; find new shapes; check what a pass or rules of the user's made."""
     graph.tidy()
     if not shipped(pass_):
         graph.infer_shapes(check=True)

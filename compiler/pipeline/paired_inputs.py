@@ -1,15 +1,13 @@
-"""The inputs on which two models are compared: seeded random numbers, and samples of the recipe's own data."""
+"""Inputs on which two models are compared: the recipe's own data where it has some, else seeded random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vggc.diagnostics import CompileError
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
-from vggc.graph import Graph
 from vggc.graph.arrays import Feeds
-from vggc.graph.signature import inputs_of
+from vggc.graph.signature import ValueType
 from vggc.pipeline.model import BoundData
 
 DATA_SAMPLES = 8
@@ -17,27 +15,27 @@ DATA_SAMPLES = 8
 
 
 class PairedInputs:
-    """Random inputs at several batch sizes, and the first samples of the recipe's first data set."""
+    """The first samples of the recipe's first data set, also one alone where the batch is dynamic; else random numbers.
+
+    Random numbers say less than real samples: a model may be all noise on them, or not run.
+    """
 
     def __init__(self, data: Sequence[BoundData]) -> None:
-        self._data = data[:1]
-        self._samples = [f"the first {DATA_SAMPLES} samples of `{each.name}`" for each in self._data]
-        self.description = " and ".join(["seeded random numbers", *self._samples])
+        self._data = next(iter(data), None)
+        self.description = (
+            f"the first {DATA_SAMPLES} samples of `{self._data.name}`" if self._data else "seeded random numbers"
+        )
 
-    def feeds(self, before: Graph, after: Graph, session: Session) -> Sequence[Feeds]:
-        """Inputs with the shapes that `after` declares, on which `before` runs; `session` runs `before`.
+    def feeds(self, after: Sequence[ValueType], session: Session) -> Sequence[Feeds]:
+        """Inputs of the shapes in `after`; `session` runs the model before.
 
-        A model that does not run on random inputs is compared on the recipe's data alone. Raises CompileError when the
-        recipe has no data.
+        Raises CompileError when the data does not fit, or the model before runs on no random inputs.
         """
-        inputs: list[Feeds] = []
-        try:
-            inputs += random_inputs(before, inputs_of(after), session=session)
-        except CompileError:
-            if not self._data:
-                raise
-            self.description = " and ".join(self._samples)
-        for each in self._data:
-            fitted = each.load().fit(inputs_of(after))
-            inputs += fitted.batches(DATA_SAMPLES, limit=DATA_SAMPLES)
-        return inputs
+        if self._data is None:
+            return random_inputs(session, after)
+        samples = self._data.load().fit(tuple(after))
+        feeds = list(samples.batches(DATA_SAMPLES, limit=DATA_SAMPLES))
+        if any(each.shape is None or not isinstance(each.shape[0], int) for each in after):
+            # A squeeze too many shows with one sample alone.
+            feeds += samples.batches(1, limit=1)
+        return feeds

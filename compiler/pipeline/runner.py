@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.graph import Graph
 from vggc.pipeline.execute import cost_of, execute
 from vggc.pipeline.gates import failure, judge, warning
-from vggc.pipeline.model import Bound, BoundData, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
+from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.pipeline.paired_inputs import PairedInputs
 from vggc.pipeline.rollback import Rollback
+from vggc.pipeline.sample_use import SampleUse
 from vggc.pipeline.state import CompileState
 from vggc.pipeline.verify import Verifier, VerifyMode
 from vggc.report.record import Report, StepRecord
@@ -53,20 +56,25 @@ class Runner:
         self._cost = cost_of(graph)
         self._seen = 0
         self._total = sum(1 for _ in pipeline.steps())
-        self.used: list[BoundData] = []
-        """the data sets that steps have read"""
+        self.samples = SampleUse(pipeline)
         needed = any(gate.otherwise == "rollback" for gate in pipeline.gates())
         self._rollback = Rollback(self._state.as_read, needed=needed)
         inputs = PairedInputs(list(pipeline.data.values()))
-        self._verifier = Verifier(verify, inputs, self._state.as_read, self._again)
-        report.verification = self._verifier.records
+        self.verifier = Verifier(verify, inputs, graph=graph, file=model, start=self._state.as_read, rerun=self._again)
+        report.verification = self.verifier.records
 
     def run(self) -> Graph:
-        """Run the whole body. Raises CompileError, RequirementNotMet among them, placed in the recipe."""
+        """Run the whole body. Raises CompileError, RequirementNotMet among them, placed in the recipe.
+
+        The last steps have not been compared then: that is done with the file that is written of the graph.
+        """
         self._body(self._pipeline.body)
-        self._verifier.finish(self._state.graph)
-        self._report.warnings += dict.fromkeys(self._verifier.warnings)
         return self._state.graph
+
+    @property
+    def sets_inputs(self) -> bool:
+        """Whether a step may change the shapes of the model's inputs."""
+        return any(step.pass_.sets_inputs for step in self._pipeline.steps())
 
     def _body(self, body: Sequence[Bound]) -> None:
         for each in body:
@@ -82,22 +90,21 @@ class Runner:
     def _step(self, step: BoundStep) -> None:
         self._seen += 1
         self._progress(step.name)
-        self.used += [each for each in step.options.values() if isinstance(each, BoundData) and each not in self.used]
-        options = self._state.loaded(step.options)
+        options = self._options(step)
         graph, before, context = self._state.graph, self._cost, self._context(step)
         if not step.pass_.exact:
-            self._verifier.finish(graph)
+            self.verifier.finish(graph)
         record = execute(step, graph, context, options, before=before, doing=self._doing())
         self._report.steps.append(record)
         self._report.warnings += [f"{step.label}: {each}" for each in context.log.warnings]
         self._stepped(record, graph)
         self._cost = record.after
-        if record.total or record.after != before:
+        if record.total:
             self._state.changed(graph)
             if step.pass_.exact:
-                self._verifier.stepped(step, graph)
+                self.verifier.stepped(step, record, graph)
             else:
-                self._verifier.restart(graph)
+                self.verifier.restart(graph)
 
     def _context(self, step: BoundStep) -> Context:
         return Context(
@@ -110,9 +117,12 @@ class Runner:
     def _doing(self) -> str:
         return f"while running step {self._seen} of {max(self._total, self._seen)}"
 
-    def _again(self, step: BoundStep, graph: Graph) -> None:
-        options = self._state.loaded(step.options)
-        execute(step, graph, self._context(step), options, before=self._cost, doing=self._doing())
+    def _options(self, step: BoundStep) -> dict[str, Any]:
+        return self.samples.of_step(step, self._state.loaded(step.options), self._cost.macs)
+
+    def _again(self, step: BoundStep, graph: Graph, *, prove: bool = False) -> StepRecord:
+        context = replace(self._context(step), prove=prove)
+        return execute(step, graph, context, self._options(step), before=self._cost, doing=self._doing())
 
     def _repeat(self, repeat: BoundRepeat) -> None:
         for _ in range(REPEAT_LIMIT):
@@ -149,7 +159,7 @@ class Runner:
             graph = self._rollback.restore(steps)
             self._state.changed(graph)
             self._cost = cost_of(graph)
-            self._verifier.restart(graph)
+            self.verifier.restart(graph)
         elif gate.otherwise == "warn":
             self._report.warnings.append(warning(requirement))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vggc.execution.output_fidelity import OutputFidelity
 from vggc.pattern.context import RuleTally
 
 
@@ -93,6 +94,14 @@ class Verification:
     tolerance: float
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """How near the compiled model is to the model as read, on the inputs that `inputs` describes."""
+
+    inputs: str
+    outputs: tuple[OutputFidelity, ...]
+
+
 @dataclass
 class Report:
     """One compilation."""
@@ -102,6 +111,7 @@ class Report:
     verify: str
     steps: list[StepRecord] = field(default_factory=list)
     verification: list[Verification] = field(default_factory=list)
+    fidelity: Fidelity | None = None
     requirements: list[Requirement] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vggc.diagnostics.number_text import human_bytes, human_count
-from vggc.report.record import Decline, ModelCost, Report, StepRecord
+from vggc.report.record import Decline, Fidelity, ModelCost, Report, StepRecord
 
 _NAME = re.compile("`[^`]*`")
 """Names in reasons. Reasons that differ only in names count as the same reason."""
@@ -25,6 +25,9 @@ _LONGEST_STEP = 44
 
 _UNLIMITED = 10_000
 
+_MOST_OUTPUTS = 12
+"""Outputs whose fidelity the terminal shows; report.json has all of them."""
+
 _BAR = 30
 """Characters of the longest bar."""
 
@@ -35,6 +38,8 @@ def summary(report: Report, folder: Path) -> RenderableType:
     parts += [_sensitivity(step) for step in report.steps if step.sensitivity]
     if report.verification:
         parts.append(_verification(report))
+    if report.fidelity is not None and report.fidelity.outputs:
+        parts += _fidelity(report.fidelity)
     if report.requirements:
         parts.append(_requirements(report))
     if report.artifacts:
@@ -109,6 +114,15 @@ def _verification(report: Report) -> Table:
     for each in report.verification:
         table.add_row(", ".join(each.steps), each.inputs, f"{each.error:.1e}", f"{each.tolerance:.1e}")
     return table
+
+
+def _fidelity(fidelity: Fidelity) -> list[RenderableType]:
+    table = _plain("output", "agreement", "cosine", "SQNR")
+    for output in fidelity.outputs[:_MOST_OUTPUTS]:
+        table.add_row(output.name, *output.texts())
+    left = len(fidelity.outputs) - _MOST_OUTPUTS
+    more = [Text(f"and {left} more outputs, in report.json")] if left > 0 else []
+    return [Text(f"\nbeside the model as read, on {fidelity.inputs}"), table, *more]
 
 
 def _requirements(report: Report) -> Table:

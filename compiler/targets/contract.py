@@ -75,6 +75,8 @@ class Lowering:
     """engines that earlier targets built, by name: the flavour, and the file with its sidecar beside it"""
     warnings: list[str] = field(default_factory=list, repr=False)
     """warnings for the report"""
+    check_model: Callable[[Sequence[Written]], None] = field(default=lambda written: None, repr=False)
+    """called with each model file and its external data as soon as they are written; raises CompileError if wrong"""
     _models: list[list[Written]] = field(default_factory=list, repr=False)
 
     def warn(self, texts: Iterable[str]) -> None:
@@ -122,8 +124,14 @@ class Lowering:
         """Write the graph as the ONNX file `name`. With `external`, or beyond 2 GiB, its weights go beside it."""
         path = self.claim(name)
         self.claim(f"{name}.data")
-        written = self.graph.save(path, external=external)
+        written = self.write_model(path, external=external)
         self._models.append(written)
+        return written
+
+    def write_model(self, path: Path, *, external: bool = False) -> list[Written]:
+        """Write the graph to a path of a target's own in the output folder, and have it checked."""
+        written = self.graph.save(path, external=external)
+        self.check_model(written)
         return written
 
     @contextmanager
@@ -136,7 +144,7 @@ class Lowering:
             yield self._models[0]
             return
         with tempfile.TemporaryDirectory(prefix=".model-", dir=self.directory) as folder:
-            yield self.graph.save(Path(folder) / "model.onnx")
+            yield self.write_model(Path(folder) / "model.onnx")
 
 
 Check = Callable[[Sequence[ValueType], Mapping[str, Any]], list[Diagnostic]]

@@ -90,7 +90,7 @@ def onnxruntime(
         "inputs": [_value(each) for each in inputs_of(graph)],
         "outputs": [_value(each) for each in outputs_of(graph)],
     }
-    written = graph.save(path / "model.onnx")
+    written = lowering.write_model(path / "model.onnx")
     settings, runner = path / "session.json", path / "run.py"
     settings.write_text(json.dumps(session, indent=2) + "\n", encoding="utf-8")
     runner.write_bytes(RUNNER.read_bytes())

@@ -97,7 +97,7 @@ def triton(
         plan = version / _MODEL[platform]
         _place_engine(lowering, engine, max_batch, plan)
         return [*written, Artifact.of(plan, lowering.directory, "triton")]
-    files = graph.save(version / _MODEL[platform])
+    files = lowering.write_model(version / _MODEL[platform])
     return written + [Artifact.written(each, lowering.directory, "triton") for each in files]
 
 

@@ -113,7 +113,7 @@ def _runs(sidecar: Sidecar, graph: Graph, session: Session, folder: Path) -> lis
             wanted = [_with_shape(each, shapes) for each in inputs]
             if any(0 in (each.shape or ()) for each in wanted):
                 continue
-            feeds = random_inputs(graph, wanted, session=session)[0]
+            feeds = random_inputs(session, wanted)[0]
             inputs_file, outputs_file = folder / f"{len(runs)}.npz", folder / f"{len(runs)}.out.npz"
             write_npz(inputs_file, feeds)
             run = {"profile": number, "inputs": str(inputs_file), "outputs": str(outputs_file)}

@@ -164,7 +164,8 @@ def test_a_recipe_without_a_target_is_told_of(vggc: Any) -> None:
 def test_a_recipe_without_steps_shows_what_was_written(vggc: Any, recipe: Write) -> None:
     ran = vggc(recipe(""), "model.onnx", "-o", "out")
     assert ran.status == 0
-    assert ran.out.splitlines()[1].split() == ["written", "target", "bytes", "sha256"]
+    assert "nothing differs" in ran.out
+    assert ["written", "target", "bytes", "sha256"] in [line.split() for line in ran.out.splitlines()]
 
 
 def test_a_seed_below_zero_is_refused(vggc: Any, recipe: Write) -> None:

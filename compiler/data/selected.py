@@ -1,0 +1,67 @@
+"""Some samples of a data set, by their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vggc.data.dataset import Batch, Dataset, rows_per_chunk
+from vggc.graph.arrays import Int64
+from vggc.graph.signature import ValueType
+
+
+class Selected(Dataset):
+    """The samples `rows` of a data set, in ascending order. The others are read and passed over."""
+
+    def __init__(self, source: Dataset, rows: Int64) -> None:
+        self.name = source.name
+        self.description = f"{len(rows)} of {len(source)} samples of {source.description}"
+        self.arrays = source.arrays
+        self.labels = None if source.labels is None else source.labels[rows]
+        self._source = source
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def checked_on_reading(self) -> bool:
+        return True
+
+    @property
+    def repeatable(self) -> bool:
+        return self._source.repeatable
+
+    @property
+    def random(self) -> bool:
+        return self._source.random
+
+    def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
+        return Selected(self._source.fit(inputs), self._rows)
+
+    def parts(self) -> Iterator[Batch]:
+        first = 0
+        for batch in self._source.batches(rows_per_chunk(self._source.sample_bytes), int(self._rows[-1]) + 1):
+            count = len(next(iter(batch.values())))
+            wanted = self._rows[(self._rows >= first) & (self._rows < first + count)] - first
+            if len(wanted):
+                yield {name: array[wanted] for name, array in batch.items()}
+            first += count
+
+
+def hold_back(data: Dataset, most: int) -> tuple[Dataset, Dataset] | None:
+    """The samples of `data` in two parts: those to learn from, and every so many-th one to judge by, at most `most`.
+
+    An eighth is held back. None where that would be fewer than two samples.
+    """
+    count = min(most, len(data) // HELD_BACK)
+    if count < 2:
+        return None
+    stride = len(data) // count
+    held = np.arange(1, count + 1) * stride - 1
+    return Selected(data, np.setdiff1d(np.arange(len(data)), held)), Selected(data, held)
+
+
+HELD_BACK = 8
+"""One of so many samples is held back."""

@@ -1,0 +1,192 @@
+"""What is asked of every model file before the output folder appears.
+
+Whatever `--verify` says, the file is loaded in onnxruntime and its inputs and outputs are held against those of the
+model file that was read. The first file that is written also ends the verifier's last sequence, so that what is
+compared is what a runtime will read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import onnx
+
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.execution.output_fidelity import Fidelities
+from vggc.execution.session import Session, check_loadable
+from vggc.graph import Graph, Written
+from vggc.graph.signature import inputs_of, type_text
+from vggc.graph.wire import read_skeleton
+from vggc.pipeline.fidelity import measure, warning
+from vggc.pipeline.runner import Runner
+from vggc.report.record import Fidelity, Report
+
+
+class WrittenModels:
+    """The check of the files that one compile writes; called with each of them."""
+
+    def __init__(
+        self, model: Path, graph: Graph, runner: Runner, report: Report, *, progress: Callable[[str], None]
+    ) -> None:
+        self._model = model
+        self._graph = graph
+        self._runner = runner
+        self._report = report
+        self._progress = progress
+        self._seen: set[tuple[str, ...]] = set()
+        self.warnings: list[str] = []
+
+    def __call__(self, written: Sequence[Written]) -> None:
+        """Raise CompileError when a file must not appear; `written` is the model, then what holds its weights."""
+        hashes = tuple(each.sha256 for each in written)
+        if hashes in self._seen:
+            return
+        path = written[0].path
+        self._progress("checking the written model")
+        self._same_interface(path)
+        if self._seen or self._report.verify == "off":
+            self._loads(path)
+        else:
+            self._compare(path)
+        self._seen.add(hashes)
+
+    def finish(self) -> None:
+        """Compare the graph in memory where no target has written the model."""
+        if not self._seen and self._report.verify != "off":
+            self._progress("checking the model")
+            self._compare(None)
+
+    def _compare(self, path: Path | None) -> None:
+        """End the last sequence of exact steps, and say how far the model has gone from the one that was read."""
+        sums = Fidelities()
+        lossy = any(not step.exact and step.total and not step.undone for step in self._report.steps)
+        verifier = self._runner.verifier
+        verifier.finish(self._graph, path, None if lossy else sums.add)
+        inputs = verifier.inputs
+        if lossy:
+            self._progress("comparing with the model as read")
+            signature = tuple(inputs_of(self._graph))
+            inputs, data = self._runner.samples.to_judge(signature, self._report.steps[0].before.macs)
+            try:
+                before, after = verifier.session_of_file(), Session(path or self._graph)
+                sums = measure(before, after, signature, data)
+            except CompileError as error:
+                reason = error.diagnostics[0].message
+                self.warnings.append(f"how far the compiled model is from the model as read is not known: {reason}")
+                return
+        self._report.fidelity = Fidelity(inputs, sums.outputs())
+        if lossy and (far := warning(self._report.fidelity)):
+            self.warnings.append(far)
+
+    def _loads(self, path: Path) -> None:
+        try:
+            check_loadable(path)
+            return
+        except CompileError as error:
+            reason = error.diagnostics[0]
+        try:
+            check_loadable(self._model)
+        except CompileError:
+            # It has operators that onnxruntime does not know, before as after.
+            self.warnings.append(f"onnxruntime loads neither the model as read nor the compiled one: {reason.message}")
+            return
+        facts = (("note", reason.message), *reason.facts)
+        help = "nothing was written; compile it without --verify off: that finds the step that did this"
+        raise CompileError(Diagnostic("the compiled model does not load in onnxruntime", facts=facts, help=help))
+
+    def _same_interface(self, path: Path) -> None:
+        """Raise CompileError when inputs or outputs have other names, types or ranks than in the model as read."""
+        before, after = read_skeleton(self._model).model, read_skeleton(path).model
+        given = {each.name for each in before.graph.initializer}
+        inputs = [each for each in before.graph.input if each.name not in given or _is_input(after, each.name)]
+        for kind, old, new in (
+            ("inputs", inputs, after.graph.input),
+            ("outputs", before.graph.output, after.graph.output),
+        ):
+            was, now = [_shown(each) for each in old], [_shown(each) for each in new]
+            if was != now and not _unknown_before(old, new):
+                raise fail(
+                    f"the compiled model has other {kind} than the model as read",
+                    facts=(("before", ", ".join(was) or "none"), ("after", ", ".join(now) or "none")),
+                    help="nothing was written; a pass keeps the names and types of inputs and outputs",
+                )
+        self.warnings += _lost(before, after)
+        if not self._runner.sets_inputs:
+            self._same_sizes(inputs, list(after.graph.input))
+
+    def _same_sizes(self, before: list[onnx.ValueInfoProto], after: list[onnx.ValueInfoProto]) -> None:
+        for old, new in zip(before, after, strict=True):
+            was, now = _sizes(old), _sizes(new)
+            if was is not None and now != was:
+                raise fail(
+                    f"input `{old.name}` of the compiled model has another shape than that of the model as read",
+                    facts=(("before", str(was)), ("after", str(now))),
+                    help="nothing was written; a pass that sets shapes is declared with @whole_graph(sets_inputs=True)",
+                )
+
+
+def _lost(before: onnx.ModelProto, after: onnx.ModelProto) -> list[str]:
+    """Warnings of what the model as read says and the compiled one does not."""
+    warnings = []
+    given = {each.name for each in before.graph.initializer}
+    defaults = [each.name for each in before.graph.input if each.name in given and not _is_input(after, each.name)]
+    # Before IR version 4 every initializer had to be an input as well: that says nothing of what may be overridden.
+    if defaults and before.ir_version >= _OPTIONAL_INPUTS_IR:
+        names = _listed(f"`{name}`" for name in defaults)
+        warnings.append(f"inputs with default values are constants in the compiled model, which does not take: {names}")
+    kept = {each.key for each in after.graph.metadata_props}
+    if keys := [each.key for each in before.graph.metadata_props if each.key not in kept]:
+        warnings.append(f"metadata of the graph is not kept: {_listed(f'`{key}`' for key in keys)}")
+    now = {each.name: each for each in (*after.graph.input, *after.graph.output, *after.graph.value_info)}
+    then = (*before.graph.input, *before.graph.output, *before.graph.value_info)
+    values = [each.name for each in then if each.metadata_props and not _says_as_much(now.get(each.name), each)]
+    if values:
+        warnings.append(f"metadata of values is not kept: {_listed(f'`{name}`' for name in values)}")
+    return warnings
+
+
+def _says_as_much(now: onnx.ValueInfoProto | None, then: onnx.ValueInfoProto) -> bool:
+    keys = {each.key for each in now.metadata_props} if now is not None else set()
+    return all(each.key in keys for each in then.metadata_props)
+
+
+_OPTIONAL_INPUTS_IR = 4
+_SHOWN = 5
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = list(names)
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
+
+
+def _is_input(model: onnx.ModelProto, name: str) -> bool:
+    return any(each.name == name for each in model.graph.input)
+
+
+def _shown(value: onnx.ValueInfoProto) -> str:
+    kind = value.type.WhichOneof("value") or ""
+    if kind != "tensor_type":
+        return f"`{value.name}` {kind.removesuffix('_type')}".rstrip()
+    number = value.type.tensor_type.elem_type
+    text = type_text(onnx.helper.tensor_dtype_to_np_dtype(number)) if number else ""
+    return f"`{value.name}` {text}".rstrip()
+
+
+def _unknown_before(old: object, new: object) -> bool:
+    """Whether all that differs are types that the model as read does not declare."""
+    before, after = list(old), list(new)  # type: ignore[call-overload]
+    return len(before) == len(after) and all(
+        was.name == now.name and (_shown(was) == _shown(now) or _shown(was) == f"`{was.name}`")
+        for was, now in zip(before, after, strict=True)
+    )
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
+    """The dimensions of a tensor: a number, or None for one that is open."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return [each.dim_value if each.HasField("dim_value") and each.dim_value > 0 else None for each in tensor.shape.dim]
