@@ -110,7 +110,7 @@ def test_inputs_of_unknown_rank(refused: Refused) -> None:
     model = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
     model.inputs[0].shape = None
     with refused(
-        "error: the model does not tell the rank of its input `x`\n"
+        "error: the rank of the model's input `x` is unknown\n"
         'help: give it samples in the recipe: data samples = npz("samples.npz", limit=8); or compile it with '
         "--verify off, which checks nothing"
     ):
