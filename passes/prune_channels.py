@@ -117,7 +117,7 @@ def prune_channels(
     staying = atoms(chosen, orders, widths)
     if not staying:
         raise Declined(
-            "the model is within the budget already"
+            "the model is already within the budget"
             if keep is None
             else f"keep={keep:.0%} and align={align} leave each group all its channels"
         )
@@ -147,7 +147,7 @@ def _check_data(data: Dataset | None, importance: Importance, repair: Repair) ->
         raise fail(f"repair={repair} needs samples", help=advice)
     if data is not None and data.labels is None and importance == "taylor":
         raise fail(
-            f"importance=taylor needs labels, and data `{data.name}` has none",
+            f"importance=taylor needs labels, but data `{data.name}` has none",
             help='name them where the data is declared: npz("calib.npz", label="y")',
         )
 

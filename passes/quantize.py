@@ -83,7 +83,7 @@ def quantize(
     if precision in WEIGHTS_ONLY:
         found = candidates(graph, context, precision, only=only, except_=except_)
         if not quantize_blocks(graph, context, found, block, weights):
-            raise Declined("nothing of the model can be quantized")
+            raise Declined("nothing in the model can be quantized")
         return
     if data is None:
         raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")

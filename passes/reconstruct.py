@@ -45,7 +45,7 @@ def reconstruct(
     """
     if context.original is None:
         raise fail(
-            "there is no model as read to bring results back to",
+            "reconstruct needs the model as read, and there is none",
             help="in Python: reconstruct(graph, ..., context=Context(original=lambda: Graph.load(path)))",
         )
     original = context.original()
@@ -88,10 +88,10 @@ def _samples(graph: Graph, original: Graph, data: Dataset) -> Samples:
         if len(now) == len(then) and (None in sizes or sizes[0] == sizes[1]):
             return Samples(graph if sizes[1] is None else original, data)
     raise fail(
-        "the inputs are not those of the model as read any more, so that both cannot run on the same samples",
+        "the inputs differ from those of the model as read, so that the two cannot run on the same samples",
         facts=(
             ("now", ", ".join(f"`{each.name}` {shape_text(each.shape)}" for each in now)),
             ("as read", ", ".join(f"`{each.name}` {shape_text(each.shape)}" for each in then)),
         ),
-        help="reconstruct before set_batch and set_input_shapes",
+        help="run `reconstruct` before `set_batch` and `set_input_shapes`",
     )

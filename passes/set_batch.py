@@ -38,7 +38,7 @@ def set_batch(graph: Graph, context: Context, size: Annotated[int, Within(1, 1 <
     inputs, old = _batched(graph)
     new: Size = _name(graph) if size == "dynamic" else size
     if old == new or (old is None and size == "dynamic"):
-        raise Declined(f"the batch size is {'dynamic' if old is None else old} already")
+        raise Declined(f"the batch size is already {'dynamic' if old is None else old}")
     before = {value.name: graph.shape(value) for value in graph.outputs}
     if old is not None:
         for node in data_nodes(graph):
@@ -57,7 +57,7 @@ def _batched(graph: Graph) -> tuple[dict[str, list[Size]], int | None]:
         shape = graph.shape(value)
         if shape is None:
             raise fail(
-                f"the model does not tell the rank of its input `{value.name}`", help="declare it with set_input_shapes"
+                f"the rank of the model's input `{value.name}` is unknown", help="declare it with set_input_shapes"
             )
         if shape:
             shapes[value.name] = shape

@@ -46,7 +46,7 @@ def set_input_shapes(graph: Graph, context: Context, shapes: dict[str, list[int 
         ]
     changed = {name: shape for name, shape in found.items() if shape != graph.shape(inputs[name])}
     if not changed:
-        raise Declined("the inputs have these shapes already")
+        raise Declined("the inputs already have these shapes")
     redeclare(graph, changed)
     context.record("set input shape", len(changed))
 
@@ -59,7 +59,7 @@ def _choose(name: str, old: Sequence[Size] | None, wanted: Sequence[int | str], 
     if old is None:
         return
     if len(old) != len(wanted):
-        raise fail(f"the input `{name}` has {len(old)} dimensions {list(old)}, and {len(wanted)} are given")
+        raise fail(f"the input `{name}` has {len(old)} dimensions {list(old)}, but {len(wanted)} are given")
     for axis, (have, want) in enumerate(zip(old, wanted, strict=True)):
         if isinstance(have, int) and have != want:
             raise fail(

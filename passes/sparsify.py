@@ -101,18 +101,18 @@ def _thinning(pattern: str | None, amount: Ratio | None) -> Thinning:
     if pattern is not None and amount is not None:
         raise fail(
             "sparsify takes `pattern` or `amount`, not both",
-            help='a pattern says how much goes: sparsify(pattern="2:4"), or sparsify(amount=50%) without one',
+            help='write one of them: sparsify(pattern="2:4") or sparsify(amount=50%)',
         )
     if amount is not None:
         if not 0 < amount < 1:
-            raise fail(f"`amount` is {amount:.0%}: more than nothing goes, and less than everything")
+            raise fail(f"`amount` must be above 0% and below 100%, but is {amount:.0%}")
         return Thinning(share=float(amount))
     found = re.fullmatch(r"(\d{1,2}):(\d{1,2})", "2:4" if pattern is None else pattern)
     keep, of = (int(each) for each in found.groups()) if found else (0, 0)
     if not 0 < keep < of:
         raise fail(
-            f'`pattern` is "{pattern}", and no pattern',
-            help='"2:4" keeps 2 weights of each 4 input channels\'',
+            f'`pattern` is "{pattern}", which is not a pattern',
+            help='"2:4" keeps 2 weights of each 4 input channels',
         )
     return Thinning(keep, of)
 
@@ -125,7 +125,7 @@ def _products(graph: Graph, context: Context) -> list[AsMatrix]:
             found.append(as_matrix(graph, node))
         except Unsuitable as reason:
             if node.op in PRODUCTS:
-                context.decline(node, f"its weights are not looked at: {reason}")
+                context.decline(node, f"its weights stay as they are: {reason}")
     return found
 
 

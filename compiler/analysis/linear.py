@@ -81,7 +81,7 @@ def linear(graph: Graph, node: gs.Node) -> Linear:
         raise Declined(f"the weight of {graph.label(node)} is not a floating-point constant")
     shape = tuple(sizes)
     if node.op == "MatMul" and len(shape) != 2:
-        raise Declined(f"the weight of {graph.label(node)} is no matrix")
+        raise Declined(f"the weight of {graph.label(node)} is not a matrix")
     if node.op == "Gemm" and graph.opset < 7:
         raise Declined(
             f"{graph.label(node)} is older than opset 7, where the bias of a Gemm broadcasts by an attribute"

@@ -49,6 +49,6 @@ def check_names(option: str, patterns: Sequence[str], known: Iterable[set[str]],
     for pattern in patterns:
         if not any(named(names, [pattern]) for names in everything):
             raise fail(
-                f"`{option}` names `{pattern}`, and no {what} is called so",
+                f"`{option}` names `{pattern}`, but no {what} has that name",
                 help=spelling_help(pattern, sorted(set().union(*everything)), "there are"),
             )

@@ -154,7 +154,7 @@ class ProductMatrix(AsMatrix):
             self.data_index, self.weight_index = 1, 0
         weights = self._constant(self.weight_index)
         if weights.ndim != 2:
-            raise Unsuitable("its weights are no matrix")
+            raise Unsuitable("its weights are not a matrix")
         if bias_of(node) is not None:
             addend = self._constant(2)
             if addend.ndim > 2 or (addend.ndim == 2 and addend.shape[0] != 1):
@@ -250,4 +250,4 @@ def as_matrix(graph: Graph, node: gs.Node) -> AsMatrix:
         return SlidingMatrix(graph, node)
     if node.op in MATRIX_PRODUCTS:
         return ProductMatrix(graph, node)
-    raise Unsuitable(f"{node.op} is no product of data and weights")
+    raise Unsuitable(f"{node.op} is not a product of data and weights")

@@ -51,7 +51,7 @@ class Samples:
         if self.count < 1:
             given = counted(len(self.data), "sample")
             raise fail(
-                f"data `{data.name}` has {given}, and the model takes batches of {self.size}",
+                f"data `{data.name}` has {given}, but the model takes batches of {self.size}",
                 help="give it more samples",
             )
 
@@ -94,15 +94,15 @@ def warn_of_samples(context: Context, samples: Samples, found: str) -> None:
     if samples.count < FEW:
         given = counted(samples.count, "sample")
         context.warn(
-            f"data `{samples.name}` has {given}: {found} found on fewer than {FEW} are guesses; a few hundred are right"
+            f"data `{samples.name}` has {given}: {found} found on fewer than {FEW} are guesses; use a few hundred"
         )
     if samples.random:
-        context.warn(f"data `{samples.name}` is random: {found} found on it are not those of what the model will see")
+        context.warn(f"data `{samples.name}` is random: {found} found on it do not hold for real inputs")
         return
     arrays = list(samples.few(FEW).values())
     if arrays and all(len(each) > 1 and bool((each == each[:1]).all()) for each in arrays):
         first = len(arrays[0])
-        context.warn(f"the samples of data `{samples.name}` are alike, the first {first} at least: is it whole?")
+        context.warn(f"the samples of data `{samples.name}` are all equal, at least the first {first}: is it complete?")
 
 
 def _bytes_per_sample(graph: Graph) -> int:

@@ -27,7 +27,7 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
         converted = version_converter.convert_version(graph.skeleton(), wanted)
     except (version_converter.ConvertError, RuntimeError, IndexError) as error:
         raise fail(
-            f"{reason} needs opset {wanted}, and the model's {before} cannot be raised: {first_line(error)[:200]}",
+            f"{reason} needs opset {wanted}, but opset {before} cannot be raised: {first_line(error)[:200]}",
             help=f"export the model again with opset {wanted}",
         ) from None
     fresh = type(graph).from_model(converted)

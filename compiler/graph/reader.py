@@ -150,7 +150,7 @@ def _store(value: gs.Constant, extent: Extent | None, folder: Path) -> None:
         size = extent.size if extent else len(tensor.raw_data)
         needed = stored_bytes(tensor.data_type, list(tensor.dims))
         if needed != size:
-            raise fail(f"initializer `{tensor.name}` holds {size} bytes where its shape needs {needed}")
+            raise fail(f"initializer `{tensor.name}` holds {size} bytes but its shape needs {needed}")
     else:
         check_count(tensor)
     value._values = StoredWeights(tensor, extent)

@@ -62,8 +62,8 @@ def _value_type(graph: Graph, value: gs.Tensor, what: str) -> ValueType:
     dtype = graph.dtype(value)
     if dtype is None or _kind(value) != "tensor_type":
         raise fail(
-            f"the model's {what} `{value.name}` is no tensor, or has no type",
-            help=f"vggc runs models whose {what}s are tensors of a declared type; export the model so",
+            f"the model's {what} `{value.name}` is not a tensor, or its type is not declared",
+            help=f"vggc runs models whose {what}s are tensors with declared types: export the model again",
         )
     shape = graph.shape(value)
     return ValueType(value.name, dtype, None if shape is None else tuple(_dimension(each) for each in shape))

@@ -129,7 +129,7 @@ def check_count(tensor: onnx.TensorProto) -> None:
         return
     held, needed = len(getattr(tensor, field)), math.prod(tensor.dims)
     if held != needed:
-        raise _damaged(f"initializer `{tensor.name}` holds {held} numbers where its shape needs {needed}")
+        raise _damaged(f"initializer `{tensor.name}` holds {held} numbers but its shape needs {needed}")
 
 
 _Tensor = onnx.TensorProto

@@ -66,7 +66,7 @@ def budget(groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio
     if macs is not None:
         if full.macs is None:
             raise fail(
-                "the MACs of this model are not known, for some shapes in it are not",
+                "the MACs of this model are unknown, because some of its shapes are unknown",
                 help="limit its parameters instead: prune_channels(params=50%), or fix its shapes: set_input_shapes",
             )
         return Budget("macs", macs * full.macs, full.macs)

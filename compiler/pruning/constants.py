@@ -69,7 +69,7 @@ class SummingReader:
         if not isinstance(product, SlidingMatrix):
             return None
         if product.transposed:
-            return "of a transposed convolution the border gets less of it"
+            return "the border of a transposed convolution receives less of it"
         if not is_padded(self.node):
             return None
         shape = self.graph.shape(product.data) or []

@@ -76,7 +76,7 @@ class Losses:
         scores = found.astype(np.float64).reshape(len(found), -1) if found.ndim > 1 else np.zeros((0, 0))
         if len(scores) != len(labels) or scores.shape[1] != found.shape[1] or scores.shape[1] < 2:
             raise fail(
-                f"importance=taylor needs one row of logits for each sample, and output `{self._output}` has shape "
+                f"importance=taylor needs one row of logits for each sample, but output `{self._output}` has shape "
                 f"{shape_text(found.shape)} for {len(labels)}",
                 help="choose another importance: obs needs no labels",
             )
@@ -84,7 +84,7 @@ class Losses:
             raise not_finite(f"output `{self._output}`", data)
         if labels.max() >= scores.shape[1]:
             raise fail(
-                f"label {labels.max()} of data `{data}` is no class of the model: output `{self._output}` has "
+                f"label {labels.max()} of data `{data}` is not a class of the model: output `{self._output}` has "
                 f"{scores.shape[1]}, numbered from 0"
             )
         own = scores[np.arange(len(labels)), labels]

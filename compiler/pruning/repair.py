@@ -132,7 +132,7 @@ class _Task:
         if len(self.pruned.graph.readers(self.own.weight)) > 1:
             raise Unsuitable("other nodes read the same weights")
         if SPARSITY in node_extras(node).metadata:
-            raise Unsuitable("its zeros are to stay")
+            raise Unsuitable("its zeros must stay")
 
     def run(self, mode: Mode) -> Repaired:
         """Solve the node, or, where its inputs say too little for that, make its means right."""
@@ -142,7 +142,7 @@ class _Task:
             if mode == "bias":
                 raise
             found = self._run("bias")
-            self.context.decline(self.node, f"only its means are made right: {reason}")
+            self.context.decline(self.node, f"only its means are corrected: {reason}")
             return found
 
     def _run(self, mode: Mode) -> Repaired:

@@ -43,7 +43,7 @@ def order(
             what = "no batch norm" if importance == "bn_scale" else "no constant weights"
             quantized = any(node.op == "DequantizeLinear" for node in groups.graph.nodes)
             raise fail(
-                f"the channels of {group.name} have {what} to tell their importance by",
+                f"the channels of {group.name} have {what} that could tell their importance",
                 help="prune before `quantize`, or behind `strip_qdq`"
                 if quantized and importance != "bn_scale"
                 else "choose another importance, or leave them out with `except`",

@@ -33,7 +33,7 @@ class Trials:
         self._readings = readings
         self._outputs = floating_outputs(groups.graph)
         if not self._outputs:
-            raise fail("none of the model's outputs is a float, so that nothing says how much pruning changes")
+            raise fail("no output of the model is a float, so that the effect of pruning cannot be measured")
         macs = groups.cost({}).macs or 1e9
         wanted = int(np.clip(_WORK / (macs * max(1, trials)), _FEWEST, _MOST))
         self._batches: list[Batch] = []

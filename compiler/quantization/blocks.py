@@ -37,7 +37,7 @@ def _unfit(product: Product, block: int) -> str:
     if product.node.op not in MATRIX_PRODUCTS:
         return "only weights of matrix products are stored in 4 bits"
     inputs = product.weights.shape[1 - product.axis]
-    return "" if inputs % block == 0 else f"its {inputs} inputs are no multiple of a block of {block}"
+    return "" if inputs % block == 0 else f"its {inputs} inputs are not a multiple of the block size {block}"
 
 
 def in_blocks(weights: Array, inner: int, block: int, method: WeightScales) -> tuple[Array, Floats]:

@@ -25,7 +25,7 @@ def format_for(context: Context, precision: Precision, placement: Placement | No
     if found is None:
         able = [place for each, place in FORMATS if each == precision]
         raise fail(
-            f"placement={chosen} has no {precision}",
+            f"placement={chosen} does not support {precision}",
             help=f"write placement={able[0]}, or quantize to int8",
         )
     return found
@@ -39,8 +39,8 @@ def check_capabilities(context: Context, precision: Precision) -> None:
         lacking = [gpu for gpu in compute if int(str(gpu).removeprefix("sm")) < oldest]
         if lacking:
             raise fail(
-                f"GPUs of {', '.join(lacking)} have no {precision}, and target `{each.target}` is for them",
-                help=f"leave them out of its `compute`: sm{oldest} and newer have it; or quantize to int8",
+                f"GPUs of {', '.join(lacking)} do not support {precision}, but target `{each.target}` includes them",
+                help=f"leave them out of its `compute`: sm{oldest} and newer support it; or quantize to int8",
             )
 
 
@@ -62,14 +62,14 @@ def choose(
     found = []
     for product in candidates(graph, context, precision, only=only, except_=except_):
         if product.node.outputs[0].name in leave:
-            context.decline(product.node, "it is left in float for the agreement asked for")
+            context.decline(product.node, "it stays in float to reach the agreement")
         else:
             found.append(product)
     plan = form.place(graph, found, form.values, form.weights)
     for node, reason in plan.kept:
         context.decline(node, reason)
     if not plan.products:
-        raise Declined("nothing of the model can be quantized")
+        raise Declined("nothing in the model can be quantized")
     return plan
 
 

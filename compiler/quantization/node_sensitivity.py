@@ -33,7 +33,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
     found = candidates(base, aside, settings.precision, only=settings.only, except_=settings.except_)
     whole: Plan = form.place(base, found, form.values, form.weights)
     if not whole.products:
-        raise Declined("nothing of the model can be quantized")
+        raise Declined("nothing in the model can be quantized")
     ranges = find_ranges(whole, context, samples, "mse").quantizers
     by_value = {site.value.name: ranges[site.family] for site in whole.sites}
     few, outputs = samples.up_to(SAMPLES), floating_outputs(base)
@@ -99,8 +99,8 @@ def quantize_until(graph: Graph, context: Context, samples: Samples, settings: S
     outputs = [name for name in floating_outputs(graph) if _has_classes(graph, name)]
     if not outputs:
         raise fail(
-            "no output of the model chooses among classes, so quantizing has no agreement to reach",
-            help="leave `agreement` off, and hold the model to a measure: require sqnr(...) >= 30",
+            "no output of the model chooses among classes, so there is no agreement to reach",
+            help="leave out `agreement`, and check the model with a measure: require sqnr(...) >= 30",
         )
     right = results(graph, samples, outputs)
 

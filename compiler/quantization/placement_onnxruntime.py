@@ -63,9 +63,9 @@ def _without_kernel(graph: Graph, product: Product) -> str | None:
     if node.op == "MatMul" and product.weight == 0:
         return "onnxruntime's integer kernel takes weights on the right side only"
     if node.op == "Conv" and _is_quick(graph, product):
-        return "so small a convolution of the model's input is quicker in float"
+        return "a convolution of the model's input as small as this is faster in float"
     if node.op == "Conv" and graph.is_result(_behind_activation(graph, node.outputs[0])[0]):
-        return "its result is handed out by the model, in float"
+        return "its result is an output of the model, in float"
     return None
 
 

@@ -20,8 +20,8 @@ def refuse_quantized(graph: Graph) -> None:
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise fail(
-            f"the model is quantized already: {graph.label(found[0])}{more}",
-            help="`strip_qdq` before this step takes QuantizeLinear and DequantizeLinear out",
+            f"the model is already quantized: {graph.label(found[0])}{more}",
+            help="run `strip_qdq` before this step: it removes QuantizeLinear and DequantizeLinear",
         )
 
 
@@ -42,8 +42,8 @@ def warn_of_norms(graph: Graph, context: Context, products: Iterable[Product]) -
             behind.append(reader)
     if behind:
         context.warn(
-            f"behind what is quantized there are batch norms, {len(behind)} in all, {graph.label(behind[0])} first: "
-            "`fold_batch_norm` before this step takes them in"
+            f"batch norms follow nodes that are quantized, {len(behind)} in all, {graph.label(behind[0])} first: "
+            "run `fold_batch_norm` before this step"
         )
 
 

@@ -26,7 +26,7 @@ def product(graph: Graph, node: gs.Node) -> Product | str:
     if isinstance(node.inputs[1 - weight if node.op == "MatMul" else 0], gs.Constant):
         return "what it reads is constant"
     if array.ndim < 2 or 0 in array.shape:
-        return "its weights are no matrix"
+        return "its weights are not a matrix"
     if node.op == "MatMul" and array.ndim != 2:
         return "its weights are a stack of matrices"
     bias = bias_of(node)

@@ -58,7 +58,7 @@ def kept(
             )
             return found
     except Unusable as reason:
-        context.warn(f"ranges were found anew, for the cache cannot be used: {reason}")
+        context.warn(f"ranges were computed again, because the cache cannot be used: {reason}")
     found = find()
     try:
         store.write(key, _packed(plan, found))

@@ -82,7 +82,7 @@ def encoded(
         found.update({id(product.node): codes for product in products})
     if len(vanish) * 2 > len(plan.products):
         context.warn(
-            f"the biases of {len(vanish)} of {len(plan.products)} nodes vanish beside what they are added to, "
+            f"the biases of {len(vanish)} of {len(plan.products)} nodes are too small beside what they are added to, "
             f"{graph.label(vanish[0])} first: are the samples prepared as for training?"
         )
     return found

@@ -152,9 +152,9 @@ def test_storing_what_is_there_changes_nothing(net):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda n: n.op("Relu", "x"), "Relu is no product of data and weights"),
+        (lambda n: n.op("Relu", "x"), "Relu is not a product of data and weights"),
         (lambda n: n.op("MatMul", "x", n.op("Relu", "x")), "its weights are computed: run `simplify` first"),
-        (lambda n: n.op("MatMul", "x", n.weight(2, 4, 4)), "its weights are no matrix"),
+        (lambda n: n.op("MatMul", "x", n.weight(2, 4, 4)), "its weights are not a matrix"),
         (lambda n: n.op("Gemm", "x", n.weight(4, 4), n.weight(4, 4)), "what it adds differs from row to row"),
         (lambda n: n.op("Gemm", "x", n.weight(4, 4), n.op("Relu", "x")), "its weights are computed: run"),
     ],

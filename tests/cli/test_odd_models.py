@@ -152,7 +152,7 @@ def test_inputs_that_are_no_tensors(vggc: Any, recipe: Any, kind: str, shown: st
     save(f"g ({kind} x) => ({result} y) {{ {body} }}", head='<ir_version: 8, opset_import: ["" : 18]> ')
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: the model's input `x` is no tensor, or has no type"
+    assert ran.err.splitlines()[0] == "error: the model's input `x` is not a tensor, or its type is not declared"
     assert f"`x` {shown}" in vggc("inspect", "model.onnx").out
 
 

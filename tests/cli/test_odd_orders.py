@@ -43,11 +43,11 @@ STEPS = {"prune_channels(keep=50%, align=1, data=calib)": "weights", "quantize(i
 def test_samples_that_say_too_little_are_told_of(vggc: Any, step: str, found: str) -> None:
     assert "data `calib`" not in compile_(vggc, step)
     said = compile_(vggc, step, samples(1))
-    assert f"data `calib` has 1 sample: {found} found on fewer than 32 are guesses; a few hundred are right" in said
+    assert f"data `calib` has 1 sample: {found} found on fewer than 32 are guesses; use a few hundred" in said
     said = compile_(vggc, step, samples(40, alike=True))
-    assert "the samples of data `calib` are alike, the first 32 at least: is it whole?" in said
+    assert "the samples of data `calib` are all equal, at least the first 32: is it complete?" in said
     said = compile_(vggc, f"data noise = random(count=64)\n{step.replace('calib', 'noise')}")
-    assert f"data `noise` is random: {found} found on it are not those of what the model will see" in said
+    assert f"data `noise` is random: {found} found on it do not hold for real inputs" in said
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_pruning_behind_quantizing_is_told_of(wide: Any) -> None:
 
 def test_quantized_weights_tell_no_importance(wide: Any) -> None:
     said = compile_(wide, "quantize(int8, data=calib)\nprune_channels(keep=50%, align=1)", status=1)
-    assert "have no constant weights to tell their importance by --> odd.opt:3:1" in said
+    assert "have no constant weights that could tell their importance --> odd.opt:3:1" in said
     assert said.endswith("help: prune before `quantize`, or behind `strip_qdq`")
 
 
@@ -110,5 +110,5 @@ def test_data_misspelt_is_compared_without_the_suffix(vggc: Any) -> None:
 
 def test_a_step_that_declines_is_named_once(vggc: Any) -> None:
     assert compile_(vggc, 'quantize(int8, data=calib, except=["*"])') == (
-        "declined: quantize: nothing of the model can be quantized"
+        "declined: quantize: nothing in the model can be quantized"
     )

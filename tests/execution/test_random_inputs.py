@@ -136,8 +136,8 @@ def test_a_large_batch_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_input_that_is_no_tensor(refused: Refused) -> None:
     model = graph("g (seq(float[N]) x) => (float[N] y) { i = Constant<value_int = 0>() y = SequenceAt(x, i) }")
     with refused(
-        "error: the model's input `x` is no tensor, or has no type\n"
-        "help: vggc runs models whose inputs are tensors of a declared type; export the model so"
+        "error: the model's input `x` is not a tensor, or its type is not declared\n"
+        "help: vggc runs models whose inputs are tensors with declared types: export the model again"
     ):
         random_inputs(model)
 

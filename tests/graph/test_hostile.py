@@ -121,5 +121,5 @@ def test_numbers_that_are_not_as_many_as_the_shape_says(values: list[float]) -> 
         '<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) { y = Add(x, w) }'
     )
     model.graph.initializer.add(name="w", data_type=onnx.TensorProto.FLOAT, dims=[2], float_data=values)
-    with pytest.raises(CompileError, match=f"initializer `w` holds {len(values)} numbers where its shape needs 2"):
+    with pytest.raises(CompileError, match=f"initializer `w` holds {len(values)} numbers but its shape needs 2"):
         Graph.from_model(model)

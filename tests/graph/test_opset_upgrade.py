@@ -72,4 +72,4 @@ def test_what_cannot_be_raised_is_said() -> None:
     graph = old_graph()
     with pytest.raises(CompileError) as caught:
         raise_opset(graph, 1000, "this test")
-    assert str(caught.value.diagnostics[0].message).startswith("this test needs opset 1000, and the model's 11 cannot")
+    assert str(caught.value.diagnostics[0].message).startswith("this test needs opset 1000, but opset 11 cannot")

@@ -35,7 +35,7 @@ TOLERANCE = {"fold_batch_norm": FOLDING, "remove_dead_channels": FOLDING}
 LOSSY = {"cast": 1e-2, "quantize": 0.2, "strip_qdq": 0.05}
 """Relative error allowed of passes that change what a model computes."""
 
-REFUSED_TWICE = {"quantize": "the model is quantized already"}
+REFUSED_TWICE = {"quantize": "the model is already quantized"}
 """What passes say of their own results, when they do not just leave them as they are."""
 
 

@@ -72,7 +72,7 @@ def test_a_budget_that_a_smaller_align_reaches(networks, refused):
 
 def test_unknown_macs(networks, refused):
     with refused(
-        "error: the MACs of this model are not known, for some shapes in it are not\n"
+        "error: the MACs of this model are unknown, because some of its shapes are unknown\n"
         "help: limit its parameters instead: prune_channels(params=50%), or fix its shapes: set_input_shapes"
     ):
         prune_channels(networks.unet_with_computed_sizes(), macs=HALF)
@@ -80,7 +80,7 @@ def test_unknown_macs(networks, refused):
 
 @pytest.mark.parametrize("options", [{"macs": Ratio(1)}, {"size": Bytes(1 << 30)}])
 def test_a_model_within_its_budget_stays(networks, options):
-    with pytest.raises(Declined, match="the model is within the budget already"):
+    with pytest.raises(Declined, match="the model is already within the budget"):
         prune_channels(networks.plain_with_flatten(), **options)
 
 
@@ -109,7 +109,7 @@ def test_a_model_without_weights(net, refused):
 @pytest.mark.parametrize("option", ["only", "except_"])
 def test_names_that_nothing_is_called(networks, refused, option):
     with refused(
-        f"error: `{option.strip('_')}` names `Conv_5`, and no node with weights is called so\n"
+        f"error: `{option.strip('_')}` names `Conv_5`, but no node with weights has that name\n"
         "help: a similar name exists: `Conv_4`"
     ):
         prune_channels(networks.plain_with_flatten(), macs=HALF, **{option: Names(["Conv_5"])})
@@ -133,7 +133,7 @@ def test_data_that_does_not_fit(networks, refused):
 
 
 def test_too_little_data_for_a_fixed_batch(networks, refused):
-    with refused("error: data `calib` has 1 sample, and the model takes batches of 2\nhelp: give it more samples"):
+    with refused("error: data `calib` has 1 sample, but the model takes batches of 2\nhelp: give it more samples"):
         prune_channels(networks.unet_with_resize_and_concat(), macs=HALF, data=calib(count=1), align=2)
 
 
@@ -152,7 +152,7 @@ def test_what_needs_data(networks, refused, options, message):
 
 def test_taylor_needs_labels(networks, refused):
     with refused(
-        "error: importance=taylor needs labels, and data `calib` has none\n"
+        "error: importance=taylor needs labels, but data `calib` has none\n"
         'help: name them where the data is declared: npz("calib.npz", label="y")'
     ):
         prune_channels(networks.plain_with_flatten(), macs=HALF, importance="taylor", data=calib(), align=2)
@@ -160,7 +160,7 @@ def test_taylor_needs_labels(networks, refused):
 
 def test_scales_of_batch_norms_that_are_not_there(networks, refused):
     with refused(
-        "error: the channels of Conv `Conv_4` have no batch norm to tell their importance by\n"
+        "error: the channels of Conv `Conv_4` have no batch norm that could tell their importance\n"
         "help: choose another importance, or leave them out with `except`"
     ):
         prune_channels(networks.plain_with_flatten(), macs=HALF, importance="bn_scale", align=2)
@@ -201,8 +201,8 @@ def test_samples_that_are_all_the_same(networks, value):
     for name, numbers in expected.items():
         np.testing.assert_allclose(found[name], numbers, atol=1e-4)
     assert log.declined == {
-        ("Gemm `Gemm_22`", "only its means are made right: its inputs are the same on all samples"): 1,
-        ("Gemm `Gemm_28`", "only its means are made right: its inputs are the same on all samples"): 1,
+        ("Gemm `Gemm_22`", "only its means are corrected: its inputs are the same on all samples"): 1,
+        ("Gemm `Gemm_28`", "only its means are corrected: its inputs are the same on all samples"): 1,
     }
 
 

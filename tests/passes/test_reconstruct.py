@@ -122,10 +122,10 @@ def test_a_batch_that_is_not_the_originals(networks, refused):
     graph = original.copy()
     set_batch(graph, 4)
     with refused(
-        "error: the inputs are not those of the model as read any more, so that both cannot run on the same samples\n"
+        "error: the inputs differ from those of the model as read, so that the two cannot run on the same samples\n"
         " = now: `x` [4, 3, 8, 8]\n"
         " = as read: `x` [2, 3, 8, 8]\n"
-        "help: reconstruct before set_batch and set_input_shapes"
+        "help: run `reconstruct` before `set_batch` and `set_input_shapes`"
     ):
         reconstruct(graph, data=samples(original), context=Context(original=original.copy))
 
@@ -161,7 +161,7 @@ def test_a_model_that_had_been_pruned_before_it_was_read(networks):
 def test_without_a_model_as_read(networks, refused):
     graph = networks.plain_with_flatten(2)
     with refused(
-        "error: there is no model as read to bring results back to\n"
+        "error: reconstruct needs the model as read, and there is none\n"
         "help: in Python: reconstruct(graph, ..., context=Context(original=lambda: Graph.load(path)))"
     ):
         reconstruct(graph, data=samples(graph))

@@ -137,7 +137,7 @@ def test_zeros_come_through_folding_and_stay_in_reconstruct(networks):
     fold_batch_norm(graph)
     graph.tidy()
     log = reconstruct(graph, data=samples(graph), context=Context(original=original.copy))
-    assert {reason for _, reason in log.declined} == {"its weights are not solved: its zeros are to stay"}
+    assert {reason for _, reason in log.declined} == {"its weights are not solved: its zeros must stay"}
     assert any(each.any() for each in zeros.values())
     for node in graph.nodes:
         if node.op in ("Conv", "Gemm") and zeros[node.name].any():
@@ -171,7 +171,7 @@ def test_constant_samples_say_nothing_but_means(networks):
 def test_a_pattern_and_an_amount(networks, refused):
     with refused(
         "error: sparsify takes `pattern` or `amount`, not both\n"
-        'help: a pattern says how much goes: sparsify(pattern="2:4"), or sparsify(amount=50%) without one'
+        'help: write one of them: sparsify(pattern="2:4") or sparsify(amount=50%)'
     ):
         sparsify(networks.plain_with_flatten(), pattern="2:4", amount=Ratio(0.5))
 
@@ -179,20 +179,20 @@ def test_a_pattern_and_an_amount(networks, refused):
 @pytest.mark.parametrize("pattern", ["2x4", "4:2", "0:4", "2:4:8", ""])
 def test_no_pattern(networks, refused, pattern):
     with refused(
-        f'error: `pattern` is "{pattern}", and no pattern\nhelp: "2:4" keeps 2 weights of each 4 input channels\''
+        f'error: `pattern` is "{pattern}", which is not a pattern\nhelp: "2:4" keeps 2 weights of each 4 input channels'
     ):
         sparsify(networks.plain_with_flatten(), pattern=pattern)
 
 
 @pytest.mark.parametrize(("amount", "told"), [(0, "0%"), (1, "100%")])
 def test_no_amount(networks, refused, amount, told):
-    with refused(f"error: `amount` is {told}: more than nothing goes, and less than everything"):
+    with refused(f"error: `amount` must be above 0% and below 100%, but is {told}"):
         sparsify(networks.plain_with_flatten(), amount=Ratio(amount))
 
 
 def test_names_that_nothing_is_called(networks, refused):
     with refused(
-        "error: `except` names `Conv_5`, and no node with weights is called so\nhelp: a similar name exists: `Conv_4`"
+        "error: `except` names `Conv_5`, but no node with weights has that name\nhelp: a similar name exists: `Conv_4`"
     ):
         sparsify(networks.plain_with_flatten(), except_=Names(["Conv_5"]))
 

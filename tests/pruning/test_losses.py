@@ -68,7 +68,7 @@ def test_channels_go_by_it(networks):
 
 
 def test_labels_that_are_no_class(networks, refused):
-    with refused("error: label 8 of data `calib` is no class of the model: output `gemm27` has 5, numbered from 0"):
+    with refused("error: label 8 of data `calib` is not a class of the model: output `gemm27` has 5, numbered from 0"):
         prune_channels(
             networks.plain_with_flatten(), keep=Ratio(0.5), data=labelled(classes=9), importance="taylor", align=2
         )
@@ -76,7 +76,7 @@ def test_labels_that_are_no_class(networks, refused):
 
 def test_outputs_that_are_no_classes(networks, refused):
     with refused(
-        "error: importance=taylor needs one row of logits for each sample, and output `conv43` has shape [2, 2, 8, 8] "
+        "error: importance=taylor needs one row of logits for each sample, but output `conv43` has shape [2, 2, 8, 8] "
         "for 2\n"
         "help: choose another importance: obs needs no labels"
     ):

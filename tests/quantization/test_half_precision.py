@@ -97,4 +97,4 @@ def test_weights_that_vanish_are_warned_of() -> None:
 def test_a_name_that_means_nothing() -> None:
     with pytest.raises(CompileError) as caught:
         cast(graph_of(TEXT % 17), "fp16", keep=Names(("Gelu",)))
-    assert caught.value.diagnostics[0].message == "`keep` names `Gelu`, and no node is called so"
+    assert caught.value.diagnostics[0].message == "`keep` names `Gelu`, but no node has that name"

@@ -97,7 +97,7 @@ def test_only_the_worst_is_left_in_float(graph: Graph) -> None:
     graph.tidy()
     assert agreement(right, results(graph, Samples(graph, data), ["y"])) >= 0.95
     assert log.changes["quantize weights"] == 2
-    assert ("MatMul of `b0`", "it is left in float for the agreement asked for") in log.declined
+    assert ("MatMul of `b0`", "it stays in float to reach the agreement") in log.declined
 
 
 def test_trials_are_for_the_targets_of_the_recipe(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_agreement_needs_classes(refused: Callable[[str], AbstractContextManager
     norm = "g (float[N,32] x) => (float[N] y) { y = ReduceL2 <axes = [1], keepdims = 0> (x) }"
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {norm}')
     with refused(
-        "error: no output of the model chooses among classes, so quantizing has no agreement to reach\n"
-        "help: leave `agreement` off, and hold the model to a measure: require sqnr(...) >= 30"
+        "error: no output of the model chooses among classes, so there is no agreement to reach\n"
+        "help: leave out `agreement`, and check the model with a measure: require sqnr(...) >= 30"
     ):
         quantize(Graph.from_model(model), "int8", data=Rows(64), agreement=Ratio(0.99))

@@ -111,20 +111,20 @@ def test_values_that_are_always_zero_are_warned_of(make: Make) -> None:
 @pytest.mark.parametrize("factor", [1e5, 1e22])
 def test_samples_out_of_all_proportion_are_warned_of(make: Make, factor: float) -> None:
     (warning,) = quantize(make(), "int8", data=Images(images() * factor), placement="tensorrt").warnings
-    assert warning.startswith("the biases of 2 of 2 nodes vanish beside what they are added to")
+    assert warning.startswith("the biases of 2 of 2 nodes are too small beside what they are added to")
     assert quantize(make(), "int8", data=Images(images()), placement="tensorrt").warnings == []
 
 
 def test_batch_norms_that_could_be_folded_are_warned_of(make: Make) -> None:
     log = quantize(make(norm=True), "int8", data=Images(images()), placement="tensorrt")
-    assert any("`fold_batch_norm` before this step takes them in" in each for each in log.warnings)
+    assert any("run `fold_batch_norm` before this step" in each for each in log.warnings)
 
 
 @pytest.mark.parametrize(("precision", "lacking"), [("fp8", "sm86"), ("int4", "sm75")])
 def test_targets_that_lack_a_precision(make: Make, precision: str, lacking: str) -> None:
     context = Context(targets=(Destination("tensorrt_rtx", {"compute": [lacking, "sm120"]}),))
     found = message(make(), context=context, precision=precision, data=Images(images()))
-    assert found == f"GPUs of {lacking} have no {precision}, and target `tensorrt_rtx` is for them"
+    assert found == f"GPUs of {lacking} do not support {precision}, but target `tensorrt_rtx` includes them"
 
 
 def test_a_bias_that_no_integer_could_hold_coarsens_its_weights() -> None:

@@ -167,7 +167,7 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: Any) -> None:
     good = entry.read_bytes()
     entry.write_bytes(damage(good))
     found = quantized(model(), data())
-    assert found.log.warnings == [f"ranges were found anew, for the cache cannot be used: `{entry}` is damaged"]
+    assert found.log.warnings == [f"ranges were computed again, because the cache cannot be used: `{entry}` is damaged"]
     assert not found.log.notes
     assert content(found) == content(right)
     assert entry.read_bytes() == good
