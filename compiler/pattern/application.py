@@ -1,4 +1,4 @@
-"""Applying a rule to a match: the conditions that every rule needs, and the edit itself."""
+"""Apply a rule to a match: check the conditions that every rule needs, and edit the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checking one application of a rule where it happens: what goes and what comes are run on the same random inputs."""
+"""Prove one application of a rule: run the matched nodes and their replacement on the same random inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a term stands for to an attribute of a new node."""
+"""Turn the value of a term into an attribute of a new node."""
 
 from __future__ import annotations
 

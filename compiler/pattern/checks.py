@@ -1,6 +1,6 @@
-"""What can be told to be wrong with a rule as it stands: its pattern, its terms and its replacement.
+"""Check a rule without a model: its pattern, its terms and its replacement.
 
-Whether its operators are ONNX's is asked in `vggc.pattern.operator_checks`, for that depends on the model's opset.
+`vggc.pattern.operator_checks` checks its operators, since these depend on the model's opset.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vggc.pattern.pattern_checks import LABEL_HELP, RESERVED, WHAT, check_patter
 
 
 def check_rule(rule: RuleStatement, functions: Mapping[str, Function]) -> list[Diagnostic]:
-    """Everything wrong with a rule but its operators, warnings included."""
+    """All errors of a rule except those of its operators, and its warnings."""
     return check_pattern(rule.roots) or _Terms(rule, functions).check()
 
 
@@ -31,7 +31,7 @@ def constructs(results: Sequence[syntax.Result]) -> Iterator[syntax.Construct]:
 
 
 class _Terms:
-    """The guard, the lets and the replacement of a rule whose pattern is right."""
+    """Checks the guard, the lets and the replacement of a rule whose pattern is valid."""
 
     def __init__(self, rule: RuleStatement, functions: Mapping[str, Function]) -> None:
         self._rule = rule
@@ -152,7 +152,7 @@ class _Terms:
     # --- terms --------------------------------------------------------------------------------------------
 
     def _term(self, term: syntax.Term, *, guard: bool = False) -> None:
-        """Check a term. In a `guard` no `let` is known."""
+        """Check a term. A `guard` cannot use any `let`."""
         match term:
             case Word():
                 self._word(term, guard)

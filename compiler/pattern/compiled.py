@@ -1,4 +1,4 @@
-"""A pattern, ready to be matched: its nodes, what they capture, and the way from one root to the next."""
+"""Patterns compiled for matching: their nodes, what they capture, and the path from one root to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making what a rule puts in the place of a match: new nodes, new constants, or values that are there already."""
+"""Build the replacement of a match: new nodes, new constants, or values that exist already."""
 
 from __future__ import annotations
 

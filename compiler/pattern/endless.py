@@ -1,4 +1,4 @@
-"""Rules that do not terminate are noticed here, and end with an error."""
+"""Detect rules that do not terminate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vggc.graph import Graph
 from vggc.pattern.application import Applied
 
 MOST_AT_ONE_VALUE = 200
-"""Rewrites of one value that leave no fewer nodes than they find."""
+"""How often one value may be rewritten without the graph becoming smaller."""
 
 GROWTH = 4
-"""How many times as many nodes as it had may a graph have, 1,000 aside."""
+"""By what factor a graph may grow, apart from 1,000 nodes that are always allowed."""
 
 _TELLING = 100
 
@@ -22,8 +22,8 @@ _TELLING = 100
 class Watch:
     """Follows the applications of a run.
 
-    What makes the graph smaller comes to an end by itself. The others are counted for the value they rewrite, and along
-    the line of nodes that came from each other: a transpose may sink through a whole model, once.
+    Rewrites that make the graph smaller terminate by themselves. The others are counted for the value that they
+    rewrite, and along chains of nodes that were made from each other: a transpose may sink through a whole model, once.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -74,6 +74,6 @@ class Watch:
 
 
 def _results(applied: Applied) -> list[gs.Tensor]:
-    """The values that an application rewrote: those its new nodes compute and somebody reads."""
+    """The values that an application rewrote: outputs of its new nodes that no other new node reads."""
     made = {id(value) for node in applied.added for value in node.inputs}
     return [value for node in applied.added for value in node.outputs if value.name and id(value) not in made]

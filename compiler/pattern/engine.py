@@ -1,4 +1,4 @@
-"""Applying rules until none matches: a worklist over the operators that rules begin with.
+"""Apply rules until none matches, with a worklist of nodes by the operators that patterns start with.
 
 One sweep visits every node; what an application may have made possible nearby is visited again at once. Sweeps go on
 until one changes nothing, so that the result does not depend on how well the second part works. Nodes are visited in
@@ -163,13 +163,13 @@ class _Run:
         if done:
             tally.applied += 1
             return done[0]
-        # Where the inputs in one order do not meet the condition, that it is undecided in the other would mislead.
+        # When the condition fails for one order of the inputs, reporting it as undecided for the other would mislead.
         if guards and self._tell_guards:
             undecided = ["its condition does not hold"]
         elif guards:
             undecided = []
-        if told := (reasons or undecided):
-            self._refusals[at, id(node)] = told[0]
+        if explanations := (reasons or undecided):
+            self._refusals[at, id(node)] = explanations[0]
         return None
 
     def _wake(self, applied: Applied, node: gs.Node) -> None:
@@ -220,17 +220,17 @@ class _Run:
 
     def _report(self) -> None:
         for each in self._outcome.refused:
-            self._context.decline(each.label, _told(each, len(self._rules) > 1))
+            self._context.decline(each.label, _reason(each, len(self._rules) > 1))
             self._context.log.rules[each.rule.name].declined += 1
         for name, count in self._outcome.more_refused.items():
             self._context.decline(name, f"it declines in {count:,} more places")
             self._context.log.rules[name].declined += count
-        # A library holds one form of a rule for each opset; only a step that is left with none has something to tell.
+        # A library has one form of a rule for each opset; only a step for which none is left reports that.
         for rule in () if self._rules else self._idle:
             low, high = rule.opsets
             limits = f"opset {low} and later" if high >= 1 << 30 else f"opsets {low} to {high}"
             self._context.decline(rule.name, f"it is for models of {limits}, and this one has {self._sets.opset}")
 
 
-def _told(refusal: Refusal, several: bool) -> str:
+def _reason(refusal: Refusal, several: bool) -> str:
     return f"{refusal.rule.name}: {refusal.reason}" if several else refusal.reason

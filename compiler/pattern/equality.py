@@ -1,4 +1,4 @@
-"""When two things of a graph count as the same in a pattern."""
+"""Decide when two values or attributes of a graph are equal in a pattern."""
 
 from __future__ import annotations
 

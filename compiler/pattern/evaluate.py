@@ -1,4 +1,4 @@
-"""Computing the terms of a rule: guards, `let`, and what becomes a constant or an attribute.
+"""Evaluate the terms of a rule: guards, `let`, and the values of new constants and attributes.
 
 An evaluator over the syntax tree, with numpy's meaning of arithmetic and comparison; nothing of Python's `eval`. The
 size of every result is limited by that of the weights a rule starts from.

@@ -1,4 +1,4 @@
-"""What a Python rewrite is given: the match, its captures as attributes."""
+"""The match that a Python rewrite receives, with its captures as attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding a pattern at a node of the graph, trying every order of the inputs of commutative operators."""
+"""Match a pattern at a node of the graph, with every order of the inputs of commutative operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the operators of a rule are those of an opset: their names, inputs, outputs and attributes."""
+"""Check the operators of a rule against an opset: their names, inputs, outputs and attributes."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class _Checks:
     # --- operators ----------------------------------------------------------------------------------------
 
     def _schema(self, written: syntax.Operator) -> onnx.defs.OpSchema | None:
-        """The operator of this opset; None where there is none, which is noted, or nobody knows its domain."""
+        """The operator of this opset; None when there is none, which is reported, or when its domain is unknown."""
         operator = domain_of(written.domain), written.name
         if operator[0] not in known_domains():
             return None
@@ -125,7 +125,7 @@ class _Checks:
         return schema
 
     def unknown(self, operator: Operator, span: Span) -> None:
-        """Note that an operator is not in this opset."""
+        """Report that an operator is not in this opset."""
         opset = self._sets.opset
         known = versions(operator)
         if known and known[0] > opset:
@@ -213,7 +213,7 @@ def _kind(value: Number | String | Bool | syntax.Literals) -> str:
 
 
 def _dropped(operator: Operator) -> int:
-    """The opset that dropped an operator."""
+    """The opset that removed an operator."""
     domain, name = operator
     gone = [
         each.since_version

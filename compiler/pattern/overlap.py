@@ -1,4 +1,4 @@
-"""Rules that get in each other's way: one that makes again what it matches, one that another always forestalls."""
+"""Find rules that conflict: a rule that produces what it matches, or one that never applies because of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be told to be wrong with a pattern as it stands: its names, and the way its roots hang together."""
+"""Check a pattern without a model: its names, and whether its roots are connected."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vggc.grammar import pattern_syntax as syntax
 from vggc.pattern.compiled import Kind, compile_pattern
 
 MOST_NODES = 100
-"""Nodes of one pattern."""
+"""How many nodes a pattern may have."""
 
 RESERVED = ("opset",)
-"""Names with a meaning of their own in conditions and terms."""
+"""Names that have a meaning of their own in conditions and terms."""
 
 WHAT: Mapping[Kind, str] = {
     "value": "an input",
@@ -26,12 +26,12 @@ LABEL_HELP = "write a label before its node: `a: Op(x)`"
 
 
 def check_pattern(roots: Sequence[syntax.Root]) -> list[Diagnostic]:
-    """What is wrong with the names and roots of a pattern; an empty list where it can be compiled."""
+    """The errors in the names and roots of a pattern; an empty list when it can be compiled."""
     return _Names(roots).check()
 
 
 def pattern_nodes(roots: Sequence[syntax.Root]) -> Iterator[syntax.NodePattern]:
-    """Every node of a pattern, with a stack: a wrong pattern may be large."""
+    """Every node of a pattern. A stack is used, since a wrong pattern may be too large for recursion."""
     waiting: list[object] = list(reversed(roots))
     while waiting:
         node = waiting.pop()

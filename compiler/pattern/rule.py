@@ -1,4 +1,4 @@
-"""A rule: what to look for, under which condition, and how to make what is put in its place."""
+"""A rule: its pattern, its condition, and how to build its replacement."""
 
 from __future__ import annotations
 

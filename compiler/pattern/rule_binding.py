@@ -1,4 +1,4 @@
-"""From the syntax of a rule to a rule that can be applied."""
+"""Bind a rule: turn its syntax tree into a rule that can be applied."""
 
 from __future__ import annotations
 

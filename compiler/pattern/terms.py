@@ -1,4 +1,4 @@
-"""Patterns and replacements as trees of one form, to be held against each other when rules are bound."""
+"""Patterns and replacements as trees of one form, so that they can be compared when rules are bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terms of a rule stand for while it is applied."""
+"""The values of a rule's terms while it is applied."""
 
 from __future__ import annotations
 

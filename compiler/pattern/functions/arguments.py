@@ -1,4 +1,4 @@
-"""The arguments of a call in a rule, held against the function's parameters when the rule is bound."""
+"""Check the arguments of a call in a rule against the parameters of the function, when the rule is bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function of the rule language is: a Python function whose annotations say what its arguments become."""
+"""Functions of the rule language: Python functions whose annotations say how their arguments are converted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proving rules on graphs that are made for them."""
+"""Prove rules on graphs that are generated for them."""
 
 from vggc.pattern.instances.proof import RuleProof, proof_messages, prove_rule
 

@@ -1,4 +1,4 @@
-"""A node of an instance that is being made: inputs and attributes, some given by what stands around it, others free."""
+"""A node of a graph that is being generated: the pattern gives some of its inputs and attributes, others are free."""
 
 from __future__ import annotations
 

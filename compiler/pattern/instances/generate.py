@@ -1,4 +1,4 @@
-"""Graphs that a rule's pattern matches, made from the pattern itself."""
+"""Generate graphs that a rule matches, from its pattern."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule itself says about the graphs it applies to: the numbers it writes, and which values must be constants."""
+"""Hints from a rule about the graphs it applies to: the numbers it mentions, and which values must be constants."""
 
 from __future__ import annotations
 

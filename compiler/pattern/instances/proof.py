@@ -1,4 +1,4 @@
-"""Proving a rule: it is applied to many graphs made for it, and each is run before and after."""
+"""Prove a rule: apply it to many graphs that are generated for it, and run each before and after."""
 
 from __future__ import annotations
 

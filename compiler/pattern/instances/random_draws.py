@@ -1,4 +1,4 @@
-"""Seeded choices: shapes, types and numbers that rules stumble over."""
+"""Seeded random choices of shapes, types and numbers, with those on which rules often fail."""
 
 from __future__ import annotations
 
