@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vggc.cli.main import run
-from vggc.pattern.instances import prove_rule, told
+from vggc.pattern.instances import proof_messages, prove_rule
 
 RIGHT = """
 rule relu_before_clip { Clip(Relu(x), lo, hi) where lo >= 0 => Clip(x, lo, hi) }
@@ -116,7 +116,7 @@ def test_a_rule_that_no_graph_was_made_for(rules: Any) -> None:
     proof = prove_rule(rule, trials=50)
     assert not proof.proved
     assert proof.counterexample is None
-    (message,) = told([proof]).messages
+    (message,) = proof_messages([proof]).messages
     assert message.severity == "warning"
     assert message.message == "rule `r` could not be tested: it rewrote none of the generated graphs"
     assert message.facts == (("note", "its condition does not hold (100 graphs)"),)
