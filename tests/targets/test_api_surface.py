@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vggc.targets import build_engine, engine_child, engine_config, probe_nodes, run_engine
+from vggc.targets import build_engine, engine_child, engine_config, import_probe, run_engine
 from vggc.targets.engine_child import Failed
 from vggc.targets.engine_config import FLAGS, HARDWARE, configure
 
@@ -23,7 +23,7 @@ RELEASES = sorted(each.stem for each in API.glob("*.json"))
 OLDEST = "tensorrt-10.3"
 """Older than the adapter supports; kept to show what a release may lack."""
 
-MODULES = (build_engine, engine_child, engine_config, probe_nodes, run_engine)
+MODULES = (build_engine, engine_child, engine_config, import_probe, run_engine)
 CLASSES = {
     "trt": "module",
     "builder": "Builder",
