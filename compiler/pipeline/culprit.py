@@ -1,8 +1,8 @@
-"""Finding the step, and of a step the rule, that changed what the model computes.
+"""Find the step, and the rule of a step, that changed the results of the model.
 
-The steps of a sequence are run again from its start, one by one, and compared after each. Of a step that applies rules,
-each application is proved where it happens; where that tells nothing, the rules are left out one at a time. What comes
-out is an error that says whose mistake it is: the user's rule or pass, or vggc's own.
+The steps of a sequence run again from its start, one by one, and are compared after each. In a step that applies rules,
+each application is proved where it happens. When this finds no wrong rule, the rules are left out one at a time. The
+result is an error that says whose mistake it is: the user's rule or pass, or vggc's own.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from vggc.report.record import StepRecord
 from vggc.rewrite import Rule, rules_pass
 
 _LEFT_OUT = 24
-"""Rules that are left out one at a time at most."""
+"""The most rules that are left out one at a time."""
 
 
 class Rerun(Protocol):
-    """Runs a step on a graph again, with each application of a rule proved if asked to."""
+    """Runs a step on a graph again. With `prove`, each application of a rule is proved."""
 
     def __call__(self, step: BoundStep, graph: Graph, *, prove: bool = False) -> StepRecord: ...
 
 
 class Inputs(Protocol):
-    """Feeds for a pair of models."""
+    """Inputs for a pair of models."""
 
     description: str
 
     def feeds(self, after: Sequence[ValueType], session: Session) -> Sequence[Feeds]:
-        """Inputs of the shapes that the model after has; `session` runs the model before."""
+        """Inputs with the shapes `after` of the second model; `session` runs the first model."""
         ...
 
 
 def tolerance_of(step: BoundStep, record: StepRecord) -> float:
-    """How far the rules that a step has applied may move results, all applications together."""
+    """The largest error that the applied rules of a step may cause, all applications together."""
     tolerances = {rule.name: rule.tolerance or 0.0 for rule in step.pass_.rules}
     return sum(tally.applied * tolerances.get(name, 0.0) for name, tally in record.rules.items())
 
@@ -58,7 +58,7 @@ class Culprit:
         self._inputs = inputs
 
     def find(self) -> CompileError | None:
-        """The error for the step to blame; None where no step changes anything, compared graph by graph."""
+        """The error for the guilty step; None when no step changes the results of the graph in memory."""
         graph = self._start().copy()
         tolerance = 0.0
         for step in self._steps:
@@ -74,16 +74,16 @@ class Culprit:
         return None
 
     def of_files(self, wrong: ModelComparison | DoesNotRun) -> CompileError:
-        """The error where no step is to blame: the model was read or written wrongly."""
+        """The error when no step is guilty: vggc read or wrote the model wrongly."""
         if isinstance(wrong, DoesNotRun):
-            message = "the model that was written does not run, though the one in memory does"
+            message = "the written model does not run, but the model in memory does"
         else:
-            message = "the model that was written computes something else than the one that was read"
-        help = "nothing was written; no step did this but vggc itself, in reading or writing: please report this"
+            message = "the written model does not compute what the model as read computes"
+        help = "nothing was written; vggc read or wrote the model wrongly, and no step caused this: please report this"
         return CompileError(Diagnostic(message, facts=self._facts(wrong), help=f"{help} with the model"))
 
     def _wrong(self, before: Graph, after: Graph, tolerance: float) -> ModelComparison | DoesNotRun | None:
-        """How two graphs differ beyond what is allowed; None where they agree."""
+        """The comparison of two graphs when it exceeds the tolerance; None when they agree."""
         session = Session(before)
         feeds = self._inputs.feeds(inputs_of(after), session)
         try:
@@ -97,7 +97,7 @@ class Culprit:
     def _rule(
         self, step: BoundStep, record: StepRecord, before: Graph, wrong: ModelComparison | DoesNotRun
     ) -> CompileError | None:
-        """The error for the rule to blame; None where the step has none, or no single one is to blame."""
+        """The error for the guilty rule; None when the step has no rules, or no single rule is guilty."""
         applied = [rule for rule in step.pass_.rules if rule.name in record.rules and record.rules[rule.name].applied]
         if not applied:
             return None
@@ -129,13 +129,13 @@ class Culprit:
     # --- a step as a whole --------------------------------------------------------------------------------
 
     def _step(
-        self, step: BoundStep, before: Graph, after: Graph, who: str, wrong: ModelComparison | DoesNotRun
+        self, step: BoundStep, before: Graph, after: Graph, subject: str, wrong: ModelComparison | DoesNotRun
     ) -> CompileError:
         facts = list(self._facts(wrong))
         if isinstance(wrong, DoesNotRun):
-            message = f"{who} made a model that does not run"
+            message = f"{subject} made a model that does not run"
         else:
-            message = f"{who} changed the results of the model, but `{step.name}` is declared exact"
+            message = f"{subject} changed the results of the model, but `{step.name}` is declared exact"
             session = Session(before)
             first = first_difference(before, after, self._inputs.feeds(inputs_of(after), session))
             if first is not None:
@@ -152,11 +152,11 @@ class Culprit:
 
 
 def rule_advice(rule: Rule) -> str:
-    """What to do about a rule that is wrong: its author is the user, or vggc."""
+    """The help for a wrong rule, which depends on whether it is the user's or vggc's."""
     if shipped_rule(rule):
         return f"nothing was written; `{rule.name}` is a rule of vggc: please report this with the model"
     return (
-        "nothing was written; correct the rule, narrow it with `where`, or state how far results may move: "
+        "nothing was written; correct the rule, restrict it with `where`, or state the error that it may cause: "
         f"`rule {rule.name} tolerance=1e-3`"
     )
 

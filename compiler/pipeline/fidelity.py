@@ -1,4 +1,4 @@
-"""How far the compiled model is from the model as read, where steps have changed its results on purpose."""
+"""Measure how much the compiled model differs from the model as read, when steps change its results on purpose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vggc.report.record import Fidelity
 
 _MOST, _FEWEST = 128, 8
 _MACS = 2e11
-"""Multiply-accumulate operations that each of the two models may take for all samples: some seconds on two cores."""
+"""The most multiply-accumulate operations of each model for all samples: some seconds on two cores."""
 
 _BATCH = 8
 
@@ -27,19 +27,19 @@ _BAD_AGREEMENT = 0.75
 
 
 def samples_to_run(macs: int | None) -> int:
-    """How many samples are judged for a model of `macs` operations a sample."""
+    """The number of samples to compare for a model with `macs` operations per sample."""
     return _MOST if not macs else int(max(_FEWEST, min(_MOST, _MACS // macs)))
 
 
 def spread(data: Dataset, count: int) -> Dataset:
-    """`count` samples at equal distances: a folder of images has one class behind the other."""
+    """`count` samples at equal distances, because folders of images are sorted by class."""
     if len(data) <= count:
         return data
     return Selected(data, np.arange(count) * len(data) // count)
 
 
 def measure(before: Session, after: Session, inputs: tuple[ValueType, ...], data: Dataset | None) -> Fidelities:
-    """Run both models on the samples of `data`, or on random inputs of the shapes in `inputs`.
+    """Run both models on the samples of `data`, or on random inputs with the shapes in `inputs`.
 
     Raises CompileError when the data does not fit, or one of the models does not run.
     """
@@ -52,16 +52,17 @@ def measure(before: Session, after: Session, inputs: tuple[ValueType, ...], data
 
 
 def warning(fidelity: Fidelity) -> str:
-    """What to tell the user of a model that is far from the model as read; empty where it is near."""
+    """The warning for a model that differs a lot from the model as read; empty when it does not."""
     far = [output for output in fidelity.outputs if _is_far(output)]
     if not far:
         return ""
     worst = min(far, key=lambda output: output.cosine)
     agreement, cosine, sqnr = worst.texts()
-    kept = f"agreement {agreement}, " if agreement else ""
+    agreement_text = f"agreement {agreement}, " if agreement else ""
     return (
-        f"the compiled model is far from the model as read: output `{worst.name}` has {kept}cosine {cosine} and "
-        f"SQNR {sqnr} on {fidelity.inputs}; give it more samples or a milder budget, or hold it by a `require`"
+        f"the compiled model differs a lot from the model as read: output `{worst.name}` has {agreement_text}"
+        f"cosine {cosine} and SQNR {sqnr} on {fidelity.inputs}; use more samples or a less strict budget, "
+        "or limit the loss with a `require`"
     )
 
 

@@ -1,4 +1,4 @@
-"""Inputs on which two models are compared: the recipe's own data where it has some, else seeded random numbers."""
+"""The inputs on which two models are compared: samples of the recipe's data, or else seeded random numbers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DATA_SAMPLES = 8
 
 
 class PairedInputs:
-    """The first samples of the recipe's first data set, also one alone where the batch is dynamic; else random numbers.
+    """The first samples of the recipe's first data set, or else random numbers. A dynamic batch is run with size 1 too.
 
-    Random numbers say less than real samples: a model may be all noise on them, or not run.
+    Random numbers prove less than real samples: the outputs of a model may be only noise on them, or it may not run.
     """
 
     def __init__(self, data: Sequence[BoundData]) -> None:
@@ -27,15 +27,15 @@ class PairedInputs:
         )
 
     def feeds(self, after: Sequence[ValueType], session: Session) -> Sequence[Feeds]:
-        """Inputs of the shapes in `after`; `session` runs the model before.
+        """Inputs with the shapes in `after`; `session` runs the first model.
 
-        Raises CompileError when the data does not fit, or the model before runs on no random inputs.
+        Raises CompileError when the data does not fit, or the first model does not run on random inputs.
         """
         if self._data is None:
             return random_inputs(session, after)
         samples = self._data.load().fit(tuple(after))
         feeds = list(samples.batches(DATA_SAMPLES, limit=DATA_SAMPLES))
         if any(each.shape is None or not isinstance(each.shape[0], int) for each in after):
-            # A squeeze too many shows with one sample alone.
+            # A wrong Squeeze fails only with a single sample.
             feeds += samples.batches(1, limit=1)
         return feeds

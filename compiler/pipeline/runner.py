@@ -25,7 +25,7 @@ REPEAT_LIMIT = 50
 
 Progress = Callable[[str], None]
 Stepped = Callable[[StepRecord, Graph], None]
-"""Told of every step that has run, with the graph it left."""
+"""Called after every step with its record and the graph."""
 
 
 class Runner:

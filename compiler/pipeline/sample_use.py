@@ -1,4 +1,4 @@
-"""Which samples the steps of a compile learn from, and which are left to judge the result by."""
+"""Divide samples between the steps of a compile, which learn from them, and the comparison of the result."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 
 
 class SampleUse:
-    """The data sets of a recipe, as far as its steps have used them.
+    """The data sets of a recipe, and the samples of them that its steps have used.
 
-    Samples are held back from steps that learn only where every data set is one that steps use.
+    When every data set is used by a step, some samples are held back from the steps that learn.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -27,9 +27,9 @@ class SampleUse:
         """the data sets that steps have read"""
 
     def of_step(self, step: BoundStep, options: Mapping[str, Any], macs: int | None) -> dict[str, Any]:
-        """The options a step gets, data sets loaded: one that learns from samples does not see all of them.
+        """The options for a step, with data sets loaded. A step that learns may get only a part of the samples.
 
-        `macs` is what the model costs a sample, None where that is not known.
+        `macs` is the cost of the model for one sample, None when it is not known.
         """
         self.used += [each for each in step.options.values() if isinstance(each, BoundData) and each not in self.used]
         if not step.pass_.learns or self._spare is not None:
@@ -47,15 +47,15 @@ class SampleUse:
         return parts[0]
 
     def to_judge(self, inputs: tuple[ValueType, ...], macs: int | None) -> tuple[str, Dataset | None]:
-        """Samples to judge the compiled model by, and what they are: such as no step has seen where there are any.
+        """A description of the samples to judge the compiled model by, and the samples: unused if possible.
 
-        None, where the recipe has no data, stands for random inputs. Raises CompileError when data does not fit.
+        The samples are None, for random inputs, when the recipe has no data. Raises CompileError when it does not fit.
         """
         count = samples_to_run(macs)
         spare = self._spare
         unseen = spread(spare.load().fit(inputs), count) if spare else next(iter(self._held_back.values()), None)
         if unseen is not None:
-            return f"{counted(len(unseen), 'sample')} of `{unseen.name}` that no step has seen", unseen
+            return f"{counted(len(unseen), 'sample')} of `{unseen.name}` that no step has used", unseen
         if not self.used:
             return "seeded random numbers", None
         seen = spread(self.used[0].load().fit(inputs), count)

@@ -1,11 +1,11 @@
-"""Checking steps: the model before and after them is run on the same inputs and compared.
+"""Check exact steps: run the models before and after them on the same inputs, and compare the results.
 
-Steps that keep what the model computes form a sequence. By default a sequence is compared once, at its end; only when
-that fails are its steps run again to find the guilty one (culprit.py). A rule with a tolerance widens what its sequence
-may differ by. A step that changes results on purpose ends a sequence.
+Consecutive exact steps form a sequence. By default, a sequence is compared once, at its end. Only when this fails, its
+steps run again to find the guilty one (culprit.py). A rule with a tolerance increases the error that is allowed for its
+sequence. A step that changes results on purpose ends a sequence.
 
-The first sequence begins at the model file as onnxruntime reads it, and the last one ends at the file that was written:
-a mistake in reading or writing shows as one in rewriting does.
+The first sequence begins with the original model file, and the last one ends with the written file, so that mistakes in
+reading and writing are found too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DOING = "while comparing the model before and after"
 
 @dataclass
 class _Sequence:
-    """Steps that keep what the model computes; `file` is the model before them as a file, `start` as a graph."""
+    """Consecutive exact steps. `file` is the model before them as a file, `start` returns it as a graph."""
 
     start: Callable[[], Graph]
     before: Runnable | None = None
@@ -44,7 +44,7 @@ class _Sequence:
 class Verifier:
     """Keeps the model at the start of the current sequence, and compares at its end.
 
-    `graph` is what has been read of the model `file`; `start` reads it again.
+    `graph` is the graph that was read from the model `file`; `start` reads it again.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class Verifier:
 
     @property
     def inputs(self) -> str:
-        """What models are compared on."""
+        """A description of the inputs on which models are compared."""
         return self._inputs.description
 
     def session_of_file(self) -> Session:
-        """The model as read, loaded: from its file, or where onnxruntime refuses that, as vggc reads it."""
+        """A session of the model as read: of its file, or of vggc's graph when onnxruntime refuses the file."""
         return self._loaded(_Sequence(self._as_read, Runnable.of_file(self._model, 0.0), self._model))[1]
 
     def stepped(self, step: BoundStep, record: StepRecord, graph: Graph) -> None:
-        """A step that keeps what the model computes has changed `graph`."""
+        """Record that an exact step has changed `graph`."""
         if self._mode == "off":
             return
         self._sequence.steps.append(step)
@@ -86,16 +86,16 @@ class Verifier:
             self.restart(graph)
 
     def restart(self, graph: Graph) -> None:
-        """What follows is compared with `graph` as it is now."""
+        """Begin a new sequence with `graph` as it is now."""
         if self._mode != "off":
             copy = graph.copy()
             self._sequence = _Sequence(lambda: copy)
 
     def finish(self, graph: Graph, written: Path | None = None, observe: Observe | None = None) -> None:
-        """End the sequence at `graph`, or at the file that was written of it.
+        """End the sequence with `graph`, or with the file that was written from it.
 
-        `observe` is called with what both models compute. Raises CompileError at the step that changed the model's
-        results, or broke it; at no step where reading or writing the model did.
+        `observe` is called with the outputs of both models. Raises CompileError at the step that changed the model's
+        results, or broke it; without a place when reading or writing the model did this.
         """
         sequence = self._sequence
         if self._mode == "off" or not (sequence.steps or written):
@@ -120,7 +120,7 @@ class Verifier:
         sequence.steps, sequence.tolerance = [], 0.0
 
     def _loaded(self, sequence: _Sequence) -> tuple[Runnable, Session]:
-        """The model at the start of a sequence; as vggc reads it where onnxruntime refuses the file itself."""
+        """The model at the start of a sequence. It is vggc's graph when onnxruntime refuses the file."""
         if sequence.before is None:
             sequence.before = Runnable.of(sequence.start())
         try:
@@ -131,14 +131,14 @@ class Verifier:
             before = Runnable.of(sequence.start())
             session = before.load("none")
             self.warnings.append(
-                f"onnxruntime does not load `{sequence.file}` as it stands ({error.diagnostics[0].message}), so that "
-                "results were compared with those of the model as vggc reads it"
+                f"onnxruntime cannot load `{sequence.file}` ({error.diagnostics[0].message}), so the results were "
+                "compared with those of the graph that vggc read from it"
             )
             sequence.before, sequence.file = before, None
             return before, session
 
     def _blame(self, sequence: _Sequence, wrong: ModelComparison | DoesNotRun) -> CompileError:
-        """The error for whatever made the model compute something else."""
+        """The error for the step, or the reading or writing, that changed the results of the model."""
         reason = invalidity(self._model)
         culprit = Culprit(sequence.start, sequence.steps, self._rerun, self._inputs)
         found = culprit.find()
@@ -148,4 +148,4 @@ class Verifier:
 
 
 def _nobody(name: str, expected: Any, got: Any) -> None:
-    """Nobody wants to know what the models compute."""
+    """Ignore the outputs of the models."""

@@ -1,8 +1,8 @@
-"""What is asked of every model file before the output folder appears.
+"""Check every written model file before the output folder appears.
 
-Whatever `--verify` says, the file is loaded in onnxruntime and its inputs and outputs are held against those of the
-model file that was read. The first file that is written also ends the verifier's last sequence, so that what is
-compared is what a runtime will read.
+For every value of `--verify`, the file is loaded in onnxruntime, and its inputs and outputs are compared with those of
+the original model file. The first written file also ends the verifier's last sequence, so that the comparison uses the
+file that a runtime will read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vggc.report.record import Fidelity, Report
 
 
 class WrittenModels:
-    """The check of the files that one compile writes; called with each of them."""
+    """The check of the files that one compile writes. It is called with each file."""
 
     def __init__(
         self, model: Path, graph: Graph, runner: Runner, report: Report, *, progress: Callable[[str], None]
@@ -38,7 +38,7 @@ class WrittenModels:
         self.warnings: list[str] = []
 
     def __call__(self, written: Sequence[Written]) -> None:
-        """Raise CompileError when a file must not appear; `written` is the model, then what holds its weights."""
+        """Raise CompileError when the file is wrong. `written` is the model, then its external data."""
         hashes = tuple(each.sha256 for each in written)
         if hashes in self._seen:
             return
@@ -52,13 +52,13 @@ class WrittenModels:
         self._seen.add(hashes)
 
     def finish(self) -> None:
-        """Compare the graph in memory where no target has written the model."""
+        """Compare the graph in memory when no target has written the model."""
         if not self._seen and self._report.verify != "off":
             self._progress("checking the model")
             self._compare(None)
 
     def _compare(self, path: Path | None) -> None:
-        """End the last sequence of exact steps, and say how far the model has gone from the one that was read."""
+        """End the last sequence of exact steps, and measure how much the model differs from the model as read."""
         sums = Fidelities()
         lossy = any(not step.exact and step.total and not step.undone for step in self._report.steps)
         verifier = self._runner.verifier
@@ -73,7 +73,7 @@ class WrittenModels:
                 sums = measure(before, after, signature, data)
             except CompileError as error:
                 reason = error.diagnostics[0].message
-                self.warnings.append(f"how far the compiled model is from the model as read is not known: {reason}")
+                self.warnings.append(f"the compiled model could not be compared with the model as read: {reason}")
                 return
         self._report.fidelity = Fidelity(inputs, sums.outputs())
         if lossy and (far := warning(self._report.fidelity)):
@@ -88,11 +88,13 @@ class WrittenModels:
         try:
             check_loadable(self._model)
         except CompileError:
-            # It has operators that onnxruntime does not know, before as after.
-            self.warnings.append(f"onnxruntime loads neither the model as read nor the compiled one: {reason.message}")
+            # Both models have operators that onnxruntime does not support.
+            self.warnings.append(
+                f"onnxruntime can load neither the model as read nor the compiled model: {reason.message}"
+            )
             return
         facts = (("note", reason.message), *reason.facts)
-        help = "nothing was written; compile it without --verify off: that finds the step that did this"
+        help = "nothing was written; compile without --verify off to find the step that caused this"
         raise CompileError(Diagnostic("the compiled model does not load in onnxruntime", facts=facts, help=help))
 
     def _same_interface(self, path: Path) -> None:
@@ -107,9 +109,9 @@ class WrittenModels:
             was, now = [_shown(each) for each in old], [_shown(each) for each in new]
             if was != now and not _unknown_before(old, new):
                 raise fail(
-                    f"the compiled model has other {kind} than the model as read",
+                    f"the {kind} of the compiled model differ from those of the model as read",
                     facts=(("before", ", ".join(was) or "none"), ("after", ", ".join(now) or "none")),
-                    help="nothing was written; a pass keeps the names and types of inputs and outputs",
+                    help="nothing was written; a pass must keep the names and types of inputs and outputs",
                 )
         self.warnings += _lost(before, after)
         if not self._runner.sets_inputs:
@@ -120,33 +122,33 @@ class WrittenModels:
             was, now = _sizes(old), _sizes(new)
             if was is not None and now != was:
                 raise fail(
-                    f"input `{old.name}` of the compiled model has another shape than that of the model as read",
+                    f"the shape of input `{old.name}` of the compiled model differs from that of the model as read",
                     facts=(("before", str(was)), ("after", str(now))),
-                    help="nothing was written; a pass that sets shapes is declared with @whole_graph(sets_inputs=True)",
+                    help="nothing was written; declare a pass that sets shapes with @whole_graph(sets_inputs=True)",
                 )
 
 
 def _lost(before: onnx.ModelProto, after: onnx.ModelProto) -> list[str]:
-    """Warnings of what the model as read says and the compiled one does not."""
+    """Warnings about default values and metadata of the model as read that the compiled model does not have."""
     warnings = []
     given = {each.name for each in before.graph.initializer}
     defaults = [each.name for each in before.graph.input if each.name in given and not _is_input(after, each.name)]
-    # Before IR version 4 every initializer had to be an input as well: that says nothing of what may be overridden.
+    # Before IR version 4, every initializer had to be an input too, so this did not mean that it may be overridden.
     if defaults and before.ir_version >= _OPTIONAL_INPUTS_IR:
         names = _listed(f"`{name}`" for name in defaults)
-        warnings.append(f"inputs with default values are constants in the compiled model, which does not take: {names}")
+        warnings.append(f"inputs with default values became constants, so the compiled model does not have: {names}")
     kept = {each.key for each in after.graph.metadata_props}
     if keys := [each.key for each in before.graph.metadata_props if each.key not in kept]:
         warnings.append(f"metadata of the graph is not kept: {_listed(f'`{key}`' for key in keys)}")
     now = {each.name: each for each in (*after.graph.input, *after.graph.output, *after.graph.value_info)}
     then = (*before.graph.input, *before.graph.output, *before.graph.value_info)
-    values = [each.name for each in then if each.metadata_props and not _says_as_much(now.get(each.name), each)]
+    values = [each.name for each in then if each.metadata_props and not _has_metadata(now.get(each.name), each)]
     if values:
         warnings.append(f"metadata of values is not kept: {_listed(f'`{name}`' for name in values)}")
     return warnings
 
 
-def _says_as_much(now: onnx.ValueInfoProto | None, then: onnx.ValueInfoProto) -> bool:
+def _has_metadata(now: onnx.ValueInfoProto | None, then: onnx.ValueInfoProto) -> bool:
     keys = {each.key for each in now.metadata_props} if now is not None else set()
     return all(each.key in keys for each in then.metadata_props)
 
@@ -156,7 +158,7 @@ _SHOWN = 5
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of further names."""
     shown = list(names)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more
@@ -176,7 +178,7 @@ def _shown(value: onnx.ValueInfoProto) -> str:
 
 
 def _unknown_before(old: object, new: object) -> bool:
-    """Whether all that differs are types that the model as read does not declare."""
+    """Whether the only differences are types that the model as read does not declare."""
     before, after = list(old), list(new)  # type: ignore[call-overload]
     return len(before) == len(after) and all(
         was.name == now.name and (_shown(was) == _shown(now) or _shown(was) == f"`{was.name}`")
@@ -185,7 +187,7 @@ def _unknown_before(old: object, new: object) -> bool:
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
-    """The dimensions of a tensor: a number, or None for one that is open."""
+    """The dimensions of a tensor: a number, or None for one that may vary. None when the shape is not declared."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None

@@ -26,7 +26,7 @@ _LONGEST_STEP = 44
 _UNLIMITED = 10_000
 
 _MOST_OUTPUTS = 12
-"""Outputs whose fidelity the terminal shows; report.json has all of them."""
+"""The most outputs whose fidelity the terminal shows. report.json has all of them."""
 
 _BAR = 30
 """Characters of the longest bar."""
@@ -122,7 +122,7 @@ def _fidelity(fidelity: Fidelity) -> list[RenderableType]:
         table.add_row(output.name, *output.texts())
     left = len(fidelity.outputs) - _MOST_OUTPUTS
     more = [Text(f"and {left} more outputs, in report.json")] if left > 0 else []
-    return [Text(f"\nbeside the model as read, on {fidelity.inputs}"), table, *more]
+    return [Text(f"\ncompared with the model as read, on {fidelity.inputs}"), table, *more]
 
 
 def _requirements(report: Report) -> Table:
