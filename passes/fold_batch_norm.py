@@ -16,8 +16,8 @@ an image of known size, t adds less at the border: a constant (1, channels, heig
 
 All factors and shifts that meet in one operator are combined in float64, and each weight is rounded once. The pass
 declines the other norms with a reason. It is one pass and not a set of rules, because rules would round at each step,
-and a Concat may have any number of branches. Each body of an If, Loop or Scan is a graph of its own: nothing folds out
-of it or into it.
+and a Concat may have any number of branches. Each body of an If, Loop or Scan is a separate graph: nothing is folded
+into it or out of it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Nodes that depend only on constants are computed (all of them in one onnxruntime
 are removed, equal nodes become one, and nodes whose results nothing reads are removed. One pass over the graph in
 topological order does all of this; another one follows only when computed constants may allow more. In the remaining
 shape computations and data movement, onnxsim fuses consecutive Slices, Concats and Reshapes. Each body of an
-If, Loop or Scan is treated in the same way, as a graph of its own.
+If, Loop or Scan is treated in the same way, as a separate graph.
 """
 
 from __future__ import annotations
