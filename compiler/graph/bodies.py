@@ -48,7 +48,7 @@ def _bodies_of(graph: Graph, node: gs.Node) -> Iterator[Graph]:
         for value in body.inputs if node.op in _REPEATED else ():
             value.shape = None
         view = _view(graph, body)
-        before = _Names(view)
+        before = _BodyNames(view)
         yield view
         view.tidy()
         for value in body.inputs:
@@ -77,7 +77,7 @@ def _view(graph: Graph, body: gs.Graph) -> _BodyGraph:
     return view
 
 
-class _Names:
+class _BodyNames:
     """The names in a body before it is changed. Another body may use them for values of its own."""
 
     def __init__(self, view: Graph) -> None:

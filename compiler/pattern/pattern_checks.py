@@ -27,7 +27,7 @@ LABEL_HELP = "write a label before its node: `a: Op(x)`"
 
 def check_pattern(roots: Sequence[syntax.Root]) -> list[Diagnostic]:
     """The errors in the names and roots of a pattern; an empty list when it can be compiled."""
-    return _Names(roots).check()
+    return _PatternNames(roots).check()
 
 
 def pattern_nodes(roots: Sequence[syntax.Root]) -> Iterator[syntax.NodePattern]:
@@ -40,7 +40,7 @@ def pattern_nodes(roots: Sequence[syntax.Root]) -> Iterator[syntax.NodePattern]:
             waiting.extend(reversed(node.inputs))
 
 
-class _Names:
+class _PatternNames:
     """The names of a pattern: each stands for one kind of thing."""
 
     def __init__(self, roots: Sequence[syntax.Root]) -> None:
