@@ -1,4 +1,4 @@
-"""Types of the constants that a replacement makes, and types and shapes of what its nodes compute.
+"""Infer the types of a replacement's constants, and the types and shapes of what its nodes compute.
 
 The nodes are given to ONNX's inference as a model of their own: inferring the whole graph for each application of a
 rule would take too long.
