@@ -42,6 +42,11 @@ WITHOUT_RUNNING = (
 )
 """The help for valid models that onnxruntime cannot run."""
 
+_OTHER_INPUTS = (
+    'check the model with samples on which it runs: data samples = npz("samples.npz", limit=8); or use --verify off, '
+    "which checks nothing"
+)
+
 
 def failures() -> tuple[type[Exception], ...]:
     """The exceptions that onnxruntime raises: its own, which have no common base, and pybind11's RuntimeError."""
@@ -77,7 +82,8 @@ def translate(error: Exception, labels: Labels, doing: Literal["load", "run"]) -
         )
     if "bad_alloc" in text or "Failed to allocate memory" in text or isinstance(error, MemoryError):
         return fail(f"there is not enough memory to {doing} the model", facts=_node(text, labels))
-    return fail(f"onnxruntime cannot {doing} the model: {_reason(text)}", facts=_node(text, labels))
+    help = _OTHER_INPUTS if doing == "run" else ""
+    return fail(f"onnxruntime cannot {doing} the model: {_reason(text)}", facts=_node(text, labels), help=help)
 
 
 def _node(text: str, labels: Labels) -> tuple[tuple[str, str], ...]:
