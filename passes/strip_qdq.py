@@ -6,23 +6,37 @@
 Weights stay rounded. Ranges, and the rounding of values, are removed. A model that another tool has quantized can then
 be quantized again. QLinearConv and other operators that compute with integers stay, and so does a pair when something
 reads the integers between its two nodes.
+
+Other tools remove an activation when the integers have its limits. So where the integers begin at the zero point and
+the value could be negative, a Relu takes the place of the pair, and a Clip when the largest number is whole, such as 6.
 """
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.ranges import Ranges
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64
+from vggc.operators.activations import UNLIMITED, Limits, clamp_limits
 from vggc.operators.quantizers import is_quantizer
 from vggc.operators.roles import optional_input
 from vggc.rewrite import Context, whole_graph
+
+_CLIP_INPUTS = 11
+"""The first opset in which the limits of a Clip are inputs."""
+
+_WHOLE = 1e-6
+"""How near the largest number of a grid is to a whole one that was the limit of a Clip: scales are float32."""
 
 
 @whole_graph(exact=False)
 def strip_qdq(graph: Graph, context: Context) -> None:
     """Remove pairs of QuantizeLinear and DequantizeLinear, and convert quantized weights to float weights."""
+    clamps: list[gs.Node] = []
     for node in list(graph.nodes):
         if not is_quantizer(node, "DequantizeLinear"):
             continue
@@ -34,10 +48,72 @@ def strip_qdq(graph: Graph, context: Context) -> None:
             context.decline(node, "what it reads is computed with integers")
         elif not _same(graph, source, node):
             context.decline(node, "it has another scale than the QuantizeLinear before it")
+        elif (limits := _limits(graph, source)) is None:
+            context.decline(node, "some of its channels cannot be negative, and others can")
         else:
-            graph.replace(node.outputs[0], source.inputs[0])
-            graph.remove(node)
+            if limits == UNLIMITED:
+                graph.replace(node.outputs[0], source.inputs[0])
+                graph.remove(node)
+            else:
+                graph.remove(node)
+                clamps.append(_clamp(graph, source, node.outputs[0], limits))
             context.record("remove pair")
+    _keep_needed(graph, context, clamps)
+
+
+def _limits(graph: Graph, quantize: gs.Node) -> Limits | None:
+    """The limits that an activation may have left to a QuantizeLinear: 0 at one end of the integers.
+
+    None when only some of the channels have such a limit.
+    """
+    zero_point = optional_input(quantize, 2)
+    if zero_point is None:
+        number = int(quantize.attrs.get("output_dtype", 0)) or onnx.TensorProto.UINT8
+        zero: Array | None = np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(number))
+    else:
+        zero = graph.array(zero_point)
+    if zero is None or "int" not in zero.dtype.name:
+        return UNLIMITED
+    ends = ml_dtypes.iinfo(zero.dtype)  # type: ignore[no-untyped-call]
+    lowest, highest = (np.asarray(zero, np.int64) == each for each in (ends.min, ends.max))
+    if any(each.any() and not each.all() for each in (lowest, highest)):
+        return None
+    scale = graph.array(quantize.inputs[1])
+    steps = 0.0 if scale is None or scale.size > 1 else float(scale.reshape(-1)[0]) * (ends.max - ends.min)
+    reach = round(steps) if round(steps) and abs(steps - round(steps)) < _WHOLE * steps else np.inf
+    if lowest.all():
+        return 0.0, reach
+    return (-reach, 0.0) if highest.all() else UNLIMITED
+
+
+def _clamp(graph: Graph, quantize: gs.Node, output: gs.Variable, limits: Limits) -> gs.Node:
+    """A Relu or Clip of what a QuantizeLinear reads."""
+    value, name = quantize.inputs[0], quantize.name or output.name
+    if limits == (0.0, np.inf):
+        return graph.add("Relu", [value], name=f"{name}_relu", output=output)
+    if graph.opset < _CLIP_INPUTS:
+        finite = {end: float(limit) for end, limit in zip(("min", "max"), limits, strict=True) if np.isfinite(limit)}
+        return graph.add("Clip", [value], finite, name=f"{name}_clip", output=output)
+    dtype = graph.dtype(quantize.inputs[1])
+    ends = [graph.constant(np.asarray(each, dtype), f"{name}_limit") if np.isfinite(each) else None for each in limits]
+    return graph.add("Clip", [value, *ends], name=f"{name}_clip", output=output)
+
+
+def _keep_needed(graph: Graph, context: Context, clamps: list[gs.Node]) -> None:
+    """Remove new clamps of values that are on the right side of 0 anyway: their activation is still there."""
+    if not clamps:
+        return
+    graph.tidy()
+    graph.infer_shapes()
+    ranges = Ranges(graph)
+    for node in clamps:
+        value, (low, high) = node.inputs[0], clamp_limits(graph, node) or UNLIMITED
+        known = ranges.of(value).hull()
+        if (low == 0 and known.low >= 0) or (high == 0 and known.high <= 0):
+            graph.replace(node.outputs[0], value)
+            graph.remove(node)
+        else:
+            context.record("restore activation")
 
 
 def _same(graph: Graph, quantize: gs.Node, dequantize: gs.Node) -> bool:
