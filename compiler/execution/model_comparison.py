@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import CompileError
 from vggc.execution.array_distance import Distance, distance, has_fractions
@@ -17,7 +18,10 @@ from vggc.execution.intermediates import fetch, in_chunks, variables
 from vggc.execution.session import Optimise, Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Feeds
+from vggc.graph.domains import is_standard
 from vggc.graph.signature import type_text
+from vggc.operators.activations import BOUNDED
+from vggc.operators.data_movement import moves
 
 TOLERANCE = {
     "float64": 1e-9,
@@ -101,20 +105,24 @@ def _beyond(difference: Difference) -> float:
 
 @dataclass(frozen=True)
 class Runnable:
-    """A model to run: `load` gives it to onnxruntime, `floats` is how far two ways to compute it may differ."""
+    """A model to run: `load` gives it to onnxruntime, `floats` is how far two ways to compute it may differ.
+
+    `bounded` names the outputs that a function with results of the order of 1, such as Sigmoid, computes.
+    """
 
     load: Callable[[Optimise], Session]
     floats: float
+    bounded: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, graph: Graph) -> Runnable:
         """A graph in memory."""
-        return cls(lambda optimise: Session(graph, optimise=optimise), coarsest(graph))
+        return cls(lambda optimise: Session(graph, optimise=optimise), coarsest(graph), bounded_outputs(graph))
 
     @classmethod
-    def of_file(cls, path: Path, floats: float) -> Runnable:
-        """A model file as any program reads it; `floats` is `coarsest` of what stands in it."""
-        return cls(lambda optimise: Session(path, optimise=optimise), floats)
+    def of_file(cls, path: Path, graph: Graph) -> Runnable:
+        """A model file as any program reads it; `graph` is what vggc reads in it, or wrote to it."""
+        return cls(lambda optimise: Session(path, optimise=optimise), coarsest(graph), bounded_outputs(graph))
 
 
 Observe = Callable[[str, Any, Any], None]
@@ -161,7 +169,10 @@ def compare(
                 each = Difference(name, Distance(0.0), each.tolerance)
             elif not each.ok and math.isfinite(each.error):
                 noise = _noise(name, numbers, [rerun.output(feed, name) for rerun in noisy])
-                each = replace(each, tolerance=_with_noise(noise, each.tolerance))
+                allowed = _with_noise(noise, each.tolerance)
+                if name in old.bounded & new.bounded:
+                    allowed = max(allowed, _of_order_one(numbers, floats))
+                each = replace(each, tolerance=allowed)
                 if noise >= ALL_NOISE and each.ok:
                     rounding.add(name)
             worst[name] = max(worst.get(name, each), each, key=_beyond)
@@ -245,6 +256,31 @@ def _with_noise(noise: float, tolerance: float) -> float:
     """What an output may differ by: the tolerance given, or what its noise excuses when that is more."""
     excused = NOISE_FACTOR * noise if noise >= ALL_NOISE else max(noise, min(NOISE_FACTOR * noise, NOISE_LIMIT))
     return max(tolerance, excused)
+
+
+def _of_order_one(numbers: Any, floats: float) -> float:
+    """`floats` relative to 1, as a share of an output's largest magnitude: so functions like Sigmoid round.
+
+    Their kernels are as exact as the steps of numbers around 1, however small all results are.
+    """
+    if not isinstance(numbers, np.ndarray) or not has_fractions(numbers.dtype) or not numbers.size:
+        return 0.0
+    largest = float(np.nanmax(np.abs(numbers.astype(np.float64))))
+    return floats / largest if 0 < largest < 1 else 0.0
+
+
+def bounded_outputs(graph: Graph) -> frozenset[str]:
+    """The outputs that a node of BOUNDED computes, perhaps with nodes behind it that only move numbers."""
+    names = set()
+    for output in graph.outputs:
+        value: gs.Tensor = output
+        node = graph.producer(value)
+        while node is not None and moves(graph, node):
+            value = node.inputs[0]
+            node = graph.producer(value)
+        if node is not None and node.op in BOUNDED and is_standard(node):
+            names.add(output.name)
+    return frozenset(names)
 
 
 def coarsest(*graphs: Graph) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -21,7 +23,16 @@ BATCHES = (3, 1)
 """The batch sizes to run when the batch is dynamic: 3 shows mixed-up samples, 1 shows a squeezed axis."""
 
 _IMAGE_SIZES = (64, 32, 224, 128, 256, 299, 384, 512, 28, 16)
-_OTHER_SIZES = (16, 8, 32, 64, 128, 256, 512, 4, 2, 1)
+_OTHER_SIZES = (16, 8, 32, 64, 128, 256, 512, 4, 2, 1, 3, 5, 6, 12, 24, 48)
+_CHANNELS = (3, 1)
+"""Channels that are tried of an image all of whose dimensions are open; behind them the other sizes."""
+
+_SEARCHED_BYTES = 16 << 20
+"""Bytes of all inputs together beyond which sizes are not tried: a search is to take little time and memory."""
+
+_NAMED = 3
+"""Dimensions that a message names."""
+
 _LARGEST_BYTES = 1 << 30
 _LARGEST_BATCH_BYTES = 256 << 20
 
@@ -71,11 +82,13 @@ class _SizeSearch:
         self._seed = seed
         self._session = session
         self._problem: CompileError | None = None
-        integers = any(each.dtype.kind in "iu" for each in inputs)
-        self._limits = (SMALL, 2, 1) if integers else (SMALL,)
+        self._integers = any(each.dtype.kind in "iu" for each in inputs)
+        self._limits = (SMALL, 2, 1) if self._integers else (SMALL,)
 
     def run(self) -> list[Feeds]:
-        for sizes, batch in _choices(self._inputs):
+        for number, (sizes, batch) in enumerate(_choices(self._inputs)):
+            if number and _bytes(self._inputs, {**sizes, **dict.fromkeys(batch, 1)}) > _SEARCHED_BYTES:
+                continue
             for below in self._limits:
                 feeds = self._at(sizes, batch, below)
                 if feeds:
@@ -83,7 +96,8 @@ class _SizeSearch:
         assert self._problem is not None
         first = self._problem.diagnostics[0]
         names = sorted({key if isinstance(key, str) else key[0] for key in _keys(self._inputs)})
-        dimensions = f" for its dimensions {', '.join(f'`{each}`' for each in names)}" if names else ""
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        dimensions = f" for its dimensions {', '.join(f'`{each}`' for each in names[:_NAMED])}{more}" if names else ""
         facts = (("note", first.message), *first.facts)
         raise CompileError(
             Diagnostic(f"the model does not run on random inputs{dimensions}", facts=facts, help=_GIVE_DATA)
@@ -97,7 +111,7 @@ class _SizeSearch:
             large = sum(each.nbytes for each in feeds.values()) > _LARGEST_BATCH_BYTES
             if batch and large and count > min(self._batches):
                 continue
-            if feeds_that_run:
+            if feeds_that_run and not self._integers:
                 # It ran with the larger batch; whether it runs with one sample shows when the feeds are used.
                 feeds_that_run.append(feeds)
                 continue
@@ -136,22 +150,44 @@ def _choices(inputs: Sequence[ValueType]) -> Iterator[tuple[dict[Key, int], list
     if len(firsts) > 1:
         # Perhaps only the first input's first dimension counts samples.
         batches.append(firsts[:1])
+    channels = _channels(inputs)
     for batch in batches:
         others = [key for key in _keys(inputs) if key not in batch]
-        for image, other in zip(_IMAGE_SIZES, _OTHER_SIZES, strict=True):
-            yield {key: image if key in images else other for key in others}, batch
+        for image, other in zip_longest(_IMAGE_SIZES, _OTHER_SIZES, fillvalue=_IMAGE_SIZES[0]):
+            sizes: dict[Key, int] = {key: image if key in images else other for key in others}
+            if channels & sizes.keys():
+                yield from (({**sizes, **dict.fromkeys(channels & sizes.keys(), count)}, batch) for count in _CHANNELS)
+            yield sizes, batch
             if not others:
                 break
+
+
+def _channels(inputs: Sequence[ValueType]) -> set[Key]:
+    """The second dimensions of images all of whose dimensions behind the batch are open."""
+    return {
+        wanted.shape[1] if isinstance(wanted.shape[1], str) else (wanted.name, 1)
+        for wanted in inputs
+        if wanted.shape and len(wanted.shape) == 4 and not any(isinstance(size, int) for size in wanted.shape[1:])
+    }
+
+
+def _bytes(inputs: Sequence[ValueType], sizes: Mapping[Key, int]) -> int:
+    """What all inputs take together."""
+    return sum(math.prod(_shape(each, sizes)) * max(1, each.dtype.itemsize) for each in inputs)
+
+
+def _shape(value: ValueType, sizes: Mapping[Key, int]) -> list[int]:
+    return [
+        size if isinstance(size, int) else sizes[size if size is not None else (value.name, axis)]
+        for axis, size in enumerate(value.shape or ())
+    ]
 
 
 def _draw(inputs: Sequence[ValueType], sizes: Mapping[Key, int], below: int, seed: int) -> Feeds:
     feeds = {}
     for position, each in enumerate(inputs):
-        shape = [
-            size if isinstance(size, int) else sizes[size if size is not None else (each.name, axis)]
-            for axis, size in enumerate(each.shape or ())
-        ]
-        if int(np.prod(shape, dtype=object)) * max(1, each.dtype.itemsize) > _LARGEST_BYTES:
+        shape = _shape(each, sizes)
+        if math.prod(shape) * max(1, each.dtype.itemsize) > _LARGEST_BYTES:
             raise fail(f"random numbers for the model's input {each} would take more than 1 GiB", help=_GIVE_DATA)
         feeds[each.name] = random_array(np.random.default_rng((seed, position)), each.dtype, shape, below)
     return feeds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,9 @@ from vggc.graph.wire import Extent, Skeleton
 G_LOGGER.severity = G_LOGGER.ERROR
 
 _UNSUPPORTED = frozenset({"SPARSE_TENSOR", "SPARSE_TENSORS", "TENSORS", "GRAPHS", "TYPE_PROTO", "TYPE_PROTOS"})
+_DENSE_NUMBERS = 1 << 22
+"""Numbers up to which a sparse constant is written as a dense one."""
+
 _LISTS = {"INTS": "ints", "FLOATS": "floats", "STRINGS": "strings"}
 
 
@@ -161,6 +165,8 @@ def _constants_from_nodes(graph: gs.Graph) -> None:
     outputs = {id(value) for value in graph.outputs}
     kept = []
     for node in graph.nodes:
+        if node.op == "Constant" and not node.domain:
+            _make_dense(node)
         values = _constant_values(node) if node.op == "Constant" and not node.domain else None
         if values is None or id(node.outputs[0]) in outputs:
             kept.append(node)
@@ -172,6 +178,21 @@ def _constants_from_nodes(graph: gs.Graph) -> None:
         else:
             value.to_constant(values)
     graph.nodes = kept
+
+
+def _make_dense(node: gs.Node) -> None:
+    """Write a sparse constant as a dense one, which means the same: onnxruntime hands out a sparse one as it stands."""
+    extras = node_extras(node)
+    attribute = extras.attributes.get("sparse_value")
+    if attribute is None or math.prod(attribute.sparse_tensor.dims) > _DENSE_NUMBERS:
+        return
+    sparse = attribute.sparse_tensor
+    values, indices = (onnx.numpy_helper.to_array(each) for each in (sparse.values, sparse.indices))
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    places = np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)
+    dense[places] = values
+    extras.attributes = {name: each for name, each in extras.attributes.items() if name != "sparse_value"}
+    node.attrs["value"] = gs.Constant(f"{node.outputs[0].name}_dense", dense)
 
 
 def _constant_values(node: gs.Node) -> Any:

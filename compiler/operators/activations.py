@@ -56,6 +56,10 @@ class Activation:
     integer_kernel: bool = False
 
 
+BOUNDED = frozenset({"Erf", "HardSigmoid", "Sigmoid", "Softmax", "Softsign", "Tanh"})
+"""Functions of one input whose results lie within -1 and 1, whatever the input."""
+
+
 def _clip_limits(graph: Graph, node: gs.Node) -> Limits | None:
     limits = []
     for index, name, unlimited in ((1, "min", -np.inf), (2, "max", np.inf)):

@@ -21,6 +21,7 @@ from vggc.pattern.application import Applied, Applier, GuardFails, Undecided
 from vggc.pattern.context import Context, RuleTally
 from vggc.pattern.endless import Watch
 from vggc.pattern.matcher import Found, Matcher
+from vggc.pattern.operator_checks import check_operators
 from vggc.pattern.operators import Operator, OperatorSets, operator_of
 from vggc.pattern.rule import Rule
 from vggc.pattern.scopes import Scopes
@@ -80,7 +81,11 @@ class _Run:
         self._graph = graph
         self._sets = OperatorSets.of(graph)
         first, last = 0, 1
-        self._rules = [each for each in rules if each.opsets[first] <= self._sets.opset <= each.opsets[last]]
+        self._rules = [
+            each
+            for each in rules
+            if each.opsets[first] <= self._sets.opset <= each.opsets[last] and not check_operators(each, self._sets)
+        ]
         self._idle = [each for each in rules if each not in self._rules]
         self._index: dict[Operator, list[int]] = {}
         for at, rule in enumerate(self._rules):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vggc.diagnostics import CompileError, fail, placed
-from vggc.execution.model_comparison import DoesNotRun, ModelComparison, Observe, Runnable, coarsest, compare
+from vggc.execution.model_comparison import DoesNotRun, ModelComparison, Observe, Runnable, compare
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.health import invalidity
@@ -61,7 +61,8 @@ class Verifier:
         self._inputs = inputs
         self._model = file
         self._as_read = start
-        self._sequence = _Sequence(start, Runnable.of_file(file, coarsest(graph)), file)
+        self._sequence = _Sequence(start, Runnable.of_file(file, graph), file)
+        self._file = self._sequence.before
         self._rerun = rerun
         self.records: list[Verification] = []
         self.warnings: list[str] = []
@@ -73,7 +74,7 @@ class Verifier:
 
     def session_of_file(self) -> Session:
         """A session of the model as read: of its file, or of vggc's graph when onnxruntime refuses the file."""
-        return self._loaded(_Sequence(self._as_read, Runnable.of_file(self._model, 0.0), self._model))[1]
+        return self._loaded(_Sequence(self._as_read, self._file, self._model))[1]
 
     def stepped(self, step: BoundStep, record: StepRecord, graph: Graph) -> None:
         """Record that an exact step has changed `graph`."""
@@ -100,7 +101,7 @@ class Verifier:
         sequence = self._sequence
         if self._mode == "off" or not (sequence.steps or written):
             return
-        after = Runnable.of_file(written, coarsest(graph)) if written else Runnable.of(graph)
+        after = Runnable.of_file(written, graph) if written else Runnable.of(graph)
         try:
             before, session = self._loaded(sequence)
             feeds = self._inputs.feeds(inputs_of(graph), session)

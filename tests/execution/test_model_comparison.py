@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from vggc.execution.array_distance import distance
-from vggc.execution.model_comparison import coarsest, compare, first_difference
+from vggc.execution.model_comparison import bounded_outputs, coarsest, compare, first_difference
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -246,3 +246,20 @@ def test_values_of_one_graph_alone_are_passed_over() -> None:
     after = graph("g (float[N,3] x) => (float[N,3] y) { b = Abs(x) y = Exp(b) }")
     found = first_difference(before, after, random_inputs(before))
     assert found is not None and found.name == "y"
+
+
+def test_a_sigmoid_rounds_as_numbers_around_one_do() -> None:
+    before = graph("g (float[1,4] x) => (float[1,4] y) { y = Sigmoid(x) }")
+    after = graph(
+        "g (float[1,4] x) => (float[1,4] y) <float d = {0.02}> { s = Add(x, d) t = Sigmoid(s) y = Identity(t) }"
+    )
+    assert compare(before, after, [{"x": np.full((1, 4), -13.0, np.float32)}]).ok
+    assert not compare(before, after, [{"x": np.zeros((1, 4), np.float32)}]).ok
+
+
+def test_results_of_order_one_are_known_by_what_computes_them() -> None:
+    model = graph(
+        "g (float[1,4] x) => (float[1,4] y, float[4,1] z, float[1,4] r) "
+        "{ y = Tanh(x) s = Softmax(x) z = Transpose(s) r = Relu(x) }"
+    )
+    assert bounded_outputs(model) == {"y", "z"}
