@@ -30,13 +30,13 @@ from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.quantization.blocks import quantize_blocks
-from vggc.quantization.candidates import candidates
+from vggc.quantization.candidates import candidates, nothing_to_quantize
 from vggc.quantization.node_sensitivity import quantize_until
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.quantize_graph import Rounding, Settings, quantize_graph
 from vggc.quantization.value_ranges import Calibration
 from vggc.quantization.weights import WeightScales
-from vggc.rewrite import Context, Declined, whole_graph
+from vggc.rewrite import Context, whole_graph
 from vggc.values import Names, Ratio
 
 
@@ -83,7 +83,7 @@ def quantize(
     if precision in WEIGHTS_ONLY:
         found = candidates(graph, context, precision, only=only, except_=except_)
         if not quantize_blocks(graph, context, found, block, weights):
-            raise Declined("nothing in the model can be quantized")
+            raise nothing_to_quantize(context)
         return
     if data is None:
         raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vggc.diagnostics import Declined, fail
+from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.precisions import FORMATS, Format, Placement, Precision, first_capability, first_opset
@@ -10,6 +10,9 @@ from vggc.quantization.preconditions import need_opset, refuse_quantized, warn_o
 from vggc.quantization.products import products
 from vggc.rewrite import Context
 from vggc.values import Names
+
+_SHOWN = 5
+"""The most nodes that an error lists."""
 
 
 def placement_for(context: Context) -> Placement:
@@ -56,7 +59,7 @@ def choose(
 ) -> Plan:
     """What to quantize, but for the nodes that compute the values `leave` names.
 
-    Raises CompileError for a graph that cannot be quantized, Declined when nothing of it can.
+    Raises CompileError for a graph that cannot be quantized, or of which nothing can.
     """
     form = format_for(context, precision, placement)
     found = []
@@ -69,8 +72,20 @@ def choose(
     for node, reason in plan.kept:
         context.decline(node, reason)
     if not plan.products:
-        raise Declined("nothing in the model can be quantized")
+        raise nothing_to_quantize(context)
     return plan
+
+
+def nothing_to_quantize(context: Context) -> CompileError:
+    """The error for a model none of whose nodes are quantized, with the reasons that the step has declined them for."""
+    reasons = list(context.log.declined)
+    facts = [("kept", f"{what}: {reason}") for what, reason in reasons[:_SHOWN]]
+    if len(reasons) > _SHOWN:
+        facts.append(("kept", f"and {len(reasons) - _SHOWN} more"))
+    return fail(
+        "nothing in this model can be quantized",
+        facts=tuple(facts) or (("note", "it has no convolution or matrix product that the step may quantize"),),
+    )
 
 
 def candidates(graph: Graph, context: Context, precision: Precision, *, only: Names, except_: Names) -> list[Product]:

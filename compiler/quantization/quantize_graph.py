@@ -42,7 +42,7 @@ def quantize_graph(
 ) -> None:
     """Quantize a graph in place, but for the nodes that compute the values `leave` names.
 
-    Raises CompileError for a graph or samples that cannot be used, Declined when nothing can be quantized.
+    Raises CompileError for a graph or samples that cannot be used, and when nothing can be quantized.
     """
     names = {"only": settings.only, "except_": settings.except_}
     plan = choose(graph, context, settings.precision, settings.placement, **names, leave=leave)
