@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ import onnx
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mutate import damaged_bytes, damaged_json, damaged_model, damaged_recipe
+from nets import problem, whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +43,8 @@ class Case:
     kind: str
     files: dict[str, bytes]
     words: tuple[str, ...]
+    check: Callable[[Path], str] | None = None
+    """says what is wrong in the folder after status 0; empty where nothing is"""
 
 
 def models() -> list[onnx.ModelProto]:
@@ -118,6 +122,16 @@ def _data(samples: dict[str, bytes], random: Random) -> dict[str, bytes]:
     return {**samples, name: damaged_bytes(samples[name], random)}
 
 
+def _net(random: Random, *, lossy: bool) -> Case:
+    """A random net and a random recipe. What is exact is not checked by vggc itself: it would hide what is wrong."""
+    model, samples, recipe = whole(random, lossy=lossy)
+    file = io.BytesIO()
+    np.savez(file, x=samples)
+    files = {"net.opt": recipe.encode(), "model.onnx": model.SerializeToString(), "calib.npz": file.getvalue()}
+    words = ("net.opt", "model.onnx", "-o", "out", "--verify", random.choice(("end", "off")))
+    return Case("lossy" if lossy else "exact", files, words, partial(problem, lossy=lossy))
+
+
 def cases(random: Random, only: set[str]) -> Iterator[Case]:
     """Endless cases, of the kinds wanted."""
     recipes = [each.read_text(encoding="utf-8") for each in sorted((ROOT / "recipes").rglob("*.opt"))]
@@ -170,6 +184,8 @@ def cases(random: Random, only: set[str]) -> Iterator[Case]:
             {"net.opt": DATA_RECIPE.encode(), "net.onnx": plain[0], **_data(samples, random)},
             ("net.opt", "net.onnx", "-o", "out", "--verify", "off"),
         ),
+        "exact": lambda: _net(random, lossy=False),
+        "lossy": lambda: _net(random, lossy=True),
     }
     kinds = [each for each in makers if each in only]
     while True:

@@ -1,4 +1,7 @@
-"""Damage recipes, models and sidecars, and see that each ends in a message: python tests/fuzz/fuzz.py --minutes 10
+"""Damage recipes, models and sidecars, and compile random nets: python tests/fuzz/fuzz.py --minutes 10
+
+Damaged files must end in a message. Of the kinds `exact` and `lossy`, random nets are compiled by random recipes: exact
+steps keep what onnxruntime computes of the model that was read, lossy ones leave a model that loads and has no NaN.
 
 Every case runs in a process and an empty folder of its own. It is a finding when the exit status is none that is
 documented or means a bug in vggc, when it takes too long or too much memory, when text of a traceback is printed, or
@@ -33,6 +36,9 @@ from vggc.binding.registry import shipped
 from vggc.cli.main import run
 
 DOCUMENTED = frozenset({0, 1, 2, 3})
+WRONG = 99
+"""The status of a case whose command went through and whose result is wrong."""
+
 SECONDS = 60
 MEMORY = 2 << 30
 """Bytes of memory that a case may have taken at its peak, the libraries included."""
@@ -91,6 +97,8 @@ def _problem(code: int, peak: int, text: str, strange: list[str]) -> str:
         return f"took more than {SECONDS} s"
     if code not in DOCUMENTED:
         return f"ended with {code}"
+    if "please report this" in text:
+        return "asked for a report"
     if "Traceback (most recent call last)" in text:
         return "printed a traceback"
     if code == 1 and "error: " not in text:
@@ -112,6 +120,9 @@ def _be_child(case: Case, folder: Path, said: Path) -> None:
     status = 70
     try:
         status = run(list(case.words))
+        if status == 0 and case.check is not None and (wrong := case.check(folder)):
+            say(f"WRONG {wrong}")
+            status = WRONG
         sys.stdout.flush()
         sys.stderr.flush()
     except SystemExit as end:
@@ -122,7 +133,7 @@ def _be_child(case: Case, folder: Path, said: Path) -> None:
 
 def main() -> None:
     """Fuzz for a while; exit status 1 when something was found."""
-    kinds = ("recipe", "compile", "bytes", "model", "lint", "sidecar", "engine", "data")
+    kinds = ("recipe", "compile", "bytes", "model", "lint", "sidecar", "engine", "data", "exact", "lossy")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
