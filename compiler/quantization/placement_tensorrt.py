@@ -4,6 +4,7 @@ TensorRT takes precision from the graph alone, and fuses a convolution with what
 
     DQ -> Conv -> (BatchNormalization) -> activation -> Q      one INT8 kernel, float inside
     DQ -> Conv -> Add(DQ of the skip branch) -> Relu -> Q      the residual sum fused into it
+    DQ -> Conv -> activation -> Add(DQ of the skip branch)     the sum reads a skip branch that is quantized already
 
 So every input of a product is quantized, and results only where the next product reads them. What only moves numbers
 (MaxPool, Reshape, Transpose, ...) reads and gives quantized numbers of one scale; the inputs of a Concat share one.
@@ -50,19 +51,30 @@ def place(graph: Graph, products: Iterable[Product], grid: Grid = INT8, weight_g
 
 
 def _residual_sums(plan: Plan) -> None:
-    """Quantize the skip branch of each residual sum; the branch that ends in a product stays float to be fused."""
+    """Quantize the skip branch of each residual sum; the branch that ends in a product stays float to be fused.
+
+    Behind an activation the sum is not fused into the product. There the skip branch is read quantized where that is
+    free: where a product reads it quantized too.
+    """
     graph = plan.graph
     quantized = {id(product.node) for product in plan.products}
     order = {id(node): at for at, node in enumerate(graph.nodes)}
+    activated = []
     for node in graph.nodes:
         if node.op != "Add" or not is_standard(node) or not _alike(graph, node):
             continue
         ends = [_ends_in_product(graph, value, quantized) for value in node.inputs]
         if ends[0] is None and ends[1] is None:
+            activated.append(node)
             continue
         # Of two such branches the one that runs last takes the sum in.
         fused = max((at for at in (0, 1) if ends[at] is not None), key=lambda at: order[id(ends[at])])
         plan.read(node.inputs[1 - fused], node, 1 - fused)
+    for node in activated:
+        for skip, branch in ((0, 1), (1, 0)):
+            is_site = plan.site(node.inputs[skip]) is not None
+            if is_site and _ends_in_activation(graph, node.inputs[branch], quantized):
+                plan.read(node.inputs[skip], node, skip)
 
 
 def _alike(graph: Graph, node: gs.Node) -> bool:
@@ -75,16 +87,34 @@ def _alike(graph: Graph, node: gs.Node) -> bool:
 
 
 def _ends_in_product(graph: Graph, value: gs.Tensor, quantized: set[int]) -> gs.Node | None:
-    """The product whose result a value is, when a sum reads it and nothing else does."""
-    while True:
-        node = graph.producer(value)
-        if node is None or graph.only_reader(value) is None:
-            return None
-        if id(node) in quantized:
-            return node
-        if node.op not in ("Identity", "BatchNormalization"):
-            return None
-        value = node.inputs[0]
+    """The product whose result a value is, when a sum or an activation reads it and nothing else does."""
+    return None if graph.only_reader(value) is None else _product_before(graph, value, quantized)
+
+
+def _product_before(graph: Graph, value: gs.Tensor, quantized: set[int]) -> gs.Node | None:
+    """The product whose result a value is, perhaps behind a batch norm."""
+    node = graph.producer(value)
+    if node is None or id(node) in quantized:
+        return node
+    return _ends_in_product(graph, node.inputs[0], quantized) if node.op in ("Identity", "BatchNormalization") else None
+
+
+def _ends_in_activation(graph: Graph, value: gs.Tensor, quantized: set[int]) -> bool:
+    """Whether a value is the activation of a product's result, also as x * Sigmoid(x), and only a sum reads it."""
+    node = graph.producer(value)
+    if node is None or not is_standard(node) or graph.only_reader(value) is None:
+        return False
+    if node.op in TENSORRT_ACTIVATIONS:
+        return _ends_in_product(graph, node.inputs[0], quantized) is not None
+    if node.op != "Mul":
+        return False
+    for gate, gated in (node.inputs, reversed(node.inputs)):
+        inner = graph.producer(gate)
+        if inner is None or inner.op not in TENSORRT_ACTIVATIONS or inner.inputs[0] is not gated:
+            continue
+        is_read_elsewhere = graph.is_result(gated) or graph.reader_beside(gated, {id(node), id(inner)}) is not None
+        return not is_read_elsewhere and _product_before(graph, gated, quantized) is not None
+    return False
 
 
 def _follow_back(plan: Plan) -> None:

@@ -228,3 +228,40 @@ def test_dead_channels_stay_int8_in_a_cast_to_float16() -> None:
     assert not log.warnings
     assert [node.op for node in graph.nodes if node.op == "Cast"] == ["Cast", "Cast"]
     assert np.abs(Session(graph).run(feed)["y"] - before).max() < 0.01 * np.abs(before).max()
+
+
+ACTIVATED_BRANCH = """
+g (float[N,16,8,8] x) => (float[N,16,8,8] y)
+   <float[16,16,3,3] w, float[16,16,3,3] u, float[16,16,3,3] v>
+{
+   a = Conv <pads = [1,1,1,1]> (x, w)
+   skip = Relu (a)
+   c = Conv <pads = [1,1,1,1]> (skip, u)
+   %s
+   s = Add (%s)
+   y = Conv <pads = [1,1,1,1]> (s, v)
+}
+"""
+
+
+@pytest.mark.parametrize("operands", ["skip, r", "r, skip"])
+@pytest.mark.parametrize(
+    "activation", ["r = Relu (c)", "h = Sigmoid (c)  r = Mul (c, h)", "h = HardSigmoid (c)  r = Mul (h, c)"]
+)
+def test_a_sum_behind_an_activation_reads_the_quantized_skip_branch(activation: str, operands: str) -> None:
+    graph = graph_of(ACTIVATED_BRANCH % (activation, operands))
+    assert noise(graph, samples(16, 8, 8), placement="tensorrt") > 25
+    # The activation stays float, and the Conv and the Add read one DequantizeLinear.
+    assert sorted(quantized_readers(graph, "Add")) == [False, True]
+    (add,) = [node for node in graph.nodes if node.op == "Add"]
+    (shared,) = [value for value in add.inputs if graph.producer(value).op == "DequantizeLinear"]
+    assert [node.op for node in graph.readers(shared)] == ["Conv", "Add"]
+
+
+def test_a_sum_behind_an_activation_quantizes_no_value_of_its_own() -> None:
+    graph = graph_of(
+        "g (float[N,16,8,8] x, float[N,16,8,8] z) => (float[N,16,8,8] y) <float[16,16,3,3] w>"
+        "{ c = Conv <pads = [1,1,1,1]> (x, w)  r = Relu (c)  y = Add (z, r) }"
+    )
+    assert noise(graph, {**samples(16, 8, 8), "z": samples(16, 8, 8)["x"]}, placement="tensorrt") > 25
+    assert quantized_readers(graph, "Add") == [False, False]
