@@ -103,7 +103,7 @@ def check_fit(pipeline: Pipeline, graph: Graph) -> None:
         with misfits.collect(), at(each.span):
             problems = each.target.check(inputs, each.options)
             if problems:
-                raise CompileError(*problems)
+                raise CompileError(*problems, *each.target.check_graph(graph))
     # Those of vggc's own that cannot be written in the model's opset are left out; nobody could correct them.
     misfits.extend(check_rules((rule for rule in pipeline.all_rules() if not shipped_rule(rule)), graph))
     misfits.raise_errors()

@@ -148,6 +148,7 @@ class Lowering:
 
 
 Check = Callable[[Sequence[ValueType], Mapping[str, Any]], list[Diagnostic]]
+GraphCheck = Callable[[Graph], list[Diagnostic]]
 Files = Callable[[Mapping[str, Any]], Sequence[str]]
 Reads = Callable[[Mapping[str, Any]], Mapping[str, Sequence[str]]]
 
@@ -156,11 +157,13 @@ Reads = Callable[[Mapping[str, Any]], Mapping[str, Sequence[str]]]
 class Target(OptionFunction):
     """A function that writes files for a backend.
 
-    `check` reports what is wrong with options for a model's inputs before any work is done. `files` returns the files
-    that a target with these options writes.
+    `check` reports what is wrong with options for a model's inputs before any work is done. `check_graph` reports what
+    it refuses in a model whose inputs have no fixed shape. `files` returns the files that a target with these options
+    writes.
     """
 
     check_options: Check | None = None
+    check_dynamic: GraphCheck | None = None
     files_of: Files | None = None
     reads_of: Reads | None = None
     folders: bool = False
@@ -180,6 +183,10 @@ class Target(OptionFunction):
         if self.check_options and not problems:
             problems += self.check_options(inputs, full)
         return problems
+
+    def check_graph(self, graph: Graph) -> list[Diagnostic]:
+        """What the target refuses in a graph, with types and shapes inferred, as long as its sizes are not fixed."""
+        return self.check_dynamic(graph) if self.check_dynamic else []
 
     def files(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the files these options make the target write."""
@@ -209,6 +216,7 @@ def target(function: Callable[..., list[Artifact]], /) -> Target: ...
 def target(
     *,
     check: Check | None = None,
+    check_graph: GraphCheck | None = None,
     files: Files | None = None,
     reads: Reads | None = None,
     folders: bool = False,
@@ -219,6 +227,7 @@ def target(
     /,
     *,
     check: Check | None = None,
+    check_graph: GraphCheck | None = None,
     files: Files | None = None,
     reads: Reads | None = None,
     folders: bool = False,
@@ -226,14 +235,14 @@ def target(
 ) -> Target | Callable[[Callable[..., list[Artifact]]], Target]:
     """Declare a function as a target of the same name.
 
-    `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them. `files`
-    takes the options and returns the names of the files that the target writes; with `folders`, names may contain
+    `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
+    `check_graph` takes the graph, and what it returns is reported together with that. `files` takes the options and returns the names of the files that the target writes; with `folders`, names may contain
     folders. `reads` returns the files of earlier targets that it needs, and which targets can write them. `lacking`
     gives, for an option that users may expect, the reason why it does not exist.
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:
-        return Target(function.__name__, function, check, files, reads, folders, lacking or {})
+        return Target(function.__name__, function, check, check_graph, files, reads, folders, lacking or {})
 
     return declare(function) if function else declare
 

@@ -22,6 +22,11 @@ def diagnose(graph: Graph, flavour: str, compute: Sequence[str] = ()) -> list[Fi
         raise CompileError(absent)
     inputs_of(graph), outputs_of(graph)
     by_rules = findings(LoweredGraph(graph, flavour, flavours.release(flavour), tuple(compute)))
+    return with_importer(graph, flavour, by_rules)
+
+
+def with_importer(graph: Graph, flavour: str, by_rules: list[Finding]) -> list[Finding]:
+    """The findings of the rules, then what only the importer refuses: all kinds of refusals at once."""
     if not _importer_helps(by_rules):
         return by_rules
     reported = {id(each.node) for each in by_rules if each.node is not None and each.severity == "error"}

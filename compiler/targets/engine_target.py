@@ -12,12 +12,14 @@ from vggc.graph import Graph
 from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets import flavours, sidecar
 from vggc.targets.contract import Artifact, Lowering
+from vggc.targets.diagnosis import with_importer
 from vggc.targets.engine_messages import TITLES, ModelRefused
 from vggc.targets.engine_process import Job, Profile, build
 from vggc.targets.import_findings import import_findings, output_mismatches
 from vggc.targets.node_names import describer, origins
 from vggc.targets.profiles import profiles, profiles_problems
 from vggc.targets.verifier import Finding, LoweredGraph, findings
+from vggc.targets.verifier.branches import branch_ranks
 
 
 def lower_engine(
@@ -31,7 +33,8 @@ def lower_engine(
     compute = capabilities(graph)
     subject = LoweredGraph(graph, package, flavours.release(package), compute)
     verified = findings(subject, batch_varies=_batch_varies(shapes))
-    _refuse([each.diagnostic() for each in verified if each.severity == "error"])
+    if any(each.severity == "error" for each in verified):
+        _refuse_all(with_importer(graph, package, verified))
     name = options["name"]
     files = {each: lowering.claim(name + suffix) for each, suffix in _SUFFIXES.items()}
     with lowering.model_file() as model:
@@ -86,6 +89,16 @@ def option_problems(package: str, inputs: Sequence[ValueType], options: Mapping[
     ]
 
 
+def branch_problems(package: str, graph: Graph) -> list[Diagnostic]:
+    """The If nodes that cannot be built while the sizes of the inputs vary.
+
+    They are reported together with inputs that have no fixed shape, because the same shapes solve both.
+    """
+    if flavours.missing(package):
+        return []
+    return [each.diagnostic() for each in branch_ranks(LoweredGraph(graph, package, flavours.release(package)))]
+
+
 def _package_problems(package: str, options: Mapping[str, Any]) -> list[Diagnostic]:
     problems = [each] if (each := flavours.missing(package)) else []
     for name in ("workspace", "timeout"):
@@ -97,6 +110,10 @@ def _package_problems(package: str, options: Mapping[str, Any]) -> list[Diagnost
 def _refuse(problems: Sequence[Diagnostic]) -> None:
     if problems:
         raise CompileError(*problems)
+
+
+def _refuse_all(refused: Sequence[Finding]) -> None:
+    _refuse([each.diagnostic() for each in refused if each.severity == "error"])
 
 
 def _batch_varies(shapes: Sequence[Profile]) -> bool:

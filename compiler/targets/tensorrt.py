@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph.signature import ValueType
 from vggc.targets.capabilities import Capability, chosen, compute_problems
 from vggc.targets.contract import Artifact, Lowering, target
-from vggc.targets.engine_target import lower_engine, option_problems
+from vggc.targets.engine_target import branch_problems, lower_engine, option_problems
 from vggc.values import Bytes, Dimension, File, Seconds, Within
 
 Shapes = dict[str, list[Dimension]]
@@ -41,7 +42,7 @@ def _check_tensorrt(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> 
     return option_problems("tensorrt", inputs, options)
 
 
-@target(check=_check_tensorrt_rtx, files=_files, lacking=_LACKING)
+@target(check=_check_tensorrt_rtx, check_graph=partial(branch_problems, "tensorrt_rtx"), files=_files, lacking=_LACKING)
 def tensorrt_rtx(
     lowering: Lowering,
     *,
@@ -80,7 +81,12 @@ def tensorrt_rtx(
     return lower_engine(lowering, "tensorrt_rtx", options, lambda graph: chosen(graph, compute))
 
 
-@target(check=_check_tensorrt, files=_files, lacking={"compute": "TensorRT builds for the GPU it runs on"})
+@target(
+    check=_check_tensorrt,
+    check_graph=partial(branch_problems, "tensorrt"),
+    files=_files,
+    lacking={"compute": "TensorRT builds for the GPU it runs on"},
+)
 def tensorrt(
     lowering: Lowering,
     *,

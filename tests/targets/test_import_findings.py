@@ -87,6 +87,21 @@ def test_lowering_lists_them_all_too(five: Graph, lower: LoweringMaker) -> None:
     assert list(lowering.directory.iterdir()) == []
 
 
+def test_lowering_names_what_the_rules_and_the_importer_refuse(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    graph = make_graph(
+        "g (float[3] x) => (float[3] y, float[3] u, int64[1,n] v) "
+        "{ [foo] y = my.Foo(x) [neg] u = my.Neg(x) [nz] v = NonZero(x) }",
+        domains=', "my": 1',
+    )
+    with pytest.raises(CompileError) as error:
+        tensorrt_rtx(lower(graph))
+    assert [each.message for each in error.value.diagnostics] == [
+        "TensorRT RTX cannot build NonZero `nz`",
+        "TensorRT RTX does not support Neg `neg` of the domain `my`",
+        "TensorRT RTX cannot import Foo `foo`",
+    ]
+
+
 def test_what_reads_values_of_unknown_shape_is_not_asked_about(make_graph: GraphMaker) -> None:
     graph = make_graph(
         "g (float[3,4] x) => (float[3,4] y, float u) { a = my.Foo(x) [b] b = Relu(a) [c] y = Neg(b) [d] u = Det(x) }",

@@ -237,3 +237,52 @@ def test_an_int32_bias(make_graph: GraphMaker) -> None:
         "error: TensorRT RTX does not support DequantizeLinear `bias`: it is int32; leave biases in float\n"
         "help: keep the bias in float32: TensorRT adds it inside the kernel"
     )
+
+
+# --- branches ----------------------------------------------------------------------------------------------
+
+_BRANCHES = """
+g (float[1,3,N,5] x) => (float[a,b,c] y) <int64[1] ax = {0}, int64[1] two = {2}, int64[1] one = {1}, int64 at = {AT}> {
+    s = Shape(x) l = Gather(s, at) c = Equal(l, one)
+    [choose] y = If(c) <
+        then_branch = t () => (float[a,b,c] p) { p = Squeeze(x, THEN) },
+        else_branch = e () => (float[a,b,c,d] q) { q = ELSE }
+    >
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "then", "otherwise", "refused"),
+    [
+        ("2", "ax", "Neg(x)", True),
+        ("2", "ax", "Squeeze(x, ax)", False),
+        # The condition does not depend on N.
+        ("3", "ax", "Neg(x)", False),
+    ],
+)
+def test_branches_of_different_ranks(make_graph: GraphMaker, at: str, then: str, otherwise: str, refused: bool) -> None:
+    graph = make_graph(_BRANCHES.replace("{AT}", f"{{{at}}}").replace("THEN", then).replace("ELSE", otherwise))
+    assert text(graph) == (
+        "error: TensorRT RTX cannot build If `choose`: the ranks of its branches differ\n"
+        " = note: `p` has rank 3, `q` has rank 4\n"
+        "help: fix the sizes that the condition depends on with set_input_shapes, and one branch remains; "
+        "or export the model with values of the same rank in both branches"
+        if refused
+        else ""
+    )
+
+
+def test_branches_inside_a_branch(make_graph: GraphMaker) -> None:
+    graph = make_graph("""
+        g (float[1,3,4,5] x, bool c, bool d) => (float[a,b,c] y) <int64[1] ax = {0}> {
+            y = If(c) <
+                then_branch = t () => (float[a,b,c] p) { [inner] p = If(d) <
+                    then_branch = tt () => (float[a,b,c] u) { u = Squeeze(x, ax) },
+                    else_branch = te () => (float[a,b,c,d] v) { v = Neg(x) }
+                > },
+                else_branch = e () => (float[a,b,c] q) { q = Squeeze(x, ax) }
+            >
+        }
+    """)
+    assert "cannot build If `inner`: the ranks of its branches differ" in text(graph)

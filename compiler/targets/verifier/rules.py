@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vggc.diagnostics import Diagnostic
 from vggc.targets.verifier.baked_sizes import baked_sizes
+from vggc.targets.verifier.branches import branch_ranks
 from vggc.targets.verifier.epilogues import both_quantized, padding_kept, residual_sums, whole_epilogues
 from vggc.targets.verifier.finding import Finding, LoweredGraph, Rule
 from vggc.targets.verifier.operators import buildable_operators, own_operators
@@ -20,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     quantized_casts,
     buildable_operators,
     own_operators,
+    branch_ranks,
     symmetric_quantization,
     quantized_opsets,
     channel_axes,
