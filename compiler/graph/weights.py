@@ -6,24 +6,36 @@ import math
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import CompileError, fail
 from vggc.graph.arrays import Array
 from vggc.graph.wire import Extent
 
 _CHUNK = 4 << 20
 
 
-@cache
-def _mapped(path: Path) -> mmap.mmap:
+@lru_cache(maxsize=64)
+def _mapped(path: Path, inode: int, size: int, changed: int) -> mmap.mmap:
+    """A file in memory. `inode`, `size` and `changed` tell it from another file that later has the same path."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _file_bytes(extent: Extent) -> mmap.mmap:
+    status = extent.path.stat()
+    if status.st_size < extent.offset + extent.size:
+        raise _cut_short(extent)
+    return _mapped(extent.path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _cut_short(extent: Extent) -> CompileError:
+    return fail(f"the weights in `{extent.path}` were cut short while being read")
 
 
 class StoredWeights(LazyValues):
@@ -69,7 +81,7 @@ class StoredWeights(LazyValues):
                 # Reading is far quicker than copying out of a map, page fault by page fault.
                 flat = np.fromfile(self.extent.path, self.dtype, count, offset=self.extent.offset)
             else:
-                flat = np.frombuffer(_mapped(self.extent.path), self.dtype, count, self.extent.offset)
+                flat = np.frombuffer(_file_bytes(self.extent), self.dtype, count, self.extent.offset)
             values = flat.reshape(self.shape)
         values.flags.writeable = False
         return values
@@ -85,7 +97,7 @@ class StoredWeights(LazyValues):
             while left:
                 piece = file.read(min(left, _CHUNK))
                 if not piece:
-                    raise fail(f"the weights in `{self.extent.path}` were cut short while being read")
+                    raise _cut_short(self.extent)
                 left -= len(piece)
                 yield piece
 

@@ -236,9 +236,10 @@ def target(
     """Declare a function as a target of the same name.
 
     `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
-    `check_graph` takes the graph, and what it returns is reported together with that. `files` takes the options and returns the names of the files that the target writes; with `folders`, names may contain
-    folders. `reads` returns the files of earlier targets that it needs, and which targets can write them. `lacking`
-    gives, for an option that users may expect, the reason why it does not exist.
+    `check_graph` takes the graph, and what it returns is reported together with that. `files` takes the options and
+    returns the names of the files that the target writes; with `folders`, names may contain folders. `reads` returns
+    the files of earlier targets that it needs, and which targets can write them. `lacking` gives, for an option that
+    users may expect, the reason why it does not exist.
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:

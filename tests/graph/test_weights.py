@@ -124,6 +124,25 @@ def test_external_data(tmp_path: Path) -> None:
     np.testing.assert_array_equal(numbers(onnx.load(tmp_path / "two.onnx"))["w"], values)
 
 
+def test_external_data_that_is_replaced(tmp_path: Path) -> None:
+    names = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
+    for factor in (1, 2):
+        model = mul_model(numpy_helper.from_array(np.full(4096, factor, np.float32), "w"))
+        (tmp_path / "w.bin").unlink(missing_ok=True)
+        onnx.save(model, tmp_path / "in.onnx", **names)
+        [weight] = Graph.load(tmp_path / "in.onnx").constants()
+        assert weight.values[0] == factor
+
+
+def test_a_weights_file_that_shrinks_before_it_is_read(tmp_path: Path) -> None:
+    model = mul_model(numpy_helper.from_array(np.ones(4096, np.float32), "w"))
+    onnx.save(model, tmp_path / "in.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    [weight] = Graph.load(tmp_path / "in.onnx").constants()
+    (tmp_path / "w.bin").write_bytes(b"1234")
+    with pytest.raises(CompileError, match="were cut short"):
+        _ = weight.values
+
+
 def test_a_file_is_hashed_as_it_is_written(tmp_path: Path) -> None:
     graph = Graph.from_model(mul_model(numpy_helper.from_array(np.ones(5000, np.float32), "w")))
     for each in graph.save(tmp_path / "out.onnx", external=True):
