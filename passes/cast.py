@@ -5,8 +5,9 @@
 
 TensorRT takes precision from the graph alone, so this pass makes fp16 and bf16 engines possible. A node stays in
 float32 when its operator does not support the type, when it is named in `keep`, or when its numbers on the samples, or
-its weights, come near the end of the type's range (fp16 ends at 65504; bf16 has float32's range and fewer digits). The
-model's inputs and outputs keep their types by default. After `quantize`, the scales become 16-bit too.
+its weights, come near the end of the type's range (fp16 ends at 65504; bf16 has float32's range and fewer digits). So
+do the nodes that read a constant which is zero in the type, such as an epsilon of 1e-12, and those that divide by their
+results. The model's inputs and outputs keep their types by default. After `quantize`, the scales become 16-bit too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vggc.data import Dataset
 from vggc.graph import Graph
 from vggc.operators.number_types import HALF_SCALE_OPSET
 from vggc.operators.quantizers import QUANTIZERS
-from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, stays
+from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, stays, vanishing
 from vggc.quantization.preconditions import need_opset
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Names
@@ -53,11 +54,15 @@ def cast(
     names = {id(node): {node.op, *names_of(node)} for node in graph.nodes}
     check_names("keep", keep, names.values(), "node")
     largest = {} if data is None else magnitudes(graph, Samples(graph, data).up_to(SAMPLES))
+    needed = vanishing(graph, TYPES[precision])
     chosen = []
     for node in graph.nodes:
-        reason = (
-            "it is named in `keep`" if named(names[id(node)], keep) else stays(graph, node, TYPES[precision], largest)
-        )
+        if named(names[id(node)], keep):
+            reason: str | None = "it is named in `keep`"
+        else:
+            reason = stays(graph, node, TYPES[precision], largest)
+            if reason is None and node.op not in QUANTIZERS:
+                reason = needed.get(id(node))
         if reason is None:
             chosen.append(node)
         elif reason:

@@ -31,6 +31,43 @@ _FIXED = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "RandomNor
 _ROOM = 0.5
 """Numbers may be this share of the largest of the type: what was not among the samples may be larger."""
 
+_CARRIERS = frozenset(
+    {"Expand", "Identity", "Pow", "Reciprocal", "Reshape", "Sqrt", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators that hand a limit such as an epsilon on to the node that divides by it."""
+
+_DIVIDING = frozenset({"Div", "Log", "Mul"})
+"""Operators that a number too small for the type makes NaN or infinite; Mul behind a Reciprocal."""
+
+
+def vanishing(graph: Graph, dtype: np.dtype[Any]) -> dict[int, str]:
+    """The nodes that need a constant which is zero in a 16-bit type, by id, with the reason to leave them in float32.
+
+    They are the nodes that read it, and those that divide by their results: 0 / max(0, 1e-12) is 0 / 0 in float16.
+    """
+    names: dict[int, str] = {}
+    reasons = {}
+    for node in graph.nodes:
+        lost = next((value.name for value in node.inputs if _vanishes(graph, value, dtype)), None)
+        carried = next((names[id(value)] for value in node.inputs if id(value) in names), None)
+        if lost is None and (carried is None or node.op not in _CARRIERS | _DIVIDING):
+            continue
+        name = lost or carried
+        assert name is not None
+        reasons[id(node)] = f"`{name}` is zero in {dtype.name}"
+        if lost or node.op in _CARRIERS:
+            names.update((id(value), name) for value in node.outputs)
+    return reasons
+
+
+def _vanishes(graph: Graph, value: gs.Tensor, dtype: np.dtype[Any]) -> bool:
+    """Whether a float32 constant has numbers other than zero, and none in a 16-bit type."""
+    array = graph.array(value) if graph.dtype(value) == FLOAT32 else None
+    if array is None:
+        return False
+    largest = np.abs(array).max(initial=0.0)
+    return bool(largest > 0) and not np.minimum(largest, 1.0).astype(dtype)
+
 
 def stays(graph: Graph, node: gs.Node, dtype: np.dtype[Any], largest: dict[str, float]) -> str | None:
     """Why a node cannot compute in a 16-bit type; None when it can, empty when it has no float32 numbers at all.

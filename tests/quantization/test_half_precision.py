@@ -90,11 +90,58 @@ def test_what_a_body_reads_stays_as_it_was() -> None:
 
 
 def test_weights_that_vanish_are_warned_of() -> None:
-    graph = graph_of(TEXT % 17, scale=1e-9)
-    assert cast(graph, "fp16").warnings == ["12 of 12 weights are too small for fp16 and become zero"]
+    graph = graph_of(TEXT % 17, scale=3e-8)
+    assert cast(graph, "fp16").warnings == ["10 of 12 weights are too small for fp16 and become zero"]
 
 
 def test_a_name_that_means_nothing() -> None:
     with pytest.raises(CompileError) as caught:
         cast(graph_of(TEXT % 17), "fp16", keep=Names(("Gelu",)))
     assert caught.value.diagnostics[0].message == "`keep` names `Gelu`, but no node has that name"
+
+
+NORMALIZED = {
+    "a norm": ("n = ReduceL2 <axes = [1]> (r)  m = Max (n, tiny)  y = Div (r, m)", {"Max", "Div"}),
+    "an expanded norm": (
+        "n = ReduceL2 <axes = [1]> (r)  m = Clip (n, tiny)  s = Shape (r)  e = Expand (m, s)  y = Div (r, e)",
+        {"Clip", "Expand", "Div"},
+    ),
+    "a variance": (
+        "q = Mul (r, r)  v = ReduceMean <axes = [1]> (q)  a = Add (v, tiny)  d = Sqrt (a)  y = Div (r, d)",
+        {"Add", "Sqrt", "Div"},
+    ),
+    "a reciprocal": (
+        "n = ReduceL2 <axes = [1]> (r)  m = Max (tiny, n)  i = Reciprocal (m)  y = Mul (i, r)",
+        {"Max", "Reciprocal", "Mul"},
+    ),
+    "a logarithm": ("a = Add (r, tiny)  y = Log (a)", {"Add", "Log"}),
+}
+
+
+@pytest.mark.parametrize("title", NORMALIZED)
+def test_nodes_that_need_a_constant_which_is_zero_in_float16_stay(title: str) -> None:
+    nodes, kept = NORMALIZED[title]
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[N,4] x) => (float[N,4] y) <float tiny = {1e-12}>'
+    graph = graph_of(text + "{ r = Relu (x) " + nodes + " }")
+    feeds = {"x": np.concatenate([X, -np.ones((1, 4), np.float32)])}
+    before = Session(graph).run(feeds)["y"]
+    assert np.isfinite(before).all()
+    cast(graph, "fp16")
+    graph.tidy()
+    graph.infer_shapes(check=True)
+    after = Session(graph).run(feeds)["y"]
+    np.testing.assert_allclose(after, before, rtol=5e-3, atol=5e-3)
+    float32 = {
+        node.op for node in graph.nodes if node.op != "Cast" and graph.dtype(node.outputs[0]) == np.dtype(np.float32)
+    }
+    assert float32 == kept
+
+
+def test_an_epsilon_that_bfloat16_has_is_cast() -> None:
+    graph = graph_of(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[N,4] x) => (float[N,4] y) <float tiny = {1e-12}>'
+        "{ n = ReduceL2 <axes = [1]> (x)  m = Max (n, tiny)  y = Div (x, m) }"
+    )
+    cast(graph, "bf16")
+    graph.tidy()
+    assert all(graph.dtype(node.outputs[0]) == ml_dtypes.bfloat16 for node in graph.nodes if node.op in ("Max", "Div"))
