@@ -26,13 +26,19 @@ from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
 
 
 def bind(
-    recipe: syntax.Recipe, *, overrides: Mapping[str, str] | None = None, registry: Registry | None = None
+    recipe: syntax.Recipe,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
+    python: bool = True,
 ) -> Pipeline:
     """Bind a recipe. `overrides` are the texts that `--set` gives to parameters; `registry` is vggc's own by default.
 
+    Without `python`, a recipe that brings in a Python file, itself or through another recipe, is refused.
+
     Raises CompileError with all errors of the recipe and of the files it uses, its warnings among them.
     """
-    return _Binder(recipe, Overrides(overrides or {}), registry or shipped()).bind()
+    return _Binder(recipe, Overrides(overrides or {}), registry or shipped(), python=python).bind()
 
 
 def bind_with_measure(
@@ -60,6 +66,8 @@ class _Binder:
         overrides: Overrides,
         registry: Registry,
         asked: syntax.Comparison | None = None,
+        *,
+        python: bool = True,
     ) -> None:
         self.asked = asked
         self.measured: Measured | None = None
@@ -68,7 +76,7 @@ class _Binder:
         self.diagnostics = Diagnostics()
         path = Path(recipe.source.path)
         self.scope = Scope(registry, path.parent, later=declared_names(recipe))
-        self.uses = Uses(self.diagnostics, [path.resolve()])
+        self.uses = Uses(self.diagnostics, [path.resolve()], python)
         self.steps = Steps(self.diagnostics)
         self.body: list[Bound] = []
         self.data: dict[str, BoundData] = {}

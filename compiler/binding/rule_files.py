@@ -15,15 +15,17 @@ from vggc.pattern.rule import Rule
 from vggc.rewrite import check_rules
 
 
-def bind_rule_file(recipe: syntax.Recipe) -> tuple[list[Rule], list[Diagnostic]]:
+def bind_rule_file(recipe: syntax.Recipe, *, python: bool = True) -> tuple[list[Rule], list[Diagnostic]]:
     """The rules that a file declares, and the warnings about them; its other statements are ignored.
+
+    Without `python`, a recipe that brings in a Python file is refused.
 
     Raises CompileError with everything wrong with its rules and its uses, operators included.
     """
     diagnostics = Diagnostics()
     path = Path(recipe.source.path)
     scope = Scope(shipped(), path.parent, later=declared_names(recipe))
-    uses = Uses(diagnostics, [path.resolve()])
+    uses = Uses(diagnostics, [path.resolve()], python)
     for statement in recipe.statements:
         with diagnostics.collect():
             if isinstance(statement, syntax.UseStatement):

@@ -47,6 +47,8 @@ class Uses:
     diagnostics: Diagnostics
     open: list[Path]
     """the recipes being read: the main one, the one that it uses, and so on"""
+    python: bool = True
+    """whether Python files may be imported"""
     libraries: dict[Path, Library] = field(default_factory=dict)
 
     def bind_use(self, statement: syntax.UseStatement, scope: Scope) -> None:
@@ -75,6 +77,9 @@ class Uses:
 
     def _library(self, path: Path, scope: Scope) -> Library:
         _check_path(path)
+        if path.suffix == ".py" and not self.python:
+            help = "read the file, and leave out --no-python if you trust it: it runs with your permissions"
+            raise fail(f"`{path.name}` is Python, which --no-python refuses", help=help)
         key = path.resolve()
         if key in self.open:
             circle = " -> ".join(each.name for each in [*self.open[self.open.index(key) :], key])

@@ -23,6 +23,9 @@ _MODEL = click.argument("model", type=_PATH)
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe (repeatable)."
 )
+_NO_PYTHON = click.option(
+    "--no-python", is_flag=True, help="Refuse a recipe that brings in Python files, which run with your permissions."
+)
 
 
 def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -38,13 +41,13 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return overrides
 
 
-def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
+def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
     from vggc.binding import bind
     from vggc.grammar.parser import parse
     from vggc.grammar.recipe_file import read_recipe
 
     overrides = given_overrides(pairs)
-    pipeline = bind(parse(read_recipe(recipe)), overrides=overrides)
+    pipeline = bind(parse(read_recipe(recipe)), overrides=overrides, python=python)
     if pipeline.warnings:
         print_diagnostics(pipeline.warnings)
     return pipeline
@@ -55,6 +58,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...]) -> Pipeline:
 @_MODEL
 @click.option("-o", "--output", type=_PATH, metavar="DIR", help="The output folder. [default: build/<model>-<recipe>]")
 @_SET
+@_NO_PYTHON
 @module_options
 @click.option(
     "--verify",
@@ -74,6 +78,7 @@ def compile_(
     model: Path,
     output: Path | None,
     overrides: tuple[str, ...],
+    no_python: bool,
     weights: Path | None,
     inputs: tuple[str, ...],
     dynamic: tuple[str, ...],
@@ -90,7 +95,7 @@ def compile_(
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.terminal_tables import declines, summary
 
-    pipeline = _bind(recipe, overrides)
+    pipeline = _bind(recipe, overrides, python=not no_python)
     folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
     model = onnx_file(model, folder, weights, inputs, dynamic)
     with progress() as show:
@@ -122,19 +127,20 @@ def compile_(
 @_RECIPE
 @click.argument("model", type=_PATH, required=False)
 @_SET
+@_NO_PYTHON
 @click.option("--rules", "only_rules", is_flag=True, help="Prove each rule of RECIPE on generated graphs.")
-def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], only_rules: bool) -> None:
+def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_python: bool, only_rules: bool) -> None:
     """Report all errors of RECIPE at once, and with MODEL also what does not fit the model. Runs nothing."""
     if only_rules:
         if model is not None or overrides:
             raise click.UsageError("--rules takes a file of rules, without a model and without --set")
-        _check_rules(recipe)
+        _check_rules(recipe, python=not no_python)
         return
     from vggc.graph import Graph
     from vggc.pipeline.compile import check_fit
     from vggc.rewrite import check_rules
 
-    pipeline = _bind(recipe, overrides)
+    pipeline = _bind(recipe, overrides, python=not no_python)
     if model is not None:
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
@@ -145,13 +151,13 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], only_rul
     stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
 
 
-def _check_rules(path: Path) -> None:
+def _check_rules(path: Path, *, python: bool) -> None:
     from vggc.binding.rule_files import bind_rule_file
     from vggc.grammar.parser import parse
     from vggc.grammar.recipe_file import read_recipe
     from vggc.pattern.instances import proof_messages, prove_rule
 
-    rules, warnings = bind_rule_file(parse(read_recipe(path)))
+    rules, warnings = bind_rule_file(parse(read_recipe(path)), python=python)
     proofs = []
     with progress() as show:
         for rule in rules:
@@ -170,12 +176,13 @@ def _check_rules(path: Path) -> None:
 @_RECIPE
 @_MODEL
 @_SET
-def plan(recipe: Path, model: Path, overrides: tuple[str, ...]) -> None:
+@_NO_PYTHON
+def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool) -> None:
     """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""
     from vggc.pipeline.compile import plan_model
     from vggc.report import terminal_tables
 
-    pipeline = _bind(recipe, overrides)
+    pipeline = _bind(recipe, overrides, python=not no_python)
     with progress() as show:
         report = plan_model(pipeline, model, progress=show)
     stdout().print(terminal_tables.plan(report))
