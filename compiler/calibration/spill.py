@@ -39,10 +39,13 @@ class Spill:
         return list(self._held)
 
     def add(self, key: str, array: Array) -> None:
-        """Put one more array, of any shape, behind those of a key."""
+        """Put one more array, of any shape, behind those of a key.
+
+        What onnxruntime computes for a sequence, a list of arrays, stays in memory, and so do arrays of texts.
+        """
         place = self._held.setdefault(key, [])
-        if array.nbytes <= self._room or array.dtype.kind == "O":
-            self._room -= array.nbytes
+        if isinstance(array, list) or array.dtype.kind == "O" or array.nbytes <= self._room:
+            self._room -= _bytes(array)
             place.append(array)
             return
         if self._folder is None:
@@ -63,4 +66,8 @@ class Spill:
             if isinstance(each, Path):
                 each.unlink()
             else:
-                self._room += each.nbytes
+                self._room += _bytes(each)
+
+
+def _bytes(array: Array | list[Array]) -> int:
+    return sum(each.nbytes for each in array) if isinstance(array, list) else array.nbytes

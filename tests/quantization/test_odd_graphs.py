@@ -265,3 +265,24 @@ def test_a_sum_behind_an_activation_quantizes_no_value_of_its_own() -> None:
     )
     assert noise(graph, {**samples(16, 8, 8), "z": samples(16, 8, 8)["x"]}, placement="tensorrt") > 25
     assert quantized_readers(graph, "Add") == [False, False]
+
+
+CHUNKS = """
+g (float[N,16,8,8] x) => (float[N,16,8,8] y)
+   <float[32,16,3,3] w, float[16,16,3,3] u, int64 size = {16}, int64 zero = {0}, int64 one = {1}>
+{
+   c = Conv <pads = [1,1,1,1]> (x, w)
+   parts = SplitToSequence <axis = 1> (c, size)
+   a = SequenceAt (parts, zero)
+   b = SequenceAt (parts, one)
+   d = Conv <pads = [1,1,1,1]> (b, u)
+   y = Add (a, d)
+}
+"""
+
+
+@pytest.mark.parametrize("placement", ["onnxruntime", "tensorrt"])
+def test_parts_that_come_out_of_a_sequence(placement: str) -> None:
+    graph = graph_of(CHUNKS)
+    assert noise(graph, samples(16, 8, 8), placement=placement) > 25
+    assert any(quantized_readers(graph, "Conv"))
