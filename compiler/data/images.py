@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,9 @@ Channels = Literal["rgb", "bgr", "gray"]
 Size = tuple[int, int]
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may decode. It knows others by their content, and starts programs for some of them (EPS)."""
+
 _EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 _REMOVE = "remove it or copy it again"
 _LARGEST = 89_478_485
@@ -100,7 +104,7 @@ def opened(path: Path) -> Any:
     readable(path)
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
         raise fail(f"`{path}` is not an image that can be read", help="remove it from the folder") from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -179,7 +183,10 @@ class ImageFolder(Dataset):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All images below a folder, sorted by path. Raises CompileError when there is no such folder or no image in it."""
+    """All images below a folder, sorted by path.
+
+    Raises CompileError when there is no such folder, no image in it, or a link in it leads outside.
+    """
     if not folder.exists():
         raise fail(f"there is no folder `{folder}`", help="paths are relative to the recipe")
     if not folder.is_dir():
@@ -191,6 +198,8 @@ def image_files(folder: Path) -> list[Path]:
     ]
     if not files:
         raise fail(f"the folder `{folder}` has no images", help=f"images end in {', '.join(sorted(SUFFIXES))}")
+    for each in files:
+        _check_inside(each, folder)
     return sorted(files, key=lambda each: each.relative_to(folder).as_posix())
 
 
@@ -221,11 +230,22 @@ def by_table(folder: Path, table: Path) -> tuple[list[Path], Int64]:
             continue
         labels.append(_class_number(row[1], table, number))
         files.append(folder / row[0].strip())
+        _check_inside(files[-1], folder)
         if not files[-1].is_file():
             raise fail(f"line {number} of `{table}`: there is no image `{files[-1]}`")
     if not files:
         raise fail(f"`{table}` names no images")
     return files, np.array(labels, np.int64)
+
+
+def _check_inside(path: Path, folder: Path) -> None:
+    """Raise CompileError for a path that leaves its folder, by a link or by its own text.
+
+    Data of others must not be able to read any file of the machine.
+    """
+    # realpath also takes links that lead to each other.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise fail(f"the image `{path}` is outside the folder `{folder}`", help="copy the image into the folder")
 
 
 def _class_number(text: str, table: Path, number: int) -> int:

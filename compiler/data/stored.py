@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -21,6 +23,12 @@ from vggc.graph.signature import type_text
 HELD_BYTES = 256 << 20
 """A compressed array up to this size is unpacked once and kept; a larger one is unpacked on each reading."""
 
+LARGEST_SAMPLE = 1 << 30
+"""How many bytes a compressed sample may unpack to: a small archive can hold many gigabytes."""
+
+_LONGEST_HEADER = 1 << 16
+"""How many bytes of a file are read as a header, which says itself how long it is: up to 4 GiB."""
+
 _KINDS = "biufcUS"
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
@@ -35,7 +43,7 @@ class Header(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 class StoredArray(ABC):
@@ -111,6 +119,16 @@ class Packed(StoredArray):
         self._member = member
         self._held: Array | None = None
 
+    def check(self) -> None:
+        """As for every array; also raises CompileError for samples too large to be unpacked in memory."""
+        super().check()
+        sample = self.header.dtype.itemsize * math.prod(self.header.shape[1:])
+        if sample > LARGEST_SAMPLE:
+            raise fail(
+                f"each sample of {self.where} unpacks to {sample:,} bytes",
+                help="if that is right, save it uncompressed: numpy.savez(path, name=array)",
+            )
+
     def chunks(self, rows: int, limit: int) -> Iterator[Array]:
         limit = min(limit, self.rows)
         wanted = self.sample.nbytes * limit
@@ -164,7 +182,10 @@ def _numbers(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], wher
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _header(file: IO[bytes], where: str) -> Header:
+def _header(stored: IO[bytes], where: str) -> Header:
+    start = stored.read(12)
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\x01" else start[8:12], "little")
+    file = io.BytesIO(start + stored.read(min(length, _LONGEST_HEADER)))
     try:
         version = npy.read_magic(file)
     except ValueError:

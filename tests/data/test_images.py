@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from vggc.data.loaders import images
+from vggc.diagnostics import CompileError
 
 Refused = Callable[[str], AbstractContextManager[None]]
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), np.uint8)
@@ -200,3 +201,37 @@ def test_options_that_do_not_fit(folder: Path, refused: Refused) -> None:
         images.load("test", folder, folder="set", channels="gray", mean=[1.0, 2.0, 3.0])
     with refused("error: `std` is 0 for a channel: the divisor must not be 0"):
         images.load("test", folder, folder="set", std=[1.0, 0.0, 1.0])
+
+
+def test_links_that_lead_outside_of_the_folder(folder: Path, refused: Refused) -> None:
+    Image.fromarray(NOISE[0]).save(folder / "outside.png")
+    link = folder / "set" / "a" / "link.png"
+    link.symlink_to(folder / "set" / "b" / "0.png")
+    assert len(pixels(folder, folder="set")) == 7
+    link.unlink()
+    link.symlink_to(folder / "outside.png")
+    message = f"error: the image `{link}` is outside the folder `{folder}/set`\nhelp: copy the image into the folder"
+    with refused(message):
+        images.load("test", folder, folder="set")
+    (folder / "table.csv").write_text("a/link.png,1\n")
+    with refused(message):
+        images.load("test", folder, folder="set", labels="table.csv")
+    link.unlink()
+    link.symlink_to(link)
+    with refused(f"error: cannot read `{link}`: Too many levels of symbolic links"):
+        images.load("test", folder, folder="set")
+
+
+@pytest.mark.parametrize("path", ["../outside.png", "{folder}/outside.png"])
+def test_tables_that_lead_outside_of_the_folder(folder: Path, path: str) -> None:
+    Image.fromarray(NOISE[0]).save(folder / "outside.png")
+    (folder / "table.csv").write_text(f"{path.format(folder=folder)},1\n")
+    with pytest.raises(CompileError, match=r"outside\.png` is outside the folder"):
+        images.load("test", folder, folder="set", labels="table.csv")
+
+
+def test_other_formats_behind_the_name_of_an_image(folder: Path, refused: Refused) -> None:
+    bad = folder / "set" / "b" / "bad.png"
+    Image.fromarray(NOISE[0]).save(bad, "GIF")
+    with refused(f"error: `{bad}` is not an image that can be read\nhelp: remove it from the folder"):
+        images.load("test", folder, folder="set")

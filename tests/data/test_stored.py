@@ -188,6 +188,33 @@ def test_pickles_are_never_loaded(tmp_path: Path, refused: Refused) -> None:
         npy.load("test", tmp_path, path="a.npy")
 
 
+def member(path: Path, content: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image.npy", content)
+
+
+def test_a_small_archive_of_a_large_sample(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggc.data.stored.LARGEST_SAMPLE", 1 << 20)
+    np.savez_compressed(tmp_path / "a.npz", image=np.zeros((2, 1 << 20), np.float32))
+    assert (tmp_path / "a.npz").stat().st_size < 1 << 14
+    with refused(
+        f"error: each sample of array `image` of `{tmp_path}/a.npz` unpacks to 4,194,304 bytes\n"
+        "help: if that is right, save it uncompressed: numpy.savez(path, name=array)"
+    ):
+        npz.load("test", tmp_path, path="a.npz")
+
+
+def test_headers_that_promise_too_much(tmp_path: Path) -> None:
+    size = 1 << 24
+    member(tmp_path / "a.npz", b"\x93NUMPY\x02\x00" + size.to_bytes(4, "little") + b" " * size)
+    with pytest.raises(CompileError, match="has a damaged header"):
+        npz.load("test", tmp_path, path="a.npz")
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 1099511627776), }\n"
+    member(tmp_path / "a.npz", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(CompileError, match="is cut short"):
+        npz.load("test", tmp_path, path="a.npz")
+
+
 def test_arrays_that_are_not_samples(tmp_path: Path, refused: Refused) -> None:
     np.savez(tmp_path / "a.npz", image=X, scale=np.float32(3))
     with refused(f"error: array `scale` of `{tmp_path}/a.npz` is a single number, not an array of samples"):
