@@ -5,6 +5,7 @@
     Reshape(x, Concat(Shape(x)[0:1], [256]))              => Reshape(x, [-1, 256])
     Cast(x: float, to=float), Dropout(x), Concat(x)       => x
     Relu(x), Relu(x)                                      => one Relu(x)
+    SequenceAt(SplitToSequence(x, 16), 0)                 => one output of a Split
 
 Nodes that depend only on constants are computed (all of them in one onnxruntime session). Nodes that return their input
 are removed, equal nodes become one, and nodes whose results nothing reads are removed. One pass over the graph in
@@ -25,6 +26,7 @@ from vggc.analysis.constants import Foldable
 from vggc.analysis.no_ops import passed_on, zero_states
 from vggc.analysis.onnxsim_tail import simplify_remnants
 from vggc.analysis.same_constants import SameConstants, constant_key
+from vggc.analysis.sequences import parts
 from vggc.analysis.shapes.integer_values import IntegerValues, reshape_target
 from vggc.graph import Graph
 from vggc.graph.bodies import bodies
@@ -39,7 +41,10 @@ from vggc.values import Bytes
 _LARGEST = Bytes(16 << 20)
 
 _BY_SHAPE = frozenset(
-    {"Cast", "CastLike", "Expand", "Flatten", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Tile", "Transpose"}
+    {
+        *("Cast", "CastLike", "Expand", "Flatten", "Reshape", "Shape", "Size", "Slice", "SplitToSequence", "Squeeze"),
+        *("Tile", "Transpose"),
+    }
 )
 """Operators that shapes and types decide: without one of them a graph needs no shape inference here."""
 
@@ -100,7 +105,8 @@ def _sweep(graph: Graph, context: Context, largest: int) -> _Sweep:
         graph.infer_shapes()
     sweep = _Sweep(graph, context, largest)
     for node in list(graph.nodes):
-        sweep.visit(node)
+        if not graph.is_removed(node):
+            sweep.visit(node)
     sweep.fold()
     return sweep
 
@@ -131,7 +137,7 @@ class _Sweep:
         if not is_standard(node):
             # An operator of another domain may have one of ONNX's names and mean something else.
             return
-        if self._remove(node) or self._choose_branch(node):
+        if self._remove(node) or self._choose_branch(node) or self._split_sequence(node):
             return
         for index in zero_states(self.graph, node):
             self.graph.set_input(node, index, gs.Variable.empty())
@@ -200,6 +206,31 @@ class _Sweep:
             return False
         self.graph.inline(node, node.attrs["then_branch" if condition.reshape(-1)[0] else "else_branch"])
         self.context.record("choose branch of If")
+        self.again = True
+        return True
+
+    def _split_sequence(self, node: gs.Node) -> bool:
+        """Compute the parts of a sequence by a Split, when nodes only take them out."""
+        found = parts(self.graph, node) if node.op == "SplitToSequence" else None
+        if found is None:
+            return False
+        sizes = self.graph.constant(np.array(found.sizes, np.int64), f"{node.outputs[0].name}_split")
+        outputs = len(found.sizes)
+        replaces = [node, *(take for take, _ in found.takes)]
+        inputs = [node.inputs[0], sizes]
+        split = self.graph.add(
+            "Split", inputs, {"axis": found.axis}, name=node.name, replaces=replaces, outputs=outputs
+        )
+        taken: set[int] = set()
+        for take, index in found.takes:
+            self.graph.remove(take)
+            if index in taken:
+                self.graph.replace(take.outputs[0], split.outputs[index])
+            else:
+                self.graph.set_output(split, index, take.outputs[0])
+                taken.add(index)
+        self.graph.remove(node)
+        self.context.record("sequence to Split")
         self.again = True
         return True
 
