@@ -15,7 +15,7 @@ from vggc.graph import Graph
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
 from vggc.rewrite import Context
 
-_BATCH_BYTES = 128 << 20
+BATCH_BYTES = 128 << 20
 """About what all values of a batch may take while a model runs on it."""
 
 _LARGEST_BATCH = 64
@@ -46,7 +46,7 @@ class Samples:
         count = len(self.data)
         fixed = fixed_batch(self.inputs)
         self.fixed = fixed is not None
-        self.size = fixed or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // _bytes_per_sample(graph), count))
+        self.size = fixed or max(1, min(_LARGEST_BATCH, BATCH_BYTES // _bytes_per_sample(graph), count))
         self.count = count - count % fixed if fixed else count
         if self.count < 1:
             given = counted(len(self.data), "sample")
@@ -74,6 +74,14 @@ class Samples:
         found.count = min(self.count, max(least, count - count % least))
         if self.labels is not None:
             found.labels = self.labels[: found.count]
+        return found
+
+    def in_batches_of(self, size: int) -> Samples:
+        """The same samples in smaller batches; in their own where the model fixes the size."""
+        assert not self._first, "these samples begin in the middle of the data"
+        found = copy.copy(self)
+        if not self.fixed:
+            found.size = min(self.size, size)
         return found
 
     def apart(self) -> tuple[Samples, Samples]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.calibration.samples import Samples
+from vggc.calibration.samples import BATCH_BYTES, Samples
 from vggc.calibration.streams import stream
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
@@ -128,11 +128,21 @@ def magnitudes(graph: Graph, samples: Samples) -> dict[str, float]:
     """The greatest magnitude of each float32 value on samples. Raises CompileError for NaN and infinite numbers."""
     values = [value for node in graph.nodes for value in node.outputs if value.name and graph.dtype(value) == FLOAT32]
     values += [value for value in graph.inputs if graph.dtype(value) == FLOAT32]
+    if any(_size_is_unknown(graph, value) for value in values):
+        # Samples choose the size of a batch by shapes, which say too little here. All these values are held at a time.
+        one = next(stream(graph, values, samples.in_batches_of(1)))
+        samples = samples.in_batches_of(max(1, BATCH_BYTES // max(1, sum(array.nbytes for array in one.values()))))
     found: dict[str, float] = {}
     for batch in stream(graph, values, samples):
         for name, array in batch.items():
             found[name] = max(found.get(name, 0.0), float(np.abs(array).max(initial=0.0)))
     return found
+
+
+def _size_is_unknown(graph: Graph, value: gs.Tensor) -> bool:
+    """Whether the shape of a value leaves the numbers of one sample open."""
+    shape = graph.shape(value)
+    return shape is None or not all(isinstance(size, int) for size in shape[1:])
 
 
 class Halves:

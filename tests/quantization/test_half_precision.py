@@ -10,10 +10,13 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from vggc.calibration.samples import Samples
+from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.cast import cast
+from vggc.quantization import half_precision
 from vggc.values import Names
 
 TEXT = """
@@ -145,3 +148,22 @@ def test_an_epsilon_that_bfloat16_has_is_cast() -> None:
     cast(graph, "bf16")
     graph.tidy()
     assert all(graph.dtype(node.outputs[0]) == ml_dtypes.bfloat16 for node in graph.nodes if node.op in ("Max", "Div"))
+
+
+@pytest.mark.parametrize(("shape", "largest"), [("N,4,H,W", 8), ("N,4,64,64", 64)])
+def test_batches_are_as_small_as_large_images_need(shape: str, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(
+        f'<ir_version: 8, opset_import: ["": 17]> g (float[{shape}] x) => (float[{shape}] y)'
+        "{ a = Relu (x)  b = Neg (a)  y = Abs (b) }"
+    )
+    images = np.random.default_rng(2).standard_normal((64, 4, 64, 64)).astype(np.float32)
+    images[50, 0, 0, 0] = 4e4
+    samples = Samples(graph, ArrayDataset({"x": images}, None, "calib"))
+    # Four values of 64 kB each.
+    monkeypatch.setattr(half_precision, "BATCH_BYTES", 8 * 4 * (64 << 10))
+    sizes = []
+    run = Session.run
+    monkeypatch.setattr(Session, "run", lambda self, feeds: sizes.append(len(feeds["x"])) or run(self, feeds))
+    found = half_precision.magnitudes(graph, samples)
+    assert found == {"x": 4e4, "a": 4e4, "b": 4e4, "y": 4e4}
+    assert max(sizes) == largest
