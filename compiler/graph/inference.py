@@ -143,8 +143,12 @@ def _take(value: gs.Variable, inferred: onnx.TypeProto.Tensor, *, declared: bool
 
 
 def _check(model: onnx.ModelProto) -> None:
+    untyped = [each for each in model.graph.output if each.type.WhichOneof("value") is None]
     unknown = [each.type.tensor_type for each in model.graph.output if each.type.HasField("tensor_type")]
-    # The checker wants outputs to declare a shape, any shape; inference is about to find the true one.
+    # The checker wants outputs to declare a type and a shape, any; inference is about to find the true ones.
+    for output in untyped:
+        output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        output.type.tensor_type.shape.SetInParent()
     for each in unknown:
         each.shape.SetInParent()
     try:
@@ -153,5 +157,7 @@ def _check(model: onnx.ModelProto) -> None:
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         context = tuple(("note", line.removeprefix("==> Context: ")) for line in lines[1:3])
         raise fail(f"the model is not valid ONNX: {lines[0]}", facts=context) from None
+    for output in untyped:
+        output.ClearField("type")
     for each in unknown:
         each.ClearField("shape")

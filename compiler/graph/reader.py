@@ -108,8 +108,9 @@ def _normalise(graph: gs.Graph) -> None:
     """Give values the types and shapes they have, operators of ONNX one domain, and nodes names of their own.
 
     graphsurgeon gives sequences, optionals and maps the type of what they hold; some exporters write an unknown
-    dimension as -1, or give two nodes one name, which onnxruntime refuses.
+    dimension as -1 or `?`, leave graphs without a name, or give two nodes one name, which onnxruntime refuses.
     """
+    graph.name = graph.name or "graph"
     for value in graph.tensors().values():
         if not isinstance(value, gs.Variable):
             continue
@@ -118,7 +119,7 @@ def _normalise(graph: gs.Graph) -> None:
         elif value.dtype == onnx.TensorProto.UNDEFINED:
             value.dtype = None
         if value.shape is not None:
-            value.shape = [None if isinstance(each, int) and each < 0 else each for each in value.shape]
+            value.shape = [None if _is_unknown(each) else each for each in value.shape]
     names = {node.name for node in graph.nodes}
     met: set[str] = set()
     numbers: dict[str, Iterator[int]] = {}
@@ -131,6 +132,13 @@ def _normalise(graph: gs.Graph) -> None:
             names.add(node.name)
         if node.name:
             met.add(node.name)
+
+
+def _is_unknown(dimension: int | str | None) -> bool:
+    """Whether a dimension says nothing of its size. `?` stands for any size at each place, and is not a name."""
+    if isinstance(dimension, str):
+        return not any(each.isalnum() for each in dimension)
+    return dimension is None or dimension < 0
 
 
 def _store_weights(graph: gs.Graph, extents: dict[str, Extent], folder: Path) -> None:
@@ -167,7 +175,10 @@ def _constants_from_nodes(graph: gs.Graph) -> None:
     for node in graph.nodes:
         if node.op == "Constant" and not node.domain:
             _make_dense(node)
-        values = _constant_values(node) if node.op == "Constant" and not node.domain else None
+        constant = node.op == "Constant" and not node.domain
+        if constant and not any(value.name for value in node.outputs):
+            continue
+        values = _constant_values(node) if constant else None
         if values is None or id(node.outputs[0]) in outputs:
             kept.append(node)
             continue

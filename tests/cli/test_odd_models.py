@@ -72,6 +72,52 @@ def test_an_unknown_dimension_written_as_minus_one(vggc: Any, recipe: Any) -> No
     assert "`x` float32 [?, 3]" in vggc("inspect", "model.onnx").out
 
 
+def test_dimensions_named_with_a_question_mark(vggc: Any, recipe: Any) -> None:
+    save('g (float["?",3,"?","?"] x) => (float["?",3,"?","?"] y) { i = Identity(x) y = Relu(i) }')
+    [shape] = [each.type.tensor_type.shape for each in compiled(vggc, recipe).graph.input]
+    assert [(each.dim_value, each.dim_param) for each in shape.dim] == [(0, ""), (3, ""), (0, ""), (0, "")]
+    # Each of them can have a size of its own.
+    ran = vggc(recipe('set_input_shapes({"x": [1, 3, 8, 9]})'), "model.onnx", "-o", "sized")
+    assert ran.status == 0, ran.err
+    assert [each.dim_value for each in onnx.load("sized/model.onnx").graph.output[0].type.tensor_type.shape.dim] == [
+        *(1, 3, 8, 9)
+    ]
+
+
+def test_a_graph_without_a_name(vggc: Any, recipe: Any) -> None:
+    model = save("g (float[N,3] x) => (float[N,3] y) { i = Identity(x) y = Relu(i) }")
+    model.graph.name = ""
+    onnx.save(model, "model.onnx")
+    assert operators(compiled(vggc, recipe)) == ["Relu"]
+
+
+def test_an_output_without_a_type(vggc: Any, recipe: Any) -> None:
+    model = save("g (float[2,3] x) => (float[2,3] y, int64[2] z) { i = Identity(x) y = Relu(i) z = Shape(i) }")
+    for each in model.graph.output:
+        each.ClearField("type")
+    onnx.save(model, "model.onnx")
+    types = [each.type.tensor_type for each in compiled(vggc, recipe).graph.output]
+    assert [each.elem_type for each in types] == [TensorProto.FLOAT, TensorProto.INT64]
+    assert [[each.dim_value for each in type_.shape.dim] for type_ in types] == [[2, 3], [2]]
+
+
+@pytest.mark.parametrize("shape", [[2, 7], [2, 3, 1], [3]])
+def test_an_output_of_a_wrong_shape(vggc: Any, recipe: Any, shape: list[int]) -> None:
+    model = save("g (float[2,3] x) => (float[2,3] y) { i = Identity(x) y = Relu(i) }")
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, shape))
+    onnx.save(model, "model.onnx")
+    [output] = compiled(vggc, recipe).graph.output
+    assert [each.dim_value for each in output.type.tensor_type.shape.dim] == [2, 3]
+
+
+@pytest.mark.parametrize("outputs", [[], [""]])
+def test_a_constant_without_outputs(vggc: Any, recipe: Any, outputs: list[str]) -> None:
+    model = save("g (float[N,3] x) => (float[N,3] y) { i = Identity(x) y = Relu(i) }")
+    model.graph.node.append(helper.make_node("Constant", [], outputs, value_float=1.0))
+    onnx.save(model, "model.onnx")
+    assert operators(compiled(vggc, recipe)) == ["Relu"]
+
+
 def test_the_domain_of_onnx_written_out(vggc: Any, recipe: Any) -> None:
     model = save("g (float[N,3] x) => (float[N,3] y) { i = Identity(x) y = Relu(i) }")
     model.opset_import[0].domain = "ai.onnx"
