@@ -10,6 +10,7 @@ from typing import Any
 from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.graph import Graph
 from vggc.pipeline.execute import cost_of, execute
+from vggc.pipeline.finite import check_finite
 from vggc.pipeline.gates import failure, judge, warning
 from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.pipeline.paired_inputs import PairedInputs
@@ -95,6 +96,8 @@ class Runner:
         if not step.pass_.exact:
             self.verifier.finish(graph)
         record = execute(step, graph, context, options, before=before, doing=self._doing())
+        if record.total and not step.pass_.exact:
+            self._check_finite(step, graph)
         self._report.steps.append(record)
         self._report.warnings += [f"{step.label}: {each}" for each in context.log.warnings]
         self._stepped(record, graph)
@@ -105,6 +108,11 @@ class Runner:
                 self.verifier.stepped(step, record, graph)
             else:
                 self.verifier.restart(graph)
+
+    def _check_finite(self, step: BoundStep, graph: Graph) -> None:
+        data = next(iter(self._pipeline.data.values()), None)
+        if data is not None and self._verify != "off":
+            check_finite(step, graph, self._state.as_read, data, self._doing())
 
     def _context(self, step: BoundStep) -> Context:
         return Context(
