@@ -211,3 +211,9 @@ def test_what_the_importers_words_mean(text: str, what: str) -> None:
 
 def test_unknown_words_are_passed_on() -> None:
     assert meaning("Something new went wrong") is None
+
+
+@pytest.mark.parametrize("opset", [26, 28])
+def test_older_operators_in_a_newer_opset(make_graph: GraphMaker, lower: LoweringMaker, opset: int) -> None:
+    graph = make_graph("g (float[1,3,4] x) => (float[1,3,4] y) { a = Relu(x) y = Add(a, a) }", opset=opset)
+    assert "model.engine" in {each.path for each in tensorrt_rtx(lower(graph))}

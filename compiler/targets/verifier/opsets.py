@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import onnx
+
+from vggc.graph.domains import is_standard
+from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph
 
 OLDEST_OPSET = 7
@@ -27,13 +31,31 @@ def newest_opset(flavour: str, release: tuple[int, int]) -> int:
 
 
 def known_opset(subject: LoweredGraph) -> Iterator[Finding]:
-    """The release must support the model's opset."""
+    """The release must support the model's opset, or at least all of its operators as that opset defines them.
+
+    The importer reads any opset; an operator that has not changed since a supported one has the same meaning.
+    """
     opset = subject.graph.opset
     newest = newest_opset(subject.flavour, subject.release)
-    if not OLDEST_OPSET <= opset <= newest:
-        known = f"{subject.titled_release} supports opsets {OLDEST_OPSET} to {newest}"
-        yield Finding(
-            f"the model uses opset {opset}, but {known}",
-            f"the model uses opset {opset}, but {known}",
-            help=f"export it again with opset {newest} or older" if opset > newest else "export it again with opset 17",
-        )
+    known = f"{subject.titled_release} supports opsets {OLDEST_OPSET} to {newest}"
+    if opset < OLDEST_OPSET:
+        text = f"the model uses opset {opset}, but {known}"
+        yield Finding(text, text, help="export it again with opset 17")
+    elif opset > newest:
+        for node in all_nodes(subject.graph):
+            if is_standard(node) and (since := _defined_in(node.op, opset)) > newest:
+                yield Finding(
+                    f"{subject.graph.label(node)} is defined by opset {since}, but {known}",
+                    f"it is defined by opset {since}, but {known}",
+                    node,
+                    help=f"export the model again with opset {newest} or older",
+                )
+
+
+def _defined_in(op: str, opset: int) -> int:
+    """The opset that an operator has its definition from, in a model of `opset`."""
+    try:
+        return onnx.defs.get_schema(op, opset).since_version
+    except onnx.defs.SchemaError:
+        # Not one of the onnx package: the importer decides.
+        return 0
