@@ -303,7 +303,7 @@ def _dtype(kind: str) -> np.dtype[Any]:
 
 def _known_to_numpy(kind: str) -> bool:
     """Whether onnxruntime itself turns a value of this type into numpy arrays and back."""
-    return not any(each in kind for each in ("bfloat16", "float8", "int4", "float4"))
+    return not any(each in kind for each in ("bfloat16", "float8", "int2", "int4", "float4"))
 
 
 def _to_ort(array: Array, wanted: ValueType) -> Any:
