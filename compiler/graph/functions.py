@@ -79,7 +79,8 @@ def _agree_on_opsets(model: onnx.ModelProto) -> bool:
 
 def _same(node: onnx.NodeProto, first: int, second: int) -> bool:
     """Whether an operator is the same in two versions of its operator set."""
-    if not onnx.defs.has(node.op_type, node.domain):
+    # A damaged file has versions that are no 32-bit numbers.
+    if not onnx.defs.has(node.op_type, node.domain) or not 0 < min(first, second) <= max(first, second) < 1 << 31:
         return False
     try:
         schemas = [onnx.defs.get_schema(node.op_type, version, node.domain) for version in (first, second)]
