@@ -299,3 +299,49 @@ def test_branches_inside_a_branch(make_graph: GraphMaker) -> None:
         }
     """)
     assert "cannot build If `inner`: the ranks of its branches differ" in text(graph)
+
+
+# --- what the importer accepts and the builder refuses ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "reason"),
+    [
+        ("float", 64, "there is no kernel for float32"),
+        ("float16", 8, "there is no kernel for heads of 8 numbers"),
+        ("float16", 264, "there is no kernel for heads of 264 numbers"),
+        ("float16", 64, ""),
+    ],
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_attention_without_a_kernel(make_graph: GraphMaker, kind: str, size: int, reason: str, flat: bool) -> None:
+    tensor = f"{kind}[1,16,{2 * size}]" if flat else f"{kind}[1,2,16,{size}]"
+    heads = "<q_num_heads=2, kv_num_heads=2>" if flat else ""
+    graph = make_graph(
+        f"g ({tensor} q, {tensor} k, {tensor} v) => ({tensor} y) {{ [att] y = Attention{heads}(q, k, v) }}", opset=23
+    )
+    found = text(graph)
+    assert (f" = note: {reason}\n" in found) if reason else found == ""
+    assert text(graph, "tensorrt", (10, 15)) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        ("[n] c = Cast<to=1>(w) y = Add(x, c)", True),
+        ("[n] t = Identity(w) c = DequantizeLinear(t, s, z) y = Add(x, c)", True),
+        ("c = DequantizeLinear(w, s, z) y = Add(x, c)", False),
+    ],
+)
+def test_int8_constants(make_graph: GraphMaker, body: str, refused: bool) -> None:
+    weights = {"w": np.ones((2, 4), np.int8), "s": np.float32(0.5), "z": np.int8(0)}
+    used = {name: value for name, value in weights.items() if f"{name}," in body or f"{name})" in body}
+    graph = make_graph(f"g (float[2,4] x) => (float[2,4] y) {{ {body} }}", **used)
+    operator = "Cast" if "Cast" in body else "Identity"
+    assert text(graph) == (
+        f"error: TensorRT RTX cannot build {operator} `n`\n"
+        " = note: it reads the int8 constant `w`, which only DequantizeLinear may\n"
+        "help: use `simplify`, which computes constants ahead of time, or store it as int32 or float32"
+        if refused
+        else ""
+    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from vggc.diagnostics import Diagnostic
+from vggc.targets.verifier.attention import attention_kernels
 from vggc.targets.verifier.baked_sizes import baked_sizes
 from vggc.targets.verifier.branches import branch_ranks
 from vggc.targets.verifier.epilogues import both_quantized, padding_kept, residual_sums, whole_epilogues
 from vggc.targets.verifier.finding import Finding, LoweredGraph, Rule
 from vggc.targets.verifier.operators import buildable_operators, own_operators
 from vggc.targets.verifier.opsets import known_opset
+from vggc.targets.verifier.quantized_constants import quantized_constants
 from vggc.targets.verifier.quantizers import quantized_opsets, symmetric_quantization
 from vggc.targets.verifier.scale_axes import channel_axes
 from vggc.targets.verifier.types import declared_ranks, known_types, quantized_casts, types_of_capability
@@ -22,6 +24,8 @@ RULES: tuple[Rule, ...] = (
     buildable_operators,
     own_operators,
     branch_ranks,
+    attention_kernels,
+    quantized_constants,
     symmetric_quantization,
     quantized_opsets,
     channel_axes,
