@@ -34,11 +34,12 @@ _COMPILED = click.option(
 def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
     """Find what TARGET rejects, computes wrongly or runs slowly in MODEL: types, quantization, every node.
 
-    Ends with exit status 1 when there is an error, and with 0 when there are only warnings.
+    Nodes of one operator that have the same fault share a message. Ends with exit status 1 when
+    there is an error, and with 0 when there are only warnings.
     """
     from vggc.cli.diagnosis_page import count, title
     from vggc.graph import Graph
-    from vggc.targets.diagnosis import diagnose
+    from vggc.targets.diagnosis import by_cause, diagnose
 
     check_compute(compute)
     graph = Graph.load(model)
@@ -46,7 +47,7 @@ def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
     with progress() as show:
         show(f"checking for {target}")
         findings = diagnose(graph, target, compute)
-    messages = [each.diagnostic() for each in findings]
+    messages = by_cause(findings)
     if any(each.severity == "error" for each in findings):
         raise CompileError(*messages)
     if messages:

@@ -41,6 +41,19 @@ def test_errors_end_with_1(vggc: Any) -> None:
     ]
 
 
+def test_nodes_of_one_cause_share_a_message(vggc: Any) -> None:
+    nodes = " ".join(f"[n{each}] y{each} = my.Foo(x)" for each in range(8))
+    outputs = ", ".join(f"float[3] y{each}" for each in range(8))
+    save(f"g (float[3] x) => ({outputs}, float[3] z) {{ {nodes} [other] z = my.Bar(x) }}")
+    ran = vggc("lint", "model.onnx")
+    assert ran.status == 1
+    assert [line for line in ran.err.splitlines() if line.startswith(("error", " = others"))] == [
+        "error: TensorRT RTX cannot import Foo `n0` (and 7 more nodes for the same reason)",
+        " = others: `n1`, `n2`, `n3`, `n4`, `n5` and 2 more",
+        "error: TensorRT RTX cannot import Bar `other`",
+    ]
+
+
 def test_warnings_alone_end_with_0(vggc: Any) -> None:
     save(
         "g (float[1,16,8,8] x) => (float[1,16,8,8] y) { wd = DequantizeLinear(w, s, z) [conv] y = Conv(x, wd) }",
