@@ -95,14 +95,18 @@ def reject_references(nodes: Iterable[onnx.NodeProto]) -> None:
 
 
 def _results_of_bodies(node: onnx.NodeProto) -> None:
-    """Raise CompileError when a body of an If, a Loop or a Scan gives fewer results than the node has outputs."""
+    """Raise CompileError when a body of an If, a Loop or a Scan is missing or gives too few results."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in _CONDITIONS:
         return
+    label = f"{node.op_type} `{node.name or ', '.join(node.output)}`"
+    bodies = {attribute.name for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH}
+    for name in ("then_branch", "else_branch") if node.op_type == "If" else ("body",):
+        if name not in bodies:
+            raise fail(f"the model is not valid ONNX: {label} has no body `{name}`", help="export it again")
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             given = len(attribute.g.output) - _CONDITIONS[node.op_type]
             if given < len(node.output):
-                label = f"{node.op_type} `{node.name or ', '.join(node.output)}`"
                 raise fail(
                     f"the model is not valid ONNX: {label} has {len(node.output)} outputs, and its body "
                     f"`{attribute.name}` gives {max(given, 0)}",

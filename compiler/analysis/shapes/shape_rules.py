@@ -68,7 +68,10 @@ def _resize(values: IntegerValues, node: gs.Node) -> Dimensions | None:
     scales = node.attrs.get("scales") or values.numbers(node, 1 if len(node.inputs) == 2 else 2)
     sizes = values.listed(node, 3) if node.attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch" else None
     result = list(source)
-    for at, axis in enumerate(node.attrs.get("axes") or range(len(source))):
+    axes = list(node.attrs.get("axes") or range(len(source)))
+    if len(axes) != len(scales or sizes or axes) or not all(-len(source) <= axis < len(source) for axis in axes):
+        return None
+    for at, axis in enumerate(axes):
         if scales:
             result[axis] = product([source[axis], int(scales[at])]) if float(scales[at]).is_integer() else None
         else:

@@ -10,6 +10,7 @@ from vggc.analysis.shapes.integer_values import IntegerValues
 from vggc.analysis.shapes.static_values import Statics
 from vggc.graph import Graph
 from vggc.graph.bodies import bodies
+from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph
 
@@ -34,7 +35,7 @@ def branch_ranks(subject: LoweredGraph) -> Iterator[Finding]:
     constant: set[int] = set()
     for part in _parts(twin):
         part.infer_shapes()
-        choices += [node for node in part.nodes if node.op == "If"]
+        choices += [node for node in part.nodes if node.op == "If" and is_standard(node)]
         constant |= set(_constant_values(part))
     for choice in choices:
         if id(choice.inputs[0]) not in constant:
@@ -58,7 +59,7 @@ def _constant_values(graph: Graph) -> Iterator[int]:
 
 def _unequal(subject: LoweredGraph, node: gs.Node, inferred: gs.Node) -> Iterator[Finding]:
     then, otherwise = inferred.attrs["then_branch"].outputs, inferred.attrs["else_branch"].outputs
-    for one, other in zip(then, otherwise, strict=True):
+    for one, other in zip(then, otherwise, strict=False):
         if one.shape is None or other.shape is None or len(one.shape) == len(other.shape):
             continue
         ranks = f"`{one.name}` has rank {len(one.shape)}, `{other.name}` has rank {len(other.shape)}"
