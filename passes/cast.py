@@ -7,7 +7,8 @@ TensorRT takes precision from the graph alone, so this pass makes fp16 and bf16 
 float32 when its operator does not support the type, when it is named in `keep`, or when its numbers on the samples, or
 its weights, come near the end of the type's range (fp16 ends at 65504; bf16 has float32's range and fewer digits). So
 do the nodes that read a constant which is zero in the type, such as an epsilon of 1e-12, and those that divide by their
-results. The model's inputs and outputs keep their types by default. After `quantize`, the scales become 16-bit too.
+results. The model's inputs and outputs keep their types by default. After `quantize`, the scales become 16-bit too;
+those of channels far smaller than others of their node are raised to what the type can store.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
 from vggc.graph import Graph
 from vggc.operators.number_types import HALF_SCALE_OPSET
-from vggc.operators.quantizers import QUANTIZERS
-from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, stays, vanishing
+from vggc.operators.quantizers import QUANTIZERS, is_quantizer
+from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, raise_scales, stays, vanishing
 from vggc.quantization.preconditions import need_opset
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Names
@@ -60,6 +61,8 @@ def cast(
         if named(names[id(node)], keep):
             reason: str | None = "it is named in `keep`"
         else:
+            if is_quantizer(node, "DequantizeLinear") and raise_scales(graph, node, TYPES[precision]):
+                context.record("raise scales")
             reason = stays(graph, node, TYPES[precision], largest)
             if reason is None and node.op not in QUANTIZERS:
                 reason = needed.get(id(node))

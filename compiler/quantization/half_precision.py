@@ -31,6 +31,9 @@ _FIXED = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "RandomNor
 _ROOM = 0.5
 """Numbers may be this share of the largest of the type: what was not among the samples may be larger."""
 
+_BESIDE = 16
+"""A scale is small beside one that is so many times the smallest that the type can store."""
+
 _CARRIERS = frozenset(
     {"Expand", "Identity", "Pow", "Reciprocal", "Reshape", "Sqrt", "Squeeze", "Transpose", "Unsqueeze"}
 )
@@ -92,7 +95,7 @@ def stays(graph: Graph, node: gs.Node, dtype: np.dtype[Any], largest: dict[str, 
             return f"`{value.name}` reaches {reach:.3g}, and {dtype.name} ends at {limit / _ROOM:.3g}"
     if node.op in QUANTIZERS:
         scale = graph.array(node.inputs[1])
-        if scale is None or bool((np.asarray(scale, np.float64) < _smallest_normal(dtype))[_used(graph, node)].any()):
+        if scale is None or float(np.min(np.asarray(scale, np.float64))) < _smallest_normal(dtype):
             return f"its scale is too small for {dtype.name}"
     return None
 
@@ -101,14 +104,35 @@ def _smallest_normal(dtype: np.dtype[Any]) -> float:
     return float(ml_dtypes.finfo(dtype).smallest_normal)  # type: ignore[no-untyped-call]
 
 
-def _used(graph: Graph, node: gs.Node) -> Array:
-    """Which scales of a quantizer have an effect, as an index: those of channels whose numbers are all 0 do not."""
+def raise_scales(graph: Graph, node: gs.Node, dtype: np.dtype[Any]) -> bool:
+    """Write the weights of a DequantizeLinear with scales that a 16-bit type can store; whether any was too small.
+
+    Only channels whose numbers are 0, or small beside those of another channel: the rounding that this costs them is
+    far below that of the other. All scales of a node decide together, because one that stays in float32 takes the
+    node that reads the weights out of its integer kernel.
+    """
     codes, scale = graph.array(node.inputs[0]), graph.array(node.inputs[1])
     zero_point = optional_input(node, 2)
-    symmetric = zero_point is None or not np.any(np.asarray(graph.array(zero_point), np.float32))
-    if codes is None or scale is None or scale.ndim != 1 or not symmetric:
-        return np.array(True)
-    return np.asarray(rows(codes, int(node.attrs.get("axis", 1))).any(axis=1))
+    offset = None if zero_point is None else graph.array(zero_point)
+    if (
+        codes is None
+        or scale is None
+        or scale.ndim != 1
+        or (zero_point is not None and (offset is None or offset.any()))
+    ):
+        return False
+    smallest, axis = _smallest_normal(dtype), int(node.attrs.get("axis", 1))
+    steps, numbers = np.asarray(scale, np.float64), rows(codes, axis)
+    small = steps < smallest
+    is_beside_large = codes.dtype == np.int8 and float(steps.max()) >= _BESIDE * smallest
+    if not small.any() or (not is_beside_large and numbers[small].any()):
+        return False
+    raised = np.maximum(steps, smallest)
+    shape = [-1 if at == axis else 1 for at in range(codes.ndim)]
+    changed = np.rint(codes * np.where(small, steps / raised, 1.0).reshape(shape)).astype(codes.dtype)
+    graph.set_input(node, 0, graph.constant(changed, node.inputs[0].name))
+    graph.set_input(node, 1, graph.constant(raised.astype(scale.dtype), node.inputs[1].name))
+    return True
 
 
 def typed(node: gs.Node, opset: int, dtype: np.dtype[Any]) -> list[gs.Tensor]:
@@ -156,7 +180,6 @@ class Halves:
         self.lost = 0
         self.weights = 0
         self._half: dict[int, gs.Tensor] = {}
-        self._scales: dict[int, gs.Tensor] = {}
         self._full: dict[int, gs.Tensor] = {}
 
     def rewrite(self) -> None:
@@ -176,10 +199,7 @@ class Halves:
                 if not value.name or not known:
                     continue
                 low = id(node) in taking and any(value is each for each in taking[id(node)])
-                if low and index == 1 and node.op in QUANTIZERS:
-                    wanted = self._scale(value)
-                else:
-                    wanted = self._as_half(value) if low else self._as_full(value)
+                wanted = self._as_half(value) if low else self._as_full(value)
                 if wanted is not value:
                     graph.set_input(node, index, wanted)
             for value in reads(node):
@@ -231,15 +251,6 @@ class Halves:
         number = int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
         self.graph.add("Cast", [value], {"to": number}, name=f"{value.name}_cast", output=found)
         return found
-
-    def _scale(self, value: gs.Tensor) -> gs.Tensor:
-        """A scale of a quantizer: too small ones belong to channels that are all 0, and become normal numbers."""
-        if id(value) not in self._scales:
-            array = self.graph.array(value)
-            assert array is not None
-            rounded = np.maximum(np.asarray(array, np.float32), _smallest_normal(self.dtype)).astype(self.dtype)
-            self._scales[id(value)] = self.graph.constant(rounded, f"{value.name}_{self.dtype.name}")
-        return self._scales[id(value)]
 
     def _constant(self, value: gs.Tensor, array: Array) -> gs.Constant:
         rounded = np.asarray(array).astype(self.dtype)

@@ -24,6 +24,9 @@ _SHARES = np.linspace(1.0, 0.6, 21)
 DEAD = 2.0**-20
 """Of the largest scale of a node: channels whose scale would be smaller are dead, and not seen beside the others."""
 
+_LEAST = 2.0**-14
+"""Of the largest scale of a node: no scale is smaller. What rounding costs such a channel is not seen either."""
+
 _ALL_DEAD = 2.0**-12
 """The scale of weights that are all zero: one that also float16 can store."""
 
@@ -123,7 +126,8 @@ def scales(matrix: Floats, grid: Grid, method: WeightScales) -> Floats:
             best[better], chosen[better] = error[better], tried[better]
     dead = (largest == 0) | (chosen < float(chosen.max(initial=0.0)) * DEAD)
     chosen = np.where(dead, _ALL_DEAD if dead.all() else np.median(chosen[~dead]), chosen)
-    return np.asarray(np.maximum(chosen, SMALLEST_SCALE).astype(np.float32), np.float64)
+    least = max(float(chosen.max(initial=0.0)) * _LEAST, SMALLEST_SCALE)
+    return np.asarray(np.maximum(chosen, least).astype(np.float32), np.float64)
 
 
 def encode(weights: Array, axis: int, scale: Floats, grid: Grid) -> Codes:
