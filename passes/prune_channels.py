@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from vggc.analysis.channels import Group, Groups, channel_groups, prove
-from vggc.calibration.samples import Samples, warn_of_samples
+from vggc.calibration.samples import Samples, sample_sizes, warn_of_samples
 from vggc.calibration.spill import Spill
 from vggc.data import Dataset
 from vggc.diagnostics import fail
@@ -69,7 +69,7 @@ def prune_channels(
         params: the share of parameters that may remain
         keep: the share of channels that each group keeps
         size: the bytes of weights that may remain, or their share
-        data: samples to choose channels and repair weights with
+        data: samples to choose channels and repair weights with; a model of open sizes costs what it costs at theirs
         importance: which channels are removed first: `obs`, the default with data, by the loss after the best repair;
             `activation` and `taylor` by data, `taylor` with labels; `l1`, `l2` (the default without data), `fpgm` and
             `bn_scale` by weights
@@ -85,7 +85,7 @@ def prune_channels(
     repair = repair or ("none" if data is None else "least_squares")
     _check_data(data, importance, repair)
     graph.infer_shapes()
-    groups = channel_groups(graph)
+    groups = channel_groups(graph, None if data is None else sample_sizes(graph, data))
     chosen = select(groups, only, except_)
     if not chosen:
         raise nothing_to_prune(groups, named=bool(only or except_))

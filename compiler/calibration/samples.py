@@ -97,6 +97,11 @@ class Samples:
         return tried, others
 
 
+def sample_sizes(graph: Graph, data: Dataset) -> dict[str, tuple[int, ...]]:
+    """The dimensions of one sample of each input, without the batch. Raises CompileError when the data does not fit."""
+    return {name: kind.shape for name, kind in data.fit(inputs_of(graph)).arrays.items()}
+
+
 def warn_of_samples(context: Context, samples: Samples, found: str) -> None:
     """Warn of samples that say too little of what the model will see; `found` is what is found on them, in plural."""
     if samples.count < FEW:

@@ -67,7 +67,8 @@ def budget(groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio
         if full.macs is None:
             raise fail(
                 "the MACs of this model are unknown, because some of its shapes are unknown",
-                help="limit its parameters instead: prune_channels(params=50%), or fix its shapes: set_input_shapes",
+                help="give it samples, which have sizes: data=calib; or limit its parameters instead: "
+                "prune_channels(params=50%), or fix its shapes: set_input_shapes",
             )
         return Budget("macs", macs * full.macs, full.macs)
     if params is not None:

@@ -334,18 +334,41 @@ def test_resizing(net, removes, opset):
     assert sizes(removes(n.graph(n.head(n.op("Relu", x), 6)))) == [6]
 
 
-def test_shared_weights_are_copied_where_readers_disagree(net, removes):
+def test_all_readers_of_a_weight_keep_the_same_channels(net, removes):
     n = net()
     weights, bias = n.weight(6, 6, 3, 3), n.weight(6)
     x = n.conv("x", 3, 6)
     for _ in range(2):
         x = n.op("Relu", n.op("Conv", x, weights, bias, pads=[1, 1, 1, 1]))
     graph = n.graph(n.head(x, 6))
-    assert sizes(removes(graph)) == [6, 6, 6]
-    channel_groups(graph).slice({0: [0, 1], 1: [0, 1], 2: [0, 1]})
-    # What both ask for is one constant still.
+    assert sizes(removes(graph)) == [6]
+    channel_groups(graph).slice({0: [0, 1]})
     readers = [node for node in graph.nodes if node.op == "Conv"][1:]
     assert readers[0].inputs[1] is readers[1].inputs[1]
+
+
+def test_a_head_that_several_levels_share_is_one_group(net, removes):
+    n = net()
+    levels = [n.conv("x", 3, 8), n.conv("x", 3, 8)]
+    first, second = n.weight(8, 8, 3, 3), n.weight(4, 8, 1, 1)
+    heads = []
+    for level in levels:
+        inner = n.op("Relu", n.op("Conv", n.op("Relu", level), first, pads=[1, 1, 1, 1]))
+        heads.append(n.op("Conv", inner, second))
+    graph = n.graph(n.op("Concat", *heads, axis=1))
+    groups = removes(graph)
+    assert sizes(groups) == [8, 8]
+    params = groups.cost({}).params
+    assert groups.cost({each.id: list(range(4)) for each in groups.prunable}).params < params
+
+
+def test_a_weight_that_one_reader_needs_whole_is_kept(net):
+    n = net()
+    weights = n.weight(6, 6, 3, 3)
+    x = n.op("Relu", n.conv("x", 3, 6))
+    y = n.op("Conv", x, weights, pads=[1, 1, 1, 1])
+    graph = n.graph(n.op("Conv", n.op("Relu", y), weights, pads=[1, 1, 1, 1]))
+    assert not channel_groups(graph).prunable
 
 
 def test_provenance_tells_the_old_channels(net):

@@ -268,3 +268,26 @@ def test_channels_that_a_pad_adds_matter_least(net):
     prune_channels(graph, keep=Ratio(0.5), importance="l2", align=1)
     graph.infer_shapes(check=True)
     assert graph.shape(next(node for node in graph.nodes if node.op == "Pad").outputs[0])[1] <= 6
+
+
+def test_macs_of_open_sizes_are_counted_at_the_samples_sizes(net):
+    n = net()
+    x = n.op("Relu", n.conv("x", 3, 16))
+    x = n.op("Relu", n.conv(x, 16, 16))
+    graph = n.graph(n.head(x, 16))
+    image = graph.inputs[0]
+    image.shape = ["N", 3, "H", "W"]
+    graph.infer_shapes()
+    random = np.random.default_rng(0).standard_normal((24, 3, 12, 10), np.float32)
+    full = _macs_at(graph, 12, 10)
+    assert costs(graph).macs is None
+    prune_channels(graph, macs=Ratio(0.5), data=ArrayDataset({"x": random}, None, "random"), align=1)
+    assert image.shape == ["N", 3, "H", "W"]
+    assert 0.35 * full < _macs_at(graph, 12, 10) <= 0.5 * full
+
+
+def _macs_at(graph, height, width):
+    copy = graph.copy()
+    copy.inputs[0].shape = ["N", 3, height, width]
+    copy.infer_shapes()
+    return costs(copy).macs

@@ -73,7 +73,8 @@ def test_a_budget_that_a_smaller_align_reaches(networks, refused):
 def test_unknown_macs(networks, refused):
     with refused(
         "error: the MACs of this model are unknown, because some of its shapes are unknown\n"
-        "help: limit its parameters instead: prune_channels(params=50%), or fix its shapes: set_input_shapes"
+        "help: give it samples, which have sizes: data=calib; or limit its parameters instead: "
+        "prune_channels(params=50%), or fix its shapes: set_input_shapes"
     ):
         prune_channels(networks.unet_with_computed_sizes(), macs=HALF)
 

@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.static_chains import operands, producer
 from vggc.analysis.costs import costs, weights
+from vggc.graph import Graph
 from vggc.graph.arrays import Int64
 from vggc.operators.data_movement import SHAPE_READERS
 
@@ -81,13 +82,30 @@ class _Weights:
         return params, size
 
 
+Sizes = Mapping[str, Sequence[int]]
+"""By the name of an input the dimensions of one sample, without the batch."""
+
+
+def _sized(graph: Graph, sizes: Sizes) -> Graph:
+    """A copy of the graph whose inputs have these sizes. Its nodes are in the same order."""
+    copy = graph.copy()
+    for value in copy.inputs:
+        if value.shape is not None and value.name in sizes:
+            value.shape = [value.shape[0], *sizes[value.name]]
+    copy.infer_shapes()
+    return copy
+
+
 class CostModel:
     """The cost of the graph for any widths of its groups, without making the sliced graph."""
 
-    def __init__(self, groups: Groups) -> None:
+    def __init__(self, groups: Groups, sizes: Sizes | None = None) -> None:
+        """`sizes` are those at which a model of open sizes is counted."""
         found = costs(groups.graph)
         if found.macs is None:
             found = costs(groups.graph, groups.swept.statics.shapes.of_one_sample)
+        if found.macs is None and sizes is not None:
+            found = costs(_sized(groups.graph, sizes))
         self.full = TotalCost(found.params, found.macs, found.weight_bytes)
         self.unknown = tuple(each.label for each in found.unknown)
         self._groups = groups

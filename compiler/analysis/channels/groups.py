@@ -18,9 +18,10 @@ from vggc.analysis.channels import (  # noqa: F401
     weighted_operators,
 )
 from vggc.analysis.channels.axes import Axis
-from vggc.analysis.channels.cost import CostModel
+from vggc.analysis.channels.cost import CostModel, Sizes
 from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
 from vggc.analysis.channels.resolution import resolve
+from vggc.analysis.channels.shared_weights import unite_shared_weights
 from vggc.analysis.channels.sweep import OPERATORS, sweep
 from vggc.graph import Graph
 
@@ -31,17 +32,18 @@ class Groups:
     They belong to this graph object as it is now: after `slice`, or any other change, find them anew.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, sizes: Sizes | None = None) -> None:
         self.graph = graph
         graph.tidy()
         graph.infer_shapes()
         self.swept = sweep(graph, OPERATORS)
+        unite_shared_weights(self.swept)
         self._resolved = resolve(self.swept)
         self._channels: dict[tuple[bool, int], tuple[Axis, Channels]] = {}
         self.groups: tuple[Group, ...] = self._resolved.groups
         self.weighted: tuple[Weighted, ...] = tuple(each.by(self.of) for each in self.swept.weighings)
         self._attach()
-        self.cost = CostModel(self)
+        self.cost = CostModel(self, sizes)
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
@@ -124,9 +126,10 @@ class Groups:
             self.groups[index].members.append(member)
 
 
-def channel_groups(graph: Graph) -> Groups:
+def channel_groups(graph: Graph, sizes: Sizes | None = None) -> Groups:
     """Find the channel groups of a graph; tidies it and infers its shapes.
 
+    `sizes` are the dimensions of a sample of each input, at which MACs are counted where the graph leaves them open.
     Raises CompileError when shape inference fails.
     """
-    return Groups(graph)
+    return Groups(graph, sizes)
