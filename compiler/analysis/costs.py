@@ -51,7 +51,8 @@ def costs(graph: Graph, shapes: ShapeOf | None = None) -> Costs:
 
     A dynamic batch counts as one sample; a static one as it is. Parameters are the numbers of float constants and of
     quantized weights; single numbers, shapes, axes, indices, and scales and zero points of Q/DQ are none. MACs are
-    those of convolutions and matrix products: a multiplication and an addition count as one, biases as nothing.
+    those of convolutions, matrix products, recurrent operators, attention and Einsum: a multiplication and an addition
+    count as one, biases and activations as nothing.
     """
     if shapes is not None:
         return _count(graph, shapes)
@@ -162,16 +163,64 @@ def _matmul(node: gs.Node, shapes: ShapeOf) -> int | None:
     return _product(_size(shapes(node.outputs[0])), inner)
 
 
-def _unknown(node: gs.Node, shapes: ShapeOf) -> int | None:
-    return None
+def _recurrent(node: gs.Node, shapes: ShapeOf) -> int | None:
+    """Each step of each sample meets all weights of the input and of the state, of all directions."""
+    data = shapes(node.inputs[0])
+    own = [_size(shapes(value)) for value in node.inputs[1:3]]
+    if data is None or len(own) < 2 or own[0] is None or own[1] is None:
+        return None
+    return _product(data[0], data[1], own[0] + own[1])
+
+
+def _attention(node: gs.Node, shapes: ShapeOf) -> int | None:
+    """Each query meets each key, and each of the weights that come of it a value, in every head.
+
+    Operands are (batch, heads, length, width), or (batch, length, heads * width) with the heads in attributes.
+    """
+    query, key, value = (_heads(node, shapes(each), index) for index, each in enumerate(node.inputs[:3]))
+    if query is None or key is None or value is None:
+        return None
+    keys = key[2]
+    if len(node.inputs) > 4 and node.inputs[4].name:
+        past = shapes(node.inputs[4])
+        keys = None if past is None or keys is None or past[2] is None else keys + past[2]
+    widths = None if query[3] is None or value[3] is None else query[3] + value[3]
+    return _product(query[0], query[1], query[2], keys, widths)
+
+
+def _heads(node: gs.Node, shape: Shape, index: int) -> Shape:
+    """An operand's dimensions as (batch, heads, length, width)."""
+    if shape is None or len(shape) == 4:
+        return shape
+    heads = node.attrs.get("q_num_heads" if index == 0 else "kv_num_heads")
+    if len(shape) != 3 or not heads:
+        return None
+    return shape[0], int(heads), shape[1], None if shape[2] is None else shape[2] // int(heads)
+
+
+def _einsum(node: gs.Node, shapes: ShapeOf) -> int | None:
+    """Every combination of all indices is one product of all operands."""
+    equation = str(node.attrs.get("equation", "")).replace(" ", "")
+    terms = equation.partition("->")[0].split(",")
+    if "." in equation or len(terms) != len(node.inputs):
+        return None
+    sizes: dict[str, int | None] = {}
+    for term, value in zip(terms, node.inputs, strict=True):
+        shape = shapes(value)
+        if shape is None or len(shape) != len(term):
+            return None
+        for index, size in zip(term, shape, strict=True):
+            sizes[index] = size if sizes.get(index) in (None, 1) else sizes[index]
+    return _product(*sizes.values(), len(terms) - 1)
 
 
 _COUNTERS: dict[str, Callable[[gs.Node, ShapeOf], int | None]] = {
-    **dict.fromkeys(("Conv", "ConvInteger", "ConvTranspose", "QLinearConv"), _convolution),
+    **dict.fromkeys(("Conv", "ConvInteger", "ConvTranspose", "DeformConv", "QLinearConv"), _convolution),
     "Gemm": _gemm,
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
-    # These multiply too, and nobody has counted how often.
-    **dict.fromkeys((*RECURRENT, "Attention", "DeformConv", "Einsum"), _unknown),
+    **dict.fromkeys(RECURRENT, _recurrent),
+    "Attention": _attention,
+    "Einsum": _einsum,
 }
 
 

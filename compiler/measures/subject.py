@@ -89,6 +89,9 @@ class Subject:
             count = len(next(iter(batch.values())))
             result = self.session.run(filled(batch, fixed))[output]
             rows = fixed or count
+            if self._is_time_major(result, output, rows):
+                # Samples first, then what stood last, the classes: as other outputs with places have them.
+                result = np.moveaxis(result, (1, -1), (0, 1))
             if not isinstance(result, np.ndarray) or result.ndim == 0 or len(result) != rows:
                 shape = f"has shape {shape_text(result.shape)}" if isinstance(result, np.ndarray) else "is a sequence"
                 raise fail(
@@ -96,6 +99,19 @@ class Subject:
                     help="name another output: output=...",
                 )
             yield result[:count]
+
+    def _is_time_major(self, result: Any, output: str, rows: int) -> bool:
+        """Whether an output is (steps, samples, classes), as recurrent layers have it.
+
+        The declared shape says so where it names the batch; otherwise the number of samples does.
+        """
+        if not isinstance(result, np.ndarray) or result.ndim < 3 or result.shape[1] != rows:
+            return False
+        declared = next((self.graph.shape(value) for value in self.graph.outputs if value.name == output), None)
+        batches = {value.shape[0] for value in self.graph.inputs if value.shape and isinstance(value.shape[0], str)}
+        if declared is not None and batches & {declared[0], declared[1]}:
+            return declared[0] not in batches
+        return len(result) != rows
 
 
 def filled(batch: Mapping[str, Array], rows: int | None) -> Batch:

@@ -77,6 +77,42 @@ def test_attention_multiplies_two_computed_values() -> None:
     assert found.macs == 4 * 9 * 9 * 8 and found.params == 0
 
 
+@pytest.mark.parametrize(("op", "gates", "directions"), [("LSTM", 4, 1), ("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1)])
+def test_recurrent_operators(op: str, gates: int, directions: int) -> None:
+    direction = "bidirectional" if directions == 2 else "forward"
+    found = counted(
+        f'g (float[7,1,6] x) => (float[A,B,C,D] y) {{ y = {op}<hidden_size = 5, direction = "{direction}">(x, w, r) }}',
+        w=f32(directions, gates * 5, 6),
+        r=f32(directions, gates * 5, 5),
+    )
+    assert found.macs == 7 * directions * gates * 5 * (6 + 5)
+
+
+@pytest.mark.parametrize(
+    ("equation", "first", "second", "macs"),
+    [
+        ("ij,jk->ik", "N,6", "6,5", 30),
+        ("bhqd,bhkd->bhqk", "N,2,4,8", "N,2,3,8", 2 * 4 * 3 * 8),
+        ("ij->ji", "N,6", "", 0),
+    ],
+)
+def test_einsum(equation: str, first: str, second: str, macs: int) -> None:
+    given = f"float[{first}] x" + (f", float[{second}] z" if second else "")
+    read = "x, z" if second else "x"
+    text = f"g ({given}) => (float[{','.join('ABCD'[: equation.rpartition('>')[2].__len__()])}] y)"
+    assert counted(f'{text} {{ y = Einsum<equation = "{equation}">({read}) }}').macs == macs
+
+
+def test_attention_in_one_node() -> None:
+    model = parser.parse_model(
+        '<ir_version: 11, opset_import: ["" : 23]> g (float[N,4,10,8] q, float[N,2,12,8] k, float[N,2,12,6] v) => '
+        "(float[N,4,10,6] y) { y = Attention(q, k, v) }"
+    )
+    graph = Graph.from_model(model)
+    graph.infer_shapes()
+    assert costs(graph).macs == 4 * 10 * 12 * (8 + 6)
+
+
 def test_quantized_products() -> None:
     found = counted(
         "g (uint8[N,8,6,6] x, float s, uint8 z, int8 zw) => (uint8[N,4,6,6] y) "
@@ -154,7 +190,7 @@ def test_nodes() -> None:
     ("text", "unknown"),
     [
         ("g (float[N,3,H,W] x) => (float[N,4,A,B] y) { [c] y = Conv(x, w) }", "Conv `c`"),
-        ('g (float[N,6] x) => (float[N,5] y) { [e] y = Einsum<equation = "ij,jk->ik">(x, w) }', "Einsum `e`"),
+        ('g (float[N,6] x) => (float[N,5] y) { [e] y = Einsum<equation = "...j,jk->...k">(x, w) }', "Einsum `e`"),
         ("g (float[N,6] x) => (float[N,5] y) { [m] y = my.Product(x, w) }", "Product `m`"),
         (
             "g (float[N,4] x, bool c) => (float[N,4] y) { [i] y = If(c) <"

@@ -237,3 +237,16 @@ def test_halves_as_inputs() -> None:
     half = Subject(graph("g (bfloat16[N,4] x) => (bfloat16[N,4] y) { y = Identity(x) }"))
     assert next(half.outputs(data())).dtype == ml_dtypes.bfloat16
     assert measures.accuracy(half, data=data(labels=[0, 1, 2, 0, 3])) == 1.0
+
+
+@pytest.mark.parametrize("declared", ["A,N,C", "T,B,C"])
+def test_outputs_with_the_steps_first(declared: str) -> None:
+    """[steps, samples, classes] means what [samples, classes, steps] means, whether or not the batch is named."""
+    samples = np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32)
+    first = f"g (float[N,3,4] x) => (float[{declared}] y) {{ s = Mul(x, w) y = Transpose<perm = [1,0,2]>(s) }}"
+    last = "g (float[N,3,4] x) => (float[N,A,B] y) { s = Mul(x, w) y = Transpose<perm = [0,2,1]>(s) }"
+    weights = np.array([1, 1, 1.2, 0.7])
+    for measure in (measures.agreement, measures.cosine, measures.sqnr):
+        expected = measure(scaled(weights, last), data=data(samples))
+        assert measure(scaled(weights, first), data=data(samples)) == pytest.approx(expected)
+    assert 0 < measures.agreement(scaled(weights, first), data=data(samples)) < 1
