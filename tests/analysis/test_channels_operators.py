@@ -371,6 +371,45 @@ def test_a_weight_that_one_reader_needs_whole_is_kept(net):
     assert not channel_groups(graph).prunable
 
 
+def test_quantized_weights_that_are_shared_make_one_group(net, removes):
+    n = net()
+    stored = n.constant(n.random.integers(-127, 127, (4, 6, 1, 1)).astype(np.int8))
+    scale, zero = n.constant(np.float32(0.01)), n.constant(np.int8(0))
+    # Each reader has its own DequantizeLinear, but the model has the numbers once.
+    weights = [n.op("DequantizeLinear", stored, scale, zero) for _ in range(2)]
+    heads = [n.op("Relu", n.op("Conv", n.conv("x", 3, 6), each)) for each in weights]
+    assert sizes(removes(n.graph(n.head(n.op("Add", *heads), 4)))) == [4, 6]
+
+
+def test_shared_weights_stay_complete_where_one_node_needs_all_of_them(net):
+    n = net()
+    weights = n.weight(4, 3, 1, 1)
+    levels = n.conv("x", 3, 3), "x"
+    outputs = [n.op("Conv", level, weights) for level in levels]
+    groups = channel_groups(n.graph(n.head(n.op("Add", *outputs), 4)))
+    frozen = {group.size: group.frozen for group in groups if group.frozen and "shares" in group.frozen}
+    assert list(frozen) == [3]
+    assert frozen[3].startswith("shares its weights with Conv `")
+
+
+def test_a_shared_bias_is_copied_where_readers_disagree(net, removes):
+    n = net()
+    bias = n.weight(6)
+    x = "x"
+    for into in (3, 6):
+        x = n.op("Relu", n.op("Conv", x, n.weight(6, into, 1, 1), bias))
+    assert sizes(removes(n.graph(n.head(x, 6)))) == [6, 6]
+
+
+def test_a_blur_filter_that_unrelated_nodes_share_makes_no_group_of_them(net, removes):
+    n = net()
+    blur = n.constant(np.full((6, 1, 3, 3), 1 / 9))
+    x = "x"
+    for into in (3, 6):
+        x = n.op("Relu", n.op("Conv", n.conv(x, into, 6), blur, group=6, pads=[1, 1, 1, 1]))
+    assert sizes(removes(n.graph(n.head(x, 6)))) == [6, 6]
+
+
 def test_provenance_tells_the_old_channels(net):
     n = net()
     graph = n.graph(n.head(n.conv("x", 3, 6), 6))
