@@ -12,7 +12,8 @@ when k > 0 and nothing is added; Concat into each branch, and Add of two values 
     Conv(BatchNormalization(x), w, b, pads)            => Add(Conv(x, w * k, b, pads), conv(t, w, pads))
 
 A norm without such an operator before it is folded into the Conv, Gemm or MatMul after it. When this convolution pads
-an image of known size, t adds less at the border: a constant (1, channels, height, width).
+an image of known size, t adds less at the border: a constant (1, channels, height, width). Where such constants would
+make the model much larger, the norm stays.
 
 All factors and shifts that meet in one operator are combined in float64, and each weight is rounded once. The pass
 declines the other norms with a reason. It is one pass and not a set of rules, because rules would round at each step,
@@ -22,6 +23,7 @@ into it or out of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +41,7 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.bodies import bodies
 from vggc.graph.domains import is_standard
+from vggc.graph.writer import weight_bytes
 from vggc.operators.data_movement import FLATTENERS
 from vggc.operators.elementwise import ARITHMETIC
 from vggc.operators.roles import PRODUCTS
@@ -46,7 +49,12 @@ from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Bytes
 
 _NORM = "BatchNormalization"
-_LARGEST = Bytes(16 << 20)
+_LARGEST = 16 << 20
+"""Bytes of one constant for the border of a padded convolution."""
+
+_LEAST_BUDGET = 1 << 20
+_SHARE = 10
+"""All constants for borders together may take this part of the bytes of the weights, and always _LEAST_BUDGET."""
 
 
 @dataclass
@@ -57,19 +65,43 @@ class _Folded:
     affines: dict[int, Affine] = field(default_factory=dict)
 
 
+@dataclass
+class _Budget:
+    """What the constants for borders may still add to the model, in bytes: in all, and one of them."""
+
+    left: int
+    one: int
+
+    def beyond(self, borders: Sequence[tuple[gs.Node, int]]) -> set[int]:
+        """The convolutions, by id, whose constants do not fit into what is left beside those of the ones before."""
+        left, found = self.left, set[int]()
+        for node, size in borders:
+            if size > left:
+                found.add(id(node))
+            else:
+                left -= size
+        return found
+
+
 @whole_graph
-def fold_batch_norm(graph: Graph, context: Context, largest: Bytes = _LARGEST) -> None:
+def fold_batch_norm(graph: Graph, context: Context, largest: Bytes | None = None) -> None:
     """Fold batch norms, and constant Mul, Div, Add and Sub per channel, into the operators around them.
 
     Options:
-        largest: the largest constant, in bytes, that a shift before a padded convolution may add to the model
+        largest: how many bytes the constants that shifts before padded convolutions need may add to the model in all.
+            By default a tenth of its weights, at least 1 MiB, and at most 16 MiB for one of them.
     """
-    _fold(graph, context, int(largest))
+    if largest is None:
+        left = max(_LEAST_BUDGET, sum(weight_bytes(each) for each in graph.constants()) // _SHARE)
+        budget = _Budget(left, min(left, _LARGEST))
+    else:
+        budget = _Budget(int(largest), int(largest))
+    _fold(graph, context, budget)
     for body in bodies(graph):
-        _fold(body, context, int(largest))
+        _fold(body, context, budget)
 
 
-def _fold(graph: Graph, context: Context, largest: int) -> None:
+def _fold(graph: Graph, context: Context, budget: _Budget) -> None:
     """The pass for a graph without its bodies."""
     if any(node.op in _BY_SHAPE and _needs_shape(graph, node) for node in graph.nodes):
         graph.infer_shapes()
@@ -81,7 +113,9 @@ def _fold(graph: Graph, context: Context, largest: int) -> None:
     graph.tidy()
     if any(graph.shape(node.outputs[0]) is None for node in left):
         graph.infer_shapes()
-    down = _fold_downward(graph, context, largest, folded)
+    down = _fold_downward(graph, context, budget, folded)
+    for node, reason in down.costly:
+        context.decline(node, reason)
     kept = [node for node in graph.nodes if node.op == _NORM and is_standard(node) and id(node) not in down.removed]
     if kept:
         up = Upward(graph, refused)
@@ -183,19 +217,23 @@ def _move(graph: Graph, each: Moved) -> None:
 # --- into what is behind --------------------------------------------------------------------------------------
 
 
-def _fold_downward(graph: Graph, context: Context, largest: int, folded: _Folded) -> Downward:
-    refused: dict[int, str] = {}
+def _fold_downward(graph: Graph, context: Context, budget: _Budget, folded: _Folded) -> Downward:
+    refused, too_large = dict[int, str](), set[int]()
     while True:
-        plan, wrong = Downward(graph, largest, folded.affines, refused), dict[int, str]()
+        plan, wrong = Downward(graph, budget.one, folded.affines, refused, too_large), dict[int, str]()
         ready: list[tuple[_Place, Parameters]] = []
         for node, supply in plan.taken:
             try:
                 ready.append(_taking(graph, folded, plan, node, supply))
             except Declined as reason:
                 wrong[id(node)] = str(reason)
-        if not wrong:
+        borders = [(place.node, each.border.nbytes) for place, each in ready if each.border is not None]
+        beyond = budget.beyond(borders)
+        if not wrong and not beyond:
             break
         refused |= wrong
+        too_large |= beyond
+    budget.left -= sum(size for _, size in borders)
     for node in plan.gone:
         if node.op != "Identity":
             context.record(f"fold {node.op} into {plan.into[id(node)]}")

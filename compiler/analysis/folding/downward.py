@@ -22,6 +22,7 @@ from vggc.analysis.folding.passages import PASSED, passage
 from vggc.analysis.folding.upward import Links, Moved
 from vggc.analysis.linear import Linear, linear
 from vggc.diagnostics import Declined
+from vggc.diagnostics.number_text import human_bytes
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64
 from vggc.graph.domains import is_standard
@@ -44,13 +45,14 @@ class Downward:
     """What folds, all of it found before anything changes. Nodes in `refused` take nothing in (id: reason).
 
     `exact` are the affines of batch norms that have taken others in, not rounded to their parameters' type.
-    `largest`: bytes that a constant map may take.
+    `largest`: bytes that a constant map may take. `too_large`: convolutions (by id) whose maps are too much together.
     """
 
     graph: Graph
     largest: int
     exact: dict[int, Affine]
     refused: dict[int, str] = field(default_factory=dict)
+    too_large: set[int] = field(default_factory=set)
     taken: list[tuple[gs.Node, Supply]] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     gone: list[gs.Node] = field(default_factory=list)
@@ -59,10 +61,13 @@ class Downward:
     into: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     """by value: why what reads it takes nothing in"""
+    costly: list[tuple[gs.Node, str]] = field(default_factory=list)
+    """arithmetic that stays because the map of a convolution behind it would take too much, and the reason"""
     removed: set[int] = field(default_factory=set)
     """nodes that are gone once the plan is carried out, by id"""
 
     def __post_init__(self) -> None:
+        self._too_much: set[str] = set()
         self._rooms: dict[int, Room] = {}
         """by node: what it takes in at its input"""
         self._eager: dict[int, tuple[Affine, gs.Tensor]] = {}
@@ -150,10 +155,12 @@ class Downward:
             return replace(room, linear=True)
         size = math.prod([operator.shape[0], *map_sizes(node, operator.shape[2:], image)])
         taken = size * operator.dtype(self.graph).itemsize
-        if taken > self.largest:
-            self.reasons[id(value)] = (
-                f"{self.graph.label(node)} pads its input: what a shift adds there would take {taken / 1e6:.0f} MB"
+        if taken > self.largest or id(node) in self.too_large:
+            self.reasons[id(value)] = reason = (
+                f"{self.graph.label(node)} pads its input: what a shift adds there would take "
+                f"{human_bytes(taken)}, more than the fold is worth (`largest=` allows more)"
             )
+            self._too_much.add(reason)
             return replace(room, linear=True)
         self.images[id(node)] = image
         return replace(room, adds=1)
@@ -187,6 +194,9 @@ class Downward:
             self._eager[id(node)] = found
             self.into[id(node)] = " and ".join(sorted(room.into))
         else:
+            reason = self.reasons.get(id(node.outputs[0]), "")
+            if reason in self._too_much and node.op in ARITHMETIC:
+                self.costly.append((node, reason))
             self._hand_on_reason(node)
             return None
         return room.freed if id(node) in self._eager and affine.shift.any() else room
