@@ -89,7 +89,7 @@ def prune_channels(
     chosen = select(groups, only, except_)
     if not chosen:
         raise nothing_to_prune(groups, named=bool(only or except_))
-    limit = None if keep is not None else budget(groups, macs, params, size)
+    limit = None if keep is not None else budget(groups, macs, params, size, sampled=data is not None)
     if limit is not None:
         limit = limit if repair == "none" else limit.with_biases(graph)
         check_reachable(groups, chosen, limit, align)

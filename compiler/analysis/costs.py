@@ -202,15 +202,18 @@ def _einsum(node: gs.Node, shapes: ShapeOf) -> int | None:
     """Every combination of all indices is one product of all operands."""
     equation = str(node.attrs.get("equation", "")).replace(" ", "")
     terms = equation.partition("->")[0].split(",")
-    if "." in equation or len(terms) != len(node.inputs):
-        return None
-    sizes: dict[str, int | None] = {}
+    sizes: dict[str | int, int | None] = {}
     for term, value in zip(terms, node.inputs, strict=True):
         shape = shapes(value)
-        if shape is None or len(shape) != len(term):
+        if shape is None:
             return None
-        for index, size in zip(term, shape, strict=True):
-            sizes[index] = size if sizes.get(index) in (None, 1) else sizes[index]
+        before, dots, after = term.partition("...")
+        # The axes that the dots stand for broadcast, so they are numbered from the last one.
+        hidden = range(len(shape) - len(before) - len(after))[::-1] if dots else ()
+        for index, size in zip((*before, *hidden, *after), shape, strict=True):
+            known = sizes.setdefault(index, size)
+            if known == 1 or (known is None and size != 1):
+                sizes[index] = size
     return _product(*sizes.values(), len(terms) - 1)
 
 

@@ -60,21 +60,31 @@ class Budget:
         return replace(self, reserve=float(room))
 
 
-def budget(groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio | Bytes | None) -> Budget:
-    """The limit that one of the options gives. Raises CompileError where the model's own number is not known."""
+def budget(
+    groups: Groups, macs: Ratio | None, params: Ratio | None, size: Ratio | Bytes | None, *, sampled: bool
+) -> Budget:
+    """The limit that one of the options gives; `sampled` says whether the recipe gives samples.
+
+    Raises CompileError when the model's own number is not known.
+    """
     full = groups.cost({})
     if macs is not None:
         if full.macs is None:
-            raise fail(
-                "the MACs of this model are unknown, because some of its shapes are unknown",
-                help="give it samples, which have sizes: data=calib; or limit its parameters instead: "
-                "prune_channels(params=50%), or fix its shapes: set_input_shapes",
-            )
+            raise _unknown_macs(groups, sampled=sampled)
         return Budget("macs", macs * full.macs, full.macs)
     if params is not None:
         return Budget("params", params * full.params, full.params)
     assert size is not None
     return Budget("bytes", size if isinstance(size, Bytes) else size * full.bytes, full.bytes)
+
+
+def _unknown_macs(groups: Groups, *, sampled: bool) -> CompileError:
+    unknown = groups.cost.unknown
+    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    params = "limit the parameters instead: prune_channels(params=50%)"
+    sizes = "give sizes: prune_channels(..., data=calib) counts at those of the samples, set_input_shapes fixes them"
+    advice = params if sampled else f"{sizes}; or {params}"
+    return fail(f"the MACs of this model are unknown: those of {unknown[0]}{more}", help=advice)
 
 
 def check_reachable(

@@ -94,6 +94,8 @@ def test_recurrent_operators(op: str, gates: int, directions: int) -> None:
         ("ij,jk->ik", "N,6", "6,5", 30),
         ("bhqd,bhkd->bhqk", "N,2,4,8", "N,2,3,8", 2 * 4 * 3 * 8),
         ("ij->ji", "N,6", "", 0),
+        ("...j,jk->...k", "N,3,6", "6,5", 3 * 6 * 5),
+        ("...ij,...jk->...ik", "N,2,3,4", "2,4,5", 2 * 3 * 4 * 5),
     ],
 )
 def test_einsum(equation: str, first: str, second: str, macs: int) -> None:
@@ -111,6 +113,16 @@ def test_attention_in_one_node() -> None:
     graph = Graph.from_model(model)
     graph.infer_shapes()
     assert costs(graph).macs == 4 * 10 * 12 * (8 + 6)
+
+
+def test_a_batch_with_an_invented_name_counts_as_one_sample() -> None:
+    """tf2onnx keeps the name that inference gave the batch; a Reshape behind it keeps the batch."""
+    found = counted(
+        "g (float[unk__749,6,2] x) => (float[A,B,C] y) <int64[3] t = {-1, 3, 4}> "
+        "{ s = Reshape(x, t) y = MatMul(s, w) }",
+        w=f32(4, 5),
+    )
+    assert found.macs == 3 * 4 * 5
 
 
 def test_quantized_products() -> None:
@@ -190,7 +202,7 @@ def test_nodes() -> None:
     ("text", "unknown"),
     [
         ("g (float[N,3,H,W] x) => (float[N,4,A,B] y) { [c] y = Conv(x, w) }", "Conv `c`"),
-        ('g (float[N,6] x) => (float[N,5] y) { [e] y = Einsum<equation = "...j,jk->...k">(x, w) }', "Einsum `e`"),
+        ('g (float[N,K] x) => (float[N,5] y) { [e] y = Einsum<equation = "ij,lk->ik">(x, w) }', "Einsum `e`"),
         ("g (float[N,6] x) => (float[N,5] y) { [m] y = my.Product(x, w) }", "Product `m`"),
         (
             "g (float[N,4] x, bool c) => (float[N,4] y) { [i] y = If(c) <"

@@ -72,11 +72,25 @@ def test_a_budget_that_a_smaller_align_reaches(networks, refused):
 
 def test_unknown_macs(networks, refused):
     with refused(
-        "error: the MACs of this model are unknown, because some of its shapes are unknown\n"
-        "help: give it samples, which have sizes: data=calib; or limit its parameters instead: "
-        "prune_channels(params=50%), or fix its shapes: set_input_shapes"
+        "error: the MACs of this model are unknown: those of Conv `Conv_3` and 3 more\n"
+        "help: give sizes: prune_channels(..., data=calib) counts at those of the samples, "
+        "set_input_shapes fixes them; "
+        "or limit the parameters instead: prune_channels(params=50%)"
     ):
         prune_channels(networks.unet_with_computed_sizes(), macs=HALF)
+
+
+def test_macs_that_samples_do_not_tell(net, refused):
+    n = net()
+    scores = n.head(n.op("Relu", n.conv("x", 3, 6)), 6)
+    # How many scores are not zero depends on their values.
+    found = n.op("Transpose", n.op("Cast", n.op("NonZero", scores), to=1))
+    graph = n.graph(n.op("MatMul", found, n.weight(2, 4)))
+    with refused(
+        "error: the MACs of this model are unknown: those of MatMul `MatMul_23`\n"
+        "help: limit the parameters instead: prune_channels(params=50%)"
+    ):
+        prune_channels(graph, macs=HALF, data=calib())
 
 
 @pytest.mark.parametrize("options", [{"macs": Ratio(1)}, {"size": Bytes(1 << 30)}])

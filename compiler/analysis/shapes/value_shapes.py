@@ -15,13 +15,13 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array, Dimensions, Size
 from vggc.graph.domains import is_standard
 from vggc.graph.inference import dimensions, infer_types
-from vggc.graph.writer import onnx_type
+from vggc.graph.writer import INVENTED, onnx_type
 
 _VISITS = 200_000
 """Nodes to look at again and again for shapes that computed integers tell; twenty times a graph of 10,000 nodes."""
 
 _BATCH = "batch"
-"""The name of a first dimension of an input that has none."""
+"""The name that a first dimension of an input without a name gets."""
 
 
 class Shapes:
@@ -39,8 +39,8 @@ class Shapes:
         self._names: dict[str, int | str] = {}
         self._facts: dict[str, Dimensions] = {}
         firsts = [value.shape[0] for value in graph.inputs if value.shape]
-        self._batches = {each or _BATCH for each in firsts if not isinstance(each, int)}
-        if self._constants or None in firsts or "" in firsts:
+        self._batches = {_BATCH if _is_unnamed(each) else each for each in firsts if not isinstance(each, int)}
+        if self._constants or any(map(_is_unnamed, firsts)):
             self._infer()
         self._follow()
 
@@ -103,7 +103,7 @@ class Shapes:
         model = self.graph.skeleton(known=False)
         for info in model.graph.input[: len(self.graph.inputs)]:
             sizes = info.type.tensor_type.shape.dim
-            if sizes and not sizes[0].WhichOneof("value"):
+            if sizes and not sizes[0].HasField("dim_value") and _is_unnamed(sizes[0].dim_param):
                 sizes[0].dim_param = _BATCH
         for at in reversed(range(len(model.graph.node))):
             if not self._constants.keys().isdisjoint(model.graph.node[at].output):
@@ -127,6 +127,11 @@ class Shapes:
                 multiples.get(each, each) if isinstance(each, str) else each for each in shape
             ]
         self._shapes |= {name: list(array.shape) for name, array in self._constants.items()}
+
+
+def _is_unnamed(size: Size) -> bool:
+    """Whether a dimension has neither a number nor a name that its model gives: tf2onnx writes invented names."""
+    return not isinstance(size, int) and (not size or size.startswith(INVENTED))
 
 
 def _is_whole(shape: Dimensions | None) -> bool:
