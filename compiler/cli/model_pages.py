@@ -16,7 +16,7 @@ from rich.text import Text
 from vggc.analysis.channels import groups_table
 from vggc.analysis.costs import NodeCost, costs
 from vggc.cli.tables import plain_table
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import CompileError, fail, spelling_help
 from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
@@ -24,8 +24,8 @@ from vggc.graph.signature import value_text
 from vggc.graph.text import graph_text
 from vggc.pipeline.model import Pipeline
 from vggc.report.record import StepRecord
-from vggc.targets.flavours import missing, release
-from vggc.targets.verifier import LoweredGraph, refusals
+from vggc.targets.diagnosis import by_cause, diagnose
+from vggc.targets.flavours import missing
 
 
 def model_page(graph: Graph, path: Path) -> RenderableType:
@@ -52,12 +52,15 @@ def model_page(graph: Graph, path: Path) -> RenderableType:
 
 
 def _refusals(graph: Graph) -> str:
-    """What TensorRT RTX would refuse, by the rules alone. `--target` also uses the importer."""
+    """What TensorRT RTX would refuse: the errors of `vggc lint`."""
     flavour = "tensorrt_rtx"
     absent = missing(flavour)
     if absent:
         return f"TensorRT RTX: not checked, because {absent.message}"
-    refused = refusals(LoweredGraph(graph, flavour, release(flavour)), batch_varies=False)
+    try:
+        refused = by_cause([each for each in diagnose(graph, flavour) if each.severity == "error"])
+    except CompileError as error:
+        refused = list(error.diagnostics)
     if not refused:
         return "TensorRT RTX: found nothing that it would refuse"
     return "\n".join(["TensorRT RTX would refuse:", *(f"  {each.message}" for each in refused)])

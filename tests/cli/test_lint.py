@@ -137,3 +137,20 @@ def test_rebuild_says_whether_an_engine_is_the_same(vggc: Any, recipe: Any) -> N
         1,
         "error: `model.onnx` is not the sidecar of an engine: it is not JSON",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "g (float[3] x) => (float[3] y) { [mine] a = my.Foo(x) [own] y = my.Neg(a) }",
+        "g (float[N, 4] x) => (float[2, 2] y) <int64[2] s = {2, 2}> { [r] y = Reshape(x, s) }",
+        "g (float[3] x) => (int64[1, n] y) { [nz] y = NonZero(x) }",
+        "g (float[3] x) => (float[3] y) { y = Relu(x) }",
+    ],
+)
+def test_inspect_and_lint_agree(vggc: Any, text: str) -> None:
+    save(text)
+    lines = vggc("lint", "model.onnx").err.splitlines()
+    refused = [line.removeprefix("error: ") for line in lines if "error: " in line]
+    shown = vggc("inspect", "model.onnx").out.partition("TensorRT RTX would refuse:\n")[2]
+    assert [line.strip() for line in shown.splitlines()] == refused
