@@ -27,7 +27,7 @@ def random_array(
     Floats are standard normal, integers 0 <= i < `below`, truth values even, texts short.
     """
     if dtype.kind in "OUST":
-        return np.array(_TEXTS, object)[generator.integers(0, len(_TEXTS), shape)]
+        return np.asarray(np.array(_TEXTS, object)[generator.integers(0, len(_TEXTS), shape)], object)
     if dtype.kind == "b":
         return generator.integers(0, 2, shape).astype(np.bool_)
     if dtype.kind in "iu" or "int" in dtype.name:

@@ -33,6 +33,9 @@ _SEARCHED_BYTES = 16 << 20
 _NAMED = 3
 """Dimensions that a message names."""
 
+_MOST_SIZES = 8
+"""A list of integers that is no longer may hold sizes, or how often something is repeated along each axis."""
+
 _LARGEST_BYTES = 1 << 30
 _LARGEST_BATCH_BYTES = 256 << 20
 
@@ -90,6 +93,8 @@ class _SizeSearch:
             if number and _bytes(self._inputs, {**sizes, **dict.fromkeys(batch, 1)}) > _SEARCHED_BYTES:
                 continue
             for below in self._limits:
+                if self._growth(sizes, below) > _LARGEST_BYTES:
+                    continue
                 feeds = self._at(sizes, batch, below)
                 if feeds:
                     return feeds
@@ -102,6 +107,14 @@ class _SizeSearch:
         raise CompileError(
             Diagnostic(f"the model does not run on random inputs{dimensions}", facts=facts, help=_GIVE_DATA)
         )
+
+    def _growth(self, sizes: Mapping[Key, int], below: int) -> float:
+        """About what results may take whose sizes are products of the integers that the model is given."""
+        one_sample: dict[Key, int] = {**dict.fromkeys(_keys(self._inputs), 1), **sizes}
+        counts = [math.prod(_shape(each, one_sample)) for each in self._inputs if _is_list(each)]
+        factors = sum(count for count in counts if count <= _MOST_SIZES)
+        growth: int = max(1, below - 1) ** factors
+        return float(_bytes(self._inputs, one_sample) * growth)
 
     def _at(self, sizes: Mapping[Key, int], batch: Sequence[Key], below: int) -> list[Feeds]:
         """The feeds of these sizes on which the model runs: a model may hold for one batch size only."""
@@ -121,6 +134,10 @@ class _SizeSearch:
             except CompileError as error:
                 self._problem = self._problem or error
         return feeds_that_run
+
+
+def _is_list(value: ValueType) -> bool:
+    return value.dtype.kind in "iu" and len(value.shape or ()) <= 1
 
 
 def _keys(inputs: Sequence[ValueType]) -> list[Key]:

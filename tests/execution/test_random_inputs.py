@@ -85,6 +85,14 @@ def test_integers_are_small_enough_for_a_table() -> None:
     assert feeds[0]["ids"].min() == 0 and feeds[0]["ids"].max() == 1
 
 
+def test_results_that_integers_make_large() -> None:
+    model = graph("g (float[A,B,C,D] x, int64[4] repeats) => (float[E,F,G,H] y) { y = Tile(x, repeats) }")
+    feeds = random_inputs(model)
+    assert feeds[0]["x"].shape == (3, 3, 64, 64)
+    grown = graph("g (float[A,B,C,D] x, int64[6] repeats) => (float[A,B,C,D] y) { y = Identity(x) }")
+    assert random_inputs(grown)[0]["repeats"].max() == 1
+
+
 def test_inputs_narrowed_since() -> None:
     model = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
     fixed = [inputs_of(model)[0]._replace(shape=(5, 3))]
@@ -152,6 +160,7 @@ def test_an_input_that_is_no_tensor(refused: Refused) -> None:
 def test_random_values_of_every_type(dtype: Any) -> None:
     found = random_array(np.random.default_rng(0), np.dtype(dtype), (500,))
     assert found.dtype == dtype and found.shape == (500,)
+    assert random_array(np.random.default_rng(0), np.dtype(dtype), ()).shape == ()
     if "int" in np.dtype(dtype).name:
         numbers = found.astype(np.int64)
         assert numbers.min() == 0 and numbers.max() == (1 if dtype is ml_dtypes.int2 else 7)
