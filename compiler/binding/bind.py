@@ -19,7 +19,6 @@ from vggc.binding.uses import Uses, declared_names
 from vggc.diagnostics import Diagnostics, fail
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
-from vggc.grammar.parser import parse
 from vggc.options import Given
 from vggc.pipeline.conditions import Measured
 from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
@@ -49,6 +48,8 @@ def bind_with_measure(
     `origin` says in messages where the measure was written. Raises CompileError as `bind` does, and when the text is
     not one measure.
     """
+    from vggc.grammar.parser import parse
+
     asked = parse(Source(origin, f"require {measure} == original\n"))
     (statement, *more) = asked.statements
     if more or not isinstance(statement, syntax.RequireStatement):

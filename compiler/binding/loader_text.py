@@ -11,7 +11,6 @@ from vggc.data import Dataset
 from vggc.diagnostics import fail
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
-from vggc.grammar.parser import parse
 
 
 def bind_loader(text: str, origin: str) -> Dataset:
@@ -20,6 +19,8 @@ def bind_loader(text: str, origin: str) -> Dataset:
     `origin` says in messages where the text was written. Raises CompileError when the text is not a call of a loader,
     or gives no samples.
     """
+    from vggc.grammar.parser import parse
+
     recipe = parse(Source(origin, f"data samples = {text}\n"))
     (statement, *more) = recipe.statements
     if more or not isinstance(statement, syntax.DataStatement):

@@ -13,7 +13,6 @@ from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, spelling_help
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
-from vggc.grammar.parser import parse_value
 from vggc.options import BareWord, Content, Given, Origin, Reference, convert, describe, spell
 from vggc.values import Bytes, Interval, Names, Ratio, Seconds, Within
 
@@ -199,6 +198,8 @@ def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Give
 
 
 def _override(name: syntax.Word, text: str, type_: str, limits: Within | None, scope: Scope) -> Given:
+    from vggc.grammar.parser import parse_value
+
     source = Override(COMMAND_LINE, text, name.name)
     if type_ in ("string", "names") and not text.startswith(('"', "[")):
         given = Given(text, Span(source, 0, len(text)))

@@ -14,8 +14,7 @@ from vggc.binding.steps import define, first_line
 from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
-from vggc.grammar.parser import parse
-from vggc.grammar.recipe_file import read_recipe
+from vggc.grammar.kept_trees import read_tree
 from vggc.options import defined_at
 
 SHIPPED = "vggc:"
@@ -92,7 +91,7 @@ class Uses:
 
     def _recipe(self, path: Path, scope: Scope) -> Library:
         """What a used recipe declares. Its errors go to `diagnostics`, except those that keep it from being read."""
-        recipe = parse(read_recipe(path))
+        recipe = read_tree(path)
         inner = Scope(scope.registry, path.parent)
         inner.later = declared_names(recipe)
         diagnostics = Diagnostics()

@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args, get_origin
 import vggc.recipes
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
-from vggc.grammar.parser import parse
 from vggc.options import spell
 from vggc.pipeline.execute import shipped
 from vggc.pipeline.model import BoundData, BoundStep
@@ -62,6 +61,8 @@ def _takes_words(annotation: Any) -> bool:
 
 
 def _python_files(source: Source) -> list[Path]:
+    from vggc.grammar.parser import parse
+
     used = [each.path.value for each in parse(source).statements if isinstance(each, syntax.UseStatement)]
     return [Path(source.path).parent / each for each in used if each.endswith(".py")]
 

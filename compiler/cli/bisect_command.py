@@ -50,13 +50,12 @@ def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrid
     from vggc.bisect import reproduce
     from vggc.cli.bisect_page import bisect_page
     from vggc.cli.commands import given_overrides
-    from vggc.grammar.parser import parse
-    from vggc.grammar.recipe_file import read_recipe
+    from vggc.grammar.kept_trees import read_tree
     from vggc.pipeline.model import BoundData
     from vggc.pipeline.output_folder import REPORT, check_output_folder, output_folder
 
     pipeline, bound_measure = bind_with_measure(
-        parse(read_recipe(recipe)), measure, "--measure", overrides=given_overrides(overrides)
+        read_tree(recipe), measure, "--measure", overrides=given_overrides(overrides)
     )
     folder = output or Path("build") / f"{model.stem}-{recipe.stem}-bisect"
     check_output_folder(folder)

@@ -43,11 +43,10 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
     from vggc.binding import bind
-    from vggc.grammar.parser import parse
-    from vggc.grammar.recipe_file import read_recipe
+    from vggc.grammar.kept_trees import read_tree
 
     overrides = given_overrides(pairs)
-    pipeline = bind(parse(read_recipe(recipe)), overrides=overrides, python=python)
+    pipeline = bind(read_tree(recipe), overrides=overrides, python=python)
     if pipeline.warnings:
         print_diagnostics(pipeline.warnings)
     return pipeline
@@ -153,11 +152,10 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
 
 def _check_rules(path: Path, *, python: bool) -> None:
     from vggc.binding.rule_files import bind_rule_file
-    from vggc.grammar.parser import parse
-    from vggc.grammar.recipe_file import read_recipe
+    from vggc.grammar.kept_trees import read_tree
     from vggc.pattern.instances import proof_messages, prove_rule
 
-    rules, warnings = bind_rule_file(parse(read_recipe(path)), python=python)
+    rules, warnings = bind_rule_file(read_tree(path), python=python)
     proofs = []
     with progress() as show:
         for rule in rules:

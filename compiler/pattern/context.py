@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
-from vggc.execution.cache_store import cache_folder
+from vggc.cache_store import cache_folder
 from vggc.graph import Graph
 
 

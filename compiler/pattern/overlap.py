@@ -52,6 +52,8 @@ def check_together(rules: Sequence[Rule]) -> list[Diagnostic]:
             first, second = trees[earlier], trees[later]
             if first is None or second is None or rules[earlier] is rules[later]:
                 continue
+            if first.operators.isdisjoint(second.operators):
+                continue
             message = _conflict(rules[earlier], first, rules[later], second)
             if message is not None:
                 found.append(message)

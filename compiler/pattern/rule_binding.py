@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from vggc.diagnostics import CompileError, Diagnostics
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import pattern_syntax, syntax
-from vggc.grammar.parser import parse_pattern
 from vggc.pattern.checks import check_rule
 from vggc.pattern.compiled import Pattern, compile_pattern
 from vggc.pattern.functions import FUNCTIONS, Function
@@ -43,6 +42,8 @@ def bind_rule(rule: syntax.RuleStatement, found: Diagnostics, functions: Mapping
 
 def bind_pattern(text: str, name: str) -> tuple[Pattern, Span]:
     """The pattern of a Python rewrite. Raises CompileError when it is wrong."""
+    from vggc.grammar.parser import parse_pattern
+
     source = Source(f"the pattern of {name}", text)
     roots = parse_pattern(source)
     errors = check_pattern(roots)

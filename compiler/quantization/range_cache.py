@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import vggc
+from vggc.cache_store import VARIABLE, Store, Unusable
 from vggc.calibration.samples import Samples
-from vggc.execution.cache_store import VARIABLE, Store, Unusable
 from vggc.graph.fingerprint import fingerprint
 from vggc.quantization.grids import SMALLEST_SCALE, Quantizer
 from vggc.quantization.plan import Plan

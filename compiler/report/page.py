@@ -7,20 +7,19 @@ script in the file draws the plots and the graph from data in the file when they
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vggc.diagnostics.number_text import human_bytes, human_count
+from vggc.report import sections
 from vggc.report.picture import Node
-from vggc.report.record import ModelCost, Report, Requirement, StepRecord
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from vggc.report.record import ModelCost, Report, StepRecord
+from vggc.report.sections import Line, Width
 
 _MOST_DECLINES = 500
 """The most rows in the table of declined matches. report.json lists all of them."""
@@ -29,62 +28,51 @@ _MOST_BARS = 40
 """The most nodes in the plot of sensitivities. The table lists all of them."""
 
 
-@dataclass
-class Line:
-    """A line of the recipe, with the steps, gates and files that belong to it."""
-
-    number: int
-    text: str
-    steps: list[tuple[int, StepRecord]] = field(default_factory=list)
-    gates: list[Requirement] = field(default_factory=list)
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Width:
-    """A node that has lost output channels."""
-
-    step: str
-    node: str
-    before: int | None
-    after: int
-
-
 def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> str:
     """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped."""
-    from markupsafe import Markup
-
     declined = [(step, each) for step in report.steps for each in step.declined]
-    return _template().render(
-        report=report,
-        title=_title(report),
-        recipe_name=Path(report.recipe["path"]).name,
-        first=report.steps[0].before if report.steps else None,
-        last=_last(report),
-        lines=_lines(report),
-        sensitive=_sensitive(report),
-        widths=_widths(report, before),
-        declined=declined[:_MOST_DECLINES],
-        declined_left=max(0, len(declined) - _MOST_DECLINES),
-        before=before,
-        after=after,
-        sums=[(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))],
+    sensitive, widths, last = _sensitive(report), _widths(report, before), _last(report)
+    sums = [(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))]
+    checked = report.requirements or report.verification or report.fidelity
+    name, title = Path(report.recipe["path"]).name, _title(report)
+    main = [
+        sections.lead(report, title),
+        sections.cards(report.steps[0].before, last) if last is not None else "",
+        sections.warnings(report.warnings) if report.warnings else "",
+        sections.recipe(report, _lines(report), name),
+        sections.steps(report),
+        sections.checks(report) if checked else "",
+        sections.costs(report, sums),
+        sections.sensitivity(sensitive) if sensitive else "",
+        sections.widths(widths) if widths else "",
+        sections.declined(declined[:_MOST_DECLINES], max(0, len(declined) - _MOST_DECLINES)) if declined else "",
+        sections.graph(before, after),
+        sections.files(report),
+    ]
+    links = {
+        "recipe": True,
+        "steps": True,
+        "checks": checked,
+        "costs": True,
+        "sensitivity": sensitive,
+        "widths": widths,
+        "declined": declined,
+        "graph": True,
+        "files": True,
+    }
+    parts = {
+        "title": sections.text(title),
+        "version": sections.text(report.version),
+        "links": "\n".join(f'<a href="#{each}">{each.capitalize()}</a>' for each, there in links.items() if there),
+        "main": "\n\n".join(each for each in main if each),
         # Inside <script> and <style> nothing may be escaped. These are files of this package.
-        style=Markup(_resource("style.css")),
-        plots=Markup(_resource("plot.min.js")),
-        script=Markup(_resource("page.js")),
-        graphs=Markup(_resource("graph.js")),
-        data=Markup(_script_json(_data(report, before, after))),
-    )
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": human_count, "size": human_bytes, "share": _share}
-    return environment.from_string(_resource("page.html"))
+        "style": _resource("style.css"),
+        "plots": _resource("plot.min.js"),
+        "script": _resource("page.js"),
+        "graphs": _resource("graph.js"),
+        "data": _script_json(_data(report, before, after)),
+    }
+    return re.sub(r"{{ (\w+) }}", lambda match: parts[match[1]], _resource("page.html"))
 
 
 @cache
@@ -102,13 +90,6 @@ def _last(report: Report) -> ModelCost | None:
     if kept:
         return kept[-1].after
     return report.steps[0].before if report.steps else None
-
-
-def _share(now: int | None, then: int | None) -> str:
-    """`-50.0%`, `+3.1%` or `same`; empty when a number is unknown."""
-    if now is None or not then:
-        return ""
-    return "same" if now == then else f"{100 * (now - then) / then:+.1f}%"
 
 
 def _lines(report: Report) -> list[Line]:

@@ -14,13 +14,13 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from vggc.cache_store import Store, Unusable, cache_folder
 from vggc.cli.main import run
 from vggc.data import Dataset
 from vggc.data.arrays import ArrayDataset
 from vggc.data.loader import loader
 from vggc.data.loaders import random as random_data
 from vggc.diagnostics import CompileError
-from vggc.execution.cache_store import Store, Unusable, cache_folder
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
 from vggc.graph.fingerprint import fingerprint
