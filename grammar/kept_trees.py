@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -108,4 +107,4 @@ def _code() -> str:
     """A hash of the grammar and of the code that makes trees: while it is worked on, its version stays the same."""
     files = sorted(each for each in Path(__file__).parent.iterdir() if each.suffix in (".py", ".lark"))
     code = b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)
-    return f"{hashlib.sha256(code).hexdigest()} lark {version('lark')}"
+    return hashlib.sha256(code).hexdigest()

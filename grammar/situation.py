@@ -13,7 +13,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar.brackets import CLOSER, OPENER
-from vggc.grammar.tree import KEYWORDS
+from vggc.grammar.keywords import KEYWORDS
 
 # Where a message points: at the offending token, the one before it, both, the word around it, the first of the text.
 Place = Literal["found", "last", "both", "word", "head"]

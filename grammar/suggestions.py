@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from vggc.diagnostics import nearest
+from vggc.grammar.keywords import KEYWORDS
 from vggc.grammar.situation import Situation
-from vggc.grammar.tree import ACTIONS, KEYWORDS, UNITS
+from vggc.grammar.tree import ACTIONS, UNITS
 
 ACTION = "|".join(ACTIONS)
 EMPTY = "remove the comma, or write what is missing before it"

@@ -14,13 +14,10 @@ from lark.visitors import Transformer_NonRecursive, v_args
 from vggc.diagnostics import Diagnostic, nearest
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
+from vggc.grammar.keywords import KEYWORDS
 
 UNITS = ("%", "KB", "MB", "GB", "KiB", "MiB", "GiB", "us", "ms", "s")
 ACTIONS: tuple[syntax.Otherwise, ...] = ("fail", "rollback", "warn")
-STATEMENT_KEYWORDS = ("param", "data", "use", "rule", "define", "repeat", "when", "else", "require", "target")
-KEYWORDS = frozenset(
-    (*STATEMENT_KEYWORDS, "in", "of", "and", "or", "not", "true", "false", "where", "let", "like"),
-)
 
 # No real recipe nests values this deep; the limit keeps recursive functions over the tree safe.
 MAX_DEPTH = 64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -95,19 +95,19 @@ def _size(dimensions: Sequence[int | None] | None) -> int | None:
 def weights(node: gs.Node) -> dict[int, tuple[int, int]]:
     """Parameters and bytes of each constant a node reads, those of its bodies included, by identity."""
     found = {}
-    for each in _with_bodies(node):
+    for each in (node, *_inside(node)):
         for index, value in enumerate(each.inputs):
             if isinstance(value, gs.Constant):
                 found[id(value)] = (_params(each.op, index, value), weight_bytes(value))
     return found
 
 
-def _with_bodies(node: gs.Node) -> Iterator[gs.Node]:
-    yield node
-    # Most nodes have no body, and asking graphsurgeon takes its time.
-    if any(isinstance(each, gs.Graph) for each in node.attrs.values()):
-        for body in node.subgraphs(recursive=True):
-            yield from body.nodes
+def _inside(node: gs.Node) -> Sequence[gs.Node]:
+    """The nodes of a node's bodies."""
+    for each in node.attrs.values():
+        if isinstance(each, gs.Graph):
+            return [inner for body in node.subgraphs(recursive=True) for inner in body.nodes]
+    return ()
 
 
 def _params(op: str, index: int, value: gs.Constant) -> int:
@@ -230,7 +230,7 @@ _COUNTERS: dict[str, Callable[[gs.Node, ShapeOf], int | None]] = {
 def _macs(node: gs.Node, shapes: ShapeOf) -> int | None:
     if not is_standard(node):
         return None
-    if any(inner.op in _COUNTERS for inner in _with_bodies(node) if inner is not node):
+    if any(inner.op in _COUNTERS for inner in _inside(node)):
         # How often a body runs, or which of two, is known when it runs.
         return None
     counter = _COUNTERS.get(node.op)

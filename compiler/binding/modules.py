@@ -11,7 +11,7 @@ from typing import Any
 
 from vggc.data import Loader
 from vggc.diagnostics import CompileError, fail
-from vggc.grammar.tree import KEYWORDS
+from vggc.grammar.keywords import KEYWORDS
 from vggc.measures import Measure
 from vggc.options import defined_at
 from vggc.rewrite import Pass, Predicate

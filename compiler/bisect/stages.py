@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.pipeline.conditions import Kind, Measured
-from vggc.pipeline.execute import cost_of, execute
+from vggc.pipeline.execute import execute
 from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 from vggc.pipeline.runner import Progress, Runner
 from vggc.report.record import Report, StepRecord
@@ -161,4 +162,4 @@ class MeasuredRun:
 def apply(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
     """Run a step on a graph like the compiler does. Raises CompileError when the pass refuses or fails."""
     context = Context(targets=pipeline.destinations, original=lambda: original)
-    execute(step, graph, context, options, before=cost_of(graph), doing="while bisecting")
+    execute(step, graph, context, options, before=costs(graph), doing="while bisecting")

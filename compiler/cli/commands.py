@@ -89,7 +89,7 @@ def compile_(
     MODEL is an ONNX file, or a PyTorch module written as PACKAGE.MODULE:FACTORY, which vggc exports first (see
     `vggc export`).
     """
-    from vggc.cli.model_pages import graph_printer
+    from vggc.cli.graph_printer import graph_printer
     from vggc.pipeline.compile import compile_model
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.terminal_tables import declines, summary

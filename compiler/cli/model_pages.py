@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 import onnx_graphsurgeon as gs
 from rich.console import Group, RenderableType
@@ -21,9 +20,6 @@ from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.graph.signature import value_text
-from vggc.graph.text import graph_text
-from vggc.pipeline.model import Pipeline
-from vggc.report.record import StepRecord
 from vggc.targets.diagnosis import by_cause, diagnose
 from vggc.targets.flavours import missing
 
@@ -106,22 +102,6 @@ def _types(graph: Graph) -> str:
         count = int(np.prod(constant.shape, dtype=np.int64)) if constant.shape else 1
         sizes[str(dtype)] += count
     return ", ".join(name for name, _ in sizes.most_common(3)) or "none"
-
-
-def graph_printer(pipeline: Pipeline, wanted: str | None) -> Callable[[StepRecord, Graph], None]:
-    """A function that prints the graph after steps with the name `wanted`, or for "changed" after each that changed it.
-
-    Raises CompileError when the recipe has no such step.
-    """
-    names = {step.name for step in pipeline.steps()}
-    if wanted is not None and wanted != "changed" and wanted not in names:
-        raise fail(f"--print-after: the recipe has no step `{wanted}`", help=spelling_help(wanted, names, "its steps"))
-
-    def show(record: StepRecord, graph: Graph) -> None:
-        if wanted == record.name or (wanted == "changed" and record.total):
-            click.echo(f"# after {record.name} ({record.line}): {len(graph.nodes)} nodes\n{graph_text(graph)}\n")
-
-    return show
 
 
 def node_page(graph: Graph, name: str) -> RenderableType:

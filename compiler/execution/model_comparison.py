@@ -285,13 +285,14 @@ def bounded_outputs(graph: Graph) -> frozenset[str]:
 
 def coarsest(*graphs: Graph) -> float:
     """The tolerance of the coarsest float type that any value of the graphs has."""
-    names = set()
+    # Few values have a type of their own, and naming a type takes longer than finding it in a dictionary.
+    samples: dict[Any, gs.Tensor] = {}
     for graph in graphs:
         values = [value for node in graph.nodes for value in node.outputs]
         for value in (*graph.inputs, *graph.outputs, *values, *graph.constants()):
-            dtype = graph.dtype(value)
-            if dtype is not None:
-                names.add(type_text(dtype))
+            samples.setdefault(value.dtype, value)
+    types = map(graph.dtype, samples.values())
+    names = {type_text(each) for each in types if each is not None}
     return max((TOLERANCE[name] for name in names if name in TOLERANCE), default=TOLERANCE["float64"])
 
 

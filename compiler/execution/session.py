@@ -222,13 +222,19 @@ def check_loadable(path: Path) -> None:
     apart = _weights_apart(skeleton, path)
     graph = skeleton.model.graph
     inputs = {each.name for each in graph.input}
-    for tensor in [each for each in graph.initializer if each.name in apart]:
-        if tensor.name not in inputs:
-            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-        graph.initializer.remove(tensor)
+    if apart:
+        kept = [each for each in graph.initializer if each.name not in apart]
+        for tensor in graph.initializer:
+            if tensor.name in apart and tensor.name not in inputs:
+                graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Nothing is run, so nothing has to be ready for it.
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.disable_prepacking", "1")
     content = skeleton.model.SerializeToString() if apart else str(path)
     try:
         onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -35,8 +35,10 @@ def bodies(graph: Graph) -> Iterator[Graph]:
 
     The shapes of what Loop and Scan hand to their bodies are unknown meanwhile: another iteration may have others.
     """
-    graph.tidy()
-    for node in list(graph.nodes):
+    owners = [node for node in graph.nodes if any(subgraphs(node))]
+    if owners:
+        graph.tidy()
+    for node in owners:
         yield from _bodies_of(graph, node)
 
 

@@ -220,20 +220,22 @@ class EditableGraph(LinkedGraph):
         values: dict[int, gs.Tensor] = {id(each): each for each in (*self.inputs, *self.outputs)}
         everywhere = [*self.nodes]
         for node in self.nodes:
-            for body in node.subgraphs(recursive=True):
-                everywhere += body.nodes
-                values |= {id(each): each for each in (*body.inputs, *body.outputs)}
+            if any(subgraphs(node)):
+                for body in node.subgraphs(recursive=True):
+                    everywhere += body.nodes
+                    values |= {id(each): each for each in (*body.inputs, *body.outputs)}
         for node in everywhere:
-            for value in (*node.inputs, *node.outputs):
+            for value in chain(node.inputs, node.outputs):
                 values[id(value)] = value
+        clear, append = list.clear, list.append
         for value in values.values():
-            list.clear(value.inputs)
-            list.clear(value.outputs)
+            clear(value.inputs)
+            clear(value.outputs)
         for node in everywhere:
             for value in node.inputs:
-                list.append(value.outputs, node)
+                append(value.outputs, node)
             for value in node.outputs:
-                list.append(value.inputs, node)
+                append(value.inputs, node)
         self._taken = {value.name for value in values.values()} | {node.name for node in everywhere if node.name}
         named: dict[str, gs.Tensor] = {}
         # Bodies may use a name each for a value of their own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,22 @@ from vggc.graph.arrays import Array
 from vggc.graph.links import static_shape
 from vggc.graph.weights import StoredWeights
 
+_SMALL = 1024
+"""Numbers of a constant that is looked at together with others, and how many of these at a time."""
+
 
 def check_numbers(constants: Iterable[gs.Constant]) -> None:
     """Raise CompileError when a trained weight is NaN, naming the initializer and the place of the first one.
 
     Infinity is left alone: masks are written with it. Reads every weight once, a piece at a time.
     """
-    for constant in constants:
-        held = constant._values
-        if not isinstance(held, np.ndarray | StoredWeights) or not _is_float(held.dtype):
-            continue
+    floats = [(each, held) for each in constants if (held := _floats(each)) is not None]
+    # Vectors of one number a channel are many; one look at all of them together finds that none is NaN.
+    small = [held for _, held in floats if held.dtype == np.float32 and math.prod(held.shape) <= _SMALL]
+    if _first_nan(_together(small)) is None:
+        looked_at = {id(held) for held in small}
+        floats = [(constant, held) for constant, held in floats if id(held) not in looked_at]
+    for constant, held in floats:
         at = _first_nan(_pieces(held))
         if at is not None:
             index = ", ".join(str(each) for each in np.unravel_index(at, held.shape))
@@ -71,6 +77,18 @@ def machine_memory() -> int:
     if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
         return 0
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _floats(constant: gs.Constant) -> Array | StoredWeights | None:
+    """The numbers of a dense constant of a floating type."""
+    held = constant._values
+    return held if isinstance(held, np.ndarray | StoredWeights) and _is_float(held.dtype) else None
+
+
+def _together(constants: Sequence[Array | StoredWeights]) -> Iterator[Array]:
+    """The numbers of many small constants in a few pieces."""
+    for start in range(0, len(constants), _SMALL):
+        yield np.concatenate([piece for each in constants[start : start + _SMALL] for piece in _pieces(each)])
 
 
 def _is_float(dtype: np.dtype[np.generic]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,12 @@ def static_shape(value: gs.Tensor) -> list[int] | None:
     shape = value.shape
     sizes = [int(each) for each in shape or () if isinstance(each, int | np.integer) and each >= 0]
     return sizes if shape is not None and len(sizes) == len(shape) else None
+
+
+@cache
+def _as_stored(dtype: Any) -> np.dtype[Any]:
+    """The numpy type of the ONNX type that stands for a type."""
+    return onnx.helper.tensor_dtype_to_np_dtype(onnx_type(dtype))
 
 
 class _Bodies(NamedTuple):
@@ -67,9 +74,8 @@ class LinkedGraph(gs.Graph):
         return None if value.shape is None else len(value.shape)
 
     def dtype(self, value: gs.Tensor) -> np.dtype[Any] | None:
-        if value.dtype is None:
-            return None
-        return onnx.helper.tensor_dtype_to_np_dtype(onnx_type(value.dtype))
+        held: Any = value.dtype
+        return None if held is None else _as_stored(held)
 
     def is_removed(self, node: gs.Node) -> bool:
         """Whether a node was taken out since the last `tidy`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import onnx_graphsurgeon as gs
 
@@ -19,8 +20,13 @@ def subgraphs(node: gs.Node) -> Iterator[gs.Graph]:
 
 def reads(node: gs.Node) -> Iterator[gs.Tensor]:
     """Every value a node needs: its inputs, and what its bodies take from outside."""
-    yield from node.inputs
-    for graph in subgraphs(node):
+    bodies = [each for each in node.attrs.values() if isinstance(each, gs.Graph)]
+    # Most nodes have none, and this is asked of every node again and again.
+    return chain(node.inputs, _reads_of_bodies(bodies)) if bodies else iter(node.inputs)
+
+
+def _reads_of_bodies(bodies: Iterable[gs.Graph]) -> Iterator[gs.Tensor]:
+    for graph in bodies:
         yield from graph.outputs
         for inner in graph.nodes:
             yield from reads(inner)
@@ -68,7 +74,20 @@ def live_nodes(nodes: Iterable[gs.Node], outputs: Iterable[gs.Tensor]) -> list[g
         if id(node) not in needed:
             needed.add(id(node))
             stack.extend(producers[id(value)] for value in reads(node) if id(value) in producers)
-    return _sorted([node for node in nodes if id(node) in needed], producers)
+    kept = [node for node in nodes if id(node) in needed]
+    return kept if _is_sorted(kept, producers) else _sorted(kept, producers)
+
+
+def _is_sorted(nodes: list[gs.Node], producers: dict[int, gs.Node]) -> bool:
+    """Whether each node is behind the ones it reads."""
+    waiting = {id(node) for node in nodes}
+    for node in nodes:
+        for value in reads(node):
+            source = producers.get(id(value))
+            if source is not None and id(source) in waiting:
+                return False
+        waiting.discard(id(node))
+    return True
 
 
 def _sorted(nodes: list[gs.Node], producers: dict[int, gs.Node]) -> list[gs.Node]:

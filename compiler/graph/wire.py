@@ -68,6 +68,8 @@ def header(field: int, size: int) -> bytes:
 
 
 def _read_varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+    if at < end and data[at] < 0x80:
+        return data[at], at + 1
     value = shift = 0
     while at < end:
         byte = data[at]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,12 @@ def weight_chunks(values: Array | StoredWeights) -> Iterator[bytes | memoryview]
 
 def onnx_type(dtype: Any) -> int:
     """The ONNX data type of a numpy (or ml_dtypes) type, or of an ONNX type number itself."""
-    return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+    return dtype if isinstance(dtype, int) else _number_of(dtype)
+
+
+@cache
+def _number_of(dtype: Any) -> int:
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def weight_bytes(value: gs.Constant) -> int:
@@ -158,13 +164,15 @@ def inner_value_info(value: gs.Variable) -> onnx.ValueInfoProto:
 def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
     """A node with the metadata and attributes that graphsurgeon has no place for."""
     extras = node_extras(node)
-    proto = onnx.NodeProto(op_type=node.op)
-    proto.input.extend(value.name for value in node.inputs)
-    proto.output.extend(value.name for value in node.outputs)
-    texts = {"name": node.name, "domain": node.domain, "overload": extras.overload, "doc_string": extras.doc_string}
-    for name, text in texts.items():
-        if text:
-            setattr(proto, name, text)
+    proto = onnx.NodeProto(
+        op_type=node.op,
+        input=[value.name for value in node.inputs],
+        output=[value.name for value in node.outputs],
+        name=node.name or None,
+        domain=node.domain or None,
+        overload=extras.overload or None,
+        doc_string=extras.doc_string or None,
+    )
     for name, attribute in node.attrs.items():
         if name in extras.attributes and not attribute:
             continue
@@ -172,6 +180,8 @@ def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
             proto.attribute.append(onnx.helper.make_attribute(name, tensor_proto(attribute)))
         elif isinstance(attribute, gs.Graph):
             proto.attribute.append(onnx.helper.make_attribute(name, subgraph_proto(attribute)))
+        elif (plain := _plain_attribute(name, attribute)) is not None:
+            proto.attribute.append(plain)
         else:
             proto.attribute.extend(OnnxExporter.export_attributes({name: attribute}))
     proto.attribute.extend(attribute for name, attribute in extras.attributes.items() if not node.attrs.get(name))
@@ -179,6 +189,23 @@ def node_proto(node: gs.Node, provenance: bool = True) -> onnx.NodeProto:
         for key, text in extras.metadata.items():
             proto.metadata_props.add(key=key, value=text)
     return proto
+
+
+def _plain_attribute(name: str, value: Any) -> onnx.AttributeProto | None:
+    """The attribute for a number, a text or a list of integers, which nearly all attributes are; None for others.
+
+    onnx makes the same, and takes several times as long to find out what the value is.
+    """
+    kind = type(value)
+    if kind is list and value and all(type(each) is int for each in value):
+        return onnx.AttributeProto(name=name, type=onnx.AttributeProto.INTS, ints=value)
+    if kind is int:
+        return onnx.AttributeProto(name=name, type=onnx.AttributeProto.INT, i=value)
+    if kind is float:
+        return onnx.AttributeProto(name=name, type=onnx.AttributeProto.FLOAT, f=value)
+    if kind is str:
+        return onnx.AttributeProto(name=name, type=onnx.AttributeProto.STRING, s=value.encode())
+    return None
 
 
 def subgraph_proto(graph: gs.Graph) -> onnx.GraphProto:

@@ -53,9 +53,9 @@ def compile_model(
         check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
-        before = picture(graph)
         healthy = background.submit(check_numbers, trained_weights(graph))
         runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
+        before = picture(graph, runner.costs)
         try:
             graph = runner.run()
         finally:
@@ -72,7 +72,7 @@ def compile_model(
             report.artifacts = [asdict(each) for each in artifacts]
             report.seconds = time.perf_counter() - started
             (staging / "report.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-            (staging / PAGE).write_text(html_page(report, before, picture(graph)), encoding="utf-8")
+            (staging / PAGE).write_text(html_page(report, before, picture(graph, runner.costs)), encoding="utf-8")
     return report
 
 

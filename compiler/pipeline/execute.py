@@ -11,7 +11,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 import vggc.recipes
-from vggc.analysis.costs import costs
+from vggc.analysis.costs import Costs, costs
 from vggc.diagnostics import CompileError, Diagnostic, placed
 from vggc.graph import Graph
 from vggc.graph.snapshot import Snapshot
@@ -22,19 +22,18 @@ from vggc.rewrite import Context, Declined, Pass, Rule
 _RECIPES = Path(vggc.recipes.__file__).parent
 
 
-def cost_of(graph: Graph) -> ModelCost:
+def size_of(counted: Costs) -> ModelCost:
     """Nodes, parameters, MACs of one sample and weight bytes."""
-    found = costs(graph)
-    return ModelCost(len(graph.nodes), found.params, found.macs, found.weight_bytes)
+    return ModelCost(len(counted.nodes), counted.params, counted.macs, counted.weight_bytes)
 
 
 def execute(
-    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: ModelCost, doing: str
-) -> StepRecord:
-    """Run the step's pass on `graph` and say what it did.
+    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: Costs, doing: str
+) -> tuple[StepRecord, Costs]:
+    """Run the step's pass on `graph`. Returns what it did, and the costs of the graph after it.
 
-    `options` are the step's own with data sets loaded. Raises CompileError at the step's line when the pass refuses,
-    raises, or leaves a graph that is not valid.
+    `options` are the step's own with data sets loaded, `before` the costs of the graph. Raises CompileError at the
+    step's line when the pass refuses, raises, or leaves a graph that is not valid.
     """
     pass_ = step.pass_
     log = context.log
@@ -54,17 +53,18 @@ def execute(
             raise
         raise _raised(error, step, doing) from None
     seconds = time.perf_counter() - started
-    changed = snapshot != Snapshot(graph)
-    if changed and not log.total:
+    if not log.total and snapshot != Snapshot(graph):
         context.record("change that the pass did not record")
-    after = cost_of(graph) if changed or log.total else before
+    after = costs(graph) if log.total else before
     declined = [Decline(what, reason, times) for (what, reason), times in log.declined.items()]
-    record = StepRecord(pass_.name, step.label, pass_.exact, dict(log.changes), declined, seconds, before, after)
+    record = StepRecord(
+        pass_.name, step.label, pass_.exact, dict(log.changes), declined, seconds, size_of(before), size_of(after)
+    )
     record.rules = log.rules
     record.channels = log.channels
     record.sensitivity = log.sensitivity
     record.notes = log.notes
-    return record
+    return record, after
 
 
 def shipped(pass_: Pass) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.graph import Graph
-from vggc.pipeline.execute import cost_of, execute
+from vggc.pipeline.execute import execute
 from vggc.pipeline.finite import check_finite
 from vggc.pipeline.gates import failure, judge, warning
 from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
@@ -54,7 +55,8 @@ class Runner:
         self._verify = verify
         self._gates = gates
         self._state = CompileState(graph, model)
-        self._cost = cost_of(graph)
+        self.costs = costs(graph)
+        """of the graph as it is now"""
         self._seen = 0
         self._total = sum(1 for _ in pipeline.steps())
         self.samples = SampleUse(pipeline)
@@ -92,16 +94,15 @@ class Runner:
         self._seen += 1
         self._progress(step.name)
         options = self._options(step)
-        graph, before, context = self._state.graph, self._cost, self._context(step)
+        graph, before, context = self._state.graph, self.costs, self._context(step)
         if not step.pass_.exact:
             self.verifier.finish(graph)
-        record = execute(step, graph, context, options, before=before, doing=self._doing())
+        record, self.costs = execute(step, graph, context, options, before=before, doing=self._doing())
         if record.total and not step.pass_.exact:
             self._check_finite(step, graph)
         self._report.steps.append(record)
         self._report.warnings += [f"{step.label}: {each}" for each in context.log.warnings]
         self._stepped(record, graph)
-        self._cost = record.after
         if record.total:
             self._state.changed(graph)
             if step.pass_.exact:
@@ -126,11 +127,11 @@ class Runner:
         return f"while running step {self._seen} of {max(self._total, self._seen)}"
 
     def _options(self, step: BoundStep) -> dict[str, Any]:
-        return self.samples.of_step(step, self._state.loaded(step.options), self._cost.macs)
+        return self.samples.of_step(step, self._state.loaded(step.options), self.costs.macs)
 
     def _again(self, step: BoundStep, graph: Graph, *, prove: bool = False) -> StepRecord:
         context = replace(self._context(step), prove=prove)
-        return execute(step, graph, context, self._options(step), before=self._cost, doing=self._doing())
+        return execute(step, graph, context, self._options(step), before=self.costs, doing=self._doing())[0]
 
     def _repeat(self, repeat: BoundRepeat) -> None:
         for _ in range(REPEAT_LIMIT):
@@ -166,7 +167,7 @@ class Runner:
         elif gate.otherwise == "rollback":
             graph = self._rollback.restore(steps)
             self._state.changed(graph)
-            self._cost = cost_of(graph)
+            self.costs = costs(graph)
             self.verifier.restart(graph)
         elif gate.otherwise == "warn":
             self._report.warnings.append(warning(requirement))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.analysis.costs import costs
+from vggc.analysis.costs import Costs
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.graph.node_order import reads
@@ -39,12 +40,12 @@ class Node:
     inputs: tuple[int, ...]
 
 
-def picture(graph: Graph) -> tuple[Node, ...]:
-    """The nodes of a graph whose shapes have been inferred. Linear in nodes and values."""
+def picture(graph: Graph, counted: Costs) -> tuple[Node, ...]:
+    """The nodes of a graph whose shapes have been inferred and costs counted. Linear in nodes and values."""
     positions = {id(value): index for index, node in enumerate(graph.nodes) for value in node.outputs}
-    producers = {id(value): node for node in graph.nodes for value in node.outputs}
+    quantized = {id(value): node for node in graph.nodes if node.op in _QUANTIZED for value in node.outputs}
     drawn = []
-    for node, cost in zip(graph.nodes, costs(graph).nodes, strict=True):
+    for node, cost in zip(graph.nodes, counted.nodes, strict=True):
         value = node.outputs[0] if node.outputs else None
         shape = None if value is None else graph.shape(value)
         width = shape[1] if shape is not None and len(shape) > 1 else None
@@ -55,7 +56,7 @@ def picture(graph: Graph) -> tuple[Node, ...]:
                 key=str(value.name) if value is not None else "",
                 shape="?" if shape is None else shape_text(shape),
                 width=width if isinstance(width, int) else None,
-                precision=_precision(graph, node, producers),
+                precision=_precision(graph, node, quantized),
                 params=cost.params,
                 bytes=cost.weight_bytes,
                 macs=cost.macs,
@@ -66,14 +67,15 @@ def picture(graph: Graph) -> tuple[Node, ...]:
     return tuple(drawn)
 
 
-def _precision(graph: Graph, node: gs.Node, producers: dict[int, gs.Node]) -> str:
-    if node.op not in _QUANTIZED:
+def _precision(graph: Graph, node: gs.Node, quantized: dict[int, gs.Node]) -> str:
+    """`quantized` are the nodes of _QUANTIZED by their results."""
+    if quantized and node.op not in _QUANTIZED:
         for value in node.inputs:
-            producer = producers.get(id(value))
-            if producer is not None and producer.op in _QUANTIZED:
-                return _type(graph.dtype(producer.inputs[0]))
+            if id(value) in quantized:
+                return _type(graph.dtype(quantized[id(value)].inputs[0]))
     return _type(graph.dtype(node.outputs[0])) if node.outputs else "?"
 
 
+@cache
 def _type(dtype: np.dtype[Any] | None) -> str:
     return "?" if dtype is None else type_text(dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import platform
 import re
@@ -45,9 +44,11 @@ def release(package: str) -> tuple[int, int]:
 @cache
 def full_release(package: str) -> str:
     """The full version of an installed flavour, as in `1.7.1.116`."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         # Installed without pip, as on Jetson boards.
         return str(importlib.import_module(package).__version__)
 

@@ -10,9 +10,10 @@ import pytest
 from vggc.binding.modules import import_file
 from vggc.diagnostics.source import Source
 from vggc.grammar.brackets import MAX_NESTED
+from vggc.grammar.keywords import KEYWORDS
 from vggc.grammar.outline import MAX_STATEMENTS
 from vggc.grammar.parser import MAX_STATEMENT, parse
-from vggc.grammar.tree import ACTIONS, KEYWORDS, MAX_DIGITS, UNITS
+from vggc.grammar.tree import ACTIONS, MAX_DIGITS, UNITS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "language.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from vggc.diagnostics.source import Source
 from vggc.grammar.format import format
+from vggc.grammar.keywords import KEYWORDS
 from vggc.grammar.parser import parse, parse_value
 from vggc.grammar.syntax import Syntax
-from vggc.grammar.tree import KEYWORDS, UNITS
+from vggc.grammar.tree import UNITS
 
 # A thing as it is written, in pieces that may have white space between them, and as the test's bare tree.
 Pieces = tuple[str, ...]

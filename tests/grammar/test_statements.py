@@ -9,8 +9,8 @@ import pytest
 
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
+from vggc.grammar.keywords import KEYWORDS
 from vggc.grammar.parser import parse
-from vggc.grammar.tree import KEYWORDS
 
 Bare = Callable[[Any], Any]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from vggc.analysis.costs import costs
 from vggc.graph import Graph
 from vggc.report.picture import picture
 
@@ -143,7 +144,7 @@ def test_a_picture_tells_who_reads_whom(net: Any) -> None:
     made = net()
     x = made.conv("x", 3, 4)
     graph = made.graph(made.op("Add", made.op("Relu", x), x))
-    conv, relu, add = picture(graph)
+    conv, relu, add = picture(graph, costs(graph))
     assert [conv.inputs, relu.inputs, add.inputs] == [(), (0,), (0, 1)]
     assert (conv.op, conv.width, conv.precision, conv.macs, conv.bytes) == ("Conv", 4, "float32", 6912, 448)
     assert (relu.macs, add.shape) == (0, "[batch, 4, 8, 8]")
@@ -155,5 +156,6 @@ def test_a_quantized_node_computes_in_the_type_of_its_inputs(net: Any) -> None:
     made = net(opset=21)
     scale, zero = made.constant(np.array(0.1)), made.constant(np.array(0, np.int8))
     pair = made.op("DequantizeLinear", made.op("QuantizeLinear", "x", scale, zero), scale, zero)
-    _, _, conv = picture(made.graph(made.conv(pair, 3, 4)))
+    graph = made.graph(made.conv(pair, 3, 4))
+    _, _, conv = picture(graph, costs(graph))
     assert conv.precision == "int8"

@@ -72,9 +72,11 @@ class Shapes:
     def of_one_sample(self, value: gs.Tensor) -> tuple[int | None, ...] | None:
         """Dimensions in numbers when the batch is one sample."""
         shape = self.shape(value)
-        return None if shape is None else tuple(map(self._of_one_sample, shape))
+        return None if shape is None else tuple([self._of_one_sample(each) for each in shape])
 
     def _of_one_sample(self, dimension: Size) -> int | None:
+        if type(dimension) is int:
+            return dimension if dimension >= 0 else None
         number, names = (-1, ()) if dimension is None else factors(dimension)
         return number if number >= 0 and self._batches.issuperset(names) else None
 
