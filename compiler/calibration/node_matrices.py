@@ -46,7 +46,7 @@ class SlidingMatrix(AsMatrix):
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         size = y_shape[2:]
-        padded, strides = self._spread(np.asarray(x, np.float32), size)
+        padded, strides = self._spread(np.asarray(x), size)
         where = np.arange(len(x) * math.prod(size)) if chosen is None else chosen
         sample, *at = np.unravel_index(where, (len(x), *size))
         corner = [each * stride for each, stride in zip(at, strides, strict=True)]
@@ -59,7 +59,7 @@ class SlidingMatrix(AsMatrix):
             result[:, :, tap] = found.transpose(1, 0, 2)
         return result.reshape(self.blocks, len(where), self.width)
 
-    def _spread(self, x: Floats, size: tuple[int, ...]) -> tuple[Floats, list[int]]:
+    def _spread(self, x: Array, size: tuple[int, ...]) -> tuple[Array, list[int]]:
         """The input with channels last and padding around it, and the stride with which patches follow each other."""
         x = np.moveaxis(x, 1, -1)
         reach = [(k - 1) * d for k, d in zip(self.kernel, self.dilations, strict=True)]
@@ -69,6 +69,8 @@ class SlidingMatrix(AsMatrix):
                 max(0, (out - 1) * stride + far + 1 - given - front)
                 for out, stride, far, given, front in zip(size, self.strides, reach, x.shape[1:-1], before, strict=True)
             ]
+            if not any(before) and not any(after):
+                return x, self.strides
             return np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0)]), self.strides
         given = x.shape[1:-1]
         dense = [(n - 1) * stride + 1 for n, stride in zip(given, self.strides, strict=True)]

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from vggc.data import Batch, Dataset
+from vggc.data.selected import Selected
 from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
@@ -74,6 +75,17 @@ class Samples:
         found.count = min(self.count, max(least, count - count % least))
         if self.labels is not None:
             found.labels = self.labels[: found.count]
+        return found
+
+    def spread(self, count: int) -> Samples:
+        """About `count` samples at even distances, or all where there are fewer; in whole batches of a fixed size."""
+        least = self.size if self.fixed else 1
+        wanted = min(self.count, max(least, count - count % least))
+        found = copy.copy(self)
+        rows = np.arange(wanted) * self.count // wanted
+        found.data, found.count = Selected(self.data, rows), wanted
+        found.labels = None if self.labels is None else self.labels[rows]
+        found.size = min(self.size, wanted)
         return found
 
     def in_batches_of(self, size: int) -> Samples:

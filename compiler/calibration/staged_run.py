@@ -8,7 +8,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
-from vggc.execution.session import Session
+from vggc.execution.session import Optimise, Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.node_order import dependencies, reads, subgraphs
@@ -20,9 +20,21 @@ class StagedRun:
 
     Between two calls of `reach` the weights of nodes that have not run yet may change. A graph with If or Loop nodes
     is run from its inputs each time, for their bodies see values of the graph around them.
+
+    Nodes of the operators `again` are not kept but run again for each reader: those that are quick and whose results
+    are larger than what they read. `optimise` is the level of onnxruntime's graph rewriting.
     """
 
-    def __init__(self, graph: Graph, samples: Samples, spill: Spill, prefix: str) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        samples: Samples,
+        spill: Spill,
+        prefix: str,
+        *,
+        again: frozenset[str] = frozenset(),
+        optimise: Optimise = "none",
+    ) -> None:
         self.graph = graph
         self.samples = samples
         self._spill = spill
@@ -30,10 +42,15 @@ class StagedRun:
         self._done: set[int] = set()
         self._held: dict[str, int] = {}
         self._whole = any(True for node in graph.nodes for _ in subgraphs(node))
+        self._again = again
+        self._optimise = optimise
         self._left: dict[str, set[int]] = {}
-        for node in graph.nodes:
+        for node in reversed(graph.nodes):
+            readers = {id(node)}
+            if node.op in again:
+                readers = set[int]().union(*(self._left.get(value.name, set()) for value in node.outputs))
             for value in reads(node):
-                self._left.setdefault(value.name, set()).add(id(node))
+                self._left.setdefault(value.name, set()).update(readers)
         self._given = {value.name for value in graph.inputs}
         for batch in samples:
             for name, array in batch.items():
@@ -59,16 +76,19 @@ class StagedRun:
                 value
                 for node in nodes
                 for value in node.outputs
-                if value.name and (value.name in self._held or self._left.get(value.name, set()) - self._done)
+                if value.name and (value.name in self._held or self._is_kept(node, value))
             ]
             graph, names = part(self.graph, nodes, kept), [value.name for value in kept]
-        session = Session(graph, names)
+        session = Session(graph, names, optimise=self._optimise)
         for index in range(len(self.samples)):
             feeds = {each.name: self._spill.get(self._prefix + each.name, index) for each in session.inputs}
             for name, array in session.run(feeds).items():
                 self._spill.add(self._prefix + name, array)
         for name in dict.fromkeys(value.name for node in nodes for value in reads(node)):
             self._forget(name)
+
+    def _is_kept(self, node: gs.Node, value: gs.Tensor) -> bool:
+        return node.op not in self._again and bool(self._left.get(value.name, set()) - self._done)
 
     def arrays(self, value: gs.Tensor) -> Iterator[Array]:
         """A value that has been reached, batch by batch: (samples, ...)."""

@@ -1,109 +1,109 @@
 """Cross-layer equalization: channels multiplied so that all of a value make use of its one scale.
 
-A channel whose numbers are a tenth of its neighbours' is left a tenth of the steps. Multiplied by up to ten it has them
-all, and what reads it divides by the same number. After Nagel et al., Data-free quantization through weight
-equalization and bias correction (2019); but the ranges are those of the values on samples, of each channel the one with
-the least pooled error, and half of the way is gone (the square root), for what values gain, weights lose.
+A channel whose numbers are a tenth of its neighbours' gets a tenth of the steps. Multiplied by ten it has them all,
+and the nodes that read it divide by the same number. After Nagel et al., Data-free quantization through weight
+equalization and bias correction (2019). Values gain what weights lose: the channels that are read with large weights
+set the step of all weights of an output. So each group takes the power of the full factors (0 for none) that has the
+least estimated error of the nodes that read it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from vggc.calibration.samples import Samples
-from vggc.calibration.streams import Ration, stream
 from vggc.graph.arrays import Floats
+from vggc.quantization.observation import Observation
+from vggc.quantization.output_error import by_input
 from vggc.quantization.plan import Plan
-from vggc.quantization.pooled_error import pooled_error
 from vggc.quantization.products import all_products
+from vggc.quantization.sampled import Sampled
 from vggc.quantization.scaling_groups import ScalingGroup, multiply, scaling_groups
 from vggc.rewrite import Context
 
-_SHARES = np.geomspace(0.55, 1.25, 14)
-"""Of a channel's largest number: the ranges tried for it."""
-
 _SMALLEST = 1e-3
-"""Channels are taken to be no smaller than this share of the largest: what is dead stays dead."""
+"""Channels are assumed to be no smaller than this share of the largest: dead channels stay dead."""
 
-_POWER = 0.5
+_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+_CLIPPED = 0.5
+"""Of the ceiling of a Clip: channels are multiplied up to it, because other inputs have larger numbers than samples."""
 
 
-def equalize(plan: Plan, context: Context, samples: Samples) -> None:
-    """Equalize the sites of a plan, in its graph."""
+def equalize(plan: Plan, context: Context, seen: Observation) -> None:
+    """Equalize the channels of a plan's sites, in its graph and in what is known of its values."""
     graph = plan.graph
     sites = {id(site.value) for site in plan.sites}
-    groups = []
     for group in scaling_groups(graph, all_products(graph)):
-        seen = [value for value in group.values if id(value) in sites]
-        if seen and group.size > 1:
-            groups.append((group, _Watched(group, [value.name for value in seen])))
-    if not groups:
-        return
-    values = [value for group, _ in groups for value in group.values if id(value) in sites]
-    for found in stream(graph, values, samples):
-        for _, watched in groups:
-            watched.look(found)
-    ration = Ration()
-    for found in stream(graph, values, samples):
-        for _, watched in groups:
-            watched.measure(found, ration, plan.grid.high if plan.grid.signed else plan.grid.high / 2)
-    for group, watched in groups:
-        multiply(graph, group, watched.factors())
+        names = [value.name for value in group.values if id(value) in sites]
+        if group.size < 2 or not names:
+            continue
+        extents, sampled = seen.extents, seen.sampled
+        factors = _factors(plan, group, {name: _by_channel(group, extents[name].magnitudes) for name in names}, sampled)
+        if (factors == 1.0).all():
+            continue
+        multiply(graph, group, factors)
+        for name in names:
+            spread = np.repeat(factors, len(extents[name].lows) // group.size)
+            extents[name] = extents[name].scaled(spread)
+            sampled.scale(name, spread)
+        for product in group.writers:
+            sampled.scale_rows(product.node.outputs[0].name, np.repeat(factors, product.outputs // group.size))
         context.record("equalize channels")
 
 
-class _Watched:
-    """What the channels of a group are like, in all sites that have them."""
+def _by_channel(group: ScalingGroup, numbers: Floats) -> Floats:
+    """The largest number of each channel of a group; a flattened value has several numbers for each."""
+    return np.asarray(numbers.reshape(group.size, -1).max(axis=1))
 
-    def __init__(self, group: ScalingGroup, names: list[str]) -> None:
-        self.group = group
-        self.names = names
-        self.largest: dict[str, Floats] = {}
-        self.errors: Floats = np.zeros((len(_SHARES), group.size))
 
-    def _channels(self, values: Floats) -> Floats:
-        """(samples, size, ...), the numbers of a flattened value along a third axis."""
-        if values.ndim == 2 and values.shape[1] != self.group.size:
-            return values.reshape(len(values), self.group.size, -1)
-        return values
-
-    def look(self, found: dict[str, Floats]) -> None:
-        for name in self.names:
-            values = self._channels(found[name])
-            largest = np.abs(values).max(axis=(0, *range(2, values.ndim)))
-            self.largest[name] = np.maximum(self.largest.get(name, 0.0), largest)
-
-    @property
-    def share(self) -> Floats:
-        """Of each channel, its largest number as a share of its value's: in the value where that is most."""
-        shares = [each / max(float(each.max()), 1e-30) for each in self.largest.values()]
-        return np.asarray(np.maximum(np.max(shares, axis=0), _SMALLEST))
-
-    def measure(self, found: dict[str, Floats], ration: Ration, steps: float) -> None:
-        """The pooled error of each channel under each range, as if it had a scale of its own."""
-        for name in self.names:
-            if not ration.allows(name, found[name]):
-                continue
-            # In units of the range, for squares of large numbers overflow.
-            values = self._channels(found[name]) / np.float32(self.largest[name].max() or 1.0)
-            energy = max(float(np.square(values).mean()), 1e-30)
-            shape = (1, -1, *[1] * (values.ndim - 2))
-            for index, share in enumerate(_SHARES):
-                scale = (self.share * share / steps).astype(np.float32).reshape(shape)
-                rounded = values / scale
-                np.rint(rounded, out=rounded)
-                np.clip(rounded, -steps, steps, out=rounded)
-                rounded *= scale
-                rounded -= values
-                self.errors[index] += pooled_error(rounded) / energy
-
-    def factors(self) -> Floats:
-        """What to multiply each channel by."""
-        best = _SHARES[np.argmin(self.errors, axis=0)]
-        factors = (1.0 / (self.share * best)) ** _POWER
-        if self.group.ceiling is not None:
+def _factors(plan: Plan, group: ScalingGroup, largest: Mapping[str, Floats], sampled: Sampled) -> Floats:
+    """What to multiply each channel by, (size,)."""
+    shares = [each / max(float(each.max()), 1e-30) for each in largest.values()]
+    share = np.maximum(np.max(shares, axis=0), _SMALLEST).astype(np.float64)
+    top = np.maximum(np.max(list(largest.values()), axis=0), 1e-30).astype(np.float64)
+    energy = {name: _energy(group, sampled, name) for name in largest}
+    tried = []
+    for power in _POWERS:
+        factors = share**-power
+        if group.ceiling is not None:
             # A Clip would cut off a channel that is multiplied beyond it, and let through more of one that shrinks.
-            largest = np.maximum(np.max(list(self.largest.values()), axis=0), 1e-30)
-            room = self.group.ceiling / largest
-            factors = np.clip(factors, 1.0, np.maximum(room, 1.0))
-        return np.asarray(factors)
+            factors = np.clip(factors, 1.0, np.maximum(_CLIPPED * group.ceiling / top, 1.0))
+        tried.append(factors)
+    errors = [_error(plan, group, largest, energy, factors) for factors in tried]
+    best: Floats = tried[int(np.argmin(errors))]
+    return best
+
+
+def _energy(group: ScalingGroup, sampled: Sampled, name: str) -> Floats:
+    """The mean square of each channel, (size,)."""
+    total = np.zeros(group.size)
+    windows = sampled.windows(name)
+    for values in windows:
+        squares = np.square(values, dtype=np.float64).mean(axis=(0, *range(2, values.ndim)))
+        total += squares.reshape(group.size, -1).mean(axis=1)
+    return total / max(1, len(windows))
+
+
+def _error(
+    plan: Plan, group: ScalingGroup, largest: Mapping[str, Floats], energy: Mapping[str, Floats], factors: Floats
+) -> float:
+    """The estimated squared error of the nodes that read the channels, each as a share of its result."""
+    total = 0.0
+    for product in group.readers:
+        name = product.node.inputs[product.data].name
+        if name not in largest:
+            continue
+        weights = np.asarray(plan.graph.array(product.weights), np.float64)
+        own = by_input(product, weights)
+        repeats = own.shape[0] * own.shape[2] // group.size
+        by = np.repeat(factors, repeats).reshape(own.shape[0], 1, own.shape[2], 1)
+        squares = np.repeat(energy[name], repeats).reshape(by.shape)
+        signal = float((np.square(own) * squares).sum())
+        step = float((largest[name] * factors).max()) / plan.grid.high
+        of_values = float((np.square(own / by) * (step**2 / 12)).sum())
+        steps = np.abs(own / by).max(axis=(2, 3), keepdims=True) / plan.weight_grid.high
+        of_weights = float((np.square(steps) / 12 * squares * np.square(by) * np.ones_like(own)).sum())
+        total += (of_values + of_weights) / max(signal, 1e-30)
+    return total

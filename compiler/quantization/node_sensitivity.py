@@ -17,7 +17,7 @@ from vggc.quantization.candidates import candidates, format_for
 from vggc.quantization.insert import insert
 from vggc.quantization.plan import Plan
 from vggc.quantization.quantize_graph import Settings, quantize_graph
-from vggc.quantization.value_ranges import find_ranges
+from vggc.quantization.value_ranges import by_histograms
 from vggc.quantization.weights import encoded
 from vggc.rewrite import Context
 
@@ -34,7 +34,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
     whole: Plan = form.place(base, found, form.values, form.weights)
     if not whole.products:
         raise Declined("nothing in the model can be quantized")
-    ranges = find_ranges(whole, context, samples, "mse").quantizers
+    ranges = by_histograms(whole, context, samples, "mse").quantizers
     by_value = {site.value.name: ranges[site.family] for site in whole.sites}
     few, outputs = samples.up_to(SAMPLES), floating_outputs(base)
     right = results(base, few, outputs)
@@ -48,7 +48,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
         known = {site.family: by_value[site.value.name] for site in plan.sites if site.value.name in by_value}
         missing = [site for site in plan.sites if site.family not in known]
         if missing:
-            known |= find_ranges(plan, context, samples, "mse").quantizers
+            known |= by_histograms(plan, context, samples, "mse").quantizers
         insert(plan, aside, known, encoded(plan, aside, known, settings.weights))
         copy.tidy()
         wrong = results(copy, few, outputs)

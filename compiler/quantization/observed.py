@@ -20,10 +20,10 @@ def observe(plan: Plan, samples: Samples) -> dict[int, Histogram]:
     return found
 
 
-def warnings_of(plan: Plan, histograms: Mapping[int, Histogram], samples: Samples) -> list[str]:
+def warnings_of(plan: Plan, bounds: Mapping[int, float], samples: Samples) -> list[str]:
     """What to warn of: values of which the samples tell nothing."""
     return [
         f"`{site.value.name}` is 0 on all samples of data `{samples.name}`: its range is a guess"
         for site in plan.sites
-        if histograms[site.family].bound == 0
+        if bounds[site.family] == 0
     ]

@@ -11,50 +11,37 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vggc.calibration.samples import Samples
-from vggc.calibration.streams import Ration, stream
+from vggc.calibration.channel_extents import ChannelExtents
 from vggc.graph.arrays import Floats
 from vggc.operators.roles import MATRIX_PRODUCTS
 from vggc.quantization.grids import Quantizer
-from vggc.quantization.histograms import Histogram
-from vggc.quantization.plan import Plan, QuantizationSite
-from vggc.quantization.pooled_error import channels_second, pooled_error
+from vggc.quantization.plan import Plan, Product, QuantizationSite
+from vggc.quantization.pooled_error import pooled_error
+from vggc.quantization.sampled import Sampled
 from vggc.quantization.thresholds import ceiling, narrowed
 
 _SHARES = np.linspace(1.0, 0.5, 16)
 """Of the range seen on all samples."""
 
 
-def by_output_error(plan: Plan, histograms: Mapping[int, Histogram], samples: Samples) -> dict[int, Quantizer]:
+def by_output_error(plan: Plan, extents: Mapping[int, ChannelExtents], sampled: Sampled) -> dict[int, Quantizer]:
     """The quantizer of each family whose readers' results are estimated to be nearest to what they were."""
-    families = plan.families()
-    tried = {
-        family: [narrowed(histograms[family], plan.grid, float(share), ceiling(sites)) for share in _SHARES]
-        for family, sites in families.items()
-    }
-    sites = plan.sites
-    measured = {site.value.name: _Measured() for site in sites}
-    last = {site.value.name for site in sites if _is_read_along_rows(plan, site)}
-    ration = Ration()
-    for values in stream(plan.graph, [site.value for site in sites], samples):
-        for site in sites:
-            name = site.value.name
-            if not ration.allows(name, values[name]):
-                continue
-            given = channels_second(values[name], last=name in last)
-            # In units of the range, for squares of large numbers overflow.
-            unit = np.float32(histograms[site.family].bound or 1.0)
-            energy = np.square(given / unit).mean(axis=(0, *range(2, given.ndim)))
-            found = [pooled_error((each.rounded(given) - given) / unit) for each in tried[site.family]]
-            measured[name].add(np.array(found), energy)
     chosen = {}
-    for family, members in families.items():
+    for family, members in plan.families().items():
+        seen, limit = extents[family], ceiling(members)
+        tried = [narrowed(seen, plan.grid, float(share), limit) for share in _SHARES]
+        # In units of the range, because squares of large numbers overflow.
+        unit = np.float32(seen.bound or 1.0)
         total = np.zeros(len(_SHARES))
         for site in members:
-            found_of = measured[site.value.name]
-            for gain in gains(plan, site, found_of.channels):
-                total += found_of.errors @ gain / max(float(found_of.energy @ gain), 1e-30)
-        chosen[family] = tried[family][int(np.argmin(total))]
+            measured = _Measured()
+            for values in sampled.windows(site.value.name):
+                energy = np.square(values / unit).mean(axis=(0, *range(2, values.ndim)))
+                errors = [pooled_error((each.rounded(values) - values) / unit) for each in tried]
+                measured.add(np.array(errors), energy)
+            for gain in gains(plan, site, measured.channels):
+                total += measured.errors @ gain / max(float(measured.energy @ gain), 1e-30)
+        chosen[family] = tried[int(np.argmin(total))]
     return chosen
 
 
@@ -89,16 +76,16 @@ def _mean(values: Floats) -> Floats:
     return np.asarray(values.mean(axis=-1, keepdims=True))
 
 
-def _is_read_along_rows(plan: Plan, site: QuantizationSite) -> bool:
+def is_read_along_rows(plan: Plan, site: QuantizationSite) -> bool:
     """Whether a matrix product reads a value, whose last axis then has the channels."""
     products = {id(each.node) for each in plan.products if each.node.op in MATRIX_PRODUCTS}
     return any(id(node) in products for node, _ in site.readers)
 
 
 def gains(plan: Plan, site: QuantizationSite, channels: int) -> list[Floats]:
-    """For each reader the weight with which it takes in each of the site's channels, squared: (channels,).
+    """For each reader the weight with which it reads each of the site's channels, squared: (channels,).
 
-    Readers without weights, and those with weights for another number of channels, take all alike.
+    Readers without weights, and those with weights for another number of channels, read all alike.
     """
     products = {id(each.node): each for each in plan.products}
     found = []
@@ -107,13 +94,16 @@ def gains(plan: Plan, site: QuantizationSite, channels: int) -> list[Floats]:
         array = plan.graph.array(product.weights) if product is not None else None
         if product is None or array is None:
             found.append(np.ones(channels))
-            continue
-        weights = np.moveaxis(np.square(np.asarray(array, np.float64)), product.axis, 0)
-        if node.op == "ConvTranspose":
-            # (outputs of a block, all inputs, kernel)
-            gain = weights.reshape(*weights.shape[:2], -1).sum(axis=(0, 2))
         else:
-            own = weights.reshape(product.group, weights.shape[0] // product.group, weights.shape[1], -1)
-            gain = own.sum(axis=(1, 3)).reshape(-1)
-        found.append(gain)
+            found.append(np.square(by_input(product, np.asarray(array, np.float64))).sum(axis=(1, 3)).reshape(-1))
     return [each if each.size == channels else np.ones(channels) for each in found]
+
+
+def by_input(product: Product, weights: Floats) -> Floats:
+    """The weights of a product as (blocks, outputs of a block, inputs of a block, kernel)."""
+    blocks = product.group
+    if product.node.op == "ConvTranspose":
+        own = weights.reshape(blocks, weights.shape[0] // blocks, weights.shape[1], -1)
+        return np.asarray(own.transpose(0, 2, 1, 3))
+    turned = np.moveaxis(weights, product.axis, 0)
+    return turned.reshape(blocks, turned.shape[0] // blocks, turned.shape[1], -1)

@@ -6,20 +6,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vggc.calibration.samples import Samples
-from vggc.calibration.streams import SAMPLES
+from vggc.calibration.spill import Spill
 from vggc.graph import Graph
-from vggc.quantization.bias_correction import correct_biases, give_biases
 from vggc.quantization.candidates import choose
 from vggc.quantization.equalization import equalize
+from vggc.quantization.given_biases import give_biases
 from vggc.quantization.insert import insert
+from vggc.quantization.node_adjustment import adjust_products
+from vggc.quantization.observation import Observation
+from vggc.quantization.plan import Plan
 from vggc.quantization.precisions import Placement, Precision
-from vggc.quantization.value_ranges import Calibration, find_ranges
-from vggc.quantization.weight_rounding import round_weights
+from vggc.quantization.preconditions import plain_gemm
+from vggc.quantization.range_cache import FamilyRanges
+from vggc.quantization.sampled import to_try
+from vggc.quantization.value_ranges import Calibration, by_extents, by_histograms
 from vggc.quantization.weights import WeightScales, encoded
 from vggc.rewrite import Context
 from vggc.values import Names
 
 Rounding = Literal["nearest", "least_squares"]
+
+_SPILL = 768 << 20
+"""Bytes of values that are held in memory between the pieces of a run; more are in temporary files."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Settings:
     equalize: bool = True
     bias_correction: bool = True
     weights: WeightScales = "mse"
-    rounding: Rounding = "nearest"
+    rounding: Rounding = "least_squares"
     only: Names = Names()  # noqa: RUF009
     except_: Names = Names()  # noqa: RUF009
 
@@ -46,19 +54,41 @@ def quantize_graph(
     """
     names = {"only": settings.only, "except_": settings.except_}
     plan = choose(graph, context, settings.precision, settings.placement, **names, leave=leave)
-    few = samples.up_to(SAMPLES)
-    if settings.equalize and plan.grid.even:
-        context.progress("equalize channels")
-        equalize(plan, context, few)
+    for product in plan.products:
+        plain_gemm(graph, product)
     if settings.bias_correction:
         give_biases(plan)
-    context.progress("find ranges")
-    ranges = find_ranges(plan, context, samples, settings.calibration)
-    for warning in ranges.warnings:
-        context.warn(warning)
-    original = graph.copy()
-    insert(plan, context, ranges.quantizers, encoded(plan, context, ranges.quantizers, settings.weights))
-    if settings.rounding == "least_squares" and plan.weight_grid.even:
-        round_weights(original, plan, context, few)
-    if settings.bias_correction:
-        correct_biases(original, plan, context, few)
+    few = to_try(samples)
+    with Spill(_SPILL) as spill:
+        seen = Observation(plan, samples, few, spill)
+        rounds = settings.rounding == "least_squares" and plan.weight_grid.even
+        adjusts = rounds or settings.bias_correction
+        if adjusts:
+            # Rows are those of the products as they are now.
+            _ = seen.sampled
+        if settings.equalize and plan.grid.even:
+            context.progress("equalize channels")
+            equalize(plan, context, seen)
+        context.progress("find ranges")
+        ranges = _ranges(plan, context, samples, settings.calibration, seen)
+        for warning in ranges.warnings:
+            context.warn(warning)
+        original = graph.copy()
+        insert(plan, context, ranges.quantizers, encoded(plan, context, ranges.quantizers, settings.weights))
+        if adjusts:
+            adjust_products(
+                original,
+                plan,
+                context,
+                seen,
+                round_weights=rounds,
+                correct_biases=settings.bias_correction,
+            )
+
+
+def _ranges(
+    plan: Plan, context: Context, samples: Samples, calibration: Calibration, seen: Observation
+) -> FamilyRanges:
+    if calibration == "output_error" or calibration == "max":  # noqa: PLR1714 - mypy narrows by comparisons
+        return by_extents(plan, context, samples, calibration, seen)
+    return by_histograms(plan, context, samples, calibration)

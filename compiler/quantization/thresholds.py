@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from vggc.calibration.channel_extents import ChannelExtents
 from vggc.graph.arrays import Array
 from vggc.quantization.grids import Grid, Quantizer, asymmetric, symmetric
 from vggc.quantization.histograms import BINS, Histogram
@@ -41,12 +42,12 @@ def quantizer(histogram: Histogram, grid: Grid, method: Method, ceiling: float |
     return narrowed(histogram, grid, METHODS[method](histogram, grid), ceiling)
 
 
-def narrowed(histogram: Histogram, grid: Grid, share: float, ceiling: float | None = None) -> Quantizer:
+def narrowed(seen: Histogram | ChannelExtents, grid: Grid, share: float, ceiling: float | None = None) -> Quantizer:
     """The quantizer for the value's range, narrowed to a share of it (or widened, beyond 1)."""
     if grid.signed:
-        return symmetric(grid, share * histogram.bound)
-    high = share * histogram.high
-    return asymmetric(grid, share * histogram.low, high if ceiling is None else min(high, ceiling))
+        return symmetric(grid, share * seen.bound)
+    high = share * seen.high
+    return asymmetric(grid, share * seen.low, high if ceiling is None else min(high, ceiling))
 
 
 def by_max(histogram: Histogram, grid: Grid) -> float:

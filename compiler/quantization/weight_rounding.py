@@ -1,136 +1,100 @@
 """Weights rounded so that their errors cancel in the results: `rounding=least_squares`.
 
-Rounding each weight to the nearest number leaves the least error of the weights, not of what they compute. Here the
-weights of an output are rounded one input after the other, and those still to come make good, by least squares over
-the inputs on samples, what each rounding did (optimal brain surgeon, Hassibi and Stork 1993, as GPTQ applies it to
-rounding, Frantar et al. 2022). Inputs are those of the quantized model, node by node.
+Rounding each weight to the nearest number leaves the least error of the weights, but not of the results. Here the
+weights of an output are rounded one input after the other, and each compensates the error that those before it cause
+in the results, by least squares over the inputs on samples (optimal brain surgeon, Hassibi and Stork 1993, as GPTQ
+applies it to rounding, Frantar et al. 2022). With the covariance H = M' M, M a lower triangular matrix, the error is
+|M (w - q)|^2, and row i of M decides q_i after the q before it (Babai's nearest plane), so H is never inverted.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-import onnx_graphsurgeon as gs
 
-from vggc.calibration.matrix import AsMatrix, Unsuitable
-from vggc.calibration.node_matrices import as_matrix
-from vggc.calibration.samples import Samples
-from vggc.calibration.spill import Spill
-from vggc.calibration.staged_run import StagedRun
-from vggc.graph import Graph
-from vggc.graph.arrays import Float64
-from vggc.operators.roles import MATRIX_PRODUCTS
+from vggc.graph.arrays import Float32, Float64, Floats
 from vggc.quantization.grids import Grid
-from vggc.quantization.plan import Plan, Product
-from vggc.quantization.weights import encode
-from vggc.rewrite import Context
 
-_ROWS = 8192
-"""About how many rows of a node's inputs are looked at, over all samples."""
+WIDEST = 768
+"""Inputs whose errors may cancel each other: longer rows are divided, because the covariance grows by the square."""
 
 _DAMPING = 0.01
-"""Of the mean variance of the inputs: added to each, so that what samples say little of is not followed far."""
+"""Of the mean variance of the inputs: added to each, so that directions that samples hardly show have little effect."""
+
+_PANEL = 96
+"""Columns that are factorized at a time."""
 
 _COLUMNS = 64
-"""Inputs whose errors are carried on together."""
+"""Inputs whose effect on later ones is added in one matrix product."""
 
 
-def round_weights(original: Graph, plan: Plan, context: Context, samples: Samples, *, seed: int = 0) -> None:
-    """Round the weights of an inserted plan anew; `original` is its graph before."""
-    graph = plan.graph
-    graph.tidy()
-    scratch = original.copy()
-    twins = {value.name: node for node in scratch.nodes for value in node.outputs}
-    order = {id(node): at for at, node in enumerate(graph.nodes)}
-    random = np.random.default_rng(seed)
-    with Spill() as spill:
-        walk = StagedRun(graph, samples, spill, "quantized:")
-        for product in sorted(plan.products, key=lambda each: order[id(each.node)]):
-            if len(graph.readers(product.node.inputs[product.weight])) > 1:
-                reason = "other nodes read them too, with other inputs"
-                context.decline(product.node, f"its weights are rounded to the nearest numbers: {reason}")
-                continue
-            context.progress(f"round weights: {graph.label(product.node)}")
-            data = product.node.inputs[product.data]
-            try:
-                matrix = as_matrix(scratch, twins[product.node.outputs[0].name])
-                walk.reach([data])
-                moments = _second_moments(walk, matrix, data, random)
-                walk.release([data])
-            except Unsuitable as reason:
-                context.decline(product.node, f"its weights are rounded to the nearest numbers: {reason}")
-                continue
-            _store(scratch, plan, product, matrix, moments)
-            context.record("round weights")
+def parts(width: int) -> list[slice]:
+    """Rows of `width` inputs in as few parts as necessary, none longer than WIDEST."""
+    pieces = -(-width // WIDEST)
+    edges = [width * each // pieces for each in range(pieces + 1)]
+    return [slice(*pair) for pair in pairwise(edges)]
 
 
-def _second_moments(walk: StagedRun, matrix: AsMatrix, data: gs.Tensor, random: np.random.Generator) -> Float64:
-    """The covariances of a node's inputs, (blocks, width, width)."""
-    share = max(1, _ROWS // len(walk.samples))
-    total = np.zeros((matrix.blocks, matrix.width, matrix.width))
-    sums = np.zeros((matrix.blocks, matrix.width))
-    count = 0
-    for index in range(len(walk.samples)):
-        x = walk.array(data, index)
-        # Only its shape is asked for.
-        y = np.broadcast_to(np.float32(0), _result_shape(matrix, x.shape))
-        rows = matrix.count(x, y)
-        chosen = np.sort(random.choice(rows, share, replace=False)) if rows > share else np.arange(rows)
-        taken = matrix.rows(x, y.shape, chosen)
-        total += np.matmul(taken.transpose(0, 2, 1), taken)
-        sums += taken.sum(axis=1, dtype=np.float64)
-        count += taken.shape[1]
-    mean = sums / count
-    return np.asarray(total / count - mean[:, :, None] * mean[:, None, :])
+def covariance(rows: Floats) -> Float64:
+    """Of the inputs in rows (blocks, rows, width): (blocks, width, width)."""
+    # numpy computes only half of a matrix times its own transpose.
+    products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
+    mean = rows.mean(axis=1, dtype=np.float64)
+    return np.asarray(products.astype(np.float64) / rows.shape[1] - mean[:, :, None] * mean[:, None, :])
 
 
-def _result_shape(matrix: AsMatrix, given: tuple[int, ...]) -> tuple[int, ...]:
-    if matrix.node.op in MATRIX_PRODUCTS:
-        return (*given[:-1], matrix.blocks * matrix.outputs)
-    shape = matrix.graph.shape(matrix.node.outputs[0])
-    spatial = [each for each in (shape or [None] * 3)[2:] if isinstance(each, int)]
-    if shape is None or len(spatial) < len(shape) - 2:
-        raise Unsuitable("the size of its output is not known")
-    return (given[0], matrix.blocks * matrix.outputs, *spatial)
+def rounded_blocks(weights: Float64, covariance: Float64, scale: Float64, grid: Grid) -> Float64:
+    """(blocks, width, outputs) weights on the grid of each output's scale, such that errors cancel.
 
-
-def _store(scratch: Graph, plan: Plan, product: Product, matrix: AsMatrix, moments: Float64) -> None:
-    graph = plan.graph
-    stored = graph.producer(product.node.inputs[product.weight])
-    assert stored is not None
-    steps = np.asarray(graph.array(stored.inputs[1]), np.float64)
-    wanted = matrix.matrix()
-    scale = np.resize(steps, matrix.blocks * matrix.outputs).reshape(matrix.blocks, matrix.outputs)
-    rounded = [
-        rounded_block(weights, own, step, plan.weight_grid)
-        for weights, own, step in zip(wanted, moments, scale, strict=True)
-    ]
-    matrix.store_matrix(np.stack(rounded))
-    values = scratch.array(matrix.weight)
-    assert values is not None
-    codes = encode(values, product.axis, steps, plan.weight_grid)
-    graph.set_input(stored, 0, graph.constant(codes.numbers, stored.inputs[0].name))
-
-
-def rounded_block(weights: Float64, moments: Float64, scale: Float64, grid: Grid) -> Float64:
-    """(width, outputs) weights on the grid of each output's scale, errors carried on to inputs still to come.
-
-    `moments` (width, width) is the covariance of the inputs, `scale` (outputs,).
+    `covariance` (blocks, width, width) is that of the inputs, `scale` is (blocks, outputs).
     """
-    order = np.argsort(-np.diag(moments))
-    covariance = moments[np.ix_(order, order)]
-    damping = _DAMPING * float(np.diag(covariance).mean())
-    covariance = covariance + (damping if damping > 0 else 1.0) * np.eye(len(order))
-    upper = np.linalg.cholesky(np.linalg.inv(covariance)).T
-    left = weights[order].copy()
-    found = np.empty_like(left)
-    for start in range(0, len(order), _COLUMNS):
-        stop = min(start + _COLUMNS, len(order))
-        errors = np.zeros((stop - start, left.shape[1]))
+    order = np.argsort(-np.einsum("bii->bi", covariance), axis=1, kind="stable")
+    factor = _triangular(np.take_along_axis(np.take_along_axis(covariance, order[:, :, None], 1), order[:, None], 2))
+    wanted = np.take_along_axis(weights, order[:, :, None], 1).astype(np.float32)
+    scale = scale.astype(np.float32)
+    errors = np.zeros_like(wanted)
+    found = np.empty_like(wanted)
+    width = wanted.shape[1]
+    for start in range(0, width, _COLUMNS):
+        stop = min(start + _COLUMNS, width)
+        known = np.matmul(factor[:, start:stop, :start], errors[:, :start])
         for at in range(start, stop):
-            found[at] = grid.rounded(left[at], scale)
-            errors[at - start] = (left[at] - found[at]) / upper[at, at]
-            left[at + 1 : stop] -= np.outer(upper[at, at + 1 : stop], errors[at - start])
-        left[stop:] -= upper[start:stop, stop:].T @ errors
-    result = np.empty_like(found)
-    result[order] = found
+            near = np.matmul(factor[:, at : at + 1, start:at], errors[:, start:at])[:, 0]
+            target = wanted[:, at] + known[:, at - start] + near
+            found[:, at] = grid.rounded(target, scale)
+            errors[:, at] = wanted[:, at] - found[:, at]
+    result = np.empty(found.shape)
+    np.put_along_axis(result, order[:, :, None], found, 1)
     return result
+
+
+def _triangular(covariance: Float64) -> Float32:
+    """M of H = M' M, each row divided by its diagonal element."""
+    width = covariance.shape[1]
+    level = np.einsum("bii->b", covariance) / width
+    damped = covariance.copy()
+    at = np.arange(width)
+    damped[:, at, at] += np.where(level > 0, _DAMPING * level, 1.0)[:, None]
+    # Turned round, the lower triangular factor of Cholesky is the upper triangular one.
+    upper = _cholesky(np.ascontiguousarray(damped[:, ::-1, ::-1]))[:, ::-1, ::-1]
+    lower = upper.transpose(0, 2, 1)
+    return np.ascontiguousarray(lower / np.einsum("bii->bi", lower)[:, :, None], np.float32)
+
+
+def _cholesky(matrices: Float64) -> Float64:
+    """The lower triangular factors of (blocks, width, width) matrices, which are overwritten.
+
+    By blocks of _PANEL columns: the threads of numpy's own factorization wait busily for each other, which multiplies
+    its time on a machine that does other work.
+    """
+    width = matrices.shape[1]
+    for start in range(0, width, _PANEL):
+        stop = min(start + _PANEL, width)
+        corner = np.linalg.cholesky(matrices[:, start:stop, start:stop])
+        matrices[:, start:stop, start:stop] = corner
+        below = np.matmul(matrices[:, stop:, start:stop], np.linalg.inv(corner).transpose(0, 2, 1))
+        matrices[:, stop:, start:stop] = below
+        matrices[:, start:stop, stop:] = 0.0
+        matrices[:, stop:, stop:] -= np.matmul(below, below.transpose(0, 2, 1))
+    return matrices

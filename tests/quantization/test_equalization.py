@@ -11,11 +11,13 @@ import pytest
 from onnx import numpy_helper
 
 from vggc.calibration.samples import Samples
+from vggc.calibration.spill import Spill
 from vggc.data.dataset import Dataset, SampleType
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.quantization.candidates import choose
 from vggc.quantization.equalization import equalize
+from vggc.quantization.observation import Observation
 from vggc.quantization.products import all_products
 from vggc.quantization.scaling_groups import multiply, scaling_groups
 from vggc.rewrite import Context
@@ -155,7 +157,8 @@ def test_ranges_become_more_alike() -> None:
     before, wanted = ratio(), Session(graph).run({"x": next(rows.batches(64))["x"]})["y"]
     context = Context()
     plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
-    equalize(plan, context, Samples(graph, rows))
+    with Spill() as spill:
+        equalize(plan, context, Observation(plan, Samples(graph, rows), Samples(graph, rows), spill))
     graph.tidy()
     assert ratio() < 2 * np.sqrt(before)
     got = Session(graph).run({"x": next(rows.batches(64))["x"]})["y"]
@@ -180,7 +183,9 @@ def test_channels_stay_below_a_clip() -> None:
     wanted = Session(graph).run({"x": data})["y"]
     context = Context()
     plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
-    equalize(plan, context, Samples(graph, Rows(data)))
+    samples = Samples(graph, Rows(data))
+    with Spill() as spill:
+        equalize(plan, context, Observation(plan, samples, samples, spill))
     graph.tidy()
     assert context.log.changes["equalize channels"] == 1
     got = Session(graph).run({"x": data})["y"]

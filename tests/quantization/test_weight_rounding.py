@@ -15,7 +15,7 @@ from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.passes.quantize import quantize
 from vggc.quantization.grids import INT4, WEIGHT8
-from vggc.quantization.weight_rounding import rounded_block
+from vggc.quantization.weight_rounding import covariance, rounded_blocks
 from vggc.quantization.weights import scales
 
 CASES = {
@@ -87,7 +87,7 @@ def test_results_are_nearer_than_with_the_nearest_numbers(grid: Any) -> None:
     weights = np.random.default_rng(2).standard_normal((48, 30))
     step = scales(weights.T, grid, "max")
     centered = rows - rows.mean(axis=0)
-    found = rounded_block(weights, centered.T @ centered / len(rows), step, grid)
+    found = rounded_blocks(weights[None], covariance(rows[None].astype(np.float32)), step[None], grid)[0]
     assert np.allclose(found / step, np.rint(found / step), atol=1e-6)
     nearest = grid.rounded(weights, step)
     errors = [np.square(centered @ (each - weights)).sum() for each in (found, nearest)]
