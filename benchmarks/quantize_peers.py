@@ -1,7 +1,8 @@
 """One peer's int8 quantization as a program of its own: `python quantize_peers.py PEER IN.onnx CALIB.npy OUT.onnx`.
 
 CALIB.npy holds the samples, float32, of the model's one input. Prints the seconds that quantizing took, without those
-for importing the peer. Runs in an environment that has the peers, so it imports nothing of vggc.
+for importing the peer, and the peak memory of the process in MB. Runs in an environment that has the peers, so it
+imports nothing of vggc.
 """
 
 from __future__ import annotations
@@ -102,6 +103,12 @@ PEERS: dict[str, Callable[[str, np.ndarray, str], Quantize]] = {
 }
 
 
+def peak_megabytes() -> float:
+    """The most memory that this process had; that of `getrusage` begins as that of the parent."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
+
+
 def main() -> None:
     logging.disable(logging.WARNING)
     peer, source, samples, out = sys.argv[1:]
@@ -109,6 +116,7 @@ def main() -> None:
     started = time.perf_counter(), time.process_time()
     quantize()
     print(f"seconds {time.perf_counter() - started[0]:.2f} {time.process_time() - started[1]:.2f}")
+    print(f"peak {peak_megabytes():.0f}")
 
 
 if __name__ == "__main__":
