@@ -46,47 +46,36 @@ class SlidingMatrix(AsMatrix):
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         size = y_shape[2:]
-        padded, strides = self._spread(np.asarray(x), size)
         where = np.arange(len(x) * math.prod(size)) if chosen is None else chosen
         sample, *at = np.unravel_index(where, (len(x), *size))
-        corner = [each * stride for each, stride in zip(at, strides, strict=True)]
+        given, strides, before = self._grid(np.asarray(x), size)
+        corner = [each * stride - pad for each, stride, pad in zip(at, strides, before, strict=True)]
         result = np.empty((self.blocks, len(where), self.taps, self.channels), np.float32)
         for tap, offset in enumerate(np.ndindex(*self.kernel)):
-            place = tuple(
-                start + step * dilation for start, step, dilation in zip(corner, offset, self.dilations, strict=True)
-            )
-            found = padded[(sample, *place)].reshape(len(where), self.blocks, self.channels)
-            result[:, :, tap] = found.transpose(1, 0, 2)
+            place = [start + step * apart for start, step, apart in zip(corner, offset, self.dilations, strict=True)]
+            inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(place, given.shape[2:], strict=True)])
+            nearest = [np.clip(p, 0, n - 1) for p, n in zip(place, given.shape[2:], strict=True)]
+            found = given[(sample, slice(None), *nearest)]
+            if not inside.all():
+                found[~inside] = 0
+            result[:, :, tap] = found.reshape(len(where), self.blocks, self.channels).transpose(1, 0, 2)
         return result.reshape(self.blocks, len(where), self.width)
 
-    def _spread(self, x: Array, size: tuple[int, ...]) -> tuple[Array, list[int]]:
-        """The input with channels last and padding around it, and the stride with which patches follow each other."""
-        x = np.moveaxis(x, 1, -1)
+    def _grid(self, x: Array, size: tuple[int, ...]) -> tuple[Array, list[int], list[int]]:
+        """The input that patches are cut out of, with channels second; their stride, and the padding in front.
+
+        What lies outside of it is zero.
+        """
         reach = [(k - 1) * d for k, d in zip(self.kernel, self.dilations, strict=True)]
         if not self.transposed:
-            before = self._pads_before(x.shape[1:-1], size, reach)
-            after = [
-                max(0, (out - 1) * stride + far + 1 - given - front)
-                for out, stride, far, given, front in zip(size, self.strides, reach, x.shape[1:-1], before, strict=True)
-            ]
-            if not any(before) and not any(after):
-                return x, self.strides
-            return np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0)]), self.strides
-        given = x.shape[1:-1]
+            return x, self.strides, self._pads_before(x.shape[2:], size, reach)
+        given = x.shape[2:]
         dense = [(n - 1) * stride + 1 for n, stride in zip(given, self.strides, strict=True)]
-        front = self._crops_before(dense, size, reach)
+        spread = np.zeros((*x.shape[:2], *dense), x.dtype)
+        spread[(slice(None), slice(None), *(slice(None, None, stride) for stride in self.strides))] = x
         # Output position o sees the dense input from o + front - reach to o + front.
-        before = [max(0, far - crop) for far, crop in zip(reach, front, strict=True)]
-        skip = [max(0, crop - far) for far, crop in zip(reach, front, strict=True)]
-        total = [n + far for n, far in zip(size, reach, strict=True)]
-        room = [max(each, start + length) for each, start, length in zip(total, before, dense, strict=True)]
-        spread = np.zeros((len(x), *room, x.shape[-1]), x.dtype)
-        place = tuple(
-            slice(start, start + length, stride)
-            for start, length, stride in zip(before, dense, self.strides, strict=True)
-        )
-        spread[(slice(None), *place)] = x
-        return spread[(slice(None), *(slice(each, None) for each in skip))], [1] * len(size)
+        front = self._crops_before(dense, size, reach)
+        return spread, [1] * len(size), [far - crop for far, crop in zip(reach, front, strict=True)]
 
     def _pads_before(self, given: tuple[int, ...], size: tuple[int, ...], reach: list[int]) -> list[int]:
         automatic = self.node.attrs.get("auto_pad", "NOTSET")
@@ -112,8 +101,12 @@ class SlidingMatrix(AsMatrix):
         return [each // 2 if automatic == "SAME_UPPER" else each - each // 2 for each in total]
 
     def results(self, y: Array, chosen: Int64 | None = None) -> Floats:
-        flat = np.moveaxis(np.asarray(y, np.float32), 1, -1).reshape(-1, y.shape[1])
-        return flat if chosen is None else flat[chosen]
+        given = np.asarray(y, np.float32)
+        if chosen is None:
+            return np.moveaxis(given, 1, -1).reshape(-1, y.shape[1])
+        sample, *at = np.unravel_index(chosen, (len(y), *y.shape[2:]))
+        found: Floats = given[(sample, slice(None), *at)]
+        return found
 
     def matrix(self) -> Float64:
         weights = self._constant(1).astype(np.float64)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from itertools import islice
 
-import numpy as np
+import onnx_graphsurgeon as gs
 
 from vggc.data import Batch, Dataset
 from vggc.data.selected import Selected
 from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.number_text import counted
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
 from vggc.rewrite import Context
 
-BATCH_BYTES = 128 << 20
-"""About what all values of a batch may take while a model runs on it."""
+BATCH_BYTES = 512 << 20
+"""About what all values of a batch take together; a model that runs holds a few of them at a time."""
 
 _LARGEST_BATCH = 64
 
@@ -47,7 +49,7 @@ class Samples:
         count = len(self.data)
         fixed = fixed_batch(self.inputs)
         self.fixed = fixed is not None
-        self.size = fixed or max(1, min(_LARGEST_BATCH, BATCH_BYTES // _bytes_per_sample(graph), count))
+        self.size = fixed or max(1, min(_LARGEST_BATCH, BATCH_BYTES // self._bytes_per_sample(graph), count))
         self.count = count - count % fixed if fixed else count
         if self.count < 1:
             given = counted(len(self.data), "sample")
@@ -55,6 +57,21 @@ class Samples:
                 f"data `{data.name}` has {given}, but the model takes batches of {self.size}",
                 help="give it more samples",
             )
+
+    def _bytes_per_sample(self, graph: Graph) -> int:
+        """About what the values of one sample take, all of them at once.
+
+        Where the shapes of the model do not say it, the first sample says it.
+        """
+        values = [value for node in graph.nodes for value in node.outputs if value.name]
+        fixed = fixed_batch(self.inputs) or 1
+        if all(_is_sized(graph, value) for value in values):
+            return max(1, sum(_bytes(graph, value) for value in values) // fixed)
+        session = Session(graph, [value.name for value in values])
+        first = next(iter(self.data.batches(fixed, fixed)))
+        found = session.run({each.name: first[each.name] for each in session.inputs})
+        arrays = [part for each in found.values() for part in (each if isinstance(each, list) else [each])]
+        return max(1, sum(each.nbytes for each in arrays) // fixed)
 
     def __len__(self) -> int:
         """The number of batches."""
@@ -130,17 +147,17 @@ def warn_of_samples(context: Context, samples: Samples, found: str) -> None:
         context.warn(f"the samples of data `{samples.name}` are all equal, at least the first {first}: is it complete?")
 
 
-def _bytes_per_sample(graph: Graph) -> int:
-    """About what the values of one sample take, all of them at once."""
-    total = 1
-    fixed = fixed_batch(inputs_of(graph)) or 1
-    for node in graph.nodes:
-        for value in node.outputs:
-            shape, dtype = graph.shape(value), graph.dtype(value)
-            if shape and dtype is not None:
-                sizes = [each if isinstance(each, int) else 1 for each in shape]
-                total += int(np.prod(sizes, dtype=np.int64)) * dtype.itemsize // fixed
-    return total
+def _is_sized(graph: Graph, value: gs.Tensor) -> bool:
+    """Whether the dimensions of a value are known, but for the batch."""
+    shape = graph.shape(value)
+    return shape is not None and graph.dtype(value) is not None and all(isinstance(size, int) for size in shape[1:])
+
+
+def _bytes(graph: Graph, value: gs.Tensor) -> int:
+    shape, dtype = graph.shape(value), graph.dtype(value)
+    assert shape is not None
+    assert dtype is not None
+    return math.prod(size if isinstance(size, int) else 1 for size in shape) * dtype.itemsize
 
 
 def floating_outputs(graph: Graph) -> list[str]:

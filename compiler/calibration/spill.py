@@ -11,7 +11,7 @@ import numpy as np
 
 from vggc.graph.arrays import Array
 
-MEMORY = 1 << 30
+MEMORY = 512 << 20
 """Bytes of arrays held in memory at a time."""
 
 

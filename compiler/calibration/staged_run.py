@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import onnx_graphsurgeon as gs
 
@@ -23,6 +24,9 @@ class StagedRun:
 
     Nodes of the operators `again` are not kept but run again for each reader: those that are quick and whose results
     are larger than what they read. `optimise` is the level of onnxruntime's graph rewriting.
+
+    It can begin with the first batches only, for the values of early nodes are large and a few samples say enough of
+    them; `widen` brings more to where the first ones are. `count` is the number of batches that are there.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class StagedRun:
         prefix: str,
         *,
         again: frozenset[str] = frozenset(),
+        first: int | None = None,
         optimise: Optimise = "none",
     ) -> None:
         self.graph = graph
@@ -43,7 +48,6 @@ class StagedRun:
         self._held: dict[str, int] = {}
         self._whole = any(True for node in graph.nodes for _ in subgraphs(node))
         self._again = again
-        self._optimise = optimise
         self._left: dict[str, set[int]] = {}
         for node in reversed(graph.nodes):
             readers = {id(node)}
@@ -52,10 +56,37 @@ class StagedRun:
             for value in reads(node):
                 self._left.setdefault(value.name, set()).update(readers)
         self._given = {value.name for value in graph.inputs}
-        for batch in samples:
+        self._optimise: Optimise = optimise
+        self.count = 0
+        self._read(len(samples) if first is None else min(first, len(samples)))
+
+    def widen(self, count: int) -> None:
+        """Have at least `count` batches, or all where there are fewer."""
+        count = min(count, len(self.samples))
+        if count <= self.count:
+            return
+        keys = self._spill.keys()
+        held = [key.removeprefix(self._prefix) for key in keys if key.startswith(self._prefix)]
+        names = [name for name in held if name not in self._given]
+        old = self.count
+        self._read(count)
+        if names:
+            self._compute(self.graph, names, range(old, count))
+
+    def _read(self, count: int) -> None:
+        """Take the inputs of more batches from the samples."""
+        for batch in islice(self.samples, self.count, count):
             for name, array in batch.items():
                 if name in self._given:
-                    spill.add(prefix + name, array)
+                    self._spill.add(self._prefix + name, array)
+        self.count = count
+
+    def _compute(self, graph: Graph, names: list[str], batches: Iterable[int]) -> None:
+        session = Session(graph, names, optimise=self._optimise)
+        for index in batches:
+            feeds = {each.name: self._spill.get(self._prefix + each.name, index) for each in session.inputs}
+            for name, array in session.run(feeds).items():
+                self._spill.add(self._prefix + name, array)
 
     def reach(self, values: Iterable[gs.Tensor]) -> None:
         """Compute values, unless they are there. Each stays until it is released as often as it was reached."""
@@ -79,11 +110,7 @@ class StagedRun:
                 if value.name and (value.name in self._held or self._is_kept(node, value))
             ]
             graph, names = part(self.graph, nodes, kept), [value.name for value in kept]
-        session = Session(graph, names, optimise=self._optimise)
-        for index in range(len(self.samples)):
-            feeds = {each.name: self._spill.get(self._prefix + each.name, index) for each in session.inputs}
-            for name, array in session.run(feeds).items():
-                self._spill.add(self._prefix + name, array)
+        self._compute(graph, names, range(self.count))
         for name in dict.fromkeys(value.name for node in nodes for value in reads(node)):
             self._forget(name)
 
@@ -92,7 +119,7 @@ class StagedRun:
 
     def arrays(self, value: gs.Tensor) -> Iterator[Array]:
         """A value that has been reached, batch by batch: (samples, ...)."""
-        for index in range(len(self.samples)):
+        for index in range(self.count):
             yield self.array(value, index)
 
     def array(self, value: gs.Tensor, index: int) -> Array:
@@ -105,7 +132,7 @@ class StagedRun:
         `change` gets the value of one batch, (samples, ...), and returns an array of the same shape.
         """
         key = self._prefix + value.name
-        changed = [change(self._spill.get(key, index)) for index in range(len(self.samples))]
+        changed = [change(self._spill.get(key, index)) for index in range(self.count)]
         self._spill.drop(key)
         for array in changed:
             self._spill.add(key, array)

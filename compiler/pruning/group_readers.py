@@ -13,14 +13,12 @@ from vggc.calibration.epilogue import epilogue
 from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
 from vggc.calibration.moments import Moments
 from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
 from vggc.graph.arrays import Array, Float64, Int64
 from vggc.pruning.elimination import Problem
-
-_ROWS = 32768
-"""About how many rows of each node are looked at, over all samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,22 +168,13 @@ class Readings:
         moments: dict[str, Moments],
     ) -> None:
         x, y = found[reader.product.data.name], found[reader.product.node.outputs[0].name]
-        chosen = choose_rows(reader.product.count(x, y), _ROWS, len(samples), random)
+        chosen = choose_rows(reader.product.count(x, y), enough_rows(reader.product.width), len(samples), random)
         rows = reader.product.rows(x, y.shape, chosen)
         nothing = np.zeros((rows.shape[1], 1), np.float32)
         for part in reader.parts:
             own = rows[part.block]
             columns = own if len(part.columns) == own.shape[1] else own[:, part.columns]
             moments[part.name].add(columns[None], nothing)
-
-
-def choose_rows(count: int, total: int, batches: int, random: np.random.Generator) -> Int64 | None:
-    """Which of the `count` rows of a batch to look at, when about `total` of all batches are enough.
-
-    Their indices (rows,), rising; None for all.
-    """
-    wanted = -(-total // batches)
-    return None if count <= wanted else np.sort(random.choice(count, wanted, replace=False))
 
 
 def _split(groups: Int64, atoms: Int64) -> list[Int64]:

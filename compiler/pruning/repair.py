@@ -17,15 +17,15 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.affine import Affine
 from vggc.calibration.epilogue import Epilogue, epilogue
 from vggc.calibration.least_squares import BatchRows, solve
-from vggc.calibration.matrix import WIDEST, Unsuitable
+from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats, Int64
 from vggc.graph.extras import node_extras
-from vggc.pruning.group_readers import choose_rows
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.schedule import Schedule
 from vggc.pruning.sparsity import Thinning
@@ -33,9 +33,18 @@ from vggc.pruning.statistics import measure, re_estimate, shift
 from vggc.rewrite import Context
 
 Mode = Literal["bias", "least_squares"]
-_ROWS = 65536
 _WIDE_ROWS = 4096
-"""About how many rows of a node are looked at, over all samples; the latter where rows are longer than WIDEST."""
+"""About how many rows of a node are looked at, over all samples, where rows are longer than WIDEST."""
+
+_FEWEST_SAMPLES = 64
+"""Samples that every node is repaired with."""
+
+_ROWS_PER_SAMPLE = (32, 256)
+_SHARE_PER_SAMPLE = 16
+"""How many rows one sample gives at least and at most, and between these one of so many.
+
+A node with large images gets its rows from fewer samples, for their positions say nearly the same.
+"""
 
 _CACHE = 512 << 20
 """Bytes of rows that are kept between the rounds of one node instead of being cut out anew."""
@@ -85,7 +94,11 @@ def repair(
     )
     repaired = []
     with Spill() as spill:
-        walks = StagedRun(original, samples, spill, "original:"), StagedRun(graph, samples, spill, "pruned:")
+        first = -(-_FEWEST_SAMPLES // samples.size)
+        walks = (
+            StagedRun(original, samples, spill, "original:", first=first, optimise="all"),
+            StagedRun(graph, samples, spill, "pruned:", first=first, optimise="all"),
+        )
         for index, node in enumerate(schedule.nodes):
             context.progress(f"node {index + 1} of {len(schedule.nodes)}")
             try:
@@ -159,6 +172,7 @@ class _Task:
         self.original.reach([end])
         self.pruned.reach(here)
         try:
+            self._widen(end)
             cut = _Cut(self, behind, end)
             if mode == "least_squares":
                 return _solved(cut, name, self.thinning)
@@ -167,6 +181,20 @@ class _Task:
         finally:
             self.original.release([end])
             self.pruned.release(here)
+
+    def _widen(self, end: gs.Tensor) -> None:
+        """Have as many samples as the node needs for its rows; many more at once, for each time costs a run."""
+        samples = self.original.samples
+        positions = self.own.count(self.pruned.array(self.own.data, 0), self.original.array(end, 0)) // samples.size
+        each = int(np.clip(positions // _SHARE_PER_SAMPLE, *_ROWS_PER_SAMPLE))
+        needed = -(-_rows_wanted(self.own) // (min(each, max(positions, 1)) * samples.size))
+        if needed > self.original.count:
+            for walk in (self.original, self.pruned):
+                walk.widen(max(needed, 2 * walk.count))
+
+
+def _rows_wanted(own: AsMatrix) -> int:
+    return enough_rows(own.width) if own.width <= WIDEST else _WIDE_ROWS
 
 
 def _solved(cut: _Cut, name: str, thinning: Thinning | None) -> Repaired:
@@ -206,7 +234,7 @@ class _Cut:
             yield from self._cached
             return
         random = np.random.default_rng(self._seed)
-        batches = len(self._original.samples)
+        batches = self._original.count
         size = 0
         self._cached = []
         for index in range(batches):
@@ -224,8 +252,7 @@ class _Cut:
         if not np.isfinite(target).all():
             raise not_finite(f"`{self._end.name}`", self._original.samples.name)
         x = self._pruned.array(self.own.data, index)
-        limit = _ROWS if self.own.width <= WIDEST else _WIDE_ROWS
-        chosen = choose_rows(self.own.count(x, target), limit, batches, random)
+        chosen = choose_rows(self.own.count(x, target), _rows_wanted(self.own), batches, random)
         inputs = self.own.rows(x, target.shape, chosen)
         other = self.behind.other
         offset: Floats | None = None
