@@ -99,6 +99,8 @@ def prune_channels(
     _warn_of_quantized(graph, context)
     # Widths are tried on samples that order and repair have not seen, for what counts is the loss on new ones.
     tried, read = (samples, samples) if samples is None or limit is None else samples.apart()
+    # Orders, widths and weights that hold for other images than these few.
+    tried, read = (None if each is None else each.varied(seed) for each in (tried, read))
     with Spill() as spill:
         readings = None
         if read is not None and (importance in NEEDS_DATA or repair == "least_squares"):
@@ -125,7 +127,7 @@ def prune_channels(
     kept = kept_outputs(groups, staying)
     _cut(groups, context, staying, samples)
     if samples is not None and repair != "none":
-        done = repair_weights(graph, original, context, kept, samples, mode=repair, seed=seed)
+        done = repair_weights(graph, original, context, kept, samples.varied(seed), mode=repair, seed=seed)
         record(context, done)
 
 

@@ -8,7 +8,7 @@ of which lowers the error behind the activation).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ _FIRST = 3
 _HELD_BACK = 5
 """One row in so many is held back."""
 
-_ROUNDS = 6
+_ROUNDS = 4
 _SETTLED = 3e-3
 """A round that lowers the error by a smaller share is the last one."""
 
@@ -50,6 +50,31 @@ class BatchRows:
     def wanted(self) -> Floats:
         """What the product itself should be: (rows, blocks * outputs)."""
         return self.target if self.offset is None else self.target - self.offset
+
+
+_PIECE = 16 << 20
+"""Bytes of rows that are worked on together: small pieces cost more for sums than for products."""
+
+
+def gathered(batches: Iterable[BatchRows]) -> Iterator[BatchRows]:
+    """The rows of small batches together, in pieces of _PIECE bytes or more."""
+    held: list[BatchRows] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(each.inputs.nbytes for each in held) >= _PIECE:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[BatchRows]) -> BatchRows:
+    offsets = [each.offset for each in batches if each.offset is not None]
+    return BatchRows(
+        np.concatenate([each.inputs for each in batches], axis=1),
+        np.concatenate(offsets) if offsets else None,
+        np.concatenate([each.target for each in batches]),
+    )
 
 
 RowBatches = Callable[[], Iterable[BatchRows]]

@@ -9,6 +9,7 @@ from itertools import islice
 
 import onnx_graphsurgeon as gs
 
+from vggc.calibration.variations import Variations, is_image
 from vggc.data import Batch, Dataset
 from vggc.data.selected import Selected
 from vggc.diagnostics import CompileError, fail
@@ -46,6 +47,7 @@ class Samples:
         self.random = data.random
         self.data = data.fit(self.inputs)
         self._first = 0
+        self._seed: int | None = None
         count = len(self.data)
         fixed = fixed_batch(self.inputs)
         self.fixed = fixed is not None
@@ -83,7 +85,20 @@ class Samples:
 
     def __iter__(self) -> Iterator[Batch]:
         start = self._first * self.size
-        return islice(self.data.batches(self.size, start + self.count), self._first, None)
+        batches = islice(self.data.batches(self.size, start + self.count), self._first, None)
+        return batches if self._seed is None else self._variations(batches, self._seed)
+
+    def varied(self, seed: int) -> Samples:
+        """The same samples, every second image replaced by a variation of it; other inputs stay as they are."""
+        found = copy.copy(self)
+        found._seed = seed
+        return found
+
+    def _variations(self, batches: Iterator[Batch], seed: int) -> Iterator[Batch]:
+        inputs = [each for each in self.inputs if is_image(each, tuple(self.data.arrays[each.name].shape))]
+        variations = {each.name: Variations(seed) for each in inputs}
+        for batch in batches:
+            yield {name: variations[name](array) if name in variations else array for name, array in batch.items()}
 
     def up_to(self, count: int) -> Samples:
         """The first `count` samples, or all where there are fewer; in whole batches where their size is fixed."""

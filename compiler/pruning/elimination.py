@@ -18,6 +18,9 @@ from vggc.graph.arrays import Float64, Floats, Int64
 RIDGE = 1e-3
 """Added to the covariance's diagonal, as a share of its mean: correlations found in few samples are not trusted."""
 
+_GONE = 0.15
+"""The share of removed columns beyond which they are cut out of the arrays."""
+
 _TOGETHER = 96
 """Of more than so many channels, more than one is removed at a time."""
 
@@ -86,13 +89,17 @@ def eliminate(size: int, problems: Sequence[Problem], extra: Float64 | None = No
 
 
 class _State:
-    """What is left of one problem: the inverse of the covariance, and the weights adjusted so far."""
+    """What is left of one problem: the inverse of the covariance, and the weights adjusted so far.
+
+    Removed columns stay in the arrays as zeros until they are many: to cut them out costs as much as to update all.
+    """
 
     def __init__(self, problem: Problem, size: int) -> None:
         # Columns of one atom stand together, atom by atom; those that stay anyway come last.
         key = np.where(problem.atoms < 0, size, problem.atoms)
         order = np.argsort(key, kind="stable")
         self._atoms = key[order]
+        self._gone = np.zeros(len(order), bool)
         covariance = problem.covariance[np.ix_(order, order)].astype(np.float64)
         level = float(np.trace(covariance)) / len(covariance)
         covariance[np.diag_indices_from(covariance)] += RIDGE * level or 1.0
@@ -110,24 +117,37 @@ class _State:
                 continue
             here = np.flatnonzero(counts[alive] == width)
             columns = starts[alive[here]][:, None] + np.arange(width)
-            block = self._inverse[columns[:, :, None], columns[:, None, :]].astype(np.float64)
             weights = self._weights[columns].astype(np.float64)
+            if width == 1:
+                own = self._inverse[columns[:, 0], columns[:, 0]].astype(np.float64)
+                result[here] = np.square(weights[:, 0]).sum(axis=1) / own
+                continue
+            block = self._inverse[columns[:, :, None], columns[:, None, :]].astype(np.float64)
             result[here] = (weights * np.linalg.solve(block, weights)).sum(axis=(1, 2))
         return result
 
     def remove(self, atoms: Int64) -> float:
         """Remove atoms, and say what that has cost."""
-        gone = np.isin(self._atoms, atoms)
-        if not gone.any():
+        leaving = np.flatnonzero(np.isin(self._atoms, atoms))
+        if not len(leaving):
             return 0.0
-        leaving, staying = np.flatnonzero(gone), np.flatnonzero(~gone)
+        across = self._inverse[:, leaving]
+        block = across[leaving].astype(np.float64)
         weights = self._weights[leaving].astype(np.float64)
-        pulled = np.linalg.solve(self._inverse[np.ix_(leaving, leaving)].astype(np.float64), weights)
-        across = self._inverse[np.ix_(staying, leaving)]
-        turned = np.linalg.solve(self._inverse[np.ix_(leaving, leaving)].astype(np.float64), across.T)
-        self._weights = self._weights[staying] - across @ pulled.astype(np.float32)
-        self._inverse = self._inverse[np.ix_(staying, staying)] - across @ turned.astype(np.float32)
-        self._atoms = self._atoms[staying]
+        turned = np.linalg.solve(block, np.concatenate([weights, across.T], axis=1))
+        pulled = turned[:, : weights.shape[1]]
+        self._weights -= across @ pulled.astype(np.float32)
+        self._inverse -= across @ turned[:, weights.shape[1] :].astype(np.float32)
+        # What is left of them is rounding.
+        self._weights[leaving] = 0
+        self._inverse[leaving] = 0
+        self._inverse[:, leaving] = 0
+        self._gone[leaving] = True
+        if self._gone.mean() > _GONE:
+            staying = np.flatnonzero(~self._gone)
+            self._atoms, self._weights = self._atoms[staying], self._weights[staying]
+            self._inverse = np.ascontiguousarray(self._inverse[np.ix_(staying, staying)])
+            self._gone = np.zeros(len(staying), bool)
         return float((weights * pulled).sum())
 
 

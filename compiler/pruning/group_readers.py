@@ -17,8 +17,11 @@ from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
-from vggc.graph.arrays import Array, Float64, Int64
+from vggc.graph.arrays import Array, Float64, Floats, Int64
 from vggc.pruning.elimination import Problem
+
+_PIECE = 8 << 20
+"""Bytes of a node's rows that are worked on together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ class Readings:
         self._others: list[tuple[gs.Tensor, int, Int64, Int64]] = []
         self._energies: dict[int, Float64] = {index: np.zeros(groups[index].size) for index in self._ids}
         self._units: dict[str, Float64] = {}
+        self._waiting: dict[str, list[Floats]] = {}
         self._find()
         self._gather(samples, np.random.default_rng(seed))
 
@@ -150,6 +154,8 @@ class Readings:
                 energy = np.square(np.moveaxis(np.asarray(found[value.name], np.float64), axis, -1))
                 summed = energy.reshape(-1, len(groups)).sum(axis=0)
                 totals[index] = totals.get(index, 0) + summed
+        for reader in self._readers:
+            self._count(reader, moments)
         for part_name, each in moments.items():
             self._spill.add(part_name, each.covariance[0].astype(np.float32))
             self._spill.add(part_name, each.mean[0])
@@ -169,7 +175,17 @@ class Readings:
     ) -> None:
         x, y = found[reader.product.data.name], found[reader.product.node.outputs[0].name]
         chosen = choose_rows(reader.product.count(x, y), enough_rows(reader.product.width), len(samples), random)
-        rows = reader.product.rows(x, y.shape, chosen)
+        waiting = self._waiting.setdefault(reader.product.node.outputs[0].name, [])
+        waiting.append(reader.product.rows(x, y.shape, chosen))
+        if sum(each.nbytes for each in waiting) >= _PIECE:
+            self._count(reader, moments)
+
+    def _count(self, reader: GroupReader, moments: dict[str, Moments]) -> None:
+        """Add the rows that wait to the moments: small pieces cost more for sums than for products."""
+        waiting = self._waiting.pop(reader.product.node.outputs[0].name, [])
+        if not waiting:
+            return
+        rows = np.concatenate(waiting, axis=1)
         nothing = np.zeros((rows.shape[1], 1), np.float32)
         for part in reader.parts:
             own = rows[part.block]

@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine
 from vggc.calibration.epilogue import Epilogue, epilogue
-from vggc.calibration.least_squares import BatchRows, solve
+from vggc.calibration.least_squares import BatchRows, gathered, solve
 from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.row_choice import choose_rows, enough_rows
@@ -233,12 +233,9 @@ class _Cut:
         if self._complete:
             yield from self._cached
             return
-        random = np.random.default_rng(self._seed)
-        batches = self._original.count
         size = 0
         self._cached = []
-        for index in range(batches):
-            batch = self._batch(index, batches, random)
+        for batch in gathered(self._batches()):
             size += batch.inputs.nbytes
             if size <= _CACHE:
                 self._cached.append(batch)
@@ -246,6 +243,11 @@ class _Cut:
         self._complete = size <= _CACHE
         if not self._complete:
             self._cached = []
+
+    def _batches(self) -> Iterator[BatchRows]:
+        random = np.random.default_rng(self._seed)
+        for index in range(self._original.count):
+            yield self._batch(index, self._original.count, random)
 
     def _batch(self, index: int, batches: int, random: np.random.Generator) -> BatchRows:
         target = self._original.array(self._end, index)
