@@ -11,11 +11,13 @@ import onnx_graphsurgeon as gs
 
 from vggc.calibration.variations import Variations, is_image
 from vggc.data import Batch, Dataset
+from vggc.data.content import apart_by_content
 from vggc.data.selected import Selected
 from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.arrays import Int64
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
 from vggc.rewrite import Context
 
@@ -76,8 +78,9 @@ class Samples:
         return max(1, sum(each.nbytes for each in arrays) // fixed)
 
     def __len__(self) -> int:
-        """The number of batches."""
-        return (self.count + self.size - 1) // self.size
+        """The number of batches; of images that are varied, those of their variations too."""
+        batches = (self.count + self.size - 1) // self.size
+        return batches if self._seed is None else 2 * batches
 
     def few(self, count: int) -> Batch:
         """The first samples, or one batch where its size is fixed: each array is (samples, ...)."""
@@ -89,15 +92,20 @@ class Samples:
         return batches if self._seed is None else self._variations(batches, self._seed)
 
     def varied(self, seed: int) -> Samples:
-        """The same samples, every second image replaced by a variation of it; other inputs stay as they are."""
+        """The same samples, and behind each batch a variation of its images; the same ones where there are no images.
+
+        Other inputs of a variation are those of the batch.
+        """
         found = copy.copy(self)
-        found._seed = seed
+        if any(is_image(each, tuple(self.data.arrays[each.name].shape)) for each in self.inputs):
+            found._seed = seed
         return found
 
     def _variations(self, batches: Iterator[Batch], seed: int) -> Iterator[Batch]:
         inputs = [each for each in self.inputs if is_image(each, tuple(self.data.arrays[each.name].shape))]
         variations = {each.name: Variations(seed) for each in inputs}
         for batch in batches:
+            yield batch
             yield {name: variations[name](array) if name in variations else array for name, array in batch.items()}
 
     def up_to(self, count: int) -> Samples:
@@ -129,16 +137,30 @@ class Samples:
         return found
 
     def apart(self) -> tuple[Samples, Samples]:
-        """Samples for trials, and the others; all of them twice where they are too few to be divided."""
+        """Samples for trials, and the others; all of them twice where they are too few to be divided.
+
+        Images for trials are such whose content the others do not have.
+        """
         batches = min(len(self) // 4, max(1, _TRIED // self.size))
         if not batches:
             return self, self
+        count = batches * self.size
+        parts = None if self.random or self.fixed else apart_by_content(self.data, count)
+        if parts is not None:
+            return self._selected(parts.judge), self._selected(parts.learn)
         tried, others = copy.copy(self), copy.copy(self)
-        tried.count = batches * self.size
+        tried.count = count
         others._first, others.count = batches, self.count - tried.count
         if self.labels is not None:
             tried.labels, others.labels = self.labels[: tried.count], self.labels[tried.count :]
         return tried, others
+
+    def _selected(self, rows: Int64) -> Samples:
+        found = copy.copy(self)
+        found.data, found.count = Selected(self.data, rows), len(rows)
+        if self.labels is not None:
+            found.labels = self.labels[rows]
+        return found
 
 
 def sample_sizes(graph: Graph, data: Dataset) -> dict[str, tuple[int, ...]]:

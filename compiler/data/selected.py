@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vggc.data.content import apart_by_content
 from vggc.data.dataset import Batch, Dataset, rows_per_chunk
 from vggc.graph.arrays import Int64
 from vggc.graph.signature import ValueType
@@ -51,13 +52,17 @@ class Selected(Dataset):
 
 
 def hold_back(data: Dataset, most: int) -> tuple[Dataset, Dataset] | None:
-    """The samples of `data` in two parts: those to learn from, and every so many-th one to judge by, at most `most`.
+    """The samples of `data` in two parts: those to learn from, and an eighth to judge by, at most `most`.
 
-    An eighth is held back. None where that would be fewer than two samples.
+    Of images those are held back whose content the others do not have; of other samples every so many-th one. None
+    where that would be fewer than two samples.
     """
     count = min(most, len(data) // HELD_BACK)
     if count < 2:
         return None
+    parts = None if data.random else apart_by_content(data, count)
+    if parts is not None:
+        return Selected(data, parts.learn), Selected(data, parts.judge)
     stride = len(data) // count
     held = np.arange(1, count + 1) * stride - 1
     return Selected(data, np.setdiff1d(np.arange(len(data)), held)), Selected(data, held)
