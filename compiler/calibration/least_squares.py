@@ -27,7 +27,7 @@ _FIRST = 3
 _HELD_BACK = 5
 """One row in so many is held back."""
 
-_ROUNDS = 4
+_ROUNDS = 6
 _SETTLED = 3e-3
 """A round that lowers the error by a smaller share is the last one."""
 

@@ -16,7 +16,7 @@ from vggc.graph.arrays import Array, Int64
 from vggc.pruning.elimination import Elimination, remaining
 from vggc.pruning.group_readers import Readings
 
-_WORK = 3e11
+_WORK = 6e11
 """About how many MACs may go into trials; the number of samples follows from it."""
 
 _FEWEST, _MOST = 16, 512
