@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.calibration.variations import Variations, is_image

@@ -39,9 +39,7 @@ def apart_by_content(data: Dataset, count: int) -> Parts | None:
 
     None for samples that are no images, or are too few.
     """
-    if len(data) < _FEWEST or not any(
-        len(kind.shape) >= 3 and kind.dtype.kind in "fiu" for kind in data.arrays.values()
-    ):
+    if len(data) < _FEWEST or not _images(data):
         return None
     groups = _groups(_looks(data))
     order = np.random.default_rng(0).permutation(int(groups.max()) + 1)
