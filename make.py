@@ -195,6 +195,29 @@ def bench() -> None:
     run(here.python, "benchmarks/pruning.py", *words("SHARED"), *with_peers, *words("PRUNING"))
 
 
+def bench_real() -> None:
+    """Measure pruning, quantization and compile time on nets of real size; takes most of an hour.
+
+    SHARED is a folder with models/efficientnet_lite0.onnx and photographs in data/photos; what needs it is skipped
+    without it. ZOO is a folder of other people's models. Less of it: REAL="--models efficientnet_lite0 --count 128"
+    """
+    here, peers = development(), Environment(BUILD / "peers")
+    peers.install(Path(__file__), commands=lambda: peers.pip("install", "--quiet", *PEERS))
+    with_peers = ("--peers-python", peers.python)
+    if words("SHARED"):
+        run(here.python, "benchmarks/real_quantization.py", *words("SHARED"), *with_peers, *words("REAL"))
+    run(here.python, "benchmarks/real_pruning.py", *words("SHARED"), *words("REAL"))
+    compared = ("--models", "--peers", "onnxsim", "onnxruntime")
+    run(
+        here.python,
+        "benchmarks/simplify_fold.py",
+        *with_peers,
+        *compared,
+        "--folder",
+        *(words("ZOO") or ("build/zoo",)),
+    )
+
+
 def docs() -> None:
     """Build the documentation as a site, build/site/index.html.
 
@@ -262,8 +285,10 @@ def _remove(*folders: Path) -> None:
 
 
 VERBS = {
-    verb.__name__: verb
-    for verb in (install, demo, test, check, format, prove, bench, docs, map, fuzz, suites, dist, lock, clean)
+    verb.__name__.replace("_", "-"): verb
+    for verb in (
+        *(install, demo, test, check, format, prove, bench, bench_real, docs, map, fuzz, suites, dist, lock, clean),
+    )
 }
 
 
@@ -275,7 +300,7 @@ def main(arguments: list[str]) -> None:
     if unknown := [verb for verb in verbs if verb not in VERBS]:
         sys.exit(f"make.py: no verb `{unknown[0]}`; there are {', '.join(VERBS)}")
     if not verbs:
-        print("\n".join(f"make {name:<7} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()))
+        print("\n".join(f"make {name:<10} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()))
     for verb in verbs:
         VERBS[verb]()
 

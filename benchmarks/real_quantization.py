@@ -104,6 +104,7 @@ def compare(console: Console, name: str, model: Path, samples: Path, arguments: 
         tools |= {each: [*peer, each, str(model), str(samples), str(out)] for each in arguments.peers}
         for tool, command in tools.items():
             columns, reason = run(command, arguments.timeout)
+            print(name, tool, *columns, reason, file=sys.stderr, flush=True)
             if not columns:
                 table.add_row(tool, f"skipped: {reason}")
                 continue
