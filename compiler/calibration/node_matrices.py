@@ -105,8 +105,7 @@ class SlidingMatrix(AsMatrix):
         if chosen is None:
             return np.moveaxis(given, 1, -1).reshape(-1, y.shape[1])
         sample, *at = np.unravel_index(chosen, (len(y), *y.shape[2:]))
-        found: Floats = given[(sample, slice(None), *at)]
-        return found
+        return np.asarray(np.moveaxis(given, 1, -1)[(sample, *at)])
 
     def matrix(self) -> Float64:
         weights = self._constant(1).astype(np.float64)

@@ -100,6 +100,7 @@ def _groups(looks: Float64) -> Int64:
     while len(centres) < _GROUPS and nearest.max() > 0:
         centres = np.concatenate([centres, looks[[int(nearest.argmax())]]])
         nearest = np.minimum(nearest, np.square(looks - centres[-1]).sum(axis=1))
+    groups: Int64 = np.zeros(len(looks), np.int64)
     for _ in range(_ROUNDS):
         groups = np.square(looks[:, None] - centres).sum(axis=2).argmin(axis=1)
         means = [looks[groups == at].mean(axis=0) if (groups == at).any() else each for at, each in enumerate(centres)]
