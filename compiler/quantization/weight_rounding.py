@@ -38,10 +38,11 @@ def parts(width: int) -> list[slice]:
 
 def covariance(rows: Floats) -> Float64:
     """Of the inputs in rows (blocks, rows, width): (blocks, width, width)."""
+    # Around the mean, for the difference of large products would be rounding where inputs hardly vary.
+    rows = rows - rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     # numpy computes only half of a matrix times its own transpose.
     products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
-    mean = rows.mean(axis=1, dtype=np.float64)
-    return np.asarray(products.astype(np.float64) / rows.shape[1] - mean[:, :, None] * mean[:, None, :])
+    return np.asarray(products.astype(np.float64) / rows.shape[1])
 
 
 def rounded_blocks(weights: Float64, covariance: Float64, scale: Float64, grid: Grid) -> Float64:

@@ -110,3 +110,14 @@ def test_every_kind_of_product(name: str) -> None:
     assert log.changes["round weights"] == log.changes["quantize weights"] > 0
     assert errors[1] < 1.05 * errors[0]
     assert errors[1] < 1e-3 * float(before.var())
+
+
+def test_inputs_that_do_not_vary_say_nothing() -> None:
+    rows = np.full((2, 50, 30), 3.7, np.float32) + np.float32(1e-6) * np.arange(30, dtype=np.float32)
+    found = covariance(rows)
+    assert np.linalg.eigvalsh(found).min() > -1e-12
+    weights = np.random.default_rng(0).standard_normal((2, 30, 4))
+    scale = np.full((2, 4), 0.05)
+    np.testing.assert_allclose(
+        rounded_blocks(weights, found, scale, WEIGHT8), np.clip(np.round(weights / 0.05), -127, 127) * 0.05, atol=0.0501
+    )
