@@ -10,10 +10,17 @@ _FEWEST, _MOST = 16384, 40960
 _PER_COLUMN = 32
 """Rows for each column. Rows of one image are alike, so that more of them add little; more images would."""
 
+_BYTES = 384 << 20
+"""What the rows of all blocks may take: they are then kept in memory instead of being cut out again."""
 
-def enough_rows(width: int) -> int:
-    """About how many rows to look at, over all samples, to know the covariance of rows of this length."""
-    return int(np.clip(_PER_COLUMN * width, _FEWEST, _MOST))
+_LEAST, _LEAST_PER_COLUMN = 1024, 4
+"""Rows that there are in any case."""
+
+
+def enough_rows(width: int, blocks: int = 1) -> int:
+    """About how many rows to look at, over all samples, to know the covariances of rows (blocks, rows, width)."""
+    wanted = int(np.clip(_PER_COLUMN * width, _FEWEST, _MOST))
+    return min(wanted, max(_BYTES // (4 * blocks * width), _LEAST + _LEAST_PER_COLUMN * width))
 
 
 def choose_rows(count: int, total: int, batches: int, random: np.random.Generator) -> Int64 | None:

@@ -174,7 +174,9 @@ class Readings:
         moments: dict[str, Moments],
     ) -> None:
         x, y = found[reader.product.data.name], found[reader.product.node.outputs[0].name]
-        chosen = choose_rows(reader.product.count(x, y), enough_rows(reader.product.width), len(samples), random)
+        chosen = choose_rows(
+            reader.product.count(x, y), enough_rows(reader.product.width, reader.product.blocks), len(samples), random
+        )
         waiting = self._waiting.setdefault(reader.product.node.outputs[0].name, [])
         waiting.append(reader.product.rows(x, y.shape, chosen))
         if sum(each.nbytes for each in waiting) >= _PIECE:

@@ -194,7 +194,7 @@ class _Task:
 
 
 def _rows_wanted(own: AsMatrix) -> int:
-    return enough_rows(own.width) if own.width <= WIDEST else _WIDE_ROWS
+    return enough_rows(own.width, own.blocks) if own.width <= WIDEST else _WIDE_ROWS
 
 
 def _solved(cut: _Cut, name: str, thinning: Thinning | None) -> Repaired:
