@@ -110,6 +110,8 @@ class Opened:
         settings = {"viewport": {"width": 1280, "height": 900}, **context}
         self._context = browser.new_context(offline=True, **settings)
         self.page = self._context.new_page()
+        # On a machine that does other work a page of 5,000 nodes takes longer than Playwright's 30 seconds.
+        self.page.set_default_timeout(120_000)
         self.problems: list[str] = []
         self.page.on("console", lambda message: self.problems.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
