@@ -98,7 +98,11 @@ class Session:
                 self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             except failures() as error:
                 raise translate(error, self._labels, "load") from None
-        self.inputs = tuple(_value_type(each) for each in self._session.get_inputs())
+        # onnxruntime says of a value of unknown rank what it says of a single number.
+        inputs = model.inputs if isinstance(model, Graph) else []
+        unknown = {value.name for value in inputs if value.shape is None}
+        types = [_value_type(each) for each in self._session.get_inputs()]
+        self.inputs = tuple(each._replace(shape=None) if each.name in unknown else each for each in types)
         self.outputs = tuple(each.name for each in self._session.get_outputs())
         kinds = {each.type for each in (*self._session.get_inputs(), *self._session.get_outputs())}
         self._plain = all(_known_to_numpy(kind) for kind in kinds)

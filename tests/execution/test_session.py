@@ -38,6 +38,15 @@ def test_outputs_by_name_in_order() -> None:
     np.testing.assert_array_equal(found["z"], -X)
 
 
+def test_an_input_of_unknown_rank_takes_any_array() -> None:
+    model = graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
+    model.inputs[0].shape = None
+    model.outputs[0].shape = None
+    session = Session(model)
+    assert session.inputs[0].shape is None
+    np.testing.assert_array_equal(session.run({"x": X})["y"], np.maximum(X, 0))
+
+
 def test_intermediate_values() -> None:
     chain = graph("g (float[N,3] x) => (float[N,3] y) { a = Relu(x) b = Neg(a) y = Exp(b) }")
     found = Session(chain, ["b", "x", "a"]).run({"x": X})
