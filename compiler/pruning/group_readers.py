@@ -110,11 +110,11 @@ class Readings:
             if each.depthwise or each.inputs is None or not self._ids & set(each.inputs.groups):
                 continue
             try:
-                found = as_matrix(graph, each.node)
+                reader = self._reader(as_matrix(graph, each.node), each)
             except Unsuitable:
                 continue
             read.add(id(each.node))
-            self._readers.append(self._reader(found, each))
+            self._readers.append(reader)
         for node, index, axis, along in self._groups.swept.contractions:
             channels = self._groups.of(along)
             if id(node) not in read and self._ids & set(channels.groups):

@@ -9,6 +9,7 @@ import pytest
 
 from vggc.analysis.channels import channel_groups, prove
 from vggc.analysis.costs import costs
+from vggc.calibration.matrix import Unsuitable
 from vggc.data import ArrayDataset
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
@@ -291,3 +292,16 @@ def _macs_at(graph, height, width):
     copy.inputs[0].shape = ["N", 3, height, width]
     copy.infer_shapes()
     return costs(copy).macs
+
+
+def test_readers_whose_results_have_no_known_rank(networks, monkeypatch):
+    """What follows them is not known then, so that they count with what they read, and the others are repaired."""
+
+    def unknown(graph, node):
+        raise Unsuitable("the rank of its output is not known")
+
+    graph = networks.plain_with_global_pooling()
+    full = costs(graph).macs
+    monkeypatch.setattr("vggc.pruning.group_readers.epilogue", unknown)
+    prune_channels(graph, macs=Ratio(0.7), data=samples(graph, 64), align=1)
+    assert costs(graph).macs <= 0.7 * full
