@@ -9,9 +9,10 @@ from onnx import TensorProto
 
 from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, LoweredGraph
+from vggc.targets.verifier.finding import Finding, LoweredGraph, cannot_build
 from vggc.targets.verifier.types import type_of
 
+_INSTEAD = "as MatMul, Softmax and MatMul"
 _NONE_TO, _NONE_FROM = 8, 264
 """There are no kernels for heads of up to 8 numbers, and of 264 or more (measured with TensorRT RTX 1.7)."""
 
@@ -24,15 +25,10 @@ def attention_kernels(subject: LoweredGraph) -> Iterator[Finding]:
         if node.op != "Attention" or not is_standard(node):
             continue
         if type_of(node.inputs[0]) == TensorProto.FLOAT:
-            yield _refused(subject, node, "there is no kernel for float32", "compile it to float16, or write it")
+            advice = f"compile it to float16, or write it {_INSTEAD}"
+            yield cannot_build(subject, node, "there is no kernel for float32", advice)
         elif (size := _head_size(node)) is not None and not _NONE_TO < size < _NONE_FROM:
-            yield _refused(subject, node, f"there is no kernel for heads of {size} numbers", "write it")
-
-
-def _refused(subject: LoweredGraph, node: gs.Node, reason: str, advice: str) -> Finding:
-    message = f"{subject.title} cannot build {subject.graph.label(node)}"
-    help = f"{advice} as MatMul, Softmax and MatMul"
-    return Finding(message, reason, node, facts=(("note", reason),), help=help)
+            yield cannot_build(subject, node, f"there is no kernel for heads of {size} numbers", f"write it {_INSTEAD}")
 
 
 def _head_size(node: gs.Node) -> int | None:

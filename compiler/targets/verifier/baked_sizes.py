@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, LoweredGraph
+from vggc.targets.verifier.finding import Finding, LoweredGraph, cannot_build
 
 
 def baked_sizes(subject: LoweredGraph) -> Iterator[Finding]:
@@ -27,10 +27,5 @@ def baked_sizes(subject: LoweredGraph) -> Iterator[Finding]:
         fits = f"only for a batch of {batch}" if total % sample == 0 else "for no batch size"
         sizes = ", ".join(str(int(each)) for each in wanted.reshape(-1))
         reason = f"it reshapes a variable batch to [{sizes}], which is correct {fits}"
-        yield Finding(
-            f"{subject.title} cannot build {graph.label(node)} for more than one batch size",
-            reason,
-            node,
-            facts=(("note", reason),),
-            help=f"export it with a variable batch (-1), or fix the batch: set_batch({batch})",
-        )
+        advice = f"export it with a variable batch (-1), or fix the batch: set_batch({batch})"
+        yield cannot_build(subject, node, reason, advice, behind=" for more than one batch size")

@@ -56,4 +56,10 @@ class Finding:
         return Diagnostic(self.message, facts=(*origin, *self.facts), help=self.help, severity=self.severity)
 
 
+def cannot_build(subject: LoweredGraph, node: gs.Node, reason: str, help: str, *, behind: str = "") -> Finding:
+    """The finding that a node is not built, for this reason; `behind` is put after the node's name in the message."""
+    message = f"{subject.title} cannot build {subject.graph.label(node)}{behind}"
+    return Finding(message, reason, node, facts=(("note", reason),), help=help)
+
+
 Rule = Callable[[LoweredGraph], Iterator[Finding]]

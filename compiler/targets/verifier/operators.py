@@ -10,7 +10,7 @@ from vggc.graph.domains import is_standard
 from vggc.operators.kernels import NOT_IN_TENSORRT
 from vggc.operators.quantizers import INTEGER_OPERATORS
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, LoweredGraph
+from vggc.targets.verifier.finding import Finding, LoweredGraph, cannot_build
 
 _QUANTIZE_AGAIN = "quantize the float model with `quantize(int8, ...)`"
 _TRAINING = "it is for training: export the model for inference"
@@ -37,13 +37,7 @@ def buildable_operators(subject: LoweredGraph) -> Iterator[Finding]:
     refused = NOT_IN_TENSORRT[subject.flavour]
     for node in all_nodes(subject.graph):
         if node.op in refused and is_standard(node):
-            yield Finding(
-                f"{subject.title} cannot build {subject.graph.label(node)}",
-                refused[node.op],
-                node,
-                facts=(("note", refused[node.op]),),
-                help=INSTEAD.get(node.op, ""),
-            )
+            yield cannot_build(subject, node, refused[node.op], INSTEAD.get(node.op, ""))
 
 
 def own_operators(subject: LoweredGraph) -> Iterator[Finding]:

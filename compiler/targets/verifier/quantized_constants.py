@@ -10,7 +10,7 @@ from onnx import TensorProto
 from vggc.graph.domains import is_standard
 from vggc.operators.quantizers import INTEGER_OPERATORS, is_quantizer
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, LoweredGraph
+from vggc.targets.verifier.finding import Finding, LoweredGraph, cannot_build
 from vggc.targets.verifier.types import type_name, type_of
 
 _QUANTIZED = frozenset({TensorProto.INT8, TensorProto.INT4, TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT4E2M1})
@@ -24,10 +24,5 @@ def quantized_constants(subject: LoweredGraph) -> Iterator[Finding]:
         for value in node.inputs:
             if isinstance(value, gs.Constant) and (number := type_of(value)) in _QUANTIZED:
                 reason = f"it reads the {type_name(number)} constant `{value.name}`, which only DequantizeLinear may"
-                yield Finding(
-                    f"{subject.title} cannot build {subject.graph.label(node)}",
-                    reason,
-                    node,
-                    facts=(("note", reason),),
-                    help="use `simplify`, which computes constants ahead of time, or store it as int32 or float32",
-                )
+                advice = "use `simplify`, which computes constants ahead of time, or store it as int32 or float32"
+                yield cannot_build(subject, node, reason, advice)

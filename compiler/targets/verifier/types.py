@@ -13,7 +13,7 @@ from vggc.graph.writer import onnx_type
 from vggc.operators.kernels import NOT_IN_FLOAT32_ON_TURING
 from vggc.operators.number_types import FIRST_CAPABILITY
 from vggc.targets.node_names import all_nodes
-from vggc.targets.verifier.finding import Finding, LoweredGraph
+from vggc.targets.verifier.finding import Finding, LoweredGraph, cannot_build
 
 _FOREIGN_TYPES = (
     TensorProto.INT16,
@@ -86,13 +86,7 @@ def quantized_casts(subject: LoweredGraph) -> Iterator[Finding]:
             if type_of(value) in _QUANTIZED and not isinstance(value, gs.Constant):
                 quantized = type_name(type_of(value))
                 reason = f"only QuantizeLinear may write {quantized}, and only DequantizeLinear may read it"
-                yield Finding(
-                    f"{subject.title} cannot build {subject.graph.label(node)}",
-                    reason,
-                    node,
-                    facts=(("note", reason),),
-                    help="quantize with a scale instead of casting",
-                )
+                yield cannot_build(subject, node, reason, "quantize with a scale instead of casting")
 
 
 def types_of_capability(subject: LoweredGraph) -> Iterator[Finding]:
@@ -111,13 +105,9 @@ def types_of_capability(subject: LoweredGraph) -> Iterator[Finding]:
 def _float_products(subject: LoweredGraph) -> Iterator[Finding]:
     for node in all_nodes(subject.graph):
         if node.op in NOT_IN_FLOAT32_ON_TURING and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
-            yield Finding(
-                f"{subject.title} cannot build {subject.graph.label(node)} for sm75",
-                "sm75 GPUs have no float32 matrix product",
-                node,
-                facts=(("note", "sm75 GPUs have no float32 matrix product"),),
-                help="remove sm75 from compute, or compile the model to float16",
-            )
+            reason = "sm75 GPUs have no float32 matrix product"
+            advice = "remove sm75 from compute, or compile the model to float16"
+            yield cannot_build(subject, node, reason, advice, behind=" for sm75")
 
 
 def oldest_capability(graph: Graph) -> tuple[int, str]:
