@@ -98,13 +98,16 @@ class Samples:
         Other inputs of a variation are those of the batch.
         """
         found = copy.copy(self)
-        if any(is_image(each, tuple(self.data.arrays[each.name].shape)) for each in self.inputs):
+        if self._images():
             found._seed = seed
         return found
 
+    def _images(self) -> list[str]:
+        """The names of the inputs that take images which can be varied."""
+        return [each.name for each in self.inputs if is_image(each, self.data.arrays[each.name].shape)]
+
     def _variations(self, batches: Iterator[Batch], seed: int) -> Iterator[Batch]:
-        inputs = [each for each in self.inputs if is_image(each, tuple(self.data.arrays[each.name].shape))]
-        variations = {each.name: Variations(seed) for each in inputs}
+        variations = {name: Variations(seed) for name in self._images()}
         for batch in batches:
             yield batch
             yield {name: variations[name](array) if name in variations else array for name, array in batch.items()}
@@ -122,10 +125,7 @@ class Samples:
         """About `count` samples at even distances, or all where there are fewer; in whole batches of a fixed size."""
         least = self.size if self.fixed else 1
         wanted = min(self.count, max(least, count - count % least))
-        found = copy.copy(self)
-        rows = np.arange(wanted) * self.count // wanted
-        found.data, found.count = Selected(self.data, rows), wanted
-        found.labels = None if self.labels is None else self.labels[rows]
+        found = self._selected(np.arange(wanted) * self.count // wanted)
         found.size = min(self.size, wanted)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import onnx_graphsurgeon as gs
@@ -125,17 +125,6 @@ class StagedRun:
     def array(self, value: gs.Tensor, index: int) -> Array:
         """A value that has been reached, of one batch: (samples, ...)."""
         return self._spill.get(self._prefix + value.name, index)
-
-    def amend(self, value: gs.Tensor, change: Callable[[Array], Array]) -> None:
-        """Change the numbers of a value that has been reached, as later nodes will read them.
-
-        `change` gets the value of one batch, (samples, ...), and returns an array of the same shape.
-        """
-        key = self._prefix + value.name
-        changed = [change(self._spill.get(key, index)) for index in range(self.count)]
-        self._spill.drop(key)
-        for array in changed:
-            self._spill.add(key, array)
 
     def release(self, values: Iterable[gs.Tensor]) -> None:
         """The caller needs these values no more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -16,22 +15,6 @@ from vggc.graph.arrays import Floats
 
 SAMPLES = 256
 """Samples on which alternatives are tried; ranges themselves are taken from all."""
-
-NUMBERS = 1 << 20
-"""Numbers of a value on which alternatives are tried: all samples of a small one, the first few of an image."""
-
-
-class Ration:
-    """Keeps the work on each value within NUMBERS."""
-
-    def __init__(self) -> None:
-        self._taken: Counter[str] = Counter()
-
-    def allows(self, name: str, values: Floats) -> bool:
-        """Whether there is room for these numbers of a value, in any shape; they are counted."""
-        allowed = self._taken[name] < NUMBERS
-        self._taken[name] += values.size
-        return allowed
 
 
 def stream(graph: Graph, values: Iterable[gs.Tensor], samples: Samples) -> Iterator[dict[str, Floats]]:

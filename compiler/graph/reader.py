@@ -173,9 +173,9 @@ def _constants_from_nodes(graph: gs.Graph) -> None:
     outputs = {id(value) for value in graph.outputs}
     kept = []
     for node in graph.nodes:
-        if node.op == "Constant" and not node.domain:
-            _make_dense(node)
         constant = node.op == "Constant" and not node.domain
+        if constant:
+            _make_dense(node)
         if constant and not any(value.name for value in node.outputs):
             continue
         values = _constant_values(node) if constant else None
