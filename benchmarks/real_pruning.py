@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from quantize_peers import peak_megabytes
-from real_quantization import BATCH, photos
+from real_quantization import photos, scores
 from resnet50 import make_resnet50
 from rich.console import Console
 from rich.table import Table
@@ -45,14 +44,6 @@ def prune(source: Path, samples: Path, out: Path, share: float) -> None:
     graph.tidy()
     graph.save(out)
     print(json.dumps([cpu, wall, peak_megabytes(), costs(graph).params]))
-
-
-def scores(path: Path, pictures: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.concatenate(
-        [session.run(None, {name: pictures[at : at + BATCH]})[0] for at in range(0, len(pictures), BATCH)]
-    )
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:

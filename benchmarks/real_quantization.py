@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -42,33 +41,26 @@ def photos(folder: Path, count: int | None = None) -> np.ndarray:
     return np.stack([((each / 255 - MEAN) / STD).transpose(2, 0, 1) for each in pixels])
 
 
-def classes(path: Path, pictures: np.ndarray) -> np.ndarray:
+def scores(path: Path, pictures: np.ndarray) -> np.ndarray:
+    """What a model's only output is for each picture, (pictures, classes)."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     pieces = [session.run(None, {name: pictures[at : at + BATCH]})[0] for at in range(0, len(pictures), BATCH)]
-    return np.concatenate(pieces).argmax(axis=1)
+    return np.concatenate(pieces)
 
 
-def by_vggc(source: Path, samples: Path, out: Path, placement: str) -> None:
+def classes(path: Path, pictures: np.ndarray) -> np.ndarray:
+    return scores(path, pictures).argmax(axis=1)
+
+
+def quantize_and_print(source: Path, samples: Path, out: Path, placement: str) -> None:
     """The child process: quantize with all defaults, and print seconds and peak memory."""
-    from vggc.data.loaders import npy
-    from vggc.graph import Graph
-    from vggc.graph.signature import inputs_of
-    from vggc.passes.fold_batch_norm import fold_batch_norm
-    from vggc.passes.quantize import quantize
-    from vggc.passes.simplify import simplify
+    from quantization import by_vggc
 
-    wall, cpu = time.perf_counter(), time.process_time()
-    graph = Graph.load(source)
-    graph.infer_shapes()
-    for exact in (simplify, fold_batch_norm):
-        exact(graph)
-        graph.tidy()
-    data = npy.function(samples.parent, samples.name)
-    quantize(graph, "int8", data=data.fit(inputs_of(graph)), placement=placement)
-    graph.tidy()
-    graph.save(out)
-    print(f"seconds {time.perf_counter() - wall:.2f} {time.process_time() - cpu:.2f}")
+    from vggc.data.loaders import npy
+
+    wall, cpu = by_vggc(source, npy.function(samples.parent, samples.name), placement, out).seconds
+    print(f"seconds {wall:.2f} {cpu:.2f}")
     print(f"peak {peak_megabytes():.0f}")
 
 
@@ -115,7 +107,7 @@ def compare(console: Console, name: str, model: Path, samples: Path, arguments: 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         source, samples, out, placement = sys.argv[2:]
-        by_vggc(Path(source), Path(samples), Path(out), placement)
+        quantize_and_print(Path(source), Path(samples), Path(out), placement)
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("shared", type=Path, help="the folder with models/efficientnet_lite0.onnx and data/photos")

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx.parser
 import pytest
 
 from vggc.calibration.channel_extents import channel_extents
 from vggc.calibration.samples import Samples
-from vggc.data.dataset import Dataset, SampleType
+from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
 
 
-class Rows(Dataset):
+def calib(rows: np.ndarray) -> ArrayDataset:
     """Samples of the input `x`."""
-
-    name = "calib"
-    description = "rows"
-    labels = None
-
-    def __init__(self, rows: np.ndarray) -> None:
-        self._rows = rows.astype(np.float32)
-        self.arrays = {"x": SampleType(self._rows.dtype, self._rows.shape[1:])}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def parts(self) -> Any:
-        yield {"x": self._rows}
+    return ArrayDataset({"x": rows.astype(np.float32)}, None, "calib")
 
 
 def graph_of(opset: int) -> Graph:
@@ -54,7 +39,7 @@ def test_those_of_the_values_themselves(opset: int) -> None:
     data = np.random.default_rng(3).standard_normal((150, 3, 4, 4)).astype(np.float32)
     values = {value.name: value for node in graph.nodes for value in node.outputs} | {"x": graph.inputs[0]}
     names = ["x", "d", "r", "y"]
-    found = channel_extents(graph, [values[name] for name in names], Samples(graph, Rows(data)))
+    found = channel_extents(graph, [values[name] for name in names], Samples(graph, calib(data)))
     arrays = {"x": data, **Session(graph, names[1:]).run({"x": data})}
     for name in names:
         axes = (0, *range(2, arrays[name].ndim))
@@ -66,6 +51,6 @@ def test_nan_is_an_error() -> None:
     text = '<ir_version: 8, opset_import: ["": 17]> g (float[N,3] x) => (float[N,3] y) { z = Log (x) y = Relu (z) }'
     graph = Graph.from_model(onnx.parser.parse_model(text))
     graph.infer_shapes()
-    samples = Samples(graph, Rows(np.full((4, 3), -2.0)))
+    samples = Samples(graph, calib(np.full((4, 3), -2.0)))
     with pytest.raises(CompileError, match="has NaN or infinite numbers"):
         channel_extents(graph, [graph.outputs[0]], samples)

@@ -27,7 +27,6 @@ def test_batches_that_come_later_get_to_where_the_others_are() -> None:
         walk.widen(3)
         assert walk.count == 4
         np.testing.assert_allclose(np.concatenate(list(walk.arrays(values["b"]))), np.exp(-x[:8]), rtol=1e-6)
-        # What has been changed for later nodes stays so; values of new batches are computed from the graph.
         walk.reach([values["c"]])
         walk.widen(100)
         assert walk.count == len(samples) == 5

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 import onnx.parser
@@ -12,7 +10,7 @@ from onnx import numpy_helper
 
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
-from vggc.data.dataset import Dataset, SampleType
+from vggc.data import ArrayDataset
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.quantization.candidates import choose
@@ -24,22 +22,9 @@ from vggc.rewrite import Context
 from vggc.values import Names
 
 
-class Rows(Dataset):
+def calib(rows: np.ndarray) -> ArrayDataset:
     """Samples of the input `x`."""
-
-    name = "calib"
-    description = "rows"
-    labels = None
-
-    def __init__(self, rows: np.ndarray) -> None:
-        self._rows = rows.astype(np.float32)
-        self.arrays = {"x": SampleType(self._rows.dtype, self._rows.shape[1:])}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def parts(self) -> Any:
-        yield {"x": self._rows}
+    return ArrayDataset({"x": rows.astype(np.float32)}, None, "calib")
 
 
 def graph_of(text: str, **spreads: float) -> Graph:
@@ -148,7 +133,7 @@ def test_ranges_become_more_alike() -> None:
         """,
         w=0.001,
     )
-    rows = Rows(np.random.default_rng(1).standard_normal((64, 3, 8, 8)))
+    rows = calib(np.random.default_rng(1).standard_normal((64, 3, 8, 8)))
 
     def ratio() -> float:
         found = np.abs(Session(graph, ["a"]).run({"x": next(rows.batches(64))["x"]})["a"]).max(axis=(0, 2, 3))
@@ -183,7 +168,7 @@ def test_channels_stay_below_a_clip() -> None:
     wanted = Session(graph).run({"x": data})["y"]
     context = Context()
     plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
-    samples = Samples(graph, Rows(data))
+    samples = Samples(graph, calib(data))
     with Spill() as spill:
         equalize(plan, context, Observation(plan, samples, samples, spill))
     graph.tidy()

@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from vggc.data.dataset import Dataset, SampleType
+from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -31,22 +31,11 @@ g (float[N,16,6,6] x) => (float[N,16,6,6] y)
 """
 
 
-class Images(Dataset):
+def calib(images: np.ndarray) -> ArrayDataset:
     """Samples of the input `x`."""
-
-    name = "calib"
-    description = "images"
-    labels = None
-
-    def __init__(self, images: np.ndarray) -> None:
-        self._images = images.astype(np.float32)
-        self.arrays = {"x": SampleType(self._images.dtype, self._images.shape[1:])}
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def parts(self) -> Any:
-        yield {"x": self._images}
+    data = ArrayDataset({"x": images.astype(np.float32)}, None, "images")
+    data.name = "calib"
+    return data
 
 
 def images(count: int = 64) -> np.ndarray:
@@ -85,14 +74,14 @@ def message(graph: Graph, **options: Any) -> str:
 def test_values_that_are_no_numbers(make: Make) -> None:
     broken = images()
     broken[7, 0, 0, 0] = 1e38
-    found = message(make(w=np.full((16, 16, 1, 1), 1e3)), data=Images(broken), placement="tensorrt")
+    found = message(make(w=np.full((16, 16, 1, 1), 1e3)), data=calib(broken), placement="tensorrt")
     assert found.endswith("has NaN or infinite numbers on the samples of data `calib`")
 
 
 def test_weights_that_are_no_numbers(make: Make) -> None:
     weights = np.ones((16, 16, 1, 1))
     weights[0, 0] = np.inf
-    found = message(make(w=weights), data=Images(np.zeros((64, 16, 6, 6))), equalize=False, placement="tensorrt")
+    found = message(make(w=weights), data=calib(np.zeros((64, 16, 6, 6))), equalize=False, placement="tensorrt")
     assert "NaN or infinite numbers" in found
 
 
@@ -102,7 +91,7 @@ def test_no_samples_given(make: Make) -> None:
 
 def test_values_that_are_always_zero_are_warned_of(make: Make) -> None:
     graph = make(b=np.full(16, -100.0))
-    log = quantize(graph, "int8", data=Images(images()), placement="tensorrt")
+    log = quantize(graph, "int8", data=calib(images()), placement="tensorrt")
     assert "`r` is 0 on all samples of data `calib`: its range is a guess" in log.warnings
     graph.tidy()
     graph.infer_shapes(check=True)
@@ -110,20 +99,20 @@ def test_values_that_are_always_zero_are_warned_of(make: Make) -> None:
 
 @pytest.mark.parametrize("factor", [1e5, 1e22])
 def test_samples_out_of_all_proportion_are_warned_of(make: Make, factor: float) -> None:
-    (warning,) = quantize(make(), "int8", data=Images(images() * factor), placement="tensorrt").warnings
+    (warning,) = quantize(make(), "int8", data=calib(images() * factor), placement="tensorrt").warnings
     assert warning.startswith("the biases of 2 of 2 nodes are too small beside what they are added to")
-    assert quantize(make(), "int8", data=Images(images()), placement="tensorrt").warnings == []
+    assert quantize(make(), "int8", data=calib(images()), placement="tensorrt").warnings == []
 
 
 def test_batch_norms_that_could_be_folded_are_warned_of(make: Make) -> None:
-    log = quantize(make(norm=True), "int8", data=Images(images()), placement="tensorrt")
+    log = quantize(make(norm=True), "int8", data=calib(images()), placement="tensorrt")
     assert any("run `fold_batch_norm` before this step" in each for each in log.warnings)
 
 
 @pytest.mark.parametrize(("precision", "lacking"), [("fp8", "sm86"), ("int4", "sm75")])
 def test_targets_that_lack_a_precision(make: Make, precision: str, lacking: str) -> None:
     context = Context(targets=(Destination("tensorrt_rtx", {"compute": [lacking, "sm120"]}),))
-    found = message(make(), context=context, precision=precision, data=Images(images()))
+    found = message(make(), context=context, precision=precision, data=calib(images()))
     assert found == f"GPUs of {lacking} do not support {precision}, but target `tensorrt_rtx` includes them"
 
 
@@ -143,7 +132,7 @@ def test_a_bias_that_no_integer_could_hold_coarsens_its_weights() -> None:
     graph.infer_shapes()
     x = np.random.default_rng(1).standard_normal((64, 16)).astype(np.float32)
     before = Session(graph).run({"x": x})["y"]
-    quantize(graph, "int8", data=Images(x), placement="onnxruntime", bias_correction=False)
+    quantize(graph, "int8", data=calib(x), placement="onnxruntime", bias_correction=False)
     graph.tidy()
     codes = next(graph.array(value) for value in graph.constants() if value.name == "b_quantized")
     assert codes is not None and codes.dtype == np.int32
