@@ -22,7 +22,7 @@ from vggc.graph.arrays import Int64
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
 from vggc.rewrite import Context
 
-BATCH_BYTES = 512 << 20
+BATCH_BYTES = 256 << 20
 """About what all values of a batch take together; a model that runs holds a few of them at a time."""
 
 _LARGEST_BATCH = 64
