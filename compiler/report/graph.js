@@ -113,6 +113,7 @@ const view = (details) => {
       box.append(part);
       watcher.observe(part);
     }
+    box.firstElementChild?.fill();
   };
 
   const focus = (position) => {

@@ -183,7 +183,11 @@ const seen = new IntersectionObserver((entries) => {
   for (const each of entries) if (each.isIntersecting) { seen.unobserve(each.target); draw(each.target); }
 }, { rootMargin: "300px" });
 const figures = [...document.querySelectorAll("figure[data-plot]")];
-figures.forEach((figure) => seen.observe(figure));
+for (const figure of figures) {
+  // This plot alone has a height of its own; style.css gives that of the others.
+  if (figure.dataset.plot === "sensitivity") figure.style.minHeight = `${100 + 16 * data.sensitivity.length}px`;
+  seen.observe(figure);
+}
 window.addEventListener("beforeprint", () => {
   figures.forEach(draw);
   for (const each of document.querySelectorAll("details:not(.graph)")) each.open = true;

@@ -18,8 +18,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_plot_is_drawn(opened: Open, page_file: Path, scheme: str) -> None:
     report = opened(page_file, color_scheme=scheme)
+    height = "document.getElementById('graph').getBoundingClientRect().top + scrollY"
+    before = report.page.evaluate(height)
     figures = report.plots()
     assert figures.count() == 6
+    # What stands below does not move when plots are drawn, so that no click misses.
+    assert report.page.evaluate(height) == before
     for index in range(6):
         drawing = figures.nth(index).locator("svg[role=img]")
         assert drawing.get_attribute("aria-label")
