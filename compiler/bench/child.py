@@ -1,8 +1,8 @@
 """The child process that measures one model: `python -P -m vggc.bench.child JOB.json`.
 
-The job's keys are `model` (a file), `feeds` (an .npz file) and `threads`. The process answers each line of its standard
-input with a line of JSON. A line with a number of seconds gets the times of the runs that fit into it, any other line
-the memory of the process.
+The job's keys are `model` (a file), `feeds` (an .npz file) and `threads` (null for one for each core). The process
+answers each line of its standard input with a line of JSON. A line with a number of seconds gets the times of the runs
+that fit into it, any other line the memory of the process.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from vggc.bench.folders import is_engine
 from vggc.bench.worker import Worker
 from vggc.diagnostics import CompileError
 from vggc.execution.random_inputs import random_inputs
+from vggc.execution.threads import thread_limit
 from vggc.graph import Graph
 from vggc.graph.arrays import Feeds
 from vggc.graph.signature import inputs_of
@@ -72,13 +73,12 @@ def bench_models(
     batches: Sequence[int],
     *,
     seconds: float = 2.0,
-    threads: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Bench:
     """Measure every model at every batch size for about `seconds`, on seeded random inputs.
 
-    With `threads` 0, all cores are used. A model with a fixed batch size is measured at that size only. Raises
-    CompileError when a model cannot be read, loaded or run.
+    The threads are those that `thread_limit` allows. A model with a fixed batch size is measured at that size only.
+    Raises CompileError when a model cannot be read, loaded or run.
     """
     import onnxruntime
 
@@ -86,14 +86,14 @@ def bench_models(
         {
             "cores": os.cpu_count(),
             "processor": _processor(),
-            "threads": threads or os.cpu_count(),
+            "threads": thread_limit() or os.cpu_count(),
             "onnxruntime": onnxruntime.__version__,
             "seconds": seconds,
         }
     )
     inputs = {model: _Inputs(model) for model in models if not is_engine(model)}
     for batch in batches:
-        measured = _on_cpu(bench, inputs, batch, seconds=seconds, threads=threads, progress=progress)
+        measured = _on_cpu(bench, inputs, batch, seconds=seconds, progress=progress)
         for model in models:
             if is_engine(model):
                 progress(f"batch {batch}: {model}")
@@ -113,7 +113,6 @@ def _on_cpu(
     batch: int,
     *,
     seconds: float,
-    threads: int,
     progress: Callable[[str], None],
 ) -> dict[Path, BenchRow | None]:
     """Measure the models that take this batch."""
@@ -129,7 +128,7 @@ def _on_cpu(
         workers = []
         for model in fitting:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
-            worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), threads, folder))
+            worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), folder))
             workers.append((worker, worker.ready()))
         progress(f"batch {batch}: measuring")
         times = _take_turns([worker for worker, _ in workers], seconds)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.execution.threads import thread_limit
 from vggc.graph.arrays import Feeds
 from vggc.targets.npz import write_npz
 
@@ -20,13 +21,14 @@ class Worker:
     Methods raise CompileError, naming the model, when the process cannot load or run it, or ends.
     """
 
-    def __init__(self, model: Path, feeds: Feeds, threads: int, folder: Path) -> None:
+    def __init__(self, model: Path, feeds: Feeds, folder: Path) -> None:
         self._model = model
         arrays = folder / "feeds.npz"
         _check_storable(model, feeds)
         write_npz(arrays, feeds)
         job = folder / "job.json"
-        job.write_text(json.dumps({"model": str(model), "feeds": str(arrays), "threads": threads}), encoding="utf-8")
+        described = {"model": str(model), "feeds": str(arrays), "threads": thread_limit()}
+        job.write_text(json.dumps(described), encoding="utf-8")
         self._stderr = (folder / "stderr.txt").open("w+b")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "vggc.bench.child", str(job)],

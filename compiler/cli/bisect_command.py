@@ -11,6 +11,7 @@ import click
 
 from vggc.cli.console import progress, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.threads_option import threads_option
 from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PATH = click.Path(path_type=Path)
     help="The folder for the reproduction. [default: build/<model>-<recipe>-bisect]",
 )
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe.")
+@threads_option
 def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrides: tuple[str, ...]) -> None:
     """Find the step of RECIPE that makes MODEL worst by a measure, or breaks it, and the changes that cause this.
 

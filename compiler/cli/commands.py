@@ -11,6 +11,7 @@ from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, 
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
+from vggc.cli.threads_option import threads_option
 from vggc.diagnostics import CompileError
 from vggc.diagnostics.number_text import counted
 
@@ -66,6 +67,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
     show_default=True,
     help="When to compare the model before and after exact steps, on the same inputs.",
 )
+@threads_option
 @click.option(
     "--print-after",
     metavar="STEP",
@@ -175,6 +177,7 @@ def _check_rules(path: Path, *, python: bool) -> None:
 @_MODEL
 @_SET
 @_NO_PYTHON
+@threads_option
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool) -> None:
     """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""
     from vggc.pipeline.compile import plan_model

@@ -10,6 +10,7 @@ import click
 
 from vggc.cli.console import progress, replace_text, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.threads_option import threads_option
 
 if TYPE_CHECKING:
     from vggc.data import Dataset
@@ -37,6 +38,7 @@ _LARGEST_BATCH = 65_536
     help="Allowed error of a float, relative to the largest number of its value."
     " [default: by the coarsest type, 1e-5 for float32]",
 )
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Write the whole comparison as JSON, with every value and node.")
 def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance: float | None, as_json: bool) -> None:
     """Compare two models: their structure, their numbers on the same inputs, and the first node that diverges."""
@@ -63,9 +65,9 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
 @click.option(
     "--seconds", type=click.FloatRange(0.01, 3600), default=2.0, show_default=True, help="How long to run each model."
 )
-@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="Threads of onnxruntime. [default: all cores]")
+@threads_option
 @click.option("--json", "file", type=_PATH, metavar="FILE", help="Also write all results to FILE as JSON.")
-def bench(*, models: tuple[Path, ...], batch: str, seconds: float, threads: int, file: Path | None) -> None:
+def bench(*, models: tuple[Path, ...], batch: str, seconds: float, file: Path | None) -> None:
     """Measure models side by side: latency, throughput and memory, each model in its own process.
 
     The models take turns, so that other load on the machine affects all of them equally. DIR is the output folder of a
@@ -77,7 +79,7 @@ def bench(*, models: tuple[Path, ...], batch: str, seconds: float, threads: int,
     sizes = _sizes(batch)
     files = [each for model in models for each in measurable_files(model)]
     with progress() as show:
-        measurements = bench_models(files, sizes, seconds=seconds, threads=threads, progress=show)
+        measurements = bench_models(files, sizes, seconds=seconds, progress=show)
     if file is not None:
         replace_text(file, json.dumps(measurements.as_dict(), indent=2, allow_nan=False) + "\n")
     stdout().print(bench_page(measurements))

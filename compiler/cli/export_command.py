@@ -10,6 +10,7 @@ import click
 
 from vggc.cli.console import progress, stderr, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.threads_option import threads_option
 from vggc.diagnostics import fail
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def module_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="R",
     help="Allowed error of an output, relative to its largest number. [default: by its type, 1e-5 for float32]",
 )
+@threads_option
 def export(
     *,
     factory: str,

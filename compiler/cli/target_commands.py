@@ -8,6 +8,7 @@ import click
 
 from vggc.cli.console import print_diagnostics, progress, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.threads_option import threads_option
 from vggc.diagnostics import CompileError, fail
 
 _PATH = click.Path(path_type=Path)
@@ -85,6 +86,7 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
 @click.command(cls=LoadingCommand)
 @_SIDECAR
 @_COMPILED
+@threads_option
 def validate(sidecar: Path, model: Path | None) -> None:
     """Run the engine that SIDECAR (model.engine.json) describes on this machine's GPU, and compare with onnxruntime.
 

@@ -13,6 +13,7 @@ import onnx
 
 from vggc.diagnostics import fail, spelling_help
 from vggc.execution.errors import WITHOUT_RUNNING, Labels, failures, translate
+from vggc.execution.threads import thread_limit
 from vggc.graph import Graph, StoredWeights
 from vggc.graph.arrays import Array, Feeds, Size
 from vggc.graph.health import check_sizes
@@ -54,7 +55,7 @@ class Session:
 
     `outputs` names the values to return, intermediate ones included (default: the model's own outputs). `optimise`
     is onnxruntime's level of graph rewriting: none, so that what runs is what the graph says, unless asked for.
-    `threads` 0 takes the machine's cores.
+    It uses `threads` threads: by default as many as `thread_limit` allows, or without a limit one for each core.
 
     `spinning` lets its threads wait for work busily: a little faster alone, several times slower on a shared machine.
 
@@ -68,7 +69,7 @@ class Session:
         outputs: Sequence[str] | None = None,
         *,
         optimise: Optimise = "none",
-        threads: int = 0,
+        threads: int | None = None,
         spinning: bool = False,
     ) -> None:
         import onnxruntime
@@ -77,7 +78,8 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimise])
-        options.intra_op_num_threads = threads
+        # Of 0, onnxruntime makes one thread for each core.
+        options.intra_op_num_threads = threads or thread_limit() or 0
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         if isinstance(model, Path) and outputs is not None:
             model = Graph.load(model)

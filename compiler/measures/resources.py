@@ -65,7 +65,7 @@ def nodes(subject: Subject) -> int:
 
 @measure(better="lower")
 def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, data: Dataset | None = None) -> Seconds:
-    """Median time of one run on this machine's CPU: onnxruntime, fully optimised, all cores.
+    """Median time of one run on this machine's CPU: onnxruntime, fully optimised, all cores or `--threads`.
 
     Options:
         batch: the number of samples in a run, when the batch is dynamic.

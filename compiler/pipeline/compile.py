@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vggc import __version__
 from vggc.diagnostics import CompileError, Diagnostics, at
+from vggc.execution.threads import background
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.graph.signature import inputs_of
@@ -46,14 +47,14 @@ def compile_model(
     started = time.perf_counter()
     check_output_folder(output)
     progress("reading the model")
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading") as background:
-        hashed = background.submit(sha256, model)
+    with background("reading") as beside:
+        hashed = beside.submit(sha256, model)
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
         check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings]
-        healthy = background.submit(check_numbers, trained_weights(graph))
+        healthy = beside.submit(check_numbers, trained_weights(graph))
         runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
         before = picture(graph, runner.costs)
         try:

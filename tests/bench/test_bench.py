@@ -40,7 +40,7 @@ def model(net: Any, tmp_path: Path) -> Make:
 
 def test_every_model_is_measured_at_every_batch_size(model: Make) -> None:
     first, second = model("a.onnx"), model("b.onnx", 64)
-    found = bench_models([first, second], [1, 4], seconds=0.05, threads=1)
+    found = bench_models([first, second], [1, 4], seconds=0.05)
     assert [(row.model, row.batch) for row in found.rows] == [
         (str(first), 1),
         (str(second), 1),
@@ -61,7 +61,7 @@ def test_every_model_is_measured_at_every_batch_size(model: Make) -> None:
 def test_memory_is_the_models_own(model: Make) -> None:
     # The parent's memory is not the child's, nor that of the model beside it.
     held = np.ones(64 << 20, np.uint8)
-    rows = bench_models([model("small.onnx"), model("large.onnx", megabytes=48)], [1], seconds=0.02, threads=1).rows
+    rows = bench_models([model("small.onnx"), model("large.onnx", megabytes=48)], [1], seconds=0.02).rows
     small, large = (row.peak_bytes for row in rows)
     assert small is not None and large is not None
     assert small < 40 << 20
@@ -71,7 +71,7 @@ def test_memory_is_the_models_own(model: Make) -> None:
 
 def test_a_model_of_one_batch_size_is_measured_there_alone(model: Make) -> None:
     first, second = model("fixed.onnx", batch=2), model("open.onnx")
-    found = bench_models([first, second], [1, 2], seconds=0.02, threads=1)
+    found = bench_models([first, second], [1, 2], seconds=0.02)
     assert [(Path(row.model).name, row.batch) for row in found.rows] == [
         ("open.onnx", 1),
         ("fixed.onnx", 2),

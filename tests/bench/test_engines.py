@@ -53,7 +53,7 @@ def test_an_engine_on_a_real_gpu(net: Any, tmp_path: Path) -> None:
     target = f"target tensorrt_rtx(batch=1..8..32, compute=[{Device().capability}])"
     (tmp_path / "net.opt").write_text(f"target onnx\n{target}\n")
     assert run([str(tmp_path / "net.opt"), str(tmp_path / "net.onnx"), "-o", str(tmp_path / "out")]) == 0
-    found = bench_models(measurable_files(tmp_path / "out"), [1, 32], seconds=0.1, threads=1)
+    found = bench_models(measurable_files(tmp_path / "out"), [1, 32], seconds=0.1)
     assert not found.left_out
     assert [(row.runtime, row.batch) for row in found.rows] == [
         ("onnxruntime CPU", 1),
@@ -101,7 +101,7 @@ def test_a_batch_that_no_profile_holds(sidecar: Path, jobs: list[Any]) -> None:
 
 def test_an_engine_beside_its_model(sidecar: Path, jobs: list[Any]) -> None:
     model = sidecar.with_name("model.onnx")
-    cpu, gpu = bench_models([model, sidecar], [2], seconds=0.02, threads=1).rows
+    cpu, gpu = bench_models([model, sidecar], [2], seconds=0.02).rows
     assert (cpu.runtime, gpu.runtime) == ("onnxruntime CPU", "NVIDIA Test")
     assert gpu.ratio == pytest.approx(cpu.p50 / 0.002)
 

@@ -1,0 +1,66 @@
+"""How many threads the program may use: set once by the command line, and asked by every session and pool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+LIBRARIES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Variables that say how many threads the libraries under numpy and PyTorch use."""
+
+_limit: int | None = None
+
+
+def thread_limit() -> int | None:
+    """The number of threads for all work together; None when every library chooses it, usually one for each core."""
+    return _limit
+
+
+@contextmanager
+def limited_threads(count: int | None) -> Iterator[None]:
+    """Allow `count` threads in this block, 1 or more; None changes nothing.
+
+    The libraries under numpy read their number when numpy is loaded, so the block has to begin before that. Processes
+    that are started in the block inherit it.
+    """
+    global _limit  # noqa: PLW0603 - a number of the whole process, like the threads themselves
+    if count is None:
+        yield
+        return
+    limit_before, variables_before = _limit, {name: os.environ.get(name) for name in LIBRARIES}
+    _limit = count
+    os.environ.update(dict.fromkeys(LIBRARIES, str(count)))
+    try:
+        yield
+    finally:
+        _limit = limit_before
+        for name, value in variables_before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def background(name: str) -> Executor:
+    """A pool of one thread beside the caller's own. Where only one thread is allowed, the caller does the work."""
+    return _AtOnce() if _limit == 1 else ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+class _AtOnce(Executor):
+    """Does the work when it is submitted."""
+
+    def submit(
+        self, work: Callable[_Given, _Result], /, *arguments: _Given.args, **options: _Given.kwargs
+    ) -> Future[_Result]:
+        done: Future[_Result] = Future()
+        try:
+            done.set_result(work(*arguments, **options))
+        except Exception as error:  # noqa: BLE001 - `result()` raises it, as it does for a pool
+            done.set_exception(error)
+        return done
