@@ -12,13 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vggc.cache_store import Store, Unusable, cache_folder
+from vggc.cache import Store, Unusable, open_store
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import pattern_syntax, syntax
 from vggc.grammar.recipe_file import read_recipe
 
-_LIMIT = 8 << 20
-"""Bytes of all trees together. That of the rule library has less than one MiB."""
+_KIND = "recipes"
 
 _CLASSES = {
     name: each
@@ -50,16 +49,15 @@ def read_tree(path: Path) -> syntax.Recipe:
 
 def _store() -> Store | None:
     try:
-        folder = cache_folder()
+        return open_store()
     except RuntimeError:
         # A user without a home folder.
         return None
-    return None if folder is None else Store(folder / "recipes", _LIMIT)
 
 
 def _kept(store: Store, key: str, source: Source) -> tuple[syntax.Statement, ...] | None:
     try:
-        content = store.read(key)
+        content = store.read_json(_KIND, key)
         tree = None if content is None else _Unpacking(source).part(content)
     except (Unusable, IndexError, KeyError, TypeError, ValueError):
         return None
@@ -68,7 +66,7 @@ def _kept(store: Store, key: str, source: Source) -> tuple[syntax.Statement, ...
 
 def _keep(store: Store, key: str, tree: syntax.Recipe) -> None:
     try:
-        store.write(key, _packed(tree.statements))
+        store.write_json(_KIND, key, _packed(tree.statements))
     except (OSError, RecursionError, ValueError):
         # ValueError: a number that JSON does not have. RecursionError: a term nested more deeply than JSON may be.
         return

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
-from vggc.cache_store import cache_folder
+from vggc.cache import Store, open_store
 from vggc.graph import Graph
 
 
@@ -71,7 +70,7 @@ class Context:
     progress  is called with what a pass that takes long is doing
     prove     whether each application of a rule is checked where it happens, on random inputs
     runnable  whether rules make only operators that the runtimes have kernels for
-    cache     says in which folder results are kept between runs; None when they are not to be kept
+    cache     opens the store of results that are kept between runs; None when they are not to be kept
     """
 
     log: ChangeLog = field(default_factory=ChangeLog)
@@ -80,7 +79,7 @@ class Context:
     progress: Callable[[str], None] = _ignore
     prove: bool = False
     runnable: bool = True
-    cache: Callable[[], Path | None] = cache_folder
+    cache: Callable[[], Store | None] = open_store
 
     def record(self, what: str, times: int = 1) -> None:
         """Count a change for the report."""

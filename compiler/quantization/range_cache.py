@@ -1,31 +1,25 @@
 """Ranges that an earlier run has found on the same samples, for the same graph, in the same way.
 
-The key is a hash over all that they depend on: vggc's version and code, the libraries that compute and decode, the
-kind of processor, the graph at this point with its weights, which of its values are quantized for which readers, the
-samples, and how ranges are chosen.
+The key is a hash over all that they depend on: what computes (vggc.cache.environment), the graph at this point with its
+weights, which of its values are quantized for which readers, the samples, and how ranges are chosen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import vggc
-from vggc.cache_store import VARIABLE, Store, Unusable
+from vggc.cache import VARIABLE, Store, Unusable
+from vggc.cache.environment import environment
 from vggc.calibration.samples import Samples
 from vggc.graph.fingerprint import fingerprint
 from vggc.quantization.grids import SMALLEST_SCALE, Quantizer
 from vggc.quantization.plan import Plan
 from vggc.rewrite import Context
 
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow")
-_PROCESSOR = Path("/proc/cpuinfo")
+_KIND = "ranges"
 
 
 class FamilyRanges(NamedTuple):
@@ -49,7 +43,7 @@ def kept(
         return find()
     key = _key(plan, samples, calibration)
     try:
-        content = store.read(key)
+        content = store.read_json(_KIND, key)
         if content is not None:
             found = _unpacked(plan, content)
             context.note(
@@ -58,10 +52,10 @@ def kept(
             )
             return found
     except Unusable as reason:
-        context.warn(f"ranges were computed again, because the cache cannot be used: {reason}")
+        context.warn(f"ranges were computed again, because a result of an earlier run cannot be used: {reason}")
     found = find()
     try:
-        store.write(key, _packed(plan, found))
+        store.write_json(_KIND, key, _packed(plan, found))
     except OSError as error:
         context.warn(_unwritten(str(store.folder), error.strerror or str(error)))
     return found
@@ -69,12 +63,11 @@ def kept(
 
 def _store(context: Context) -> Store | None:
     try:
-        folder = context.cache()
+        return context.cache()
     except RuntimeError as error:
         # A user without a home folder.
         context.warn(_unwritten("~", str(error)))
         return None
-    return None if folder is None else Store(folder / "ranges")
 
 
 def _unwritten(folder: str, reason: str) -> str:
@@ -120,7 +113,7 @@ def _key(plan: Plan, samples: Samples, calibration: str) -> str:
     ]
     products = [(each.node.outputs[0].name, each.data, each.weight, each.bias, each.axis) for each in plan.products]
     parts = {
-        "environment": _environment(),
+        "environment": environment(),
         "graph": fingerprint(plan.graph),
         # What warnings call the data is a part of what is kept.
         "data": [samples.data.sha256, samples.name, samples.count, samples.size],
@@ -130,22 +123,3 @@ def _key(plan: Plan, samples: Samples, calibration: str) -> str:
         "products": products,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def _environment() -> list[str]:
-    """What computes: the same numbers come out only where all of it is the same."""
-    code = hashlib.sha256()
-    # A version that is being worked on changes more often than its number does.
-    for path in sorted(Path(vggc.__file__).parent.rglob("*.py")):
-        code.update(hashlib.sha256(path.read_bytes()).digest())
-    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
-    return [vggc.__version__, code.hexdigest(), *libraries, platform.machine(), platform.processor(), _instructions()]
-
-
-def _instructions() -> str:
-    """The instructions that a processor has, by which kernels are chosen, where Linux tells them."""
-    if not _PROCESSOR.is_file():
-        return ""
-    lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line for line in lines if line.lower().startswith(("flags", "features"))), "")

@@ -9,7 +9,7 @@ import pytest
 
 import vggc.grammar.parser
 import vggc.recipes
-from vggc.cache_store import Store
+from vggc.cache import Store
 from vggc.diagnostics import CompileError
 from vggc.grammar.kept_trees import read_tree
 from vggc.grammar.parser import parse
@@ -77,7 +77,7 @@ def test_a_damaged_entry_is_made_again(cache: Path, recipe: Path, damage: bytes)
 def test_an_entry_of_another_form_is_made_again(cache: Path, recipe: Path, content: object) -> None:
     tree = read_tree(recipe)
     [entry] = cache.iterdir()
-    Store(cache).write(entry.stem, content)
+    Store(cache.parent, 1 << 20).write_json("recipes", entry.name, content)
     assert read_tree(recipe) == tree
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from vggc.cache_store import Store, Unusable, cache_folder
+from vggc.cache import Store
 from vggc.cli.main import run
 from vggc.data import Dataset
 from vggc.data.arrays import ArrayDataset
@@ -138,7 +137,7 @@ def test_whatever_ranges_depend_on_is_another_entry(
 
 def test_another_version_is_another_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quantized(model(), data())
-    monkeypatch.setattr(range_cache, "_environment", lambda: ["another"])
+    monkeypatch.setattr(range_cache, "environment", lambda: {"onnxruntime": "another"})
     assert not quantized(model(), data()).log.notes
     assert len(entries(folder)) == 2
 
@@ -167,7 +166,10 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: Any) -> None:
     good = entry.read_bytes()
     entry.write_bytes(damage(good))
     found = quantized(model(), data())
-    assert found.log.warnings == [f"ranges were computed again, because the cache cannot be used: `{entry}` is damaged"]
+    assert found.log.warnings == [
+        f"ranges were computed again, because a result of an earlier run cannot be used: "
+        f"`{entry}` was damaged and has been removed"
+    ]
     assert not found.log.notes
     assert content(found) == content(right)
     assert entry.read_bytes() == good
@@ -186,23 +188,14 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: Any) -> None:
 def test_an_entry_of_another_form_is_made_anew(folder: Path, change: Any, reason: str) -> None:
     right = quantized(model(), data(), placement="tensorrt")
     (path,) = entries(folder)
-    store = Store(folder)
-    entry = store.read(path.stem)
+    store = Store(folder.parent, 1 << 20)
+    entry = store.read_json("ranges", path.name)
     change(entry)
-    store.write(path.stem, entry)
+    store.write_json("ranges", path.name, entry)
     found = quantized(model(), data(), placement="tensorrt")
     assert len(found.log.warnings) == 1
     assert reason in found.log.warnings[0]
     assert content(found) == content(right)
-
-
-def test_an_entry_under_another_name_is_damaged(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.write(KEY, {"a": 1})
-    store.path(KEY).rename(store.path("1" * 64))
-    with pytest.raises(Unusable, match="is damaged"):
-        store.read("1" * 64)
-    assert store.read(KEY) is None
 
 
 def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,29 +206,6 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path, monkeypatch:
     assert any(each.startswith("ranges are not kept for the next run") for each in found.log.warnings)
     monkeypatch.setenv("VGGC_CACHE", "off")
     assert content(found) == content(quantized(model(), data()))
-
-
-def test_the_oldest_entries_go(tmp_path: Path) -> None:
-    store = Store(tmp_path, limit=1000)
-    (tmp_path / "notes.txt").write_text("x" * 5000)
-    (tmp_path / f"{KEY}.{'0' * 16}.tmp").write_text("x" * 900)
-    os.utime(tmp_path / f"{KEY}.{'0' * 16}.tmp", (1, 1))
-    for number in range(5):
-        key = f"{number:064d}"
-        store.write(key, "y" * 300)
-        os.utime(store.path(key), (number + 2, number + 2))
-    assert [path.name for path in entries(tmp_path)] == [f"{3:064d}.json", f"{4:064d}.json", "notes.txt"]
-    assert store.read(f"{4:064d}") == "y" * 300
-
-
-def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        Store(tmp_path / "new").write(KEY, [1])
-    assert entries(tmp_path / "new") == []
 
 
 class Unknown(Dataset):
@@ -321,30 +291,8 @@ def test_report_and_terminal_say_so(
     assert first.graph == second.graph
 
 
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.delenv("VGGC_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder() == tmp_path / ".cache" / "vggc"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
-    assert cache_folder() == tmp_path / "here" / "vggc"
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert cache_folder() == tmp_path / "Library" / "Caches" / "vggc"
-    monkeypatch.setattr("sys.platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert cache_folder() == tmp_path / "local" / "vggc" / "Cache"
-    monkeypatch.setenv("VGGC_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.setenv("VGGC_CACHE", "off")
-    assert cache_folder() is None
-    monkeypatch.setenv("VGGC_CACHE", "0")
-    with pytest.raises(CompileError, match="VGGC_CACHE is `0`"):
-        cache_folder()
-
-
 def test_the_context_says_where_the_cache_is(folder: Path, tmp_path: Path) -> None:
-    quantized(model(), data(), context=Context(cache=lambda: tmp_path / "mine"))
+    quantized(model(), data(), context=Context(cache=lambda: Store(tmp_path / "mine", 1 << 20)))
     assert len(entries(tmp_path / "mine" / "ranges")) == 1
     quantized(model(), data(), context=Context(cache=lambda: None))
     assert entries(folder) == []
