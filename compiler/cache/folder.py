@@ -61,8 +61,8 @@ def size_limit() -> int:
             f"the environment variable {SIZE_VARIABLE} is `{given}`",
             help="it is a number of bytes, or a size such as `500MB` or `4GiB`",
         )
-    number, unit = int(size[1]), size[2]
-    return number * (1024 if unit.endswith("iB") else 1000) ** _POWERS[unit[:1]]
+    base = 1024 if size[2].endswith("iB") else 1000
+    return int(size[1]) * int(base ** _POWERS[size[2][:1]])
 
 
 def open_store() -> Store | None:
