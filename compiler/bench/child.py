@@ -16,10 +16,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from vggc.diagnostics import CompileError
+from vggc.execution.latency import times, warm_up
 from vggc.execution.session import Session
-
-WARM_UP_RUNS = 3
-WARM_UP_SECONDS = 0.2
 
 
 def main(arguments: list[str]) -> None:
@@ -54,26 +52,6 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
             _send(out, {"peak_bytes": None if peak is None or before is None else peak - before})
         else:
             _send(out, {"times": times(session, feeds, seconds)})
-
-
-def warm_up(session: Session, feeds: dict[str, Any]) -> None:
-    """Run until caches, buffers and the processor's clock are stable."""
-    until = time.perf_counter() + WARM_UP_SECONDS
-    done = 0
-    while done < WARM_UP_RUNS or time.perf_counter() < until:
-        session.run(feeds)
-        done += 1
-
-
-def times(session: Session, feeds: dict[str, Any], seconds: float) -> list[float]:
-    """Run the model for about `seconds`, at least once. Returns the seconds of each run."""
-    taken: list[float] = []
-    until = time.perf_counter() + seconds
-    while not taken or time.perf_counter() < until:
-        started = time.perf_counter()
-        session.run(feeds)
-        taken.append(time.perf_counter() - started)
-    return taken
 
 
 def _memory(key: str) -> int | None:

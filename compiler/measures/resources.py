@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from vggc.analysis.costs import Costs, costs
 from vggc.data import Dataset, fit
 from vggc.diagnostics import fail
+from vggc.execution.latency import alternating_times, warm_up
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
 from vggc.graph.arrays import Feeds
@@ -18,7 +18,6 @@ from vggc.measures.measure import measure
 from vggc.measures.subject import Subject, filled
 from vggc.values import Bytes, Seconds, Within
 
-WARM_UP = 3
 FEWEST_RUNS = 10
 MOST_RUNS = 200
 LEAST_SECONDS = 0.5
@@ -88,11 +87,6 @@ def _feeds(subject: Subject, batch: int, data: Dataset | None) -> Feeds:
 
 def median_seconds(session: Session, feeds: Feeds) -> float:
     """The median of at least FEWEST_RUNS runs and LEAST_SECONDS, after a warm-up; `feeds` are (batch, ...)."""
-    for _ in range(WARM_UP):
-        session.run(feeds)
-    taken: list[float] = []
-    while len(taken) < FEWEST_RUNS or (sum(taken) < LEAST_SECONDS and len(taken) < MOST_RUNS):
-        started = time.perf_counter()
-        session.run(feeds)
-        taken.append(time.perf_counter() - started)
+    warm_up(session, feeds, seconds=0.0)
+    (taken,) = alternating_times([session], feeds, seconds=LEAST_SECONDS, fewest=FEWEST_RUNS, most=MOST_RUNS)
     return float(np.median(taken))

@@ -39,6 +39,10 @@ class SampleUse:
             for name, value in options.items()
         }
 
+    def first_used(self) -> Dataset | None:
+        """The first data set that a step has read."""
+        return self.used[0].load() if self.used else None
+
     def _to_learn_from(self, data: Dataset, macs: int | None) -> Dataset:
         parts = hold_back(data, samples_to_run(macs))
         if parts is None:

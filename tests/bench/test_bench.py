@@ -13,9 +13,9 @@ import onnx
 import pytest
 
 from vggc.bench import bench_models, measurable_files
-from vggc.bench.child import times
 from vggc.bench.models import _take_turns
 from vggc.diagnostics import CompileError
+from vggc.execution.latency import times
 
 Make = Callable[..., Path]
 

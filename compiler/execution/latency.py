@@ -1,0 +1,50 @@
+"""How long runs of models take, measured such that other load on the machine affects all models alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from vggc.execution.session import Session
+from vggc.graph.arrays import Feeds
+
+WARM_UP_RUNS = 3
+WARM_UP_SECONDS = 0.2
+
+
+def warm_up(session: Session, feeds: Feeds, seconds: float = WARM_UP_SECONDS) -> None:
+    """Run until caches, buffers and the processor's clock are stable: WARM_UP_RUNS, and about `seconds`."""
+    taken: list[float] = []
+    while len(taken) < WARM_UP_RUNS or sum(taken) < seconds:
+        taken.append(run_seconds(session, feeds))
+
+
+def run_seconds(session: Session, feeds: Feeds) -> float:
+    """The seconds of one run."""
+    started = time.perf_counter()
+    session.run(feeds)
+    return time.perf_counter() - started
+
+
+def times(session: Session, feeds: Feeds, seconds: float) -> list[float]:
+    """Run a model for about `seconds`, at least once. Returns the seconds of each run."""
+    taken: list[float] = []
+    while not taken or sum(taken) < seconds:
+        taken.append(run_seconds(session, feeds))
+    return taken
+
+
+def alternating_times(
+    sessions: Sequence[Session], feeds: Feeds, *, seconds: float, fewest: int, most: int
+) -> list[list[float]]:
+    """The seconds of each run of several models with the same inputs, one list for each model, all of one length.
+
+    The models take turns, forwards and backwards, for about `seconds` in all; each runs `fewest` to `most` times.
+    """
+    taken: list[list[float]] = [[] for _ in sessions]
+    for turn in range(most):
+        if turn >= fewest and sum(map(sum, taken)) >= seconds:
+            break
+        for index in range(len(sessions))[:: 1 if turn % 2 == 0 else -1]:
+            taken[index].append(run_seconds(sessions[index], feeds))
+    return taken
