@@ -41,6 +41,7 @@ from typing import Any, overload
 from vggc.diagnostics import Declined, Diagnostic
 from vggc.graph import Graph
 from vggc.options.schema import OptionFunction, Schema, schema, type_hints
+from vggc.pattern.beforehand import Beforehand, Check
 from vggc.pattern.context import ChangeLog, Context, Destination
 from vggc.pattern.engine import Outcome, Refusal, run_rules
 from vggc.pattern.match import Match
@@ -51,7 +52,9 @@ from vggc.pattern.rule import Rule
 from vggc.pattern.rule_binding import bind_pattern
 
 __all__ = [
+    "Beforehand",
     "ChangeLog",
+    "Check",
     "Context",
     "Declined",
     "Destination",
@@ -83,12 +86,14 @@ class Pass(OptionFunction):
     `learns` fits weights to its samples, so that some are held back to judge the result by.
     Calling a Pass calls its function, or applies its `rules`: `fold_batch_norm(graph)` works in Python as the step does
     in a recipe, and returns the log of what it did. `context` is what the runner hands over.
+    `check` returns what is wrong with the options of a step, as far as it can be known before anything runs.
     """
 
     exact: bool
     sets_inputs: bool = False
     learns: bool = False
     rules: tuple[Rule, ...] = ()
+    check: Check | None = None
 
     @property
     def summary(self) -> str:
@@ -127,21 +132,28 @@ class Pass(OptionFunction):
 def whole_graph(function: Transform, /) -> Pass: ...
 @overload
 def whole_graph(
-    *, exact: bool = True, sets_inputs: bool = False, learns: bool = False
+    *, exact: bool = True, sets_inputs: bool = False, learns: bool = False, check: Check | None = None
 ) -> Callable[[Transform], Pass]: ...
 def whole_graph(
-    function: Transform | None = None, /, *, exact: bool = True, sets_inputs: bool = False, learns: bool = False
+    function: Transform | None = None,
+    /,
+    *,
+    exact: bool = True,
+    sets_inputs: bool = False,
+    learns: bool = False,
+    check: Check | None = None,
 ) -> Pass | Callable[[Transform], Pass]:
     """Make a pass of a function `(graph, context, option=default, ...) -> None` that looks at the graph as a whole.
 
     The function's name is the step's name; its annotations type the options; `@whole_graph(exact=False)` says that
     the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes,
-    `@whole_graph(exact=False, learns=True)` that it fits weights to its samples. It raises Declined to leave the graph
-    alone.
+    `@whole_graph(exact=False, learns=True)` that it fits weights to its samples. `check` gets
+    the options of a step and what is known before anything runs (Beforehand), and returns diagnostics. The function
+    raises Declined to leave the graph alone.
     """
     if function is None:
-        return lambda each: Pass(each.__name__, each, exact, sets_inputs, learns)
-    return Pass(function.__name__, function, exact, sets_inputs, learns)
+        return lambda each: Pass(each.__name__, each, exact, sets_inputs, learns, check=check)
+    return Pass(function.__name__, function, exact, sets_inputs, learns, check=check)
 
 
 def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]], Pass]:

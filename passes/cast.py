@@ -13,25 +13,31 @@ those of channels far smaller than others of their node are raised to what the t
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from vggc.analysis.node_selection import check_names, named, names_of
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
+from vggc.diagnostics import Diagnostic
 from vggc.graph import Graph
 from vggc.operators.number_types import HALF_SCALE_OPSET
 from vggc.operators.quantizers import QUANTIZERS, is_quantizer
 from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, raise_scales, stays, vanishing
 from vggc.quantization.preconditions import need_opset
-from vggc.rewrite import Context, Declined, whole_graph
+from vggc.rewrite import Beforehand, Context, Declined, whole_graph
 from vggc.values import Names
 
 _LOST = 0.01
 """The share of weights that may become zero without a warning."""
 
 
-@whole_graph(exact=False)
+def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
+    return beforehand.dead_names(options, "keep")
+
+
+@whole_graph(exact=False, check=_check)
 def cast(
     graph: Graph,
     context: Context,

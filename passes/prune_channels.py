@@ -17,13 +17,13 @@ batch norms before this step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from vggc.analysis.channels import Group, Groups, channel_groups, prove
 from vggc.calibration.samples import Samples, sample_sizes, warn_of_samples
 from vggc.calibration.spill import Spill
-from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.data import Dataset, KnownData
+from vggc.diagnostics import Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Int64
 from vggc.operators.quantizers import is_quantized
@@ -37,15 +37,27 @@ from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
 from vggc.pruning.selection import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.widths import uniform_widths
-from vggc.rewrite import Context, Declined, whole_graph
+from vggc.rewrite import Beforehand, Context, Declined, whole_graph
 from vggc.values import Bytes, Names, Ratio, Within
 
 _PROOF_SAMPLES = 16
 
 Repair = Literal["none", "bias", "least_squares"]
 
+_BUDGETS = ("macs", "params", "keep", "size")
 
-@whole_graph(exact=False, learns=True)
+
+def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
+    found = Diagnostics()
+    with found.collect():
+        _check_options({name: options[name] for name in _BUDGETS})
+    with found.collect():
+        _check_data(options["data"], *_modes(options["data"], options["importance"], options["repair"]))
+    found.extend(beforehand.dead_names(options, "only", "except_"))
+    return found.messages
+
+
+@whole_graph(exact=False, learns=True, check=_check)
 def prune_channels(
     graph: Graph,
     context: Context,
@@ -81,8 +93,7 @@ def prune_channels(
         seed: seed for the choice of samples
     """
     _check_options({"macs": macs, "params": params, "keep": keep, "size": size})
-    importance = importance or ("l2" if data is None else "obs")
-    repair = repair or ("none" if data is None else "least_squares")
+    importance, repair = _modes(data, importance, repair)
     _check_data(data, importance, repair)
     graph.infer_shapes()
     groups = channel_groups(graph, None if data is None else sample_sizes(graph, data))
@@ -131,6 +142,13 @@ def prune_channels(
         record(context, done)
 
 
+def _modes(
+    data: Dataset | KnownData | None, importance: Importance | None, repair: Repair | None
+) -> tuple[Importance, Repair]:
+    """Importance and repair, where a recipe does not say them."""
+    return importance or ("l2" if data is None else "obs"), repair or ("none" if data is None else "least_squares")
+
+
 def _check_options(budgets: Mapping[str, float | None]) -> None:
     given = [name for name, value in budgets.items() if value is not None]
     if len(given) != 1:
@@ -141,17 +159,14 @@ def _check_options(budgets: Mapping[str, float | None]) -> None:
         )
 
 
-def _check_data(data: Dataset | None, importance: Importance, repair: Repair) -> None:
+def _check_data(data: Dataset | KnownData | None, importance: Importance, repair: Repair) -> None:
     advice = "give it some: prune_channels(..., data=calib)"
     if data is None and importance in NEEDS_DATA:
         raise fail(f"importance={importance} needs samples", help=advice)
     if data is None and repair != "none":
         raise fail(f"repair={repair} needs samples", help=advice)
-    if data is not None and data.labels is None and importance == "taylor":
-        raise fail(
-            f"importance=taylor needs labels, but data `{data.name}` has none",
-            help='name them where the data is declared: npz("calib.npz", label="y")',
-        )
+    if data is not None and data.unlabelled and importance == "taylor":
+        raise fail(f"importance=taylor needs labels, but data `{data.name}` has none", help=data.label_help)
 
 
 def _warn_of_quantized(graph: Graph, context: Context) -> None:

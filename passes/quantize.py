@@ -23,24 +23,49 @@ the opset is too old for a precision, it is raised.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.quantization.blocks import quantize_blocks
-from vggc.quantization.candidates import candidates, nothing_to_quantize
+from vggc.quantization.candidates import candidates, check_formats, nothing_to_quantize
 from vggc.quantization.node_sensitivity import quantize_until
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.quantize_graph import Rounding, Settings, quantize_graph
 from vggc.quantization.value_ranges import Calibration
 from vggc.quantization.weights import WeightScales
-from vggc.rewrite import Context, whole_graph
+from vggc.rewrite import Beforehand, Context, whole_graph
 from vggc.values import Names, Ratio
 
 
-@whole_graph(exact=False)
+def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
+    found = Diagnostics()
+    precision = options["precision"]
+    with found.collect():
+        check_formats(beforehand.targets, precision, options["placement"])
+    if precision not in WEIGHTS_ONLY and options["data"] is None:
+        found.extend(_no_samples(precision).diagnostics)
+    if _quantized_before(beforehand):
+        help = "remove one of the two, or run `strip_qdq` between them: it removes QuantizeLinear and DequantizeLinear"
+        found.error("a `quantize` before this step has already quantized the model", help=help)
+    found.extend(beforehand.dead_names(options, "only", "except_"))
+    return found.messages
+
+
+def _quantized_before(beforehand: Beforehand) -> bool:
+    last = next((each for each in reversed(beforehand.earlier) if each.name in ("quantize", "strip_qdq")), None)
+    # To reach an agreement, `quantize` may leave all nodes in float.
+    return last is not None and last.name == "quantize" and last.options["agreement"] is None
+
+
+def _no_samples(precision: Precision) -> CompileError:
+    return fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
+
+
+@whole_graph(exact=False, check=_check)
 def quantize(
     graph: Graph,
     context: Context,
@@ -86,7 +111,7 @@ def quantize(
             raise nothing_to_quantize(context)
         return
     if data is None:
-        raise fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
+        raise _no_samples(precision)
     samples = Samples(graph, data)
     warn_of_samples(context, samples, "ranges")
     settings = Settings(

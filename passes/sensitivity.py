@@ -7,19 +7,30 @@ of `quantize`, and how few nodes cause most of the error.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
+from vggc.diagnostics import Diagnostic, Diagnostics
 from vggc.graph import Graph
+from vggc.quantization.candidates import check_formats
 from vggc.quantization.node_sensitivity import damage
 from vggc.quantization.precisions import Placement
 from vggc.quantization.quantize_graph import Settings
-from vggc.rewrite import Context, whole_graph
+from vggc.rewrite import Beforehand, Context, whole_graph
 from vggc.values import Names
 
 
-@whole_graph
+def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
+    found = Diagnostics()
+    with found.collect():
+        check_formats(beforehand.targets, options["precision"], options["placement"])
+    found.extend(beforehand.dead_names(options, "only", "except_"))
+    return found.messages
+
+
+@whole_graph(check=_check)
 def sensitivity(
     graph: Graph,
     context: Context,

@@ -18,28 +18,37 @@ pruning and folding: later steps that solve weights do not change these nodes.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from vggc.analysis.node_selection import name_filter, names_of
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
 from vggc.operators.roles import PRODUCTS
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
 from vggc.pruning.sparsity import Thinning
-from vggc.rewrite import Context, Declined, whole_graph
+from vggc.rewrite import Beforehand, Context, Declined, whole_graph
 from vggc.values import Names, Ratio, Within
 
 _SPARSE_KERNELS = 256
 """Input channels from which TensorRT considers sparse kernels."""
 
 
-@whole_graph(exact=False, learns=True)
+def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
+    found = Diagnostics()
+    with found.collect():
+        _thinning(options["pattern"], options["amount"])
+    found.extend(beforehand.dead_names(options, "only", "except_"))
+    return found.messages
+
+
+@whole_graph(exact=False, learns=True, check=_check)
 def sparsify(
     graph: Graph,
     context: Context,

@@ -22,6 +22,8 @@ from vggc.grammar import syntax
 from vggc.options import Given
 from vggc.pipeline.conditions import Measured
 from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
+from vggc.pipeline.precheck import check_body
+from vggc.rewrite import Destination
 
 
 def bind(
@@ -96,6 +98,8 @@ class _Binder:
         self.diagnostics.extend(self.overrides.unclaimed([each.name for each in params]))
         self._must_do_something()
         self.diagnostics.extend(check_rules_together(self.body))
+        destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
+        self.diagnostics.extend(check_body(self.body, destinations))
         if self.asked is not None:
             with self.diagnostics.collect(), suppress(Undetermined):
                 self.measured = self._measure(self.asked)

@@ -138,14 +138,15 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
         _check_rules(recipe, python=not no_python)
         return
     from vggc.graph import Graph
-    from vggc.pipeline.compile import check_fit
+    from vggc.pipeline.precheck import check_fit
     from vggc.rewrite import check_rules
 
     pipeline = _bind(recipe, overrides, python=not no_python)
     if model is not None:
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
-        check_fit(pipeline, graph)
+        if warnings := check_fit(pipeline, graph):
+            print_diagnostics(warnings)
     elif wrong := check_rules(pipeline.all_rules()):
         raise CompileError(*wrong)
     steps = sum(1 for _ in pipeline.steps())

@@ -4,6 +4,18 @@ from vggc.data.arrays import ArrayDataset
 from vggc.data.dataset import Batch, Dataset, SampleType, need_samples
 from vggc.data.fit import fit
 from vggc.data.generated import random_array
+from vggc.data.known_data import KnownData
 from vggc.data.loader import Loader, loader
 
-__all__ = ["ArrayDataset", "Batch", "Dataset", "Loader", "SampleType", "fit", "loader", "need_samples", "random_array"]
+__all__ = [
+    "ArrayDataset",
+    "Batch",
+    "Dataset",
+    "KnownData",
+    "Loader",
+    "SampleType",
+    "fit",
+    "loader",
+    "need_samples",
+    "random_array",
+]

@@ -61,6 +61,16 @@ class Dataset(Declared, ABC):
         """All samples in order, in pieces of any size: arrays (samples, ...) by name. Each call starts anew."""
 
     @property
+    def unlabelled(self) -> bool:
+        """Whether it has no labels."""
+        return self.labels is None
+
+    @property
+    def label_help(self) -> str:
+        """What to write to get labels."""
+        return 'name the array with the class numbers: npz("test.npz", label="y")'
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the arrays."""
         return tuple(self.arrays)

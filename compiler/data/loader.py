@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -24,7 +24,13 @@ class Loader(OptionFunction):
     """A named source of data.
 
     The function's first parameter is the recipe's folder; the others are the options a recipe may give.
+
+    label_option  the option that gives labels, "" when the data never has any; None when only a call shows this
+    label_help    what to write to get labels
     """
+
+    label_option: str | None = None
+    label_help: str = ""
 
     def load(self, name: str, base: Path, **options: Any) -> Dataset:
         """The data set that a recipe calls `name`. Raises CompileError when it cannot be loaded."""
@@ -55,14 +61,24 @@ class Loader(OptionFunction):
             raise raised(self.name, error) from None
 
 
-def loader(function: Callable[..., Any]) -> Loader:
+@overload
+def loader(function: Callable[..., Any], /) -> Loader: ...
+@overload
+def loader(*, label_option: str, label_help: str) -> Callable[[Callable[..., Any]], Loader]: ...
+def loader(
+    function: Callable[..., Any] | None = None, /, *, label_option: str | None = None, label_help: str = ""
+) -> Loader | Callable[[Callable[..., Any]], Loader]:
     """Make a loader of a function `(folder, option=default, ...)`.
 
     `folder` is the recipe's folder, a Path. The function returns a dict of arrays named like the model's inputs,
     samples along the first axis, with class numbers under "labels" if there are any; or it yields such dicts batch by
     batch, in which case it is called again for each pass over the data and must yield the same samples each time.
     """
-    return Loader(function.__name__, function)
+
+    def declare(function: Callable[..., Any]) -> Loader:
+        return Loader(function.__name__, function, label_option, label_help)
+
+    return declare(function) if function else declare
 
 
 def raised(name: str, error: Exception) -> CompileError:

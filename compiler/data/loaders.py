@@ -21,7 +21,7 @@ Seed = Annotated[int, Within(0, 1 << 40)]
 Pixels = Annotated[int, Within(1, 1 << 16)]
 
 
-@loader
+@loader(label_option="label", label_help='name the array with the class numbers: npz("test.npz", label="y")')
 def npz(
     base: Path,
     path: File,
@@ -65,7 +65,7 @@ def _all_but(arrays: Mapping[str, StoredArray], label: str | None) -> dict[str, 
     return {name: each for name, each in arrays.items() if name != label}
 
 
-@loader
+@loader(label_option="labels", label_help='name the file with the class numbers: npy("x.npy", labels="y.npy")')
 def npy(base: Path, path: File, *, limit: Count | None = None, labels: File | None = None) -> Dataset:
     """One array of a `.npy` file, for a model with one input; mapped, not read.
 
@@ -84,7 +84,7 @@ def npy(base: Path, path: File, *, limit: Count | None = None, labels: File | No
     return StoredDataset({Path(path).stem: array}, count, numbers, f"{count} of {total} samples of {path}")
 
 
-@loader
+@loader(label_option="labels", label_help='say where the classes are: images("photos", labels=folders)')
 def images(
     base: Path,
     folder: Folder,
@@ -161,7 +161,7 @@ def _by_channel(given: float | Sequence[float], count: int, option: str) -> tupl
     return values
 
 
-@loader
+@loader(label_option="", label_help="random samples have no classes: use real data, or another measure")
 def random(base: Path, *, count: Count = 32, seed: Seed = 0, shapes: dict[str, list[int]] | None = None) -> Dataset:
     """Random samples of the model's own shapes: normal floats, small integers. They say nothing of accuracy.
 

@@ -13,6 +13,7 @@ from vggc.diagnostics.diagnostic import (
     nearest,
     placed,
     render,
+    short_text,
     spelling_help,
 )
 from vggc.diagnostics.source import Source, Span
@@ -32,5 +33,6 @@ __all__ = [
     "nearest",
     "placed",
     "render",
+    "short_text",
     "spelling_help",
 ]

@@ -158,6 +158,13 @@ def _excerpt(line: str, column: int) -> tuple[str, int]:
     return before + _printable(cut) + after, column - start + len(before)
 
 
+def short_text(diagnostic: Diagnostic) -> str:
+    """A message in one line, for lists of warnings: `recipe.opt:4: message; help`."""
+    span = diagnostic.span
+    place = f"{span.source.path}:{span.line}: " if span else ""
+    return f"{place}{diagnostic.message}" + (f"; {diagnostic.help}" if diagnostic.help else "")
+
+
 def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """The terminal text of one message, without a final newline."""
 

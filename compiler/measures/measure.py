@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 from vggc.diagnostics.number_text import human_bytes, human_seconds
 from vggc.measures.subject import Subject
 from vggc.options.schema import OptionFunction
+from vggc.rewrite import Check
 from vggc.values import Bytes, Ratio, Seconds
 
 Better = Literal["higher", "lower"]
@@ -21,10 +22,12 @@ class Measure(OptionFunction):
 
     better  which direction is an improvement
     unit    the unit in reports: "nodes", "dB"; "" when the value needs no unit
+    check   returns what is wrong with its options, as far as it can be known before anything runs
     """
 
     better: Better
     unit: str
+    check: Check | None = None
 
     @property
     def kind(self) -> Kind:
@@ -37,9 +40,9 @@ class Measure(OptionFunction):
         return self.function(subject, **options)
 
 
-def measure(*, better: Better, unit: str = "") -> Callable[[Callable[..., Any]], Measure]:
+def measure(*, better: Better, unit: str = "", check: Check | None = None) -> Callable[[Callable[..., Any]], Measure]:
     """Declare a function `(subject, option=default, ...) -> Ratio | Bytes | Seconds | int | float` as a measure."""
-    return lambda function: Measure(function.__name__, function, better, unit)
+    return lambda function: Measure(function.__name__, function, better, unit, check)
 
 
 def format_value(value: float, kind: Kind) -> str:

@@ -8,16 +8,24 @@ from collections.abc import Iterator
 import numpy as np
 
 from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import CompileError, fail
 from vggc.execution.array_distance import same_class, searchable
 from vggc.graph.arrays import Array
 from vggc.graph.signature import shape_text
 from vggc.measures.measure import measure
+from vggc.measures.output_checks import (
+    check_classes,
+    check_output,
+    no_labels,
+    not_rows,
+    single_logit,
+    unknown_class,
+)
 from vggc.measures.subject import Subject
 from vggc.values import Ratio
 
 
-@measure(better="higher")
+@measure(better="higher", check=check_classes)
 def accuracy(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
     """The share of samples whose largest logit is that of their class (top-1).
 
@@ -30,7 +38,7 @@ def accuracy(subject: Subject, data: Dataset, *, output: str | None = None) -> R
     return _share_right(subject, data, output, 1)
 
 
-@measure(better="higher")
+@measure(better="higher", check=check_classes)
 def top5(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
     """The share of samples whose class is among their five largest logits.
 
@@ -43,10 +51,7 @@ def top5(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio
 
 def _share_right(subject: Subject, data: Dataset, output: str | None, places: int) -> Ratio:
     if data.labels is None:
-        raise fail(
-            f"data `{data.name}` has no labels to measure accuracy with",
-            help='name the array with the class numbers: npz("test.npz", label="y")',
-        )
+        raise CompileError(no_labels(data))
     name = subject.output_name(output)
     right = at = 0
     for logits in subject.outputs(data, name):
@@ -57,7 +62,8 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
                 raise fail(f"output `{name}` has one class for each sample, but top5 needs the scores of all classes")
             right += int(np.count_nonzero(scores == labels))
         else:
-            _check_classes(data, labels, at, scores.shape[1], name)
+            if wrong := unknown_class(data.name, labels, at, scores.shape[1], name):
+                raise CompileError(wrong)
             right += int(np.count_nonzero(_rank(scores, labels) < places))
         at += len(logits)
     return Ratio(right / len(data))
@@ -71,22 +77,10 @@ def _scores(logits: Array, name: str) -> Array:
     if integer and math.prod(flat.shape[1:]) == 1:
         return flat.reshape(-1)
     if flat.ndim != 2 or flat.dtype.kind not in "fiu":
-        raise fail(
-            f"output `{name}` has shape {shape_text(logits.shape)}: accuracy needs one row of logits for each sample",
-            help="name the output with the logits: output=...",
-        )
+        raise CompileError(not_rows(name, logits.shape))
     if flat.shape[1] == 1:
-        raise fail(f"output `{name}` has a single logit for each sample: accuracy needs one for each class")
+        raise CompileError(single_logit(name))
     return flat
-
-
-def _check_classes(data: Dataset, labels: Array, first: int, classes: int, name: str) -> None:
-    if len(labels) and labels.max() >= classes:
-        bad = int(np.argmax(labels >= classes))
-        raise fail(
-            f"label {labels[bad]} of sample {first + bad} of data `{data.name}` is not a class of the model: "
-            f"output `{name}` has {classes} classes, numbered from 0"
-        )
 
 
 def _rank(scores: Array, labels: Array) -> Array:
@@ -99,7 +93,7 @@ def _rank(scores: Array, labels: Array) -> Array:
     return ahead
 
 
-@measure(better="higher")
+@measure(better="higher", check=check_output)
 def agreement(subject: Subject, data: Dataset, *, output: str | None = None) -> Ratio:
     """The share of samples for which the model and the model as read choose the same class (top-1 agreement).
 
@@ -118,7 +112,7 @@ def agreement(subject: Subject, data: Dataset, *, output: str | None = None) -> 
     return Ratio(same / total)
 
 
-@measure(better="higher")
+@measure(better="higher", check=check_output)
 def cosine(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
     """The mean over samples of the cosine between the model's output and that of the model as read.
 
@@ -138,7 +132,7 @@ def cosine(subject: Subject, data: Dataset, *, output: str | None = None) -> flo
     return total / len(data)
 
 
-@measure(better="lower")
+@measure(better="lower", check=check_output)
 def max_abs_error(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
     """The largest difference between an output of the model and the same output of the model as read.
 
@@ -158,7 +152,7 @@ def max_abs_error(subject: Subject, data: Dataset, *, output: str | None = None)
     return largest
 
 
-@measure(better="higher", unit="dB")
+@measure(better="higher", unit="dB", check=check_output)
 def sqnr(subject: Subject, data: Dataset, *, output: str | None = None) -> float:
     """The signal-to-noise ratio of an output in dB: 10 log10(sum a² / sum (a-b)²), where a is from the model as read.
 

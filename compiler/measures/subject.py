@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from vggc.data import Batch, Dataset, fit
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import CompileError, fail
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.graph.writer import weight_bytes
+from vggc.measures.output_checks import no_output
 from vggc.operators.quantizers import QUANTIZERS
 
 BATCH = 32
@@ -55,7 +56,7 @@ class Subject:
         if output is None:
             return names[0]
         if output not in names:
-            raise fail(f"the model has no output `{output}`", help=spelling_help(output, names, "its outputs"))
+            raise CompileError(no_output(output, names))
         return output
 
     def outputs(self, data: Dataset, output: str | None = None) -> Iterator[Array]:

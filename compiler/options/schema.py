@@ -64,6 +64,11 @@ class OptionFunction:
         """Its options. Raises CompileError when the signature cannot be a schema."""
         return schema(self.function)
 
+    def with_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options, by the parameters of the function: those given, and the defaults of the others."""
+        _, *parameters = inspect.signature(self.function).parameters.values()
+        return {each.name: each.default for each in parameters if each.default is not each.empty} | dict(options)
+
 
 def schema(function: Callable[..., Any], *, filled: Mapping[str, type] = _NOTHING) -> Schema:
     """Read the options of a function from its signature, their meaning from its docstring's section "Options:".

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from vggc import __version__
-from vggc.diagnostics import CompileError, Diagnostics, at
+from vggc.diagnostics import at, short_text
 from vggc.execution.threads import background
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
-from vggc.graph.signature import inputs_of
 from vggc.operators.roles import trained_weights
-from vggc.pipeline.execute import shipped_rule
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
+from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import is_for_cpu, speed_warnings
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
@@ -27,7 +26,6 @@ from vggc.pipeline.written import WrittenModels
 from vggc.report.page import html_page
 from vggc.report.picture import picture
 from vggc.report.record import Report
-from vggc.rewrite import check_rules
 from vggc.targets.contract import Artifact, Lowering, Provenance
 
 
@@ -52,9 +50,9 @@ def compile_model(
         hashed = beside.submit(sha256, model)
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
-        check_fit(pipeline, graph)
+        warnings = check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
-        report.warnings += [each.message for each in pipeline.warnings]
+        report.warnings += [each.message for each in pipeline.warnings] + [short_text(each) for each in warnings]
         healthy = beside.submit(check_numbers, trained_weights(graph))
         runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
         before = picture(graph, runner.costs)
@@ -89,29 +87,11 @@ def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _
     progress("reading the model")
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
-    check_fit(pipeline, graph)
+    warnings = check_fit(pipeline, graph)
     report = Report(_recipe(pipeline), {"path": str(model)}, "off", version=__version__)
+    report.warnings += map(short_text, warnings)
     Runner(pipeline, graph, model, verify="off", report=report, progress=progress, gates=False).run()
     return report
-
-
-def check_fit(pipeline: Pipeline, graph: Graph) -> None:
-    """Raise CompileError when data or target options do not fit the model's inputs, before any work is done."""
-    misfits = Diagnostics()
-    inputs = inputs_of(graph)
-    for data in pipeline.data.values():
-        with misfits.collect(), at(data.span):
-            data.load().fit(inputs)
-    # When a step sets the inputs' shapes, the target itself checks the new shapes.
-    final_shapes = not any(step.pass_.sets_inputs for step in pipeline.steps())
-    for each in pipeline.targets if final_shapes else ():
-        with misfits.collect(), at(each.span):
-            problems = each.target.check(inputs, each.options)
-            if problems:
-                raise CompileError(*problems, *each.target.check_graph(graph))
-    # Those of vggc's own that cannot be written in the model's opset are left out; nobody could correct them.
-    misfits.extend(check_rules((rule for rule in pipeline.all_rules() if not shipped_rule(rule)), graph))
-    misfits.raise_errors()
 
 
 def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[Artifact]:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.quantization.plan import Plan, Product
-from vggc.quantization.precisions import FORMATS, Format, Placement, Precision, first_capability, first_opset
+from vggc.quantization.precisions import (
+    FORMATS,
+    WEIGHTS_ONLY,
+    Format,
+    Placement,
+    Precision,
+    first_capability,
+    first_opset,
+)
 from vggc.quantization.preconditions import need_opset, refuse_quantized, warn_of_norms
 from vggc.quantization.products import products
-from vggc.rewrite import Context
+from vggc.rewrite import Context, Destination
 from vggc.values import Names
 
 _SHOWN = 5
 """The most nodes that an error lists."""
 
 
-def placement_for(context: Context) -> Placement:
+def placement_for(targets: Sequence[Destination]) -> Placement:
     """Whose kernels the recipe's targets mean: TensorRT's as soon as one of them is, otherwise onnxruntime's."""
-    return "tensorrt" if any(each.target.startswith("tensorrt") for each in context.targets) else "onnxruntime"
+    return "tensorrt" if any(each.target.startswith("tensorrt") for each in targets) else "onnxruntime"
 
 
-def format_for(context: Context, precision: Precision, placement: Placement | None) -> Format:
+def format_for(targets: Sequence[Destination], precision: Precision, placement: Placement | None) -> Format:
     """How to store numbers of a precision. Raises CompileError for one that the placement's kernels have not."""
     where = placement or ("tensorrt" if precision == "fp8" else "onnxruntime" if precision == "int16" else None)
-    chosen = where or placement_for(context)
+    chosen = where or placement_for(targets)
     found = FORMATS.get((precision, chosen))
     if found is None:
         able = [place for each, place in FORMATS if each == precision]
@@ -34,10 +44,17 @@ def format_for(context: Context, precision: Precision, placement: Placement | No
     return found
 
 
-def check_capabilities(context: Context, precision: Precision) -> None:
+def check_formats(targets: Sequence[Destination], precision: Precision, placement: Placement | None) -> None:
+    """Raise CompileError when the placement or a target of the recipe does not support a precision."""
+    if precision not in WEIGHTS_ONLY:
+        format_for(targets, precision, placement)
+    check_capabilities(targets, precision)
+
+
+def check_capabilities(targets: Sequence[Destination], precision: Precision) -> None:
     """Raise CompileError when a target of the recipe is for GPUs that lack a precision."""
     oldest = first_capability(precision)
-    for each in context.targets:
+    for each in targets:
         compute = each.options.get("compute") or []
         lacking = [gpu for gpu in compute if int(str(gpu).removeprefix("sm")) < oldest]
         if lacking:
@@ -61,7 +78,7 @@ def choose(
 
     Raises CompileError for a graph that cannot be quantized, or of which nothing can.
     """
-    form = format_for(context, precision, placement)
+    form = format_for(context.targets, precision, placement)
     found = []
     for product in candidates(graph, context, precision, only=only, except_=except_):
         if product.node.outputs[0].name in leave:
@@ -91,7 +108,7 @@ def nothing_to_quantize(context: Context) -> CompileError:
 def candidates(graph: Graph, context: Context, precision: Precision, *, only: Names, except_: Names) -> list[Product]:
     """The products that a recipe means, in a graph that is ready for a precision."""
     refuse_quantized(graph)
-    check_capabilities(context, precision)
+    check_capabilities(context.targets, precision)
     need_opset(graph, context, first_opset(precision), f"quantizing to {precision}")
     graph.infer_shapes()
     found = products(graph, context, only, except_)

@@ -29,7 +29,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
     Raises Declined when nothing can be quantized.
     """
     base, aside = graph.copy(), Context()
-    form = format_for(context, settings.precision, settings.placement)
+    form = format_for(context.targets, settings.precision, settings.placement)
     found = candidates(base, aside, settings.precision, only=settings.only, except_=settings.except_)
     whole: Plan = form.place(base, found, form.values, form.weights)
     if not whole.products:

@@ -9,7 +9,6 @@ The signature is the option schema; the docstring's section "Options:" documents
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -178,7 +177,7 @@ class Target(OptionFunction):
 
     def check(self, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
         """What is wrong with these options for a model with these inputs, before anything is compiled."""
-        full = self._with_defaults(options)
+        full = self.with_defaults(options)
         problems = [each for name in self.files(options) if (each := self.name_problem(name))]
         if self.check_options and not problems:
             problems += self.check_options(inputs, full)
@@ -190,24 +189,19 @@ class Target(OptionFunction):
 
     def files(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the files these options make the target write."""
-        full = self._with_defaults(options)
+        full = self.with_defaults(options)
         if self.files_of:
             return tuple(self.files_of(full))
         return (full["name"],) if "name" in full else ()
 
     def reads(self, options: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         """The files that earlier targets must have written, each with the targets that can write it."""
-        return self.reads_of(self._with_defaults(options)) if self.reads_of else {}
+        return self.reads_of(self.with_defaults(options)) if self.reads_of else {}
 
     def name_problem(self, name: str) -> Diagnostic | None:
         """Why a file of this target cannot have this name; None when it can."""
         parts = name.split("/") if self.folders else [name]
         return next((each for part in parts if (each := file_name_problem(part))), None)
-
-    def _with_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-        return {**defaults, **options}
 
 
 @overload

@@ -7,6 +7,7 @@ through:
 
 - syntax/: it is parsed;
 - binding/: it is parsed and bound, with a line `# --set NAME=VALUE` as an override;
+- models/: see test_models.py;
 - rules/: it is bound, and its rules are checked as `vggc check` does without a model, or, with a line `# opset 13`,
   for a model of that opset.
 """
@@ -57,7 +58,13 @@ def error_case(file: Path, title: str, before: str, expected: str) -> ErrorCase:
     return ErrorCase(file, title, recipe, expected, dict(zip(files[::2], files[1::2], strict=True)))
 
 
-CASES = [case for file in sorted(HERE.glob("*/*.txt")) for case in cases.read_cases(file, error_case)]
+FOLDERS = ("binding", "rules", "syntax")
+CASES = [
+    case
+    for folder in FOLDERS
+    for file in sorted((HERE / folder).glob("*.txt"))
+    for case in cases.read_cases(file, error_case)
+]
 SYNTAX_CASES = [case for case in CASES if case.file.parent.name == "syntax"]
 
 

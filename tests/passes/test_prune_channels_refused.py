@@ -168,7 +168,7 @@ def test_what_needs_data(networks, refused, options, message):
 def test_taylor_needs_labels(networks, refused):
     with refused(
         "error: importance=taylor needs labels, but data `calib` has none\n"
-        'help: name them where the data is declared: npz("calib.npz", label="y")'
+        'help: name the array with the class numbers: npz("test.npz", label="y")'
     ):
         prune_channels(networks.plain_with_flatten(), macs=HALF, importance="taylor", data=calib(), align=2)
 

@@ -1,0 +1,156 @@
+"""What can be known of a recipe before it runs: options that cannot work, alone, together, or for this model.
+
+Passes, measures and targets check their own options; this module says what runs before each of them. `bind` checks a
+recipe without a model, so that all its errors are reported at once, and `check_fit` checks it with a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vggc.analysis.costs import costs
+from vggc.data import KnownData
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at
+from vggc.diagnostics.source import Span
+from vggc.graph import Graph
+from vggc.graph.signature import inputs_of
+from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
+from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
+from vggc.pipeline.execute import execute, shipped, shipped_rule
+from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundWhen, Pipeline
+from vggc.rewrite import Context, Destination, check_rules
+
+
+def check_fit(pipeline: Pipeline, graph: Graph) -> tuple[Diagnostic, ...]:
+    """Raise CompileError when the recipe cannot work for a model, before any work is done. Returns warnings."""
+    found = Diagnostics()
+    inputs = inputs_of(graph)
+    for data in pipeline.data.values():
+        with found.collect(), at(data.span):
+            data.load().fit(inputs)
+    if not found.errors:
+        found.extend(check_body(pipeline.body, pipeline.destinations, graph))
+    # When a step sets the inputs' shapes, the target itself checks the new shapes.
+    final_shapes = not any(step.pass_.sets_inputs for step in pipeline.steps())
+    for each in pipeline.targets if final_shapes else ():
+        with found.collect(), at(each.span):
+            problems = each.target.check(inputs, each.options)
+            if problems:
+                raise CompileError(*problems, *each.target.check_graph(graph))
+    # Those of vggc's own that cannot be written in the model's opset are left out; nobody could correct them.
+    found.extend(check_rules((rule for rule in pipeline.all_rules() if not shipped_rule(rule)), graph))
+    found.raise_errors()
+    return tuple(found.messages)
+
+
+def check_body(body: Sequence[Bound], targets: tuple[Destination, ...], graph: Graph | None = None) -> list[Diagnostic]:
+    """What is wrong with the options of steps and measures. `graph` is the model as read, None without a model."""
+    walk = _Walk(targets, graph)
+    walk.statements(body)
+    return list(dict.fromkeys(walk.found))
+
+
+class _Walk:
+    """Goes through the statements of a recipe in the order in which they run, and knows which steps surely ran."""
+
+    def __init__(self, targets: tuple[Destination, ...], graph: Graph | None) -> None:
+        self._targets = targets
+        self._graph = graph
+        self._earlier: list[BoundStep] = []
+        self._from_start = True
+        """whether the earlier steps are all steps since the model was read"""
+        self._as_read = graph
+        self.found: list[Diagnostic] = []
+
+    def statements(self, body: Sequence[Bound], *, may_be_skipped: bool = False) -> None:
+        for each in body:
+            if may_be_skipped:
+                self._forget()
+            if isinstance(each, BoundStep):
+                self._step(each)
+            elif isinstance(each, BoundRepeat):
+                self.statements(each.body, may_be_skipped=may_be_skipped)
+                self._forget()
+            elif isinstance(each, BoundWhen):
+                self._measures(each.condition, each.span)
+                self.statements(each.body, may_be_skipped=True)
+                self.statements(each.otherwise, may_be_skipped=True)
+                self._forget()
+            else:
+                self._measures(each.condition, each.span)
+                if each.otherwise == "rollback":
+                    self._forget()
+
+    def _step(self, step: BoundStep) -> None:
+        pass_ = step.pass_
+        if pass_.check is not None:
+            self._check(pass_.check, pass_.with_defaults(step.options), step.span)
+        if not shipped(pass_):
+            self._forget()
+            self._as_read = None
+        else:
+            self._earlier.append(step)
+
+    def _forget(self) -> None:
+        """The graph is not known from here on."""
+        self._earlier.clear()
+        self._from_start = False
+
+    def _measures(self, condition: Condition, span: Span) -> None:
+        for each in _measured(condition):
+            if each.measure.check is not None:
+                self._check(each.measure.check, each.measure.with_defaults(each.options), span)
+
+    def _check(self, check: Check, options: Mapping[str, Any], span: Span) -> None:
+        steps = tuple(self._earlier) if self._from_start else None
+        beforehand = Beforehand(
+            self._targets,
+            tuple(EarlierStep(each.name, each.pass_.with_defaults(each.options)) for each in self._earlier),
+            self._as_read,
+            lambda: self._arriving(steps),
+        )
+        known = {name: self._known(each) if isinstance(each, BoundData) else each for name, each in options.items()}
+        try:
+            problems = check(known, beforehand)
+        except CompileError as error:
+            problems = list(error.diagnostics)
+        self.found += [each if each.span else replace(each, span=span) for each in problems]
+
+    def _known(self, data: BoundData) -> KnownData:
+        samples = None if self._graph is None else data.load()
+        return KnownData(data.name, data.span.place, data.loader, frozenset(data.options), samples)
+
+    def _arriving(self, steps: tuple[BoundStep, ...] | None) -> Graph | None:
+        """The graph after these steps, which run on a copy of the model; None when only a compile can show it."""
+        as_read = self._graph
+        if as_read is None or steps is None:
+            return None
+        # Steps that learn change weights, and measuring ones nothing: nodes keep their names.
+        slow = [each for each in steps if each.pass_.learns or (each.pass_.exact and _reads_data(each))]
+        rest = [each for each in steps if each not in slow]
+        if not all(each.pass_.exact for each in rest):
+            return None
+        graph = as_read.copy()
+        counted = costs(graph)
+        for step in rest:
+            context = Context(targets=self._targets, original=lambda: as_read)
+            _, counted = execute(step, graph, context, step.options, before=counted, doing="")
+        return graph
+
+
+def _reads_data(step: BoundStep) -> bool:
+    return any(isinstance(each, BoundData) for each in step.options.values())
+
+
+def _measured(condition: Condition | Expression) -> Iterator[Measured]:
+    """The measures that a condition needs."""
+    if isinstance(condition, Measured):
+        yield condition
+    elif isinstance(condition, BoundComparison | Arithmetic):
+        yield from _measured(condition.left)
+        yield from _measured(condition.right)
+    elif isinstance(condition, BoundLogical):
+        for each in condition.operands:
+            yield from _measured(each)
