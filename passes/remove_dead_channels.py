@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vggc.analysis.channels import Group, Groups, channel_groups
+from vggc.analysis.channels import Counting, Group, Groups, channel_groups
 from vggc.analysis.ranges import Range, Ranges
 from vggc.graph import Graph
 from vggc.graph.arrays import Bools, Int64
@@ -73,12 +73,19 @@ class _Dead:
         seen = {group.id: np.zeros(group.size, bool) for group in self.groups}
         self.dead = {index: np.ones_like(each) for index, each in seen.items()}
         self.constant = {index: np.ones_like(each) for index, each in seen.items()}
-        for node, index, axis, along in self.groups.swept.contractions:
-            channels = self.groups.of(along)
-            reader = SummingReader(graph, node, index, channels, self.largest)
-            numbers = ranges.along(node.inputs[index], axis, len(channels))
-            ignored = reader.ignored
-            constant = numbers.is_constant & ((numbers.low == 0) | (reader.refused is None))
+        for norm in self.groups.swept.norms:
+            # Statistics of fewer channels are others, whatever number a channel has.
+            for index in self.groups.of(norm.along).groups:
+                self.dead[index][:] = False
+        for contraction in self.groups.swept.contractions:
+            channels = self.groups.of(contraction.along)
+            reader = SummingReader(graph, contraction.node, contraction.input, channels, self.largest)
+            value = contraction.node.inputs[contraction.input]
+            numbers = ranges.along(value, contraction.axis, len(channels))
+            never_chosen = _never_chosen(numbers, contraction.counting)
+            ignored = reader.ignored | never_chosen
+            summed = (numbers.low == 0) if contraction.counting == "zero" else never_chosen
+            constant = numbers.is_constant & (summed | (reader.refused is None))
             self.read.append((reader, numbers, ignored))
             for group in channels.groups:
                 mine = channels.group == group
@@ -124,6 +131,18 @@ class _Dead:
             if stuck and reader.refused is not None:
                 what = f"{stuck} constant channel{' stays' if stuck == 1 else 's stay'} before it"
                 context.decline(reader.node, f"{what}: {reader.refused}")
+
+
+def _never_chosen(numbers: Range, counting: Counting) -> Bools:
+    """The channels, (channels,), that a maximum or minimum over channels is the same without.
+
+    That of a constant is always one of those that stay: at least one stays, and none is beyond the constant.
+    """
+    if counting == "lowest":
+        return np.asarray(numbers.is_constant & (numbers.high <= numbers.low.min()))
+    if counting == "highest":
+        return np.asarray(numbers.is_constant & (numbers.low >= numbers.high.max()))
+    return np.zeros(len(numbers.low), bool)
 
 
 def _fewest(group: Group, live: Bools) -> Int64:

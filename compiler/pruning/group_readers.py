@@ -106,19 +106,20 @@ class Readings:
     def _find(self) -> None:
         graph = self._groups.graph
         read: set[int] = set()
-        for each in self._groups.weighted:
-            if each.depthwise or each.inputs is None or not self._ids & set(each.inputs.groups):
+        for weighted in self._groups.weighted:
+            if weighted.depthwise or weighted.inputs is None or not self._ids & set(weighted.inputs.groups):
                 continue
             try:
-                reader = self._reader(as_matrix(graph, each.node), each)
+                reader = self._reader(as_matrix(graph, weighted.node), weighted)
             except Unsuitable:
                 continue
-            read.add(id(each.node))
+            read.add(id(weighted.node))
             self._readers.append(reader)
-        for node, index, axis, along in self._groups.swept.contractions:
-            channels = self._groups.of(along)
-            if id(node) not in read and self._ids & set(channels.groups):
-                self._others.append((node.inputs[index], axis, channels.group, channels.atom))
+        for each in self._groups.swept.contractions:
+            channels = self._groups.of(each.along)
+            # The mean of a norm written out node by node is not a reader of its own: others read what it normalises.
+            if id(each.node) not in read and each.counting != "absent" and self._ids & set(channels.groups):
+                self._others.append((each.node.inputs[each.input], each.axis, channels.group, channels.atom))
 
     def _reader(self, found: AsMatrix, weighted: Weighted) -> GroupReader:
         assert weighted.inputs is not None

@@ -11,7 +11,10 @@ from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
 from vggc.graph.node_order import dependencies, reads
-from vggc.operators.roles import PRODUCTS, is_product, summed_channels
+from vggc.operators.roles import NORMS, PRODUCTS, is_product, summed_channels
+
+_LOOKING_AT_ALL = (NORMS - {"BatchNormalization"}) | {"Einsum"}
+"""Operators whose results may depend on all channels at once."""
 
 
 class Schedule:
@@ -35,7 +38,7 @@ class Schedule:
         self._graph = graph
         self._twins = {node.outputs[0].name: node for node in original.nodes if node.outputs}
         self.values = {value.name: value for node in original.nodes for value in node.outputs}
-        self._pending = {id(node) for node in self._chosen(everything) if wanted(node)}
+        self._pending = {id(node) for node in self._chosen(original, everything) if wanted(node)}
         self._settled: set[int] = set()
         left = set(self._pending)
         self.nodes: list[gs.Node] = []
@@ -54,15 +57,18 @@ class Schedule:
         """A node has been repaired, or cannot be."""
         self._pending.discard(id(node))
 
-    def _chosen(self, everything: bool) -> list[gs.Node]:
+    def _chosen(self, original: Graph, everything: bool) -> list[gs.Node]:
         changed: set[str] = set()
         found = []
         for node in self._graph.nodes:
             differs = everything or any(value.name in changed for value in reads(node))
             product = is_product(node)
             twin = self._twins.get(node.outputs[0].name) if node.outputs else None
-            if not differs and (product or node.op.startswith("Reduce") or node.op == "Einsum"):
-                differs = twin is None or _summed(node) != _summed(twin)
+            if not differs and (product or node.op.startswith("Reduce") or node.op in _LOOKING_AT_ALL):
+                differs = twin is None or _summed(self._graph, node) != _summed(original, twin)
+            if not differs and product and twin is not None:
+                # A convolution over channels that keep their places reads zeros at those of the others.
+                differs = [value.name for value in node.inputs[:1]] != [value.name for value in twin.inputs[:1]]
             if differs:
                 changed |= {value.name for value in node.outputs}
             if product and differs:
@@ -97,11 +103,14 @@ class Schedule:
         return None if node is None or id(node) in self._settled else node
 
 
-def _summed(node: gs.Node) -> list[object]:
+def _summed(graph: Graph, node: gs.Node) -> list[object]:
     """The sizes a node sums over, channels among them: when they differ from the original's, so do its results."""
     for weight in (1, 0) if node.op == "MatMul" else (1,) if node.op in PRODUCTS else ():
         constant = node.inputs[weight]
         if isinstance(constant, gs.Constant):
             # A depthwise convolution that loses channels still reads one for each output.
             return [summed_channels(node, constant.shape, weight)]
-    return [value.shape for value in node.inputs if value.shape is not None]
+    before = graph.producer(node.inputs[0]) if node.op == "InstanceNormalization" else None
+    # A group norm of fewer channels may differ only in a dimension that is not known: what is merged into it tells.
+    merged = before.inputs if before is not None and before.op == "Reshape" else []
+    return [value.shape for value in (*node.inputs, *merged) if value.shape is not None]

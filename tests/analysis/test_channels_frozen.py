@@ -39,9 +39,7 @@ def test_logits_behind_a_softmax(net):
         ("LogSoftmax", {"axis": 1}, []),
         ("LpNormalization", {"axis": 1}, []),
         ("MeanVarianceNormalization", {"axes": [0, 1, 2, 3]}, []),
-        ("LayerNormalization", {"axis": 1}, [(6, 8, 8), (6, 8, 8)]),
-        ("ReduceMean", {"axes": [1]}, []),
-        ("ReduceMax", {"axes": [-3]}, []),
+        ("ReduceLogSumExp", {"axes": [1]}, []),
         ("ReduceProd", {}, []),
         ("CumSum", {}, [1]),
     ],
@@ -59,15 +57,6 @@ def test_arg_max_over_channels(net):
     x = n.op("ArgMax", n.conv("x", 3, 6), axis=1)
     label = n.nodes[-1].name
     assert reason(n.graph(n.op("Cast", x, to=1))) == f"reaches ArgMax `{label}`, {NEEDS_ALL}"
-
-
-def test_group_normalization_as_exporters_write_it(net):
-    n = net()
-    x = n.op("Reshape", n.conv("x", 3, 6), n.ints(0, 2, -1))
-    x = n.op("InstanceNormalization", x, n.constant(np.ones(2)), n.constant(np.zeros(2)))
-    label = n.nodes[-1].name
-    x = n.op("Reshape", x, n.ints(-1, 6, 8, 8))
-    assert reason(n.graph(n.head(x, 6))) == f"lies along an axis that InstanceNormalization `{label}` normalises over"
 
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU"])

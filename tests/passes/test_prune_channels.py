@@ -287,6 +287,32 @@ def test_macs_of_open_sizes_are_counted_at_the_samples_sizes(net):
     assert 0.35 * full < _macs_at(graph, 12, 10) <= 0.5 * full
 
 
+@pytest.mark.parametrize("size", [(16, 24), (10, 6)])
+def test_a_convolutional_net_of_any_image_size_at_the_samples_sizes(net, size):
+    """As segmentation nets are exported: batch, height and width are open, and the last Resize computes its sizes."""
+    n = net(shape=("N", 3, "H", "W"))
+    x = n.block("x", 3, 16)
+    y = n.block(x, 16, 24, strides=[2, 2])
+    y = n.op("Resize", n.block(y, 24, 24), "", n.constant(np.array([1, 1, 2, 2], np.float32)), mode="nearest")
+    y = n.conv(n.op("Concat", x, y, axis=1), 40, 4, 1)
+    sizes = n.op("Concat", n.ints(1, 4), n.op("Slice", n.op("Shape", "x"), n.ints(2), n.ints(4)), axis=0)
+    sizes = n.op(
+        "Mul", sizes, n.op("Concat", n.op("Slice", n.op("Shape", "x"), n.ints(0), n.ints(1)), n.ints(1, 1, 1), axis=0)
+    )
+    graph = n.graph(n.op("Resize", y, "", "", sizes, mode="linear"))
+    full = _macs_at(graph, *size)
+    images = np.random.default_rng(0).standard_normal((32, 3, *size), np.float32)
+    assert costs(graph).macs is None
+    prune_channels(graph, macs=Ratio(0.5), data=ArrayDataset({"x": images}, None, "images"), align=1)
+    graph.infer_shapes(check=True)
+    assert graph.shape(graph.inputs[0]) == ["N", 3, "H", "W"]
+    assert 0.4 * full < _macs_at(graph, *size) <= 0.5 * full
+    for batch, height, width in ((1, 12, 8), (3, 6, 20)):
+        image = np.ones((batch, 3, height, width), np.float32)
+        (found,) = Session(graph).run({"x": image}).values()
+        assert found.shape == (batch, 4, height, width)
+
+
 def _macs_at(graph, height, width):
     copy = graph.copy()
     copy.inputs[0].shape = ["N", 3, height, width]

@@ -20,10 +20,12 @@ from vggc.analysis.channels.group import Channels, Group, Keep, Member, Weighted
 from vggc.analysis.channels.group_table import GroupRow, groups_table
 from vggc.analysis.channels.groups import Groups, channel_groups
 from vggc.analysis.channels.masks import prove
+from vggc.analysis.channels.records import Counting
 
 __all__ = [
     "Channels",
     "CostModel",
+    "Counting",
     "Group",
     "GroupRow",
     "Groups",

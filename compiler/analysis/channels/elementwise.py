@@ -88,19 +88,11 @@ def batch_norm(site: Site) -> None:
     if training or not site.node.attrs.get("spatial", 1):
         site.freeze_all("reaches {}, which is in training mode")
         return
-    _per_channel(site, range(1, 5))
+    per_channel(site, range(1, 5))
 
 
-@operator("InstanceNormalization")
-def instance_norm(site: Site) -> None:
-    """Statistics of each channel of each sample over its other axes; scale and shift of each channel."""
-    axes = site.axes(0) or []
-    for axis in axes[2:]:
-        site.freeze(axis, "lies along an axis that {} normalises over")
-    _per_channel(site, range(1, 3))
-
-
-def _per_channel(site: Site, parameters: range) -> None:
+def per_channel(site: Site, parameters: range) -> None:
+    """Parameters for each channel along axis 1, which are cut with it."""
     axes = site.axes(0)
     if axes is None or not any(axes):
         return

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels import (  # noqa: F401
     concatenation,
     elementwise,
+    norms,
     reductions,
     reshapes,
     selections,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import onnx_graphsurgeon as gs
 
@@ -46,6 +46,39 @@ class Weighing(Generic[Along]):
         """The same with `of` what lies along the channels."""
         lying = (None if each is None else of(each) for each in (self.inputs, self.outputs))
         return Weighing(**{**vars(self), **dict(zip(("inputs", "outputs"), lying, strict=True))})
+
+
+Counting = Literal["zero", "absent", "lowest", "highest"]
+"""What a removed channel counts as where a node looks at all channels: zero in a sum; in a norm's mean, a maximum and a
+minimum it takes no part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contraction:
+    """A node whose results have all channels along an axis of an input in them, each as one summand or candidate."""
+
+    node: gs.Node
+    input: int
+    axis: int
+    along: Axis
+    counting: Counting = "zero"
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """A node that subtracts a mean and divides by a deviation, both of the channels that stay.
+
+    A layer norm has statistics over some `axes`, among them the `axis` that the channels lie along. A group norm has
+    them over each of `blocks` equal blocks of channels and all that follows; its input is (N, channels, ...) or
+    (N, blocks, anything). `by_block`: its scale and shift are those of blocks, not of channels.
+    """
+
+    node: gs.Node
+    along: Axis
+    axis: int = 1
+    axes: tuple[int, ...] = ()
+    blocks: int = 0
+    by_block: bool = False
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.analysis.channels import group_norms
 from vggc.analysis.channels.axes import Axis, Joint, Layout, Part, View
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.dimensions import ReshapePiece, pieces
@@ -78,6 +79,8 @@ def _product(shape: Dimensions) -> int | None:
 @operator("Reshape")
 def reshape(site: Site) -> None:
     """Any shape of as many elements; the shape may be computed."""
+    if group_norms.end(site):
+        return
     layout = site.layout(0)
     if layout is None:
         return
@@ -85,7 +88,7 @@ def reshape(site: Site) -> None:
     if shape is None or target is None:
         site.freeze_all(_UNKNOWN)
         return
-    if _merge_joint(site, shape, target):
+    if group_norms.begin(site) or _merge_joint(site, shape, target):
         return
     result = _move(site, shape, target)
     site.set(result, view=_view(site, result, shape, target))

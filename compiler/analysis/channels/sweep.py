@@ -10,7 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Atoms, Axis, Layout, Part, View
-from vggc.analysis.channels.records import Cut, Operand, Weighing
+from vggc.analysis.channels.records import Contraction, Counting, Cut, Norm, Operand, Weighing
 from vggc.analysis.channels.static_chains import blocked
 from vggc.analysis.shapes.static_values import Statics
 from vggc.graph import Graph
@@ -20,6 +20,7 @@ from vggc.graph.node_order import reads
 
 if TYPE_CHECKING:
     from vggc.analysis.channels.channel_cut import Slicing
+    from vggc.analysis.channels.group_norms import Grouping
 
 Operator = Callable[["Site"], None]
 OPERATORS: dict[str, Operator] = {}
@@ -45,11 +46,13 @@ class Sweep:
     atoms: Atoms = field(default_factory=Atoms)
     layouts: dict[int, Layout] = field(default_factory=dict)
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
-    contractions: list[tuple[gs.Node, int, int, Axis]] = field(default_factory=list)
+    contractions: list[Contraction] = field(default_factory=list)
+    norms: list[Norm] = field(default_factory=list)
     weighings: list[Weighing[Axis]] = field(default_factory=list)
     scaling: list[tuple[gs.Node, tuple[Axis, ...]]] = field(default_factory=list)
     sequences: dict[int, list[Layout]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
+    groupings: dict[int, Grouping] = field(default_factory=dict)
     operands: list[Operand] = field(default_factory=list)
     actions: list[Callable[[Slicing], None]] = field(default_factory=list)
 
@@ -203,10 +206,13 @@ class Site:
     def _cut(self, index: int) -> Cut:
         return self.sweep.cuts.setdefault((id(self.node), index), Cut(self.node, index))
 
-    def contract(self, index: int, axis: int, along: Axis | None) -> None:
-        """The node sums over an axis of an input: a channel that is gone counts as one that is zero."""
+    def contract(self, index: int, axis: int, along: Axis | None, counting: Counting = "zero") -> None:
+        """The node sums over an axis of an input, or looks at all of it; `counting`: what a channel that is gone is."""
         if along is not None:
-            self.sweep.contractions.append((self.node, index, axis, along))
+            self.sweep.contractions.append(Contraction(self.node, index, axis, along, counting))
+
+    def norm(self, norm: Norm) -> None:
+        self.sweep.norms.append(norm)
 
     def weigh(self, weighing: Weighing[Axis]) -> None:
         self.sweep.weighings.append(weighing)

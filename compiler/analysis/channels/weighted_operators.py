@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels.axes import Axis
 from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.elementwise import broadcast
+from vggc.analysis.channels.places import keep_places
 from vggc.analysis.channels.records import Weighing
 from vggc.analysis.channels.sweep import Site, operator
 
@@ -38,7 +39,8 @@ def _convolution(site: Site, *, transposed: bool) -> None:
     if len(shape) < 3:
         site.freeze_all("reaches {}, whose weights have no known shape")
         return
-    axes = site.freeze_except(axes, (0, 1), "lies along an axis that {} slides over")
+    placed = keep_places(site, axes)
+    axes = site.freeze_except(axes, (0, 1, *placed), "lies along an axis that {} slides over")
     batch, given = axes[:2]
     group = int(site.node.attrs.get("group", 1))
     inputs, outputs = (shape[0], shape[1] * group) if transposed else (shape[1] * group, shape[0])
