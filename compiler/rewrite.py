@@ -40,6 +40,7 @@ from typing import Any, overload
 
 from vggc.diagnostics import Declined, Diagnostic
 from vggc.graph import Graph
+from vggc.graph.signature import ValueType
 from vggc.options.schema import OptionFunction, Schema, schema, type_hints
 from vggc.pattern.beforehand import Beforehand, Check
 from vggc.pattern.context import ChangeLog, Context, Destination
@@ -75,6 +76,9 @@ __all__ = [
 
 Transform = Callable[..., None]
 
+InputsAfter = Callable[[Sequence[ValueType], Mapping[str, Any]], tuple[ValueType, ...]]
+"""The inputs of a model after a step, of the inputs before it and the step's options. Raises CompileError."""
+
 
 @dataclass(frozen=True)
 class Pass(OptionFunction):
@@ -82,7 +86,8 @@ class Pass(OptionFunction):
 
     `exact` passes keep what the graph computes, up to rounding and the tolerances of their rules, and are checked
     numerically; the others are `lossy`.
-    One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit; one that
+    One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit, and may say to
+    what it sets them before it runs; one that
     `learns` fits weights to its samples, so that some are held back to judge the result by.
     Calling a Pass calls its function, or applies its `rules`: `fold_batch_norm(graph)` works in Python as the step does
     in a recipe, and returns the log of what it did. `context` is what the runner hands over.
@@ -90,7 +95,7 @@ class Pass(OptionFunction):
     """
 
     exact: bool
-    sets_inputs: bool = False
+    sets_inputs: bool | InputsAfter = False
     learns: bool = False
     rules: tuple[Rule, ...] = ()
     check: Check | None = None
@@ -132,14 +137,14 @@ class Pass(OptionFunction):
 def whole_graph(function: Transform, /) -> Pass: ...
 @overload
 def whole_graph(
-    *, exact: bool = True, sets_inputs: bool = False, learns: bool = False, check: Check | None = None
+    *, exact: bool = True, sets_inputs: bool | InputsAfter = False, learns: bool = False, check: Check | None = None
 ) -> Callable[[Transform], Pass]: ...
 def whole_graph(
     function: Transform | None = None,
     /,
     *,
     exact: bool = True,
-    sets_inputs: bool = False,
+    sets_inputs: bool | InputsAfter = False,
     learns: bool = False,
     check: Check | None = None,
 ) -> Pass | Callable[[Transform], Pass]:

@@ -12,7 +12,8 @@ node.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -22,12 +23,26 @@ from vggc.analysis.no_ops import zero_states
 from vggc.diagnostics import fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
+from vggc.graph.signature import ValueType, inputs_of
 from vggc.operators.roles import RECURRENT
 from vggc.rewrite import Context, Declined, whole_graph
 from vggc.values import Within
 
 
-@whole_graph(sets_inputs=True)
+def _inputs_after(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> tuple[ValueType, ...]:
+    batched, old = _batched(inputs)
+    size = options["size"]
+    if size == "dynamic":
+        new: Size = _name(inputs) if old is not None else None
+    else:
+        new = size
+    return tuple(
+        each._replace(shape=(new, *batched[each.name][1:])) if new is not None and each.name in batched else each
+        for each in inputs
+    )
+
+
+@whole_graph(sets_inputs=_inputs_after)
 def set_batch(graph: Graph, context: Context, size: Annotated[int, Within(1, 1 << 20)] | Literal["dynamic"]) -> None:
     """Fix the batch size, the first dimension of the inputs, or make it dynamic.
 
@@ -35,8 +50,8 @@ def set_batch(graph: Graph, context: Context, size: Annotated[int, Within(1, 1 <
         size: samples in a batch, or `dynamic`
     """
     graph.infer_shapes()
-    inputs, old = _batched(graph)
-    new: Size = _name(graph) if size == "dynamic" else size
+    inputs, old = _batched(inputs_of(graph))
+    new: Size = _name(inputs_of(graph)) if size == "dynamic" else size
     if old == new or (old is None and size == "dynamic"):
         raise Declined(f"the batch size is already {'dynamic' if old is None else old}")
     before = {value.name: graph.shape(value) for value in graph.outputs}
@@ -50,17 +65,16 @@ def set_batch(graph: Graph, context: Context, size: Annotated[int, Within(1, 1 <
     context.record("set batch size", len(inputs))
 
 
-def _batched(graph: Graph) -> tuple[dict[str, list[Size]], int | None]:
+def _batched(inputs: Sequence[ValueType]) -> tuple[dict[str, list[Size]], int | None]:
     """The shapes of the inputs that have the batch, by name, and its size; None when it is dynamic."""
     shapes: dict[str, list[Size]] = {}
-    for value in graph.inputs:
-        shape = graph.shape(value)
-        if shape is None:
+    for value in inputs:
+        if value.shape is None:
             raise fail(
                 f"the rank of the model's input `{value.name}` is unknown", help="declare it with set_input_shapes"
             )
-        if shape:
-            shapes[value.name] = shape
+        if value.shape:
+            shapes[value.name] = list(value.shape)
     dynamic = {name: shape for name, shape in shapes.items() if not isinstance(shape[0], int)}
     if dynamic:
         return dynamic, None
@@ -74,9 +88,9 @@ def _batched(graph: Graph) -> tuple[dict[str, list[Size]], int | None]:
     return shapes, sizes.pop()
 
 
-def _name(graph: Graph) -> str:
+def _name(inputs: Sequence[ValueType]) -> str:
     """A name for the dimension that no other one has."""
-    taken = {size for value in graph.inputs for size in value.shape or ()}
+    taken = {size for value in inputs for size in value.shape or ()}
     name, count = "batch", 0
     while name in taken:
         count += 1

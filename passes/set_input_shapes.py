@@ -10,32 +10,47 @@ change the batch size of a static model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vggc.analysis.interface import redeclare
 from vggc.diagnostics import fail, spelling_help
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
+from vggc.graph.signature import ValueType, inputs_of
 from vggc.rewrite import Context, Declined, whole_graph
 
 
-@whole_graph(sets_inputs=True)
+def _inputs_after(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> tuple[ValueType, ...]:
+    changed = _changed_shapes(inputs, options["shapes"])
+    return tuple(each._replace(shape=tuple(changed[each.name])) if each.name in changed else each for each in inputs)
+
+
+@whole_graph(sets_inputs=_inputs_after)
 def set_input_shapes(graph: Graph, context: Context, shapes: dict[str, list[int | str]]) -> None:
     """Fix dynamic dimensions of the inputs, or name them.
 
     Options:
         shapes: the dimensions of each input: a number for a fixed one, a quoted name for one that stays dynamic
     """
-    inputs = {value.name: value for value in graph.inputs}
+    changed = _changed_shapes(inputs_of(graph), shapes)
+    if not changed:
+        raise Declined("the inputs already have these shapes")
+    redeclare(graph, changed)
+    context.record("set input shape", len(changed))
+
+
+def _changed_shapes(inputs: Sequence[ValueType], shapes: Mapping[str, Sequence[int | str]]) -> dict[str, list[Size]]:
+    """The new shapes of the inputs that get another one, by name. Raises CompileError for shapes that do not fit."""
+    known = {each.name: each.shape for each in inputs}
     for name in shapes:
-        if name not in inputs:
-            raise fail(f"the model has no input `{name}`", help=spelling_help(name, inputs, "its inputs"))
+        if name not in known:
+            raise fail(f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"))
     chosen: dict[str, Size] = {}
     for name, wanted in shapes.items():
-        _choose(name, graph.shape(inputs[name]), wanted, chosen)
+        _choose(name, known[name], wanted, chosen)
     found: dict[str, list[Size]] = {}
-    for name, value in inputs.items():
-        old = graph.shape(value)
+    for name, old in known.items():
         if old is None:
             found |= {name: list(shapes[name])} if name in shapes else {}
             continue
@@ -44,11 +59,7 @@ def set_input_shapes(graph: Graph, context: Context, shapes: dict[str, list[int 
         found[name] = [
             chosen.get(have, have) if isinstance(have, str) else want for have, want in zip(old, wants, strict=True)
         ]
-    changed = {name: shape for name, shape in found.items() if shape != graph.shape(inputs[name])}
-    if not changed:
-        raise Declined("the inputs already have these shapes")
-    redeclare(graph, changed)
-    context.record("set input shape", len(changed))
+    return {name: shape for name, shape in found.items() if known[name] is None or shape != list(known[name] or ())}
 
 
 def _choose(name: str, old: Sequence[Size] | None, wanted: Sequence[int | str], chosen: dict[str, Size]) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 
 from vggc.analysis.costs import costs
 from vggc.data import KnownData
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at, placed
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
-from vggc.graph.signature import inputs_of
+from vggc.graph.signature import ValueType, inputs_of
 from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
 from vggc.pipeline.execute import execute, shipped, shipped_rule
-from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundWhen, Pipeline
+from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundTarget, BoundWhen, Pipeline
 from vggc.rewrite import Context, Destination, check_rules
 
 
@@ -30,19 +30,33 @@ def check_fit(pipeline: Pipeline, graph: Graph) -> tuple[Diagnostic, ...]:
     for data in pipeline.data.values():
         with found.collect(), at(data.span):
             data.load().fit(inputs)
+    walk = _Walk(pipeline.destinations, graph)
     if not found.errors:
-        found.extend(check_body(pipeline.body, pipeline.destinations, graph))
-    # When a step sets the inputs' shapes, the target itself checks the new shapes.
-    final_shapes = not any(step.pass_.sets_inputs for step in pipeline.steps())
-    for each in pipeline.targets if final_shapes else ():
+        walk.statements(pipeline.body)
+        found.extend(dict.fromkeys(walk.found))
+    # Inputs that nobody knows beforehand are checked by the target itself.
+    for number, each in enumerate(pipeline.targets if walk.inputs is not None else ()):
         with found.collect(), at(each.span):
-            problems = each.target.check(inputs, each.options)
-            if problems:
-                raise CompileError(*problems, *each.target.check_graph(graph))
+            _check_target(each, pipeline.targets[:number], walk.inputs or (), graph)
     # Those of vggc's own that cannot be written in the model's opset are left out; nobody could correct them.
     found.extend(check_rules((rule for rule in pipeline.all_rules() if not shipped_rule(rule)), graph))
     found.raise_errors()
     return tuple(found.messages)
+
+
+def _check_target(
+    checked: BoundTarget, before: Sequence[BoundTarget], inputs: tuple[ValueType, ...], graph: Graph
+) -> None:
+    """Raise CompileError when a target's options do not fit the inputs, or a file that a target before it writes."""
+    if problems := checked.target.check(inputs, checked.options):
+        final_shapes = inputs == inputs_of(graph)
+        raise CompileError(*problems, *(checked.target.check_graph(graph) if final_shapes else ()))
+    for name in checked.target.reads(checked.options):
+        for source in before:
+            if name in source.target.files(source.options) and not source.target.check(inputs, source.options):
+                problems += checked.target.check_source(inputs, checked.options, source.target, source.options)
+    if problems:
+        raise CompileError(*problems)
 
 
 def check_body(body: Sequence[Bound], targets: tuple[Destination, ...], graph: Graph | None = None) -> list[Diagnostic]:
@@ -58,10 +72,13 @@ class _Walk:
     def __init__(self, targets: tuple[Destination, ...], graph: Graph | None) -> None:
         self._targets = targets
         self._graph = graph
+        self._inputs_as_read = None if graph is None else inputs_of(graph)
         self._earlier: list[BoundStep] = []
         self._from_start = True
         """whether the earlier steps are all steps since the model was read"""
         self._as_read = graph
+        self.inputs = self._inputs_as_read
+        """the inputs after the steps so far; None when they are not known"""
         self.found: list[Diagnostic] = []
 
     def statements(self, body: Sequence[Bound], *, may_be_skipped: bool = False) -> None:
@@ -69,7 +86,7 @@ class _Walk:
             if may_be_skipped:
                 self._forget()
             if isinstance(each, BoundStep):
-                self._step(each)
+                self._step(each, may_be_skipped=may_be_skipped)
             elif isinstance(each, BoundRepeat):
                 self.statements(each.body, may_be_skipped=may_be_skipped)
                 self._forget()
@@ -82,16 +99,31 @@ class _Walk:
                 self._measures(each.condition, each.span)
                 if each.otherwise == "rollback":
                     self._forget()
+                    # The steps that set them may be undone.
+                    self.inputs = self.inputs if self.inputs == self._inputs_as_read else None
 
-    def _step(self, step: BoundStep) -> None:
+    def _step(self, step: BoundStep, *, may_be_skipped: bool) -> None:
         pass_ = step.pass_
         if pass_.check is not None:
             self._check(pass_.check, pass_.with_defaults(step.options), step.span)
+        if pass_.sets_inputs:
+            self._set_inputs(step, may_be_skipped=may_be_skipped)
         if not shipped(pass_):
             self._forget()
             self._as_read = None
         else:
             self._earlier.append(step)
+
+    def _set_inputs(self, step: BoundStep, *, may_be_skipped: bool) -> None:
+        after = step.pass_.sets_inputs
+        if isinstance(after, bool) or may_be_skipped or self.inputs is None:
+            self.inputs = None
+            return
+        try:
+            self.inputs = after(self.inputs, step.pass_.with_defaults(step.options))
+        except CompileError as error:
+            self.found += placed(error, step.span).diagnostics
+            self.inputs = None
 
     def _forget(self) -> None:
         """The graph is not known from here on."""

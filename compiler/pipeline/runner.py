@@ -77,7 +77,7 @@ class Runner:
     @property
     def sets_inputs(self) -> bool:
         """Whether a step may change the shapes of the model's inputs."""
-        return any(step.pass_.sets_inputs for step in self._pipeline.steps())
+        return any(bool(step.pass_.sets_inputs) for step in self._pipeline.steps())
 
     def _body(self, body: Sequence[Bound]) -> None:
         for each in body:

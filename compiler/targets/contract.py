@@ -150,6 +150,7 @@ Check = Callable[[Sequence[ValueType], Mapping[str, Any]], list[Diagnostic]]
 GraphCheck = Callable[[Graph], list[Diagnostic]]
 Files = Callable[[Mapping[str, Any]], Sequence[str]]
 Reads = Callable[[Mapping[str, Any]], Mapping[str, Sequence[str]]]
+SourceCheck = Callable[[Sequence[ValueType], Mapping[str, Any], Mapping[str, Any]], list[Diagnostic]]
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class Target(OptionFunction):
     check_dynamic: GraphCheck | None = None
     files_of: Files | None = None
     reads_of: Reads | None = None
+    check_source_options: SourceCheck | None = None
     folders: bool = False
     """whether it may write its files into folders inside the output folder"""
     lacking: Mapping[str, str] = field(default_factory=dict)
@@ -182,6 +184,14 @@ class Target(OptionFunction):
         if self.check_options and not problems:
             problems += self.check_options(inputs, full)
         return problems
+
+    def check_source(
+        self, inputs: Sequence[ValueType], options: Mapping[str, Any], source: Target, source_options: Mapping[str, Any]
+    ) -> list[Diagnostic]:
+        """What is wrong with these options for a file that an earlier target writes with options of its own."""
+        if self.check_source_options is None:
+            return []
+        return self.check_source_options(inputs, self.with_defaults(options), source.with_defaults(source_options))
 
     def check_graph(self, graph: Graph) -> list[Diagnostic]:
         """What the target refuses in a graph, with types and shapes inferred, as long as its sizes are not fixed."""
@@ -213,6 +223,7 @@ def target(
     check_graph: GraphCheck | None = None,
     files: Files | None = None,
     reads: Reads | None = None,
+    check_source: SourceCheck | None = None,
     folders: bool = False,
     lacking: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., list[Artifact]]], Target]: ...
@@ -224,6 +235,7 @@ def target(
     check_graph: GraphCheck | None = None,
     files: Files | None = None,
     reads: Reads | None = None,
+    check_source: SourceCheck | None = None,
     folders: bool = False,
     lacking: Mapping[str, str] | None = None,
 ) -> Target | Callable[[Callable[..., list[Artifact]]], Target]:
@@ -232,12 +244,15 @@ def target(
     `check` takes the model's inputs and the options (defaults filled in) and returns what is wrong with them;
     `check_graph` takes the graph, and what it returns is reported together with that. `files` takes the options and
     returns the names of the files that the target writes; with `folders`, names may contain folders. `reads` returns
-    the files of earlier targets that it needs, and which targets can write them. `lacking` gives, for an option that
-    users may expect, the reason why it does not exist.
+    the files of earlier targets that it needs, and which targets can write them; `check_source` takes the inputs, the
+    options and those of the target that writes such a file, and returns what does not fit. `lacking` gives, for an
+    option that users may expect, the reason why it does not exist.
     """
 
     def declare(function: Callable[..., list[Artifact]]) -> Target:
-        return Target(function.__name__, function, check, check_graph, files, reads, folders, lacking or {})
+        return Target(
+            function.__name__, function, check, check_graph, files, reads, check_source, folders, lacking or {}
+        )
 
     return declare(function) if function else declare
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import CompileError, Diagnostic
 from vggc.graph.signature import ValueType, inputs_of, outputs_of
 from vggc.targets import triton_config
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
 from vggc.targets.engine_file import read_sidecar_of
+from vggc.targets.profiles import profiles
 from vggc.values import Seconds, Within
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
@@ -50,7 +51,16 @@ def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diag
     return problems + triton_config.problems(inputs, (), options["max_batch"])
 
 
-@target(check=_check, files=_files, reads=_reads, folders=True)
+def _check_engine(
+    inputs: Sequence[ValueType], options: Mapping[str, Any], engine: Mapping[str, Any]
+) -> list[Diagnostic]:
+    limits = profiles(inputs, engine["shapes"], engine["batch"])
+    largest = max((min(high[0] for _, _, high in profile.values()) for profile in limits), default=1)
+    wrong = _too_small_batch(options["engine"], largest, options["max_batch"])
+    return [wrong] if wrong else []
+
+
+@target(check=_check, files=_files, reads=_reads, check_source=_check_engine, folders=True)
 def triton(
     lowering: Lowering,
     *,
@@ -105,11 +115,9 @@ def _place_engine(lowering: Lowering, engine: str, max_batch: int, plan: Path) -
     """Put an engine of `tensorrt` into the repository. Raises CompileError when its largest batch is too small."""
     source = lowering.engine(engine, ("tensorrt",))
     values = read_sidecar_of(source).values
-    if max_batch > 0 and (small := _too_small(values["profiles"], max_batch)):
-        raise fail(
-            f"the engine `{engine}` takes batches of at most {small}, but Triton would send {max_batch}",
-            help=f"write max_batch={small}, or build the engine with batch=1..{max_batch}",
-        )
+    largest = max((min(each["max"][0] for each in profile.values()) for profile in values["profiles"]), default=1)
+    if wrong := _too_small_batch(engine, largest, max_batch):
+        raise CompileError(wrong)
     try:
         os.link(source, plan)
     except OSError:
@@ -117,7 +125,11 @@ def _place_engine(lowering: Lowering, engine: str, max_batch: int, plan: Path) -
         shutil.copyfile(source, plan)
 
 
-def _too_small(profiles: Sequence[Mapping[str, Any]], max_batch: int) -> int:
-    """The largest batch of the engine's profiles when it is less than `max_batch`; otherwise 0."""
-    largest = max((min(each["max"][0] for each in profile.values()) for profile in profiles), default=1)
-    return largest if largest < max_batch else 0
+def _too_small_batch(engine: str, largest: int, max_batch: int) -> Diagnostic | None:
+    """The error for an engine whose largest batch is smaller than Triton's; None when it is not."""
+    if largest >= max_batch:
+        return None
+    return Diagnostic(
+        f"the engine `{engine}` takes batches of at most {largest}, but Triton would send {max_batch}",
+        help=f"write max_batch={largest}, or build the engine with batch=1..{max_batch}",
+    )

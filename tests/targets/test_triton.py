@@ -13,9 +13,13 @@ import onnx
 import pytest
 from google.protobuf import text_format
 
+from vggc.binding import bind
 from vggc.diagnostics import CompileError, render
+from vggc.diagnostics.source import Source
+from vggc.grammar.parser import parse
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType
+from vggc.pipeline.precheck import check_fit
 from vggc.targets.contract import Lowering
 from vggc.targets.tensorrt import tensorrt
 from vggc.targets.triton import triton
@@ -191,3 +195,34 @@ def test_a_plan_for_smaller_batches(built: Lowering) -> None:
         "error: the engine `model.engine` takes batches of at most 4, but Triton would send 8\n"
         "help: write max_batch=4, or build the engine with batch=1..8"
     )
+
+
+@pytest.mark.parametrize(
+    ("largest", "found"),
+    [
+        (8, []),
+        (
+            4,
+            [
+                "error: the engine `model.engine` takes batches of at most 4, but Triton would send 8\n"
+                " --> recipe.opt:2:8\n"
+                "  |\n"
+                "2 | target triton(platform=tensorrt, max_batch=8)\n"
+                "  |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+                "help: write max_batch=4, or build the engine with batch=1..8"
+            ],
+        ),
+    ],
+)
+def test_a_plan_for_smaller_batches_is_found_before_it_is_built(
+    make_graph: GraphMaker, fake_tensorrt: Callable[[str], None], largest: int, found: list[str]
+) -> None:
+    fake_tensorrt("built")
+    recipe = f"target tensorrt(batch=1..{largest})\ntarget triton(platform=tensorrt, max_batch=8)\n"
+    pipeline = bind(parse(Source("recipe.opt", recipe)))
+    graph = make_graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
+    try:
+        diagnostics = check_fit(pipeline, graph)
+    except CompileError as error:
+        diagnostics = error.diagnostics
+    assert [render(each) for each in diagnostics] == found
