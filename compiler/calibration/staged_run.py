@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
+from vggc.data import Batch
 from vggc.execution.session import Optimise, Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
@@ -84,9 +85,12 @@ class StagedRun:
     def _compute(self, graph: Graph, names: list[str], batches: Iterable[int]) -> None:
         session = Session(graph, names, optimise=self._optimise)
         for index in batches:
-            feeds = {each.name: self._spill.get(self._prefix + each.name, index) for each in session.inputs}
-            for name, array in session.run(feeds).items():
+            for name, array in session.run(self.feeds(session, index)).items():
                 self._spill.add(self._prefix + name, array)
+
+    def feeds(self, session: Session, index: int) -> Batch:
+        """What a session reads, of one batch: values that have been reached, by name."""
+        return {each.name: self._spill.get(self._prefix + each.name, index) for each in session.inputs}
 
     def reach(self, values: Iterable[gs.Tensor]) -> None:
         """Compute values, unless they are there. Each stays until it is released as often as it was reached."""

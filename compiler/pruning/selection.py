@@ -9,6 +9,7 @@ import numpy as np
 
 from vggc.analysis.channels import Group, Groups
 from vggc.calibration.samples import Samples
+from vggc.calibration.spill import Spill
 from vggc.diagnostics import fail
 from vggc.graph.arrays import Int64
 from vggc.pruning import importance as scores
@@ -77,19 +78,23 @@ def widths_under(
     """
     if samples is None:
         return choose_widths(groups, chosen, orders, limit, align=align)
-    trials = Trials(groups, samples, readings, trials=2 * len(chosen))
     # Costs go with the product of two widths.
     share = float(np.sqrt(min(1.0, limit.limit / limit.full)))
     counts = {group.id: [round(share * group.size)] for group in chosen}
     widths: Widths = {}
-    for turn in range(2):
-        losses = {}
-        for index, group in enumerate(chosen):
-            context.progress(f"trial {turn * len(chosen) + index + 1} of {2 * len(chosen)}")
-            losses[group.id] = calibrated(group, orders[group.id], trials, counts[group.id])
-        widths = choose_widths(groups, chosen, losses, limit, align=align)
-        for group in chosen:
-            counts[group.id].append(widths[group.id])
+    with Spill() as spill:
+        trials = Trials(groups, samples, readings, spill, trials=2 * len(chosen))
+        ordered = trials.in_order(chosen)
+        for turn in range(2):
+            losses = {}
+            if turn:
+                trials.restart()
+            for index, group in enumerate(ordered):
+                context.progress(f"trial {turn * len(chosen) + index + 1} of {2 * len(chosen)}")
+                losses[group.id] = calibrated(group, orders[group.id], trials, counts[group.id])
+            widths = choose_widths(groups, chosen, losses, limit, align=align)
+            for group in chosen:
+                counts[group.id].append(widths[group.id])
     return widths
 
 
