@@ -74,9 +74,9 @@ class Trials:
         """Groups in the order in which the graph first reads them."""
         at = {id(node): index for index, node in enumerate(self._groups.graph.nodes)}
         first: dict[int, int] = {}
-        for node, _, _, along in self._groups.swept.contractions:
-            for each in self._groups.of(along).groups:
-                first[each] = min(at[id(node)], first.get(each, len(at)))
+        for contraction in self._groups.swept.contractions:
+            for group in self._groups.of(contraction.along).groups:
+                first[group] = min(at[id(contraction.node)], first.get(group, len(at)))
         return sorted(chosen, key=lambda group: first.get(group.id, len(at)))
 
     def restart(self) -> None:
