@@ -98,8 +98,10 @@ class _Binder:
         self.diagnostics.extend(self.overrides.unclaimed([each.name for each in params]))
         self._must_do_something()
         self.diagnostics.extend(check_rules_together(self.body))
-        destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
-        self.diagnostics.extend(check_body(self.body, destinations))
+        if self.diagnostics.errors:
+            # All errors are reported at once. Otherwise these checks run later, together with those for the model.
+            destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
+            self.diagnostics.extend(check_body(self.body, destinations))
         if self.asked is not None:
             with self.diagnostics.collect(), suppress(Undetermined):
                 self.measured = self._measure(self.asked)

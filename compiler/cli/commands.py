@@ -12,7 +12,6 @@ from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
-from vggc.diagnostics import CompileError
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
@@ -138,17 +137,17 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
         _check_rules(recipe, python=not no_python)
         return
     from vggc.graph import Graph
-    from vggc.pipeline.precheck import check_fit
-    from vggc.rewrite import check_rules
+    from vggc.pipeline.precheck import check_fit, check_options
 
     pipeline = _bind(recipe, overrides, python=not no_python)
-    if model is not None:
+    if model is None:
+        warnings = check_options(pipeline)
+    else:
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
-        if warnings := check_fit(pipeline, graph):
-            print_diagnostics(warnings)
-    elif wrong := check_rules(pipeline.all_rules()):
-        raise CompileError(*wrong)
+        warnings = check_fit(pipeline, graph)
+    if warnings:
+        print_diagnostics(warnings)
     steps = sum(1 for _ in pipeline.steps())
     stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
 

@@ -142,7 +142,7 @@ class ImageFolder(Dataset):
         self.description = description
         self.labels = labels
         self._files = tuple(files)
-        self._prepare = prepare
+        self.preparation = prepare
         self._shape = prepare.apply(self._files[0]).shape
         for path in self._files[1:]:
             with opened(path):
@@ -162,7 +162,7 @@ class ImageFolder(Dataset):
 
     def parts(self) -> Iterator[Batch]:
         for path in self._files:
-            image = self._prepare.apply(path)
+            image = self.preparation.apply(path)
             if image.shape != self._shape:
                 raise fail(
                     f"the image `{path}` gives {list(image.shape)} and `{self._files[0]}` {list(self._shape)}",
@@ -173,7 +173,7 @@ class ImageFolder(Dataset):
     @cached_property
     def sha256(self) -> str:
         """A hash over the files and their preparation; rounding in the decoder is not part of it."""
-        digest = hashlib.sha256(repr(self._prepare).encode())
+        digest = hashlib.sha256(repr(self.preparation).encode())
         for path in self._files:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

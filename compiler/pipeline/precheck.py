@@ -1,7 +1,6 @@
 """What can be known of a recipe before it runs: options that cannot work, alone, together, or for this model.
 
-Passes, measures and targets check their own options; this module says what runs before each of them. `bind` checks a
-recipe without a model, so that all its errors are reported at once, and `check_fit` checks it with a model.
+Passes, measures and targets check their own options; this module says what runs before each of them.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from vggc.analysis.costs import costs
-from vggc.data import KnownData
+from vggc.data import Dataset, KnownData
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at, placed
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
@@ -19,6 +18,7 @@ from vggc.graph.signature import ValueType, inputs_of
 from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
 from vggc.pipeline.execute import execute, shipped, shipped_rule
+from vggc.pipeline.image_scale import scale_warning
 from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundTarget, BoundWhen, Pipeline
 from vggc.rewrite import Context, Destination, check_rules
 
@@ -27,13 +27,16 @@ def check_fit(pipeline: Pipeline, graph: Graph) -> tuple[Diagnostic, ...]:
     """Raise CompileError when the recipe cannot work for a model, before any work is done. Returns warnings."""
     found = Diagnostics()
     inputs = inputs_of(graph)
+    samples = {}
     for data in pipeline.data.values():
         with found.collect(), at(data.span):
             data.load().fit(inputs)
-    walk = _Walk(pipeline.destinations, graph)
-    if not found.errors:
-        walk.statements(pipeline.body)
-        found.extend(dict.fromkeys(walk.found))
+            samples[data.name] = data.load()
+            if warning := scale_warning(graph, data.load()):
+                found.extend([replace(warning, span=data.span)])
+    walk = _Walk(pipeline.destinations, graph, samples)
+    walk.statements(pipeline.body)
+    found.extend(dict.fromkeys(walk.found))
     # Inputs that nobody knows beforehand are checked by the target itself.
     for number, each in enumerate(pipeline.targets if walk.inputs is not None else ()):
         with found.collect(), at(each.span):
@@ -59,9 +62,18 @@ def _check_target(
         raise CompileError(*problems)
 
 
-def check_body(body: Sequence[Bound], targets: tuple[Destination, ...], graph: Graph | None = None) -> list[Diagnostic]:
-    """What is wrong with the options of steps and measures. `graph` is the model as read, None without a model."""
-    walk = _Walk(targets, graph)
+def check_options(pipeline: Pipeline) -> tuple[Diagnostic, ...]:
+    """Raise CompileError when the recipe cannot work for any model. Returns warnings."""
+    found = Diagnostics()
+    found.extend(check_body(pipeline.body, pipeline.destinations))
+    found.extend(check_rules(pipeline.all_rules()))
+    found.raise_errors()
+    return tuple(found.messages)
+
+
+def check_body(body: Sequence[Bound], targets: tuple[Destination, ...]) -> list[Diagnostic]:
+    """What is wrong with the options of steps and measures, whatever the model is."""
+    walk = _Walk(targets, None, {})
     walk.statements(body)
     return list(dict.fromkeys(walk.found))
 
@@ -69,7 +81,8 @@ def check_body(body: Sequence[Bound], targets: tuple[Destination, ...], graph: G
 class _Walk:
     """Goes through the statements of a recipe in the order in which they run, and knows which steps surely ran."""
 
-    def __init__(self, targets: tuple[Destination, ...], graph: Graph | None) -> None:
+    def __init__(self, targets: tuple[Destination, ...], graph: Graph | None, samples: Mapping[str, Dataset]) -> None:
+        self._samples = samples
         self._targets = targets
         self._graph = graph
         self._inputs_as_read = None if graph is None else inputs_of(graph)
@@ -151,8 +164,7 @@ class _Walk:
         self.found += [each if each.span else replace(each, span=span) for each in problems]
 
     def _known(self, data: BoundData) -> KnownData:
-        samples = None if self._graph is None else data.load()
-        return KnownData(data.name, data.span.place, data.loader, frozenset(data.options), samples)
+        return KnownData(data.name, data.span.place, data.loader, frozenset(data.options), self._samples.get(data.name))
 
     def _arriving(self, steps: tuple[BoundStep, ...] | None) -> Graph | None:
         """The graph after these steps, which run on a copy of the model; None when only a compile can show it."""

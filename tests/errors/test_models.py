@@ -2,7 +2,8 @@
 
 The files are in models/ and have the form of tests/errors/test_messages.py, except that vggc's own passes, measures and
 targets are used. The model is the net below, whose batch a line `# batch 4` fixes. Beside the recipe are `calib.npz`,
-samples without labels, `test.npz` with labels `y` from 0 to 4, `other.npz` with more labels, and a folder `photos`.
+samples without labels, `test.npz` with labels `y` from 0 to 4, `other.npz` with more labels, `large.npz` with large
+numbers, and a folder `photos`.
 """
 
 from __future__ import annotations
@@ -53,12 +54,15 @@ def net(batch: str) -> Graph:
     model = onnx.parser.parse_model(text)
     made = {name for node in model.graph.node for name in node.output}
     random = np.random.default_rng(0)
+    weights = {}
     for info in [each for each in model.graph.value_info if each.name not in made]:
         shape = [dimension.dim_value for dimension in info.type.tensor_type.shape.dim]
         array = np.asarray(random.standard_normal(shape), np.float32)
-        array = np.abs(array) + 0.5 if info.name == "var" else array
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, info.name))
+        weights[info.name] = array
         model.graph.value_info.remove(info)
+    # What the batch norm reads on normalized images.
+    weights |= {"mean": weights["b1"], "var": np.square(weights["w1"]).sum(axis=(1, 2, 3))}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
     graph = Graph.from_model(model)
     graph.infer_shapes(check=True)
     return graph
@@ -71,6 +75,7 @@ def write_samples(folder: Path) -> None:
     np.savez(folder / "calib.npz", image=samples)
     np.savez(folder / "test.npz", image=samples, y=np.array([0, 1, 2, 3, 4, 0, 1, 2]))
     np.savez(folder / "other.npz", image=samples, y=np.array([0, 1, 2, 3, 4, 5, 6, 7]))
+    np.savez(folder / "large.npz", image=255 * samples)
     for index in range(8):
         pixels = np.clip(random.normal(110, 60, (8, 8, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / "photos" / f"{index}.png")
