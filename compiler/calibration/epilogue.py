@@ -13,7 +13,6 @@ from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.activations import UNLIMITED, Limits, saturation
-from vggc.operators.roles import CONVOLUTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +60,7 @@ def _channels(graph: Graph, node: gs.Node) -> ChannelAxis:
     rank = graph.rank(node.outputs[0])
     if rank is None:
         raise Unsuitable("the rank of its output is not known")
-    if node.op in CONVOLUTIONS:
-        return ChannelAxis(count, rank, 1 - rank)
-    return ChannelAxis(count, rank, -2 if found.weight_index == 0 else -1)
+    return ChannelAxis(count, rank, found.channel_axis(rank))
 
 
 def _step(graph: Graph, node: gs.Node, value: gs.Tensor, channels: ChannelAxis) -> Affine | None:

@@ -77,6 +77,10 @@ class AsMatrix(ABC):
         """An output, or anything like it with any number of channels, as (rows, channels) in float32."""
 
     @abstractmethod
+    def channel_axis(self, rank: int) -> int:
+        """Where an output of `rank` axes has its channels, counted from the end: -1 is the last axis."""
+
+    @abstractmethod
     def matrix(self) -> Float64:
         """The weights as (blocks, width, outputs)."""
 

@@ -12,9 +12,11 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.calibration.added_bias import add_bias, added_bias
+from vggc.calibration.einsum_matrix import EinsumMatrix
 from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.graph import Graph
-from vggc.graph.arrays import Array, Float64, Floats, Int64, is_float
+from vggc.graph.arrays import Array, Float64, Floats, Int64
 from vggc.graph.domains import is_standard
 from vggc.operators.roles import CONVOLUTIONS, MATRIX_PRODUCTS, bias_of, group_count
 
@@ -107,6 +109,9 @@ class SlidingMatrix(AsMatrix):
         sample, *at = np.unravel_index(chosen, (len(y), *y.shape[2:]))
         return np.asarray(np.moveaxis(given, 1, -1)[(sample, *at)])
 
+    def channel_axis(self, rank: int) -> int:
+        return 1 - rank
+
     def matrix(self) -> Float64:
         weights = self._constant(1).astype(np.float64)
         if self.transposed:
@@ -156,19 +161,7 @@ class ProductMatrix(AsMatrix):
         # As stored: (inputs, outputs), unless the weights stand on the left or are transposed.
         self.turned = self.left or bool(self.gemm and node.attrs.get("transB", 0))
         self.channels, self.outputs = weights.shape[::-1] if self.turned else weights.shape
-        self.adder = None if self.gemm else self._adder()
-
-    def _adder(self) -> tuple[gs.Node, int] | None:
-        """The Add of a bias behind a MatMul, and which of its inputs the bias is."""
-        reader = self.graph.only_reader(self.node.outputs[0])
-        if reader is None or reader.op != "Add" or not is_standard(reader) or self.left:
-            return None
-        index = 1 if reader.inputs[0] is self.node.outputs[0] else 0
-        array = self.graph.array(reader.inputs[index])
-        rank = self.graph.rank(self.node.outputs[0])
-        if array is None or rank is None or array.ndim > rank or not is_float(array.dtype):
-            return None
-        return (reader, index) if array.size == self.outputs and array.shape[-1:] == (self.outputs,) else None
+        self.adder = None if self.gemm or self.left else added_bias(graph, node.outputs[0], self.outputs)
 
     def count(self, x: Array, y: Array) -> int:
         return int(y.size // y.shape[-2 if self.left else -1])
@@ -185,6 +178,9 @@ class ProductMatrix(AsMatrix):
         turned = np.moveaxis(given, -2, -1) if self.left else given
         flat = turned.reshape(-1, turned.shape[-1])
         return flat if chosen is None else flat[chosen]
+
+    def channel_axis(self, rank: int) -> int:
+        return -2 if self.left else -1
 
     def matrix(self) -> Float64:
         weights = self._constant(self.weight_index).astype(np.float64)
@@ -215,25 +211,10 @@ class ProductMatrix(AsMatrix):
             if len(self.node.inputs) > 2 or bias.any():
                 self.node.attrs["beta"] = 1.0
                 self._replace(2, bias, like, name)
+        elif self.adder is not None:
+            self.adder.increase(bias, name)
         elif bias.any():
-            self._add(bias, like, name)
-
-    def _add(self, bias: Float64, like: Array, name: str) -> None:
-        """Add a bias to what a MatMul computes: to the bias that is added already, or by a new Add."""
-        if self.adder is not None:
-            node, index = self.adder
-            given = self.graph.array(node.inputs[index])
-            assert given is not None
-            total = given.astype(np.float64) + bias.reshape([1] * (given.ndim - 1) + [-1])
-            self.graph.set_input(node, index, self.graph.constant(total.astype(given.dtype), hint=name))
-            self.graph.touch(node)
-            return
-        shaped = bias.reshape(-1, 1) if self.left else bias
-        constant = self.graph.constant(shaped.astype(like.dtype), hint=name)
-        value = self.node.outputs[0]
-        inner = gs.Variable(self.graph.fresh_name(f"{value.name}_product"), value.dtype, value.shape)
-        self.node.outputs = [inner]
-        self.graph.add("Add", [inner, constant], output=value)
+            add_bias(self.graph, self.node, bias.astype(like.dtype), behind=int(self.left), name=name)
 
 
 def as_matrix(graph: Graph, node: gs.Node) -> AsMatrix:
@@ -244,4 +225,6 @@ def as_matrix(graph: Graph, node: gs.Node) -> AsMatrix:
         return SlidingMatrix(graph, node)
     if node.op in MATRIX_PRODUCTS:
         return ProductMatrix(graph, node)
+    if node.op == "Einsum":
+        return EinsumMatrix(graph, node)
     raise Unsuitable(f"{node.op} is not a product of data and weights")

@@ -62,11 +62,11 @@ class Schedule:
         found = []
         for node in self._graph.nodes:
             differs = everything or any(value.name in changed for value in reads(node))
-            product = is_product(node)
+            product = is_product(node) or node.op == "Einsum"
             twin = self._twins.get(node.outputs[0].name) if node.outputs else None
             if not differs and (product or node.op.startswith("Reduce") or node.op in _LOOKING_AT_ALL):
                 differs = twin is None or _summed(self._graph, node) != _summed(original, twin)
-            if not differs and product and twin is not None:
+            if not differs and node.op == "Conv" and twin is not None:
                 # A convolution over channels that keep their places reads zeros at those of the others.
                 differs = [value.name for value in node.inputs[:1]] != [value.name for value in twin.inputs[:1]]
             if differs:

@@ -72,11 +72,12 @@ def test_recurrent_networks(net, op):
     assert groups.prunable == []
 
 
-def test_einsum(net):
-    n = net(shape=("batch", 4))
-    x = n.op("Einsum", n.op("MatMul", "x", n.weight(4, 6)), n.weight(6, 3), equation="bc,cd->bd")
+@pytest.mark.parametrize("equation", ["...c,cd->...d", "cc,cd->cd"])
+def test_equations_with_dots_and_diagonals(net, equation):
+    n = net(shape=(6, 4))
+    x = n.op("Einsum", n.op("MatMul", "x", n.weight(4, 6)), n.weight(6, 3), equation=equation)
     label = n.nodes[-1].name
-    assert reason(n.graph(x)) == f"reaches Einsum `{label}`, {THROUGH}"
+    assert reason(n.graph(x)) == f"reaches Einsum `{label}`, whose equation vggc does not look through"
 
 
 def test_values_read_inside_a_branch(net):

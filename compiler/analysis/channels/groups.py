@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 # Importing the families registers their operators.
 from vggc.analysis.channels import (  # noqa: F401
     concatenation,
+    einsum,
     elementwise,
     norms,
     reductions,
