@@ -29,7 +29,7 @@ from vggc.data import Dataset
 from vggc.diagnostics import Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
-from vggc.operators.roles import PRODUCTS
+from vggc.operators.roles import PRODUCTS, RECURRENT
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.repair import repair
 from vggc.pruning.sparsity import Thinning
@@ -130,6 +130,8 @@ def _products(graph: Graph, context: Context) -> list[AsMatrix]:
     """The nodes with constant weights."""
     found = []
     for node in graph.nodes:
+        if node.op in RECURRENT:
+            continue
         try:
             found.append(as_matrix(graph, node))
         except Unsuitable as reason:

@@ -93,6 +93,11 @@ class AsMatrix(ABC):
     def has_bias(self) -> bool:
         """Whether a bias can be stored without another constant."""
 
+    @property
+    def bias_size(self) -> int:
+        """How many numbers a constant has that stores a bias."""
+        return self.blocks * self.outputs
+
     @abstractmethod
     def store_matrix(self, matrix: Float64) -> None:
         """Give the node other weights, (blocks, width, outputs)."""

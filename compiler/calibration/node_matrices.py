@@ -15,10 +15,11 @@ import onnx_graphsurgeon as gs
 from vggc.calibration.added_bias import add_bias, added_bias
 from vggc.calibration.einsum_matrix import EinsumMatrix
 from vggc.calibration.matrix import AsMatrix, Unsuitable
+from vggc.calibration.recurrent_matrix import RecurrentMatrix
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64, Floats, Int64
 from vggc.graph.domains import is_standard
-from vggc.operators.roles import CONVOLUTIONS, MATRIX_PRODUCTS, bias_of, group_count
+from vggc.operators.roles import CONVOLUTIONS, MATRIX_PRODUCTS, RECURRENT, bias_of, group_count
 
 
 class SlidingMatrix(AsMatrix):
@@ -227,4 +228,6 @@ def as_matrix(graph: Graph, node: gs.Node) -> AsMatrix:
         return ProductMatrix(graph, node)
     if node.op == "Einsum":
         return EinsumMatrix(graph, node)
+    if node.op in RECURRENT:
+        return RecurrentMatrix(graph, node)
     raise Unsuitable(f"{node.op} is not a product of data and weights")

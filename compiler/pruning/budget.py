@@ -56,7 +56,7 @@ class Budget:
             if not found.has_bias and norm_behind(graph, node) is None:
                 dtype = graph.dtype(node.outputs[0])
                 size = dtype.itemsize if self.what == "bytes" and dtype is not None else 1
-                room += found.blocks * found.outputs * size
+                room += found.bias_size * size
         return replace(self, reserve=float(room))
 
 

@@ -13,6 +13,7 @@ from vggc.calibration.epilogue import epilogue
 from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
 from vggc.calibration.moments import Moments
 from vggc.calibration.node_matrices import as_matrix
+from vggc.calibration.recurrent_matrix import RecurrentMatrix
 from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
@@ -129,7 +130,10 @@ class Readings:
             np.broadcast_to(each.reshape(shape), whole).reshape(found.blocks, found.width)
             for each in (weighted.inputs.group, weighted.inputs.atom)
         )
-        scale = epilogue(self._groups.graph, found.node).affine.scale
+        if isinstance(found, RecurrentMatrix):
+            scale = np.ones(found.outputs)
+        else:
+            scale = epilogue(self._groups.graph, found.node).affine.scale
         parts: list[InputBlock] = []
         for block in range(found.blocks):
             for columns in _split(groups[block], atoms[block]):

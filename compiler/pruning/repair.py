@@ -26,6 +26,7 @@ from vggc.calibration.staged_run import StagedRun
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats, Int64
 from vggc.graph.extras import node_extras
+from vggc.operators.roles import RECURRENT
 from vggc.pruning.provenance import SPARSITY
 from vggc.pruning.schedule import Schedule
 from vggc.pruning.sparsity import Thinning
@@ -146,6 +147,7 @@ class _Task:
             raise Unsuitable("other nodes read the same weights")
         if SPARSITY in node_extras(node).metadata:
             raise Unsuitable("its zeros must stay")
+        self.twin = self._recurrent_twin()
 
     def run(self, mode: Mode) -> Repaired:
         """Solve the node, or, where its inputs say too little for that, make its means right."""
@@ -160,11 +162,11 @@ class _Task:
 
     def _run(self, mode: Mode) -> Repaired:
         graph, own = self.pruned.graph, self.own
-        if mode == "bias":
+        if mode == "bias" or self.twin is not None:
             behind = Epilogue(self.node.outputs[0], Affine.identity(own.blocks * own.outputs))
         else:
             behind = epilogue(graph, self.node, ready=self.schedule.is_ready)
-        end = self.schedule.values.get(behind.end.name)
+        end = self.schedule.values.get(behind.end.name) if self.twin is None else self.twin.data
         if end is None:
             raise Unsuitable(f"the original has no value `{behind.end.name}`")
         name = self.node.name or self.node.outputs[0].name
@@ -181,6 +183,15 @@ class _Task:
         finally:
             self.original.release([end])
             self.pruned.release(here)
+
+    def _recurrent_twin(self) -> AsMatrix | None:
+        """Of a recurrent operator, that of the original: its weights and inputs say what the results should be."""
+        if self.node.op not in RECURRENT:
+            return None
+        twin = self.schedule.twin(self.node)
+        if twin is None:
+            raise Unsuitable(f"the original has no value `{self.node.outputs[0].name}`")
+        return as_matrix(self.original.graph, twin)
 
     def _widen(self, end: gs.Tensor) -> None:
         """Have as many samples as the node needs for its rows; many more at once, for each time costs a run."""
@@ -223,6 +234,7 @@ class _Cut:
         self.behind = behind
         self._end = end
         self._kept = task.kept
+        self._results = task.own if task.twin is None else task.twin
         self._original, self._pruned = task.original, task.pruned
         self._seed = task.seed
         self._cached: list[BatchRows] = []
@@ -264,7 +276,7 @@ class _Cut:
 
     def _wanted(self, target: Array, chosen: Int64 | None) -> Floats:
         """The original's results of the channels that are left."""
-        found = self.own.results(target, chosen)
+        found = self._results.results(target, chosen)
         full, own = found.shape[1], self.own.blocks * self.own.outputs
         if (full != own) if self._kept is None else (len(self._kept) != own or int(max(self._kept)) >= full):
             raise Unsuitable(f"`{self._end.name}` has {full} channels in the original, and which of them is not known")

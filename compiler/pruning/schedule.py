@@ -11,7 +11,10 @@ from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.graph import Graph
 from vggc.graph.node_order import dependencies, reads
-from vggc.operators.roles import NORMS, PRODUCTS, is_product, summed_channels
+from vggc.operators.roles import NORMS, PRODUCTS, RECURRENT, is_product, summed_channels
+
+_OTHER_PRODUCTS = RECURRENT | {"Einsum"}
+"""Operators beside products that multiply data by weights which can be solved."""
 
 _LOOKING_AT_ALL = (NORMS - {"BatchNormalization"}) | {"Einsum"}
 """Operators whose results may depend on all channels at once."""
@@ -49,6 +52,10 @@ class Schedule:
                 left.discard(id(each))
                 self.nodes.append(each)
 
+    def twin(self, node: gs.Node) -> gs.Node | None:
+        """The node of the original with the same first output."""
+        return self._twins.get(node.outputs[0].name)
+
     def is_ready(self, value: gs.Tensor) -> bool:
         """Whether nothing that a value depends on has yet to be repaired."""
         return not self._unfinished(value, self._pending)
@@ -62,7 +69,7 @@ class Schedule:
         found = []
         for node in self._graph.nodes:
             differs = everything or any(value.name in changed for value in reads(node))
-            product = is_product(node) or node.op == "Einsum"
+            product = is_product(node) or node.op in _OTHER_PRODUCTS
             twin = self._twins.get(node.outputs[0].name) if node.outputs else None
             if not differs and (product or node.op.startswith("Reduce") or node.op in _LOOKING_AT_ALL):
                 differs = twin is None or _summed(self._graph, node) != _summed(original, twin)

@@ -13,6 +13,7 @@ from vggc.calibration.matrix import AsMatrix
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64
 from vggc.graph.domains import is_standard
+from vggc.operators.roles import RECURRENT
 
 _MEAN, _VARIANCE = 3, 4
 
@@ -43,7 +44,9 @@ def measure(batches: RowBatches, product: AsMatrix) -> Statistics:
 
 
 def norm_behind(graph: Graph, node: gs.Node) -> gs.Node | None:
-    """The batch norm with constant parameters that alone reads a node's result."""
+    """The batch norm with constant parameters that alone reads a node's result, when that is a product."""
+    if node.op in RECURRENT:
+        return None
     reader = graph.only_reader(node.outputs[0])
     if reader is None or reader.op != "BatchNormalization" or not is_standard(reader):
         return None

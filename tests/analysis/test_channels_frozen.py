@@ -59,19 +59,6 @@ def test_arg_max_over_channels(net):
     assert reason(n.graph(n.op("Cast", x, to=1))) == f"reaches ArgMax `{label}`, {NEEDS_ALL}"
 
 
-@pytest.mark.parametrize("op", ["LSTM", "GRU"])
-def test_recurrent_networks(net, op):
-    gates = {"LSTM": 4, "GRU": 3}[op]
-    n = net(shape=(5, "batch", 4))
-    x = n.op("Tanh", n.op("MatMul", "x", n.weight(4, 6)))
-    states = n.op(op, x, n.weight(1, gates * 7, 6), n.weight(1, gates * 7, 7), outputs=2, hidden_size=7)
-    label = n.nodes[-1].name
-    graph = n.graph(n.op("MatMul", n.op("Squeeze", states[0], n.ints(1)), n.weight(7, 3)))
-    groups = channel_groups(graph)
-    assert groups[0].frozen == f"reaches {op} `{label}`, {THROUGH}"
-    assert groups.prunable == []
-
-
 @pytest.mark.parametrize("equation", ["...c,cd->...d", "cc,cd->cd"])
 def test_equations_with_dots_and_diagonals(net, equation):
     n = net(shape=(6, 4))

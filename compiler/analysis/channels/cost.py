@@ -112,9 +112,9 @@ class CostModel:
         self._lengths: dict[bytes, _Length] = {}
         macs = {id(node): each.macs for node, each in zip(groups.graph.nodes, found.nodes, strict=True)}
         self._macs: list[_Macs] = [
-            (macs[id(node)] or 0, tuple(self._length(axis) for axis in axes))
-            for node, axes in groups.swept.scaling
-            if axes
+            (int((macs[id(each.node)] or 0) * each.share), tuple(self._length(axis) for axis in each.axes))
+            for each in groups.swept.scaling
+            if each.axes
         ]
         self._weights = self._constants()
         self._macs_by_group: dict[int, list[_Macs]] = {}

@@ -12,6 +12,7 @@ from vggc.analysis.channels import (  # noqa: F401
     einsum,
     elementwise,
     norms,
+    recurrent,
     reductions,
     reshapes,
     selections,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import onnx_graphsurgeon as gs
@@ -79,6 +80,15 @@ class Norm:
     axes: tuple[int, ...] = ()
     blocks: int = 0
     by_block: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """A share of a node's multiply-accumulate operations, which shrinks in proportion to each of some axes."""
+
+    node: gs.Node
+    axes: tuple[Axis, ...]
+    share: Fraction
 
 
 @dataclass(eq=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels.axes import Atoms, Axis, Layout, Part, View
-from vggc.analysis.channels.records import Contraction, Counting, Cut, Norm, Operand, Weighing
+from vggc.analysis.channels.records import Contraction, Counting, Cut, Norm, Operand, Scaling, Weighing
 from vggc.analysis.channels.static_chains import blocked
 from vggc.analysis.shapes.static_values import Statics
 from vggc.graph import Graph
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vggc.analysis.channels.group_norms import Grouping
 
 Operator = Callable[["Site"], None]
+_ALL = Fraction(1)
 OPERATORS: dict[str, Operator] = {}
 """What is known of each operator of ONNX's own domain; every other operator freezes what it reads."""
 
@@ -49,7 +51,7 @@ class Sweep:
     contractions: list[Contraction] = field(default_factory=list)
     norms: list[Norm] = field(default_factory=list)
     weighings: list[Weighing[Axis]] = field(default_factory=list)
-    scaling: list[tuple[gs.Node, tuple[Axis, ...]]] = field(default_factory=list)
+    scaling: list[Scaling] = field(default_factory=list)
     sequences: dict[int, list[Layout]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
     groupings: dict[int, Grouping] = field(default_factory=dict)
@@ -217,9 +219,9 @@ class Site:
     def weigh(self, weighing: Weighing[Axis]) -> None:
         self.sweep.weighings.append(weighing)
 
-    def scales(self, *axes: Axis | None) -> None:
-        """The node's multiply-accumulate operations shrink in proportion to each of these axes."""
-        self.sweep.scaling.append((self.node, tuple(axis for axis in axes if axis is not None)))
+    def scales(self, *axes: Axis | None, share: Fraction = _ALL) -> None:
+        """The node's multiply-accumulate operations, or a share of them, shrink in proportion to each of these axes."""
+        self.sweep.scaling.append(Scaling(self.node, tuple(axis for axis in axes if axis is not None), share))
 
     def resize(self, index: int, lengths: Mapping[int, Axis | Part | None], *, inferred: bool = False) -> None:
         """An input lists lengths of axes: entry i that of `lengths[i]`."""
