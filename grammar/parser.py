@@ -14,6 +14,7 @@ from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.brackets import match_brackets
+from vggc.grammar.broken_recipe import BrokenRecipe
 from vggc.grammar.outline import BlockEnd, Statement, outline
 from vggc.grammar.pattern_syntax import Root
 from vggc.grammar.rule_errors import PATTERN_ROWS
@@ -54,7 +55,7 @@ def language() -> Lark:
 
 
 def parse(source: Source) -> syntax.Recipe:
-    """The syntax tree of a recipe. Raises CompileError with all syntax errors found, at most SHOWN_ERRORS of them."""
+    """The syntax tree of a recipe. Raises BrokenRecipe with all syntax errors found, at most SHOWN_ERRORS of them."""
     reader = _Reader(source)
     statements = reader.read()
     errors = sorted(reader.errors, key=lambda each: each.span.start if each.span else 0)
@@ -62,7 +63,7 @@ def parse(source: Source) -> syntax.Recipe:
         more = f"{len(errors) - SHOWN_ERRORS}{' or more' if len(errors) >= SOUGHT_ERRORS else ''}"
         errors = [*errors[:SHOWN_ERRORS], Diagnostic(f"`{source.path}` has {more} more syntax errors")]
     if errors:
-        raise CompileError(*errors)
+        raise BrokenRecipe(*errors, recipe=syntax.Recipe(source, statements), broken=tuple(reader.broken))
     if not statements:
         help = "write a step, such as `simplify`, and a `target`"
         raise fail("the recipe has no steps", Span(source, 0, 0), help=help)
@@ -103,9 +104,13 @@ def _parse_part(source: Source, start: str, rows: tuple[Row, ...]) -> Any:
 
 @dataclass
 class _Block:
-    """A block that is being read: its head (None if the head is wrong) and its statements so far."""
+    """A block that is being read: its head (None if the head is wrong) and its statements so far.
+
+    `word` is the first word of the head, whether that is wrong or not.
+    """
 
     head: syntax.Statement | Else | None
+    word: str
     body: list[syntax.Statement] = field(default_factory=list)
 
 
@@ -115,6 +120,7 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.errors: list[Diagnostic] = []
+        self.broken: list[Span] = []
         self.open: list[_Block] = []
         self.statements: list[syntax.Statement] = []
         # Whether an `else` may follow: the last thing read was a whole `when`, or a block whose head is wrong.
@@ -132,7 +138,12 @@ class _Reader:
             else:
                 first = bisect_left(broken, part.span.start)
                 whole = first == len(broken) or broken[first] >= part.span.end
+                before = len(self.errors)
                 self._read_statement(part, self._parse(part) if whole else None)
+                if not whole or len(self.errors) > before:
+                    self.broken.append(part.span)
+        while self.open:
+            self._keep_body(self.open.pop())
         return tuple(self.statements)
 
     def _parse(self, part: Statement) -> syntax.Statement | Else | None:
@@ -181,7 +192,7 @@ class _Reader:
             help = "blocks follow `define`, `repeat`, `when` and `else`"
             self._error(f"`{_first_word(part)}` takes no block", _brace(part), help)
             node = None
-        self.open.append(_Block(node))
+        self.open.append(_Block(node, _first_word(part) if part.span.text else ""))
 
     def _end_block(self, closing: Span) -> None:
         block = self.open.pop()
@@ -194,6 +205,16 @@ class _Reader:
                 siblings[-1] = replace(when, otherwise=body, span=when.span.to(closing))
         elif isinstance(head, syntax.WhenStatement | syntax.RepeatStatement | syntax.DefineStatement):
             siblings.append(replace(head, body=body, span=head.span.to(closing)))
+        elif head is None:
+            self._keep_body(block)
+
+    def _keep_body(self, block: _Block) -> None:
+        """Keep the statements of a block that is wrong, so that they are checked all the same.
+
+        In a `define` or `rule` they need its parameters.
+        """
+        if block.word in ("repeat", "when", "else"):
+            (self.open[-1].body if self.open else self.statements).extend(block.body)
 
     def _add(self, node: syntax.Statement | Else) -> None:
         if not isinstance(node, Else):

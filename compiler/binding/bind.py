@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,13 +14,15 @@ from vggc.binding.params import Overrides, bind_param, plain
 from vggc.binding.registry import Registry, shipped
 from vggc.binding.rule_groups import check_rules_together
 from vggc.binding.rules import declare_rule, declared_rules
-from vggc.binding.scope import Scope, Undetermined
+from vggc.binding.scope import Declaration, Definition, Scope, Undetermined, UnknownValue
 from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line
 from vggc.binding.targets import Written, bind_target
 from vggc.binding.uses import Uses, declared_names
-from vggc.diagnostics import Diagnostics, fail
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
+from vggc.grammar.broken_recipe import BrokenRecipe
+from vggc.grammar.kept_trees import read_tree
 from vggc.options import Given
 from vggc.pipeline.conditions import Measured
 from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
@@ -62,6 +66,33 @@ def bind_with_measure(
     return pipeline, binder.measured
 
 
+def bind_file(
+    path: Path,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
+    python: bool = True,
+) -> Pipeline:
+    """Read and bind a recipe; see `bind`. A syntax error does not hide what is wrong with the other statements."""
+    given, known = Overrides(overrides or {}), registry or shipped()
+    try:
+        recipe = read_tree(path)
+    except BrokenRecipe as error:
+        if error.recipe is None:
+            raise
+        others = _Binder(error.recipe, given, known, python=python, broken=error.broken).errors()
+        raise CompileError(*sorted([*error.diagnostics, *others], key=_order(error.recipe.source))) from None
+    return _Binder(recipe, given, known, python=python).bind()
+
+
+def _order(source: Source) -> Callable[[Diagnostic], float]:
+    """Sorts messages by their place in a recipe; those about other files stand at the end."""
+    return lambda each: each.span.start if each.span and each.span.source == source else math.inf
+
+
+_DECLARES = re.compile(r"^[ \t]*(param|data|define|rule|use)\b[ \t]*([a-z_]\w*)?", re.MULTILINE)
+
+
 class _Binder:
     def __init__(
         self,
@@ -71,6 +102,7 @@ class _Binder:
         asked: syntax.Comparison | None = None,
         *,
         python: bool = True,
+        broken: tuple[Span, ...] = (),
     ) -> None:
         self.asked = asked
         self.measured: Measured | None = None
@@ -86,27 +118,33 @@ class _Binder:
         self.targets: list[BoundTarget] = []
         self.files: Written = {}
         self.last_target: Span | None = None
+        self.broken = broken
+        for span in broken:
+            self._declare_unknown(span)
+
+    def _declare_unknown(self, broken: Span) -> None:
+        """Let the names that a wrong statement declares be known, although their meaning is not."""
+        for found in _DECLARES.finditer(broken.text):
+            kind, name = found.groups()
+            if kind == "use":
+                self.scope.incomplete = True
+            elif name:
+                self.overrides.claim(name)
+                place = Span(broken.source, broken.start + found.start(2), broken.start + found.end(2))
+                meaning = Definition(name, (), (), self.scope, False) if kind == "define" else UnknownValue()
+                self.scope.names.setdefault(name, Declaration(name, kind, meaning, place, broken.source.path))
+
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """What is wrong with the statements of a recipe that has syntax errors."""
+        self._read()
+        return self.diagnostics.errors
 
     def bind(self) -> Pipeline:
-        try:
-            for statement in self.recipe.statements:
-                self._statement(statement)
-        except TooManySteps as error:
-            help = "a `define` that calls another one twice doubles its steps"
-            self.diagnostics.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
-        params = [each for each in self.scope.names.values() if each.kind == "param"]
-        self.diagnostics.extend(self.overrides.unclaimed([each.name for each in params]))
-        self._must_do_something()
-        self.diagnostics.extend(check_rules_together(self.body))
-        if self.diagnostics.errors:
-            # All errors are reported at once. Otherwise these checks run later, together with those for the model.
-            destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
-            self.diagnostics.extend(check_body(self.body, destinations))
-        if self.asked is not None:
-            with self.diagnostics.collect(), suppress(Undetermined):
-                self.measured = self._measure(self.asked)
+        """The pipeline. Raises CompileError with all errors."""
+        self._read()
         self.diagnostics.raise_errors()
         self._warn_unused()
+        params = [each for each in self.scope.names.values() if each.kind == "param"]
         return Pipeline(
             source=self.recipe.source,
             params={each.name: plain(each.meaning) for each in params if isinstance(each.meaning, Given)},
@@ -116,6 +154,27 @@ class _Binder:
             rules=declared_rules(self.scope, self.recipe.source),
             warnings=tuple(self.diagnostics.messages),
         )
+
+    def _read(self) -> None:
+        """Bind all statements, and collect what is wrong with them, alone and together."""
+        try:
+            for statement in self.recipe.statements:
+                self._statement(statement)
+        except TooManySteps as error:
+            help = "a `define` that calls another one twice doubles its steps"
+            self.diagnostics.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
+        params = [each.name for each in self.scope.names.values() if each.kind == "param"]
+        self.diagnostics.extend(self.overrides.unclaimed(params))
+        if not self.broken:
+            self._must_do_something()
+        self.diagnostics.extend(check_rules_together(self.body))
+        if self.diagnostics.errors or self.broken:
+            # All errors are reported at once. Otherwise these checks run later, together with those for the model.
+            destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
+            self.diagnostics.extend(check_body(self.body, destinations))
+        if self.asked is not None:
+            with self.diagnostics.collect(), suppress(Undetermined):
+                self.measured = self._measure(self.asked)
 
     def _measure(self, asked: syntax.Comparison) -> Measured:
         bound = bind_requirement(asked, self.scope)

@@ -42,11 +42,9 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
-    from vggc.binding import bind
-    from vggc.grammar.kept_trees import read_tree
+    from vggc.binding import bind_file
 
-    overrides = given_overrides(pairs)
-    pipeline = bind(read_tree(recipe), overrides=overrides, python=python)
+    pipeline = bind_file(recipe, overrides=given_overrides(pairs), python=python)
     if pipeline.warnings:
         print_diagnostics(pipeline.warnings)
     return pipeline

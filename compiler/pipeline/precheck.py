@@ -65,16 +65,18 @@ def _check_target(
 def check_options(pipeline: Pipeline) -> tuple[Diagnostic, ...]:
     """Raise CompileError when the recipe cannot work for any model. Returns warnings."""
     found = Diagnostics()
-    found.extend(check_body(pipeline.body, pipeline.destinations))
+    walk = _Walk(pipeline.destinations, None, {})
+    walk.statements(pipeline.body)
+    found.extend(dict.fromkeys(walk.found))
     found.extend(check_rules(pipeline.all_rules()))
     found.raise_errors()
     return tuple(found.messages)
 
 
 def check_body(body: Sequence[Bound], targets: tuple[Destination, ...]) -> list[Diagnostic]:
-    """What is wrong with the options of steps and measures, whatever the model is."""
+    """What is wrong with the options of steps and measures, whatever the model and the other statements are."""
     walk = _Walk(targets, None, {})
-    walk.statements(body)
+    walk.statements(body, may_be_skipped=True)
     return list(dict.fromkeys(walk.found))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from vggc.binding import bind
+from vggc.binding import bind, bind_file
 from vggc.binding.modules import import_file
 from vggc.binding.registry import Registry
 from vggc.diagnostics import CompileError, Diagnostic, render
@@ -75,7 +75,7 @@ def parse_recipe(recipe: str, vocabulary: Registry) -> list[Diagnostic]:
 
 def bind_recipe(recipe: str, vocabulary: Registry) -> list[Diagnostic]:
     overrides = dict(setting.split("=", 1) for setting in re.findall(r"^# --set (.*)$", recipe, re.MULTILINE))
-    return list(bind(parse(Source("recipe.opt", recipe)), overrides=overrides, registry=vocabulary).warnings)
+    return list(bind_file(Path("recipe.opt"), overrides=overrides, registry=vocabulary).warnings)
 
 
 def bind_and_check_rules(recipe: str, vocabulary: Registry) -> list[Diagnostic]:
