@@ -102,7 +102,7 @@ class _Binder:
         asked: syntax.Comparison | None = None,
         *,
         python: bool = True,
-        broken: tuple[Span, ...] = (),
+        broken: tuple[Span, ...] | None = None,
     ) -> None:
         self.asked = asked
         self.measured: Measured | None = None
@@ -119,7 +119,7 @@ class _Binder:
         self.files: Written = {}
         self.last_target: Span | None = None
         self.broken = broken
-        for span in broken:
+        for span in broken or ():
             self._declare_unknown(span)
 
     def _declare_unknown(self, broken: Span) -> None:
@@ -165,10 +165,10 @@ class _Binder:
             self.diagnostics.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
         params = [each.name for each in self.scope.names.values() if each.kind == "param"]
         self.diagnostics.extend(self.overrides.unclaimed(params))
-        if not self.broken:
+        if self.broken is None:
             self._must_do_something()
         self.diagnostics.extend(check_rules_together(self.body))
-        if self.diagnostics.errors or self.broken:
+        if self.diagnostics.errors or self.broken is not None:
             # All errors are reported at once. Otherwise these checks run later, together with those for the model.
             destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
             self.diagnostics.extend(check_body(self.body, destinations))
