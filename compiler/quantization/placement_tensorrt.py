@@ -5,10 +5,12 @@ TensorRT takes precision from the graph alone, and fuses a convolution with what
     DQ -> Conv -> (BatchNormalization) -> activation -> Q      one INT8 kernel, float inside
     DQ -> Conv -> Add(DQ of the skip branch) -> Relu -> Q      the residual sum fused into it
     DQ -> Conv -> activation -> Add(DQ of the skip branch)     the sum reads a skip branch that is quantized already
+    DQ -> Conv -> Mul(gate) -> Add(DQ of the skip branch)      so does that behind a gate (squeeze and excitation)
 
 So every input of a product is quantized, and results only where the next product reads them. What only moves numbers
-(MaxPool, Reshape, Transpose, ...) reads and gives quantized numbers of one scale; the inputs of a Concat share one.
-Average pools and nearest Resize are quantized between products only.
+(MaxPool, Reshape, Transpose, Split, ...) reads and gives quantized numbers of one scale; the inputs of a Concat share
+one. Average pools and nearest Resize are quantized between products only, and only when nothing else reads the result
+of the product in float: its kernel gives one of the two.
 """
 
 from __future__ import annotations
@@ -45,35 +47,48 @@ def place(graph: Graph, products: Iterable[Product], grid: Grid = INT8, weight_g
     plan.kept = kept
     for product in chosen:
         plan.read(product.node.inputs[product.data], product.node, product.data)
-    _residual_sums(plan)
-    _follow_back(plan)
+    separate = _fused_sums(plan)
+    known = -1
+    # What is read quantized because it is moved to a product may be the skip branch of another sum.
+    while known != (known := sum(len(site.readers) for site in plan.sites)):
+        _separate_sums(plan, separate)
+        _follow_back(plan)
     return plan
 
 
-def _residual_sums(plan: Plan) -> None:
+def _fused_sums(plan: Plan) -> list[gs.Node]:
     """Quantize the skip branch of each residual sum; the branch that ends in a product stays float to be fused.
 
-    Behind an activation the sum is not fused into the product. There the skip branch is read quantized where that is
-    free: where a product reads it quantized too.
+    Returns the sums of two values of which none ends in a product: they are not fused into one.
     """
     graph = plan.graph
     quantized = {id(product.node) for product in plan.products}
     order = {id(node): at for at, node in enumerate(graph.nodes)}
-    activated = []
+    separate = []
     for node in graph.nodes:
         if node.op != "Add" or not is_standard(node) or not _alike(graph, node):
             continue
         ends = [_ends_in_product(graph, value, quantized) for value in node.inputs]
         if ends[0] is None and ends[1] is None:
-            activated.append(node)
+            separate.append(node)
             continue
         # Of two such branches the one that runs last takes the sum in.
         fused = max((at for at in (0, 1) if ends[at] is not None), key=lambda at: order[id(ends[at])])
         plan.read(node.inputs[1 - fused], node, 1 - fused)
-    for node in activated:
+    return separate
+
+
+def _separate_sums(plan: Plan, sums: Iterable[gs.Node]) -> None:
+    """Let sums behind an activation or a gate read the skip branch quantized where that is free.
+
+    It is where a product reads it quantized, too: then its producer need not give both.
+    """
+    graph = plan.graph
+    quantized = {id(product.node) for product in plan.products}
+    for node in sums:
         for skip, branch in ((0, 1), (1, 0)):
             is_site = plan.site(node.inputs[skip]) is not None
-            if is_site and _ends_in_activation(graph, node.inputs[branch], quantized):
+            if is_site and _ends_in_pointwise(graph, node.inputs[branch], quantized):
                 plan.read(node.inputs[skip], node, skip)
 
 
@@ -97,6 +112,29 @@ def _product_before(graph: Graph, value: gs.Tensor, quantized: set[int]) -> gs.N
     if node is None or id(node) in quantized:
         return node
     return _ends_in_product(graph, node.inputs[0], quantized) if node.op in ("Identity", "BatchNormalization") else None
+
+
+def _ends_in_pointwise(graph: Graph, value: gs.Tensor, quantized: set[int]) -> bool:
+    """Whether a value is what an activation or a gate makes of a product's result, and only a sum reads it."""
+    return _ends_in_activation(graph, value, quantized) or _ends_in_gate(graph, value, quantized)
+
+
+def _ends_in_gate(graph: Graph, value: gs.Tensor, quantized: set[int]) -> bool:
+    """Whether a value is x * gate with one number of the gate for each channel: x is a product's result, or the
+    activation of one, which the gate is computed from, too."""
+    node = graph.producer(value)
+    if node is None or node.op != "Mul" or not is_standard(node) or graph.only_reader(value) is None:
+        return False
+    for gate, gated in (node.inputs, reversed(node.inputs)):
+        sizes, shape = graph.shape(gate), graph.shape(gated)
+        if sizes is None or shape is None or len(sizes) != len(shape) or isinstance(gate, gs.Constant):
+            continue
+        if len(sizes) > 2 and all(size == 1 for size in sizes[2:]) and not all(size == 1 for size in shape[2:]):
+            inner = graph.producer(gated)
+            if inner is not None and inner.op in TENSORRT_ACTIVATIONS:
+                inner = graph.producer(inner.inputs[0])
+            return inner is not None and id(inner) in quantized
+    return False
 
 
 def _ends_in_activation(graph: Graph, value: gs.Tensor, quantized: set[int]) -> bool:
@@ -133,6 +171,14 @@ def _follow_back(plan: Plan) -> None:
                 # Padding belongs to the convolution behind it: nothing may stand between the two.
                 site.readers.clear()
             pending.append(found)
+        elif node.op == "Split":
+            parts = [plan.site(value) for value in node.outputs if graph.readers(value) or graph.is_result(value)]
+            read = [part for part in parts if part is not None and plan.all_read(part.value)]
+            if len(read) == len(parts):
+                found = plan.read(node.inputs[0], node, 0)
+                for part in read:
+                    plan.unite(found, part)
+                pending.append(found)
         elif node.op == "Concat":
             if any(isinstance(value, gs.Constant) for value in node.inputs):
                 continue
@@ -145,9 +191,11 @@ def _follow_back(plan: Plan) -> None:
 
 
 def _is_quantized(plan: Plan, value: gs.Tensor) -> bool:
-    """Whether a value is a site, or comes out of a product and its activation."""
+    """Whether a value is a site, or comes out of a product and its activation and has no other reader."""
     if plan.site(value) is not None:
         return True
+    if plan.graph.only_reader(value) is None:
+        return False
     node = plan.graph.producer(value)
     if node is not None and node.op in TENSORRT_ACTIVATIONS:
         node = plan.graph.producer(node.inputs[0])

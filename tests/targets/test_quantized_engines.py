@@ -55,6 +55,28 @@ g (float[1,512,4,4] x) => (float[1,512,4,4] y)
 """
 
 
+SKIPS = """
+g (float[2,16,8,8] x) => (float[2,16,8,8] y)
+{
+   c = Conv (x, w1)
+   r = Relu (c)
+   a, b = Split <axis = 1> (r)
+   d = Conv <pads = [1,1,1,1]> (b, w2)
+   e = LeakyRelu (d)
+   s = Add (b, e)
+   m = Concat <axis = 1> (a, b, s)
+   f = Conv (m, w3)
+   p = GlobalAveragePool (f)
+   g = Conv (p, w4)
+   t = Sigmoid (g)
+   z = Mul (f, t)
+   k = Add (z, s)
+   n = Relu (k)
+   y = Conv (n, w4)
+}
+"""
+
+
 class Images(Dataset):
     """Seeded samples of the input `x`."""
 
@@ -131,6 +153,19 @@ def test_int8_and_fp16_together(residual: Graph, lower: LoweringMaker) -> None:
     residual.tidy()
     cast(residual, "fp16")
     assert built(residual, lower, compute=["sm86"]) > 0
+
+
+def test_skip_branches_behind_activations_and_gates(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    weights = {"w1": weight(32, 16, 1, 1), "w2": weight(16, 16, 3, 3), "w3": weight(16, 48, 1, 1)}
+    graph = make_graph(SKIPS, **weights, w4=weight(16, 16, 1, 1))
+    graph.infer_shapes()
+    quantize(graph, "int8", data=Images(graph), placement="tensorrt")
+    graph.tidy()
+    for skip in ("b", "s"):
+        assert [node.op for node in graph.nodes if any(value.name == skip for value in node.inputs)] == [
+            "QuantizeLinear"
+        ]
+    assert built(graph, lower, compute=["sm86"]) > 0
 
 
 def test_fp8_where_gpus_have_it(residual: Graph, lower: LoweringMaker) -> None:
