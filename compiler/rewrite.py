@@ -43,7 +43,7 @@ from vggc.graph import Graph
 from vggc.graph.signature import ValueType
 from vggc.options.schema import OptionFunction, Schema, schema, type_hints
 from vggc.pattern.beforehand import Beforehand, Check
-from vggc.pattern.context import ChangeLog, Context, Destination
+from vggc.pattern.context import ChangeLog, Context, Destination, NodePrecision
 from vggc.pattern.engine import Outcome, Refusal, run_rules
 from vggc.pattern.match import Match
 from vggc.pattern.operator_checks import check_operators
@@ -60,6 +60,7 @@ __all__ = [
     "Declined",
     "Destination",
     "Match",
+    "NodePrecision",
     "Outcome",
     "Pass",
     "Predicate",

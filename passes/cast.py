@@ -24,7 +24,7 @@ from vggc.diagnostics import Diagnostic
 from vggc.graph import Graph
 from vggc.operators.number_types import HALF_SCALE_OPSET
 from vggc.operators.quantizers import QUANTIZERS, is_quantizer
-from vggc.quantization.candidates import placement_for
+from vggc.quantization.candidates import is_for_cpu, placement_for
 from vggc.quantization.half_precision import OPSETS, TYPES, Halves, magnitudes, raise_scales, stays, vanishing
 from vggc.quantization.precisions import WEIGHTS_ONLY
 from vggc.quantization.preconditions import need_opset
@@ -57,11 +57,8 @@ def _slows_integers_down(beforehand: Beforehand) -> bool:
     last = next((each for each in reversed(beforehand.earlier) if each.name in ("quantize", "strip_qdq")), None)
     if last is None or last.name == "strip_qdq" or last.options["precision"] in WEIGHTS_ONLY:
         return False
-    for each in beforehand.targets:
-        if each.target == "onnxruntime" and (each.options.get("providers") or ["cpu"])[0] == "cpu":
-            return True
-    placement = last.options["placement"] or placement_for(beforehand.targets)
-    return placement == "onnxruntime" and all(each.target == "onnx" for each in beforehand.targets)
+    placement = placement_for(beforehand.targets, last.options["precision"], last.options["placement"])
+    return is_for_cpu(beforehand.targets, placement)
 
 
 @whole_graph(exact=False, check=_check)

@@ -32,7 +32,7 @@ from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.quantization.blocks import quantize_blocks
 from vggc.quantization.candidates import candidates, check_formats, nothing_to_quantize
-from vggc.quantization.node_sensitivity import quantize_until
+from vggc.quantization.mixed_precision import quantize_until
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.quantize_graph import Rounding, Settings, quantize_graph
 from vggc.quantization.value_ranges import Calibration
@@ -99,8 +99,8 @@ def quantize(
         weights: the range of each channel's weights: `max`, or the least squared error (`mse`)
         rounding: how weights are rounded: such that errors cancel in the results (`least_squares`), or to the
             `nearest` number
-        agreement: leave as few nodes in float as necessary for the model to choose the same class on this share of the
-            samples, those with the largest errors
+        agreement: leave nodes in a higher precision (fp16 for TensorRT, else float) until the model chooses the same
+            class on this share of samples held back; first those with much error for the time that quantizing saves
         block: how many weights of `int4` share a scale
         only: quantize only these nodes: names or globs of nodes, values, weights or modules, or operators
         except: leave these nodes in float

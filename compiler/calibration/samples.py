@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from itertools import islice
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -49,7 +48,6 @@ class Samples:
         self.labels = data.labels
         self.random = data.random
         self.data = data.fit(self.inputs)
-        self._first = 0
         self._seed: int | None = None
         count = len(self.data)
         fixed = fixed_batch(self.inputs)
@@ -88,8 +86,7 @@ class Samples:
         return next(iter(self.data.batches(self.size if self.fixed else min(count, self.count), self.count)))
 
     def __iter__(self) -> Iterator[Batch]:
-        start = self._first * self.size
-        batches = islice(self.data.batches(self.size, start + self.count), self._first, None)
+        batches = self.data.batches(self.size, self.count)
         return batches if self._seed is None else self._variations(batches, self._seed)
 
     def varied(self, seed: int) -> Samples:
@@ -131,7 +128,6 @@ class Samples:
 
     def in_batches_of(self, size: int) -> Samples:
         """The same samples in smaller batches; in their own where the model fixes the size."""
-        assert not self._first, "these samples begin in the middle of the data"
         found = copy.copy(self)
         if not self.fixed:
             found.size = min(self.size, size)
@@ -149,12 +145,7 @@ class Samples:
         parts = None if self.random or self.fixed else apart_by_content(self.data, count)
         if parts is not None:
             return self._selected(parts.judge), self._selected(parts.learn)
-        tried, others = copy.copy(self), copy.copy(self)
-        tried.count = count
-        others._first, others.count = batches, self.count - tried.count
-        if self.labels is not None:
-            tried.labels, others.labels = self.labels[: tried.count], self.labels[tried.count :]
-        return tried, others
+        return self._selected(np.arange(count)), self._selected(np.arange(count, self.count))
 
     def _selected(self, rows: Int64) -> Samples:
         found = copy.copy(self)

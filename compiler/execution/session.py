@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,9 @@ _TYPES = {
 }
 """Element types with a numpy type of the same bytes, as onnxruntime and as numpy (or ml_dtypes) call them."""
 
+_NODE = "vggc:"
+"""Every node of a graph that is run is named so, with its index behind it."""
+
 _FATAL_ONLY = 4
 _INLINE_SHAPES = 1 << 20
 _MAPPED_FROM = 64 << 20
@@ -58,6 +62,7 @@ class Session:
     It uses `threads` threads: by default as many as `thread_limit` allows, or without a limit one for each core.
 
     `spinning` lets its threads wait for work busily: a little faster alone, several times slower on a shared machine.
+    `profile` is a folder for the profile of all runs, which `end_profile` completes.
 
     Weights are handed over without a copy when nothing is optimised; otherwise onnxruntime copies them once.
     Raises CompileError when onnxruntime cannot load the model, naming the node where it is known.
@@ -71,6 +76,7 @@ class Session:
         optimise: Optimise = "none",
         threads: int | None = None,
         spinning: bool = False,
+        profile: Path | None = None,
     ) -> None:
         import onnxruntime
 
@@ -81,6 +87,9 @@ class Session:
         # Of 0, onnxruntime makes one thread for each core.
         options.intra_op_num_threads = threads or thread_limit() or 0
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile / "profile")
         if isinstance(model, Path) and outputs is not None:
             model = Graph.load(model)
         if isinstance(model, Path) and not model.is_file():
@@ -119,7 +128,7 @@ class Session:
         del proto.graph.value_info[:]
         for index, (node, message) in enumerate(zip(graph.nodes, proto.graph.node, strict=True)):
             # onnxruntime names a failing node by its name only, so every node needs one of its own.
-            message.name = f"vggc:{index}"
+            message.name = f"{_NODE}{index}"
             self._labels[message.name] = graph.label(node)
         if self._asked is not None:
             _reduce(proto.graph, graph, self._asked)
@@ -198,6 +207,16 @@ class Session:
         except failures() as error:
             raise translate(error, self._labels, "run") from None
         return dict(zip(names, results, strict=True))
+
+    def end_profile(self) -> Path:
+        """End the profile of this session. Returns its file, which is a JSON list of events."""
+        return Path(self._session.end_profiling())
+
+    @staticmethod
+    def node_index(name: str) -> int | None:
+        """The index of the node in its graph that onnxruntime speaks of by this name, alone or as a part of a name."""
+        digits = re.match(rf"{_NODE}(\d+)", name)
+        return int(digits[1]) if digits else None
 
     def _check(self, feeds: Feeds) -> None:
         known = [each.name for each in self.inputs]

@@ -19,7 +19,7 @@ from vggc.operators.roles import trained_weights
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
 from vggc.pipeline.precheck import check_fit
-from vggc.pipeline.quantized_speed import is_for_cpu, speed_warnings
+from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
 from vggc.pipeline.runner import Progress, Runner, Stepped
 from vggc.pipeline.verify import VerifyMode
 from vggc.pipeline.written import WrittenModels
@@ -68,7 +68,7 @@ def compile_model(
             artifacts = _lower(pipeline, lowering, progress)
             written.finish()
             report.warnings += [*dict.fromkeys(runner.verifier.warnings), *written.warnings, *lowering.warnings]
-            if verify != "off" and is_for_cpu(pipeline):
+            if verify != "off" and has_cpu_target(pipeline):
                 progress("measuring the speed")
                 report.warnings += speed_warnings(graph, runner.samples.first_used())
             report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}

@@ -63,6 +63,7 @@ def execute(
     record.rules = log.rules
     record.channels = log.channels
     record.sensitivity = log.sensitivity
+    record.precisions = log.precisions
     record.notes = log.notes
     return record, after
 

@@ -27,6 +27,7 @@ from vggc.operators.kernels import ONNXRUNTIME_INTEGER
 from vggc.operators.quantizers import QUANTIZERS, is_quantizer
 from vggc.passes.strip_qdq import strip_qdq
 from vggc.pipeline.model import Pipeline
+from vggc.quantization.candidates import is_for_cpu, placement_for
 
 _LEAST_MACS = 5_000_000
 """Multiply-accumulate operations of one sample; smaller models take some 50 microseconds, most of it for calls."""
@@ -42,17 +43,15 @@ _SUITED = ONNXRUNTIME_INTEGER.union(QUANTIZERS, SHAPE_READERS, ("Conv", "Gemm", 
 """Operators that cost no conversion between integers and float."""
 
 
-def is_for_cpu(pipeline: Pipeline) -> bool:
-    """Whether the compiled model is meant for onnxruntime's CPU provider.
-
-    A file of the target `onnx` is, unless a step quantizes for TensorRT or another target builds an engine of it.
-    """
-    providers = [each.options.get("providers") for each in pipeline.targets if each.target.name == "onnxruntime"]
-    if any(each is None or each[0] == "cpu" for each in providers):
-        return True
-    if any(step.options.get("placement") == "tensorrt" for step in pipeline.steps()):
-        return False
-    return {each.target.name for each in pipeline.targets} == {"onnx"}
+def has_cpu_target(pipeline: Pipeline) -> bool:
+    """Whether a target of a recipe is for a quantized model on onnxruntime's CPU provider."""
+    targets = pipeline.destinations
+    placements = [
+        placement_for(targets, step.options["precision"], step.options.get("placement"))
+        for step in pipeline.steps()
+        if step.name == "quantize" and "precision" in step.options
+    ]
+    return bool(targets) and all(is_for_cpu(targets, placement) for placement in placements or ["onnxruntime"])
 
 
 def speed_warnings(graph: Graph, data: Dataset | None) -> list[str]:

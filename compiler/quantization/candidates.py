@@ -25,15 +25,33 @@ _SHOWN = 5
 """The most nodes that an error lists."""
 
 
-def placement_for(targets: Sequence[Destination]) -> Placement:
-    """Whose kernels the recipe's targets mean: TensorRT's as soon as one of them is, otherwise onnxruntime's."""
+def placement_for(targets: Sequence[Destination], precision: Precision, placement: Placement | None) -> Placement:
+    """Whose kernels run the result: as given, or those of the runtime that has the precision.
+
+    Where both have it, TensorRT's as soon as one target of the recipe is for it, otherwise onnxruntime's.
+    """
+    if placement is not None:
+        return placement
+    able = [place for each, place in FORMATS if each == precision]
+    if len(able) == 1:
+        return able[0]
     return "tensorrt" if any(each.target.startswith("tensorrt") for each in targets) else "onnxruntime"
+
+
+def is_for_cpu(targets: Sequence[Destination], placement: Placement) -> bool:
+    """Whether a model that is quantized with a placement is for onnxruntime's CPU provider.
+
+    It is for a target that runs on that provider, and in files when no target is for something else.
+    """
+    for each in targets:
+        if each.target == "onnxruntime" and (each.options.get("providers") or ["cpu"])[0] == "cpu":
+            return True
+    return placement == "onnxruntime" and all(each.target == "onnx" for each in targets)
 
 
 def format_for(targets: Sequence[Destination], precision: Precision, placement: Placement | None) -> Format:
     """How to store numbers of a precision. Raises CompileError for one that the placement's kernels have not."""
-    where = placement or ("tensorrt" if precision == "fp8" else "onnxruntime" if precision == "int16" else None)
-    chosen = where or placement_for(targets)
+    chosen = placement_for(targets, precision, placement)
     found = FORMATS.get((precision, chosen))
     if found is None:
         able = [place for each, place in FORMATS if each == precision]
@@ -82,7 +100,7 @@ def choose(
     found = []
     for product in candidates(graph, context, precision, only=only, except_=except_):
         if product.node.outputs[0].name in leave:
-            context.decline(product.node, "it stays in float to reach the agreement")
+            context.decline(product.node, "it is not quantized, to reach the agreement")
         else:
             found.append(product)
     plan = form.place(graph, found, form.values, form.weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import ml_dtypes
@@ -16,9 +16,11 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
 from vggc.graph.node_order import reads, subgraphs
+from vggc.operators.fusion import TENSORRT_EPILOGUE
 from vggc.operators.quantizers import QUANTIZERS
-from vggc.operators.roles import optional_input
+from vggc.operators.roles import is_product, optional_input
 from vggc.quantization.weights import rows
+from vggc.rewrite import Context
 
 FLOAT32 = np.dtype(np.float32)
 TYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
@@ -169,6 +171,37 @@ def _size_is_unknown(graph: Graph, value: gs.Tensor) -> bool:
     return shape is None or not all(isinstance(size, int) for size in shape[1:])
 
 
+def halve_products(graph: Graph, context: Context, names: Collection[str], largest: dict[str, float]) -> frozenset[str]:
+    """Rewrite the products that compute the values `names` to float16, each with the activations in its kernel.
+
+    A product whose numbers do not fit stays in float32, and is declined with the reason. `largest` are the greatest
+    magnitudes of values on samples, by name. Returns the names of those rewritten.
+    """
+    half, needed = TYPES["fp16"], vanishing(graph, TYPES["fp16"])
+
+    def reason(node: gs.Node) -> str | None:
+        found = stays(graph, node, half, largest)
+        return needed.get(id(node)) if found is None else found
+
+    chosen: list[gs.Node] = []
+    done = set()
+    for node in graph.nodes:
+        if not is_product(node) or node.outputs[0].name not in names:
+            continue
+        if why := reason(node):
+            context.decline(node, f"it stays in float32: {why}")
+            continue
+        done.add(node.outputs[0].name)
+        follower: gs.Node | None = node
+        while follower is not None and reason(follower) is None:
+            chosen.append(follower)
+            follower = graph.only_reader(follower.outputs[0])
+            if follower is not None and follower.op not in TENSORRT_EPILOGUE:
+                break
+    Halves(graph, half, chosen, interface=False).rewrite()
+    return frozenset(done)
+
+
 class Halves:
     """Rewrites chosen nodes to a 16-bit type, with a Cast wherever a value crosses between them and the others."""
 
@@ -191,6 +224,8 @@ class Halves:
                 given.dtype = self.dtype
                 self._half[id(given)] = given
         for node in nodes:
+            if is_standard(node) and node.op == "Cast":
+                self._existing_cast(node)
             if id(node) in self.chosen:
                 self._outputs(node)
         for node in nodes:
@@ -208,6 +243,17 @@ class Halves:
         for value in graph.outputs:
             if not self.interface:
                 self._as_full(value)
+
+    def _existing_cast(self, node: gs.Node) -> None:
+        """Have a value of the 16-bit type, which the graph casts to float32, serve where that is read in 16 bits.
+
+        So a value does not go through float32 on its way from one 16-bit node to another.
+        """
+        given, result = node.inputs[0], node.outputs[0]
+        if self.graph.dtype(given) == self.dtype and self.graph.dtype(result) == FLOAT32:
+            self._half[id(result)] = given
+        elif self.graph.dtype(result) == self.dtype and id(given) in self._half:
+            self.graph.replace(result, self._half[id(given)])
 
     def _outputs(self, node: gs.Node) -> None:
         graph = self.graph

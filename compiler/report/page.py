@@ -32,6 +32,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
     """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped."""
     declined = [(step, each) for step in report.steps for each in step.declined]
     sensitive, widths, last = _sensitive(report), _widths(report, before), _last(report)
+    precisions = [(step, each) for step in report.steps if not step.undone for each in step.precisions]
     sums = [(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))]
     checked = report.requirements or report.verification or report.fidelity
     name, title = Path(report.recipe["path"]).name, _title(report)
@@ -44,6 +45,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
         sections.checks(report) if checked else "",
         sections.costs(report, sums),
         sections.sensitivity(sensitive) if sensitive else "",
+        sections.precisions(precisions) if precisions else "",
         sections.widths(widths) if widths else "",
         sections.declined(declined[:_MOST_DECLINES], max(0, len(declined) - _MOST_DECLINES)) if declined else "",
         sections.graph(before, after),
@@ -55,6 +57,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
         "checks": checked,
         "costs": True,
         "sensitivity": sensitive,
+        "precisions": precisions,
         "widths": widths,
         "declined": declined,
         "graph": True,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vggc.execution.output_fidelity import OutputFidelity
-from vggc.pattern.context import RuleTally
+from vggc.pattern.context import NodePrecision, RuleTally
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class StepRecord:
     """by node that lost output channels: the former numbers of the channels that it keeps"""
     sensitivity: dict[str, float] = field(default_factory=dict)
     """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
+    precisions: list[NodePrecision] = field(default_factory=list)
+    """of the nodes that the step chose a precision for, those in a higher one first"""
     notes: list[str] = field(default_factory=list)
     """how results were obtained, for example from ranges of an earlier run"""
 

@@ -28,6 +28,9 @@ _UNLIMITED = 10_000
 _MOST_OUTPUTS = 12
 """The most outputs whose fidelity the terminal shows. report.json has all of them."""
 
+_MOST_NODES = 12
+"""The most nodes in a higher precision that the terminal shows."""
+
 _BAR = 30
 """Characters of the longest bar."""
 
@@ -36,6 +39,7 @@ def summary(report: Report, folder: Path) -> RenderableType:
     """Steps with their effect, the numerical distance, gates and files."""
     parts: list[RenderableType] = [_steps(report)] if report.steps else []
     parts += [_sensitivity(step) for step in report.steps if step.sensitivity]
+    parts += [_precisions(step) for step in report.steps if step.precisions and not step.undone]
     if report.verification:
         parts.append(_verification(report))
     if report.fidelity is not None and report.fidelity.outputs:
@@ -97,6 +101,18 @@ def _sensitivity(step: StepRecord) -> RenderableType:
     worst = max(step.sensitivity.values())
     for name, error in sorted(step.sensitivity.items(), key=lambda each: -each[1]):
         table.add_row(Text(name), f"{error:.1e}", "#" * round(_BAR * error / worst) if worst else "")
+    return table
+
+
+def _precisions(step: StepRecord) -> RenderableType:
+    """The nodes that are not in the step's lowest precision, with what chose them."""
+    lowest = step.precisions[-1].precision
+    kept = [each for each in step.precisions if each.precision != lowest]
+    table = _plain("\nnode", "\nprecision", f"\nerror in {lowest}", f"\nms saved by {lowest}", right=2)
+    for each in kept[:_MOST_NODES]:
+        table.add_row(Text(each.node), each.precision, f"{each.error:.1e}", f"{each.milliseconds:.3g}")
+    if len(kept) > _MOST_NODES:
+        table.add_row(f"and {len(kept) - _MOST_NODES} more, in report.html")
     return table
 
 

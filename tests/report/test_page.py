@@ -14,6 +14,7 @@ import pytest
 
 from vggc.analysis.costs import costs
 from vggc.graph import Graph
+from vggc.quantization import mixed_precision
 from vggc.report.picture import picture
 
 Compile = Callable[..., Path]
@@ -159,3 +160,14 @@ def test_a_quantized_node_computes_in_the_type_of_its_inputs(net: Any) -> None:
     graph = made.graph(made.conv(pair, 3, 4))
     _, _, conv = picture(graph, costs(graph))
     assert conv.precision == "int8"
+
+
+def test_precisions_are_a_table(compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = iter([0.5, 1.0])
+    monkeypatch.setattr(mixed_precision, "agreement", lambda *_: next(reached))
+    recipe = 'data samples = npz("samples.npz")\nquantize(int8, data=samples, agreement=90%)\ntarget onnx\n'
+    path = compiled(networks.plain_with_global_pooling(), recipe)
+    (step,) = json.loads(path.with_name("report.json").read_text())["steps"]
+    found = rows(parsed(path), "precisions")
+    assert [(row[0], row[3]) for row in found] == [(each["node"], each["precision"]) for each in step["precisions"]]
+    assert [each["precision"] for each in step["precisions"]][:2] == ["float", "int8"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from vggc.pattern.context import NodePrecision
 from vggc.report.record import Decline, ModelCost, Report, StepRecord
 from vggc.report.terminal_tables import summary
 
@@ -47,6 +48,18 @@ def test_declines_have_a_column_where_there_are_some() -> None:
     assert lines[0][:4] == ["step", "line", "changes", "declined"]
     assert lines[2][2:4] == ["6", "24"]
     assert lines[3][2:5] == ["6", "2", "24"]
+
+
+def test_nodes_in_a_higher_precision_are_a_table() -> None:
+    record = step("quantize")
+    kept = [NodePrecision(f"Conv `[{index}]`", "fp16", 2e-3, 0.5) for index in range(13)]
+    record.precisions = [*kept, NodePrecision("Gemm `c`", "int8", 1e-5, 0.25)]
+    lines = shown(100, record)
+    at = lines.index(["node", "precision", "error", "in", "int8", "ms", "saved", "by", "int8"])
+    assert lines[at + 1] == ["Conv", "`[0]`", "fp16", "2.0e-03", "0.5"]
+    assert lines[at + 12] == ["Conv", "`[11]`", "fp16", "2.0e-03", "0.5"]
+    assert lines[at + 13] == ["and", "1", "more,", "in", "report.html"]
+    assert not any("Gemm" in line for line in lines)
 
 
 def test_sensitivity_is_a_table_of_bars_the_worst_first() -> None:
