@@ -30,13 +30,17 @@ class Graph(EditableGraph):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read an ONNX file. Raises CompileError when it is unreadable, no ONNX model, or not a valid one."""
-        skeleton = read_skeleton(path)
-        return cls._from_gs(import_skeleton(skeleton, path.parent), skeleton.model)
+        return cls.from_skeleton(read_skeleton(path), path.parent)
+
+    @classmethod
+    def from_skeleton(cls, skeleton: Skeleton, folder: Path) -> Self:
+        """The graph of a model without its large weights; external data is looked for in `folder`."""
+        return cls._from_gs(import_skeleton(skeleton, folder), skeleton.model)
 
     @classmethod
     def from_model(cls, model: onnx.ModelProto, folder: Path = Path()) -> Self:
         """The graph of a model in memory; external data is looked for in `folder`."""
-        return cls._from_gs(import_skeleton(Skeleton(model, {}), folder), model)
+        return cls.from_skeleton(Skeleton(model, {}), folder)
 
     @classmethod
     def _from_gs(cls, graph: gs.Graph, model: onnx.ModelProto) -> Self:

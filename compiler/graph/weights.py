@@ -67,7 +67,7 @@ class StoredWeights(LazyValues):
         """The values, read-only; a view of the file where its bytes are aligned."""
         if not self.raw:
             values = np.array(onnx.numpy_helper.to_array(self.tensor))
-        elif onnx.TensorProto.DataType.Name(self.tensor.data_type) in _BITS:
+        elif is_packed(self.tensor.data_type):
             whole = onnx.TensorProto()
             whole.CopyFrom(self.tensor)
             whole.raw_data = b"".join(bytes(each) for each in self.chunks())
@@ -104,6 +104,11 @@ class StoredWeights(LazyValues):
 
 _BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2, "FLOAT6E2M3": 6, "FLOAT6E3M2": 6}
 """The types of which ONNX stores several values in a byte, or one across two."""
+
+
+def is_packed(data_type: int) -> bool:
+    """Whether ONNX stores several values of a type in a byte, or one across two."""
+    return onnx.TensorProto.DataType.Name(data_type) in _BITS
 
 
 def stored_bytes(data_type: int, shape: list[int]) -> int:
