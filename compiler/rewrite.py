@@ -88,8 +88,9 @@ class Pass(OptionFunction):
     `exact` passes keep what the graph computes, up to rounding and the tolerances of their rules, and are checked
     numerically; the others are `lossy`.
     One that `sets_inputs` changes the shapes of the model's inputs, which a target's options must fit, and may say to
-    what it sets them before it runs; one that
-    `learns` fits weights to its samples, so that some are held back to judge the result by.
+    what it sets them before it runs; one that `learns` fits weights to its samples, so that some are held back to judge
+    the result by; one that is not `repeatable` may do something else in each run, or has effects outside the graph: its
+    result is never cached.
     Calling a Pass calls its function, or applies its `rules`: `fold_batch_norm(graph)` works in Python as the step does
     in a recipe, and returns the log of what it did. `context` is what the runner hands over.
     `check` returns what is wrong with the options of a step, as far as it can be known before anything runs.
@@ -98,6 +99,7 @@ class Pass(OptionFunction):
     exact: bool
     sets_inputs: bool | InputsAfter = False
     learns: bool = False
+    repeatable: bool = True
     rules: tuple[Rule, ...] = ()
     check: Check | None = None
 
@@ -138,7 +140,12 @@ class Pass(OptionFunction):
 def whole_graph(function: Transform, /) -> Pass: ...
 @overload
 def whole_graph(
-    *, exact: bool = True, sets_inputs: bool | InputsAfter = False, learns: bool = False, check: Check | None = None
+    *,
+    exact: bool = True,
+    sets_inputs: bool | InputsAfter = False,
+    learns: bool = False,
+    repeatable: bool = True,
+    check: Check | None = None,
 ) -> Callable[[Transform], Pass]: ...
 def whole_graph(
     function: Transform | None = None,
@@ -147,22 +154,23 @@ def whole_graph(
     exact: bool = True,
     sets_inputs: bool | InputsAfter = False,
     learns: bool = False,
+    repeatable: bool = True,
     check: Check | None = None,
 ) -> Pass | Callable[[Transform], Pass]:
     """Make a pass of a function `(graph, context, option=default, ...) -> None` that looks at the graph as a whole.
 
     The function's name is the step's name; its annotations type the options; `@whole_graph(exact=False)` says that
     the pass changes results, `@whole_graph(sets_inputs=True)` that it changes the inputs' shapes,
-    `@whole_graph(exact=False, learns=True)` that it fits weights to its samples. `check` gets
-    the options of a step and what is known before anything runs (Beforehand), and returns diagnostics. The function
-    raises Declined to leave the graph alone.
+    `@whole_graph(exact=False, learns=True)` that it fits weights to its samples, `@whole_graph(repeatable=False)` that
+    its result must not be cached. `check` gets the options of a step and what is known before anything runs
+    (Beforehand), and returns diagnostics. The function raises Declined to leave the graph alone.
     """
     if function is None:
-        return lambda each: Pass(each.__name__, each, exact, sets_inputs, learns, check=check)
-    return Pass(function.__name__, function, exact, sets_inputs, learns, check=check)
+        return lambda each: Pass(each.__name__, each, exact, sets_inputs, learns, repeatable, check=check)
+    return Pass(function.__name__, function, exact, sets_inputs, learns, repeatable, check=check)
 
 
-def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]], Pass]:
+def rewrites(*patterns: str, exact: bool = True, repeatable: bool = True) -> Callable[[Callable[..., Any]], Pass]:
     """Make a pass of a function `(match, option=default, ...)`, called wherever one of the patterns matches.
 
     Several patterns are tried in order. Raises CompileError when a pattern is wrong.
@@ -174,7 +182,7 @@ def rewrites(*patterns: str, exact: bool = True) -> Callable[[Callable[..., Any]
             Rule(name, pattern, span, tolerance=None if exact else math.inf, function=function)
             for pattern, span in (bind_pattern(text, name) for text in patterns)
         )
-        return Pass(name, function, exact, rules=rules)
+        return Pass(name, function, exact, repeatable=repeatable, rules=rules)
 
     return make
 

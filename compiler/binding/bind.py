@@ -152,6 +152,7 @@ class _Binder:
             body=tuple(self.body),
             targets=tuple(self.targets),
             rules=declared_rules(self.scope, self.recipe.source),
+            files=self.uses.files,
             warnings=tuple(self.diagnostics.messages),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from vggc.measures import Measure
 from vggc.options import defined_at
 from vggc.rewrite import Pass, Predicate
 
+TEXT_HASH = "__vggc_sha256__"
+"""The name under which an imported module has the hash of the text that was run."""
+
 
 def import_file(path: Path) -> ModuleType:
     """Import a Python file as a module of its own, without leaving byte code beside it.
@@ -28,8 +32,10 @@ def import_file(path: Path) -> ModuleType:
     # Dataclasses and pickle look a class's module up by name while the file runs.
     sys.modules[name] = module
     try:
+        text = path.read_bytes()
+        module.__dict__[TEXT_HASH] = hashlib.sha256(text).hexdigest()
         # The path as the recipe gives it is the one that messages show.
-        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), vars(module))
+        exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _raised(path, error) from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
 from vggc.binding.files import must_be_file
-from vggc.binding.modules import definitions, import_file
+from vggc.binding.modules import TEXT_HASH, definitions, import_file
 from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Declaration, Scope
 from vggc.binding.steps import define, first_line
@@ -49,6 +50,8 @@ class Uses:
     python: bool = True
     """whether Python files may be imported"""
     libraries: dict[Path, Library] = field(default_factory=dict)
+    files: dict[Path, str] = field(default_factory=dict)
+    """the SHA-256 of the text of each file, as it was read"""
 
     def bind_use(self, statement: syntax.UseStatement, scope: Scope) -> None:
         """Declare what a file declares.
@@ -86,12 +89,13 @@ class Uses:
             raise fail("recipes use each other in a circle", facts=(("circle", circle),), help=help)
         if key not in self.libraries:
             self.libraries[key] = Library(incomplete=True)
-            self.libraries[key] = _python(path) if path.suffix == ".py" else self._recipe(path, scope)
+            self.libraries[key] = self._python(path) if path.suffix == ".py" else self._recipe(path, scope)
         return self.libraries[key]
 
     def _recipe(self, path: Path, scope: Scope) -> Library:
         """What a used recipe declares. Its errors go to `diagnostics`, except those that keep it from being read."""
         recipe = read_tree(path)
+        self.files[path] = hashlib.sha256(recipe.source.text.encode()).hexdigest()
         inner = Scope(scope.registry, path.parent)
         inner.later = declared_names(recipe)
         diagnostics = Diagnostics()
@@ -111,6 +115,20 @@ class Uses:
         self.diagnostics.extend(diagnostics.messages)
         return Library(list(inner.names.values()), inner.incomplete or bool(diagnostics.errors))
 
+    def _python(self, path: Path) -> Library:
+        module = import_file(path)
+        self.files[path] = vars(module)[TEXT_HASH]
+        exports = [
+            Declaration(name, kind, value, None, defined_at(value.function)[0][1])
+            for kind, name, value in definitions(module)
+        ]
+        if not exports:
+            help = (
+                "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`"
+            )
+            raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help)
+        return Library(exports)
+
 
 def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
     """The names that the statements of a recipe declare, with the place of the first declaration."""
@@ -121,18 +139,6 @@ def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
         ):
             names.setdefault(statement.name.name, statement.name.span)
     return names
-
-
-def _python(path: Path) -> Library:
-    module = import_file(path)
-    exports = [
-        Declaration(name, kind, value, None, defined_at(value.function)[0][1])
-        for kind, name, value in definitions(module)
-    ]
-    if not exports:
-        help = "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`"
-        raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help)
-    return Library(exports)
 
 
 def _path(written: str, folder: Path) -> Path:

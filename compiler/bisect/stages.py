@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.pipeline.conditions import Kind, Measured
-from vggc.pipeline.execute import execute
+from vggc.pipeline.execute import execute, size_of
 from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 from vggc.pipeline.runner import Progress, Runner
+from vggc.pipeline.step_cache import StepCache
 from vggc.report.record import Report, StepRecord
 from vggc.rewrite import Context
 
@@ -121,6 +122,7 @@ class MeasuredRun:
             verify="off",
             report=report,
             progress=self._progress,
+            cache=StepCache.of_user(self._model, self.graph),
             stepped=self._stepped,
             gates=False,
         )
@@ -141,11 +143,11 @@ class MeasuredRun:
                 return step
         raise error
 
-    def _stepped(self, record: StepRecord, graph: Graph) -> None:
+    def _stepped(self, record: StepRecord, graph: Callable[[], Graph]) -> None:
         step = next(each for each in self._steps if (each.name, each.label) == (record.name, record.line))
         if not record.total:
             return
-        now = graph.copy()
+        now = graph().copy()
         now.infer_shapes()
         self._progress(f"measuring after {record.name}")
         value = self.scale.value(now)
@@ -162,4 +164,4 @@ class MeasuredRun:
 def apply(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
     """Run a step on a graph like the compiler does. Raises CompileError when the pass refuses or fails."""
     context = Context(targets=pipeline.destinations, original=lambda: original)
-    execute(step, graph, context, options, before=costs(graph), doing="while bisecting")
+    execute(step, graph, context, options, before=size_of(costs(graph)), doing="while bisecting")

@@ -14,12 +14,14 @@ LIBRARIES = ("ml_dtypes", "numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "
 
 _PACKAGES = ("vggc", "vggc.passes", "vggc.grammar", "vggc.recipes")
 _SOURCES = (".py", ".lark", ".opt")
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, str]:
     """Versions, the hash of vggc's own code, and the processor, by name."""
-    return {"vggc": code_hash(), **versions(), "python": platform.python_version(), "processor": processor()}
+    threads = {f"threads {name}": os.environ[name] for name in _THREADS if name in os.environ}
+    return {"vggc": code_hash(), **versions(), "python": platform.python_version(), "processor": processor(), **threads}
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vggc.cli.cache_command import no_cache_option
 from vggc.cli.console import progress, stdout
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.threads_option import threads_option
@@ -38,6 +39,7 @@ _PATH = click.Path(path_type=Path)
     help="The folder for the reproduction. [default: build/<model>-<recipe>-bisect]",
 )
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe.")
+@no_cache_option
 @threads_option
 def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrides: tuple[str, ...]) -> None:
     """Find the step of RECIPE that makes MODEL worst by a measure, or breaks it, and the changes that cause this.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vggc.cli.cache_command import no_cache_option
 from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
@@ -64,6 +65,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
     show_default=True,
     help="When to compare the model before and after exact steps, on the same inputs.",
 )
+@no_cache_option
 @threads_option
 @click.option(
     "--print-after",
@@ -112,6 +114,10 @@ def compile_(
     notes = [line for step in report.steps for line in declines(step)]
     for line in notes:
         stderr().print(f"declined: {line}", style="dim")
+    known = sum(step.cached for step in report.steps)
+    if known:
+        which = f"{known} of {counted(len(report.steps), 'step')} {'is' if known == 1 else 'are'}"
+        stderr().print(f"note: {which} from the cache; --no-cache runs them again", style="dim")
     for step in report.steps:
         for line in step.notes:
             stderr().print(f"note: {step.name}: {line}", style="dim")
@@ -175,6 +181,7 @@ def _check_rules(path: Path, *, python: bool) -> None:
 @_MODEL
 @_SET
 @_NO_PYTHON
+@no_cache_option
 @threads_option
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool) -> None:
     """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from vggc import __version__
-from vggc.cli import bisect_command, commands, compare_commands, export_command, target_commands
+from vggc.cli import bisect_command, cache_command, commands, compare_commands, export_command, target_commands
 from vggc.cli.console import print_diagnostics, stderr
 from vggc.cli.interrupts import end_on_signals, ignore_signals
 from vggc.diagnostics import CompileError, nearest
@@ -78,6 +78,7 @@ for command in (
     target_commands.rebuild,
     target_commands.validate,
     commands.explain,
+    cache_command.cache,
 ):
     vggc.add_command(command)
 

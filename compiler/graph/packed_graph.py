@@ -38,7 +38,7 @@ Part = bytes | memoryview
 def pack(graph: Graph, model: Path, limit: int) -> list[Part] | None:
     """A graph as bytes, in parts; `model` is the file that it was read from.
 
-    None for a graph that would not be made again exactly, because a pass has put objects of its own into it for example,
+    None for a graph that would not be made again exactly, because a pass has put objects of its own into it,
     and for a graph with more than `limit` bytes of large weights that are not those of the model.
     """
     proto, large = message(graph, KEEP_BELOW)
@@ -89,6 +89,13 @@ def unpack(content: memoryview, model: Path) -> Graph:
     return graph
 
 
+def weight_files(graph: Graph, model: Path) -> list[Path]:
+    """The files beside a model that hold weights of the graph that was read from it."""
+    held = (value._values for value in _constants(graph))
+    paths = {each.extent.path.resolve() for each in held if isinstance(each, StoredWeights) and each.extent is not None}
+    return sorted(paths - {model.resolve()})
+
+
 def _place_in_model(held: Any, model: Path) -> list[Any] | None:
     """File, offset and bytes of a weight that is still that of the model as read."""
     if not isinstance(held, StoredWeights) or held.extent is None:
@@ -130,10 +137,10 @@ def _beside(graph: Graph) -> dict[str, Any]:
         "names": dict(graph._names),
         "in_memory": [isinstance(value._values, np.ndarray) for value in _constants(graph)],
         "values": [_known(value) for value in _variables(graph)],
-        "node_domains": [node.domain for node in _nodes(graph)],
+        "node_domains": [node.domain for node in all_nodes(graph)],
         "floats": [
             [index, name, value]
-            for index, node in enumerate(_nodes(graph))
+            for index, node in enumerate(all_nodes(graph))
             for name, value in node.attrs.items()
             if _needs_digits(value)
         ],
@@ -151,36 +158,36 @@ def _set_beside(graph: Graph, head: dict[str, Any]) -> None:
         value.dtype = dtype if by_number or dtype is None else onnx.helper.tensor_dtype_to_np_dtype(dtype)
         value.shape = shape
         value_extras(value).declared = declared and onnx.ValueInfoProto.FromString(bytes.fromhex(declared))
-    nodes = list(_nodes(graph))
+    nodes = list(all_nodes(graph))
     for node, domain in zip(nodes, head["node_domains"], strict=True):
         node.domain = domain
     for index, name, number in head["floats"]:
         nodes[index].attrs[name] = number
 
 
-def _nodes(graph: gs.Graph) -> Iterator[gs.Node]:
+def all_nodes(graph: gs.Graph) -> Iterator[gs.Node]:
     """All nodes, each before those of its bodies."""
     for node in graph.nodes:
         yield node
         for attribute in node.attrs.values():
             if isinstance(attribute, gs.Graph):
-                yield from _nodes(attribute)
+                yield from all_nodes(attribute)
 
 
 def _variables(graph: gs.Graph) -> list[gs.Variable]:
     """All values that have a name and are no constants, each once, in an order that depends on the graph alone."""
-    bodies = [each for node in _nodes(graph) for each in node.attrs.values() if isinstance(each, gs.Graph)]
+    bodies = [each for node in all_nodes(graph) for each in node.attrs.values() if isinstance(each, gs.Graph)]
     ends = [value for each in (graph, *bodies) for value in (*each.inputs, *each.outputs)]
-    inner = [value for node in _nodes(graph) for value in (*node.inputs, *node.outputs)]
+    inner = [value for node in all_nodes(graph) for value in (*node.inputs, *node.outputs)]
     found = {id(value): value for value in (*ends, *inner) if isinstance(value, gs.Variable) and value.name}
     return list(found.values())
 
 
 def _constants(graph: gs.Graph) -> list[gs.Constant]:
     """All constants, those in attributes included, each once, in an order that depends on the graph alone."""
-    bodies = [each for node in _nodes(graph) for each in node.attrs.values() if isinstance(each, gs.Graph)]
+    bodies = [each for node in all_nodes(graph) for each in node.attrs.values() if isinstance(each, gs.Graph)]
     outputs = [value for each in (graph, *bodies) for value in each.outputs]
-    inner = [value for node in _nodes(graph) for value in (*node.inputs, *node.attrs.values())]
+    inner = [value for node in all_nodes(graph) for value in (*node.inputs, *node.attrs.values())]
     found = {id(value): value for value in (*outputs, *inner) if isinstance(value, gs.Constant)}
     return list(found.values())
 
@@ -207,7 +214,7 @@ def _needs_digits(value: Any) -> bool:
 
 def _content(graph: Graph) -> list[Any]:
     """Everything of a graph that a pass or the writer can see."""
-    nodes = list(_nodes(graph))
+    nodes = list(all_nodes(graph))
     bodies = [each for node in nodes for each in node.attrs.values() if isinstance(each, gs.Graph)]
     constants = [(value.name, onnx_type(value.dtype), list(value.shape)) for value in graph.constants()]
     return [

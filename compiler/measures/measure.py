@@ -23,11 +23,13 @@ class Measure(OptionFunction):
     better  which direction is an improvement
     unit    the unit in reports: "nodes", "dB"; "" when the value needs no unit
     check   returns what is wrong with its options, as far as it can be known before anything runs
+    repeatable  whether the same model and data always give the same value, which may then be cached
     """
 
     better: Better
     unit: str
     check: Check | None = None
+    repeatable: bool = True
 
     @property
     def kind(self) -> Kind:
@@ -40,9 +42,11 @@ class Measure(OptionFunction):
         return self.function(subject, **options)
 
 
-def measure(*, better: Better, unit: str = "", check: Check | None = None) -> Callable[[Callable[..., Any]], Measure]:
+def measure(
+    *, better: Better, unit: str = "", check: Check | None = None, repeatable: bool = True
+) -> Callable[[Callable[..., Any]], Measure]:
     """Declare a function `(subject, option=default, ...) -> Ratio | Bytes | Seconds | int | float` as a measure."""
-    return lambda function: Measure(function.__name__, function, better, unit, check)
+    return lambda function: Measure(function.__name__, function, better, unit, check, repeatable)
 
 
 def format_value(value: float, kind: Kind) -> str:

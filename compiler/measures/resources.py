@@ -62,7 +62,7 @@ def nodes(subject: Subject) -> int:
     return len(subject.graph.nodes)
 
 
-@measure(better="lower")
+@measure(better="lower", repeatable=False)
 def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, data: Dataset | None = None) -> Seconds:
     """Median time of one run on this machine's CPU: onnxruntime, fully optimised, all cores or `--threads`.
 

@@ -163,7 +163,7 @@ class Applier:
         dtype = self._graph.dtype(node.inputs[0]) if node.inputs else None
         if domain or dtype is None:
             return ""
-        return without_kernel(op, dtype.name, self._sets.opset, (each.target for each in self._context.targets))
+        return without_kernel(op, dtype.name, self._sets.opset, (each.target for each in self._context.engines))
 
     def _check_results(
         self, found: Found, values: Sequence[gs.Tensor], added: Sequence[gs.Node], replaced: Sequence[gs.Node]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -96,6 +97,25 @@ class Context:
     prove: bool = False
     runnable: bool = True
     cache: Callable[[], Store | None] = open_store
+
+    @property
+    def engines(self) -> tuple[Destination, ...]:
+        """The targets that build with TensorRT or name GPUs; of their options only `compute`.
+
+        What is decided by this is decided again only when one of these changes, not for every other target.
+        """
+        given = ((each.target, each.options.get("compute")) for each in self.targets)
+        return tuple(
+            Destination(target, {"compute": compute} if compute else {})
+            for target, compute in given
+            if compute or target.startswith("tensorrt")
+        )
+
+    def aside(self) -> Context:
+        """A context for trials, with a log of its own."""
+        context = copy.copy(self)
+        context.log, context.progress, context.prove = ChangeLog(), _ignore, False
+        return context
 
     def record(self, what: str, times: int = 1) -> None:
         """Count a change for the report."""

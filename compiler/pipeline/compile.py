@@ -16,11 +16,13 @@ from vggc.execution.threads import background
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.operators.roles import trained_weights
+from vggc.pipeline.dependencies import file_hash
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
 from vggc.pipeline.runner import Progress, Runner, Stepped
+from vggc.pipeline.step_cache import StepCache
 from vggc.pipeline.verify import VerifyMode
 from vggc.pipeline.written import WrittenModels
 from vggc.report.page import html_page
@@ -40,21 +42,25 @@ def compile_model(
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `progress` gets a text about the current work, `stepped` each step with the graph after it. Raises CompileError
-    (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate. Then it writes nothing.
+    `progress` gets a text about the current work, `stepped` each step with a function that returns the graph after it.
+    Raises CompileError (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate.
+    Then it writes nothing.
     """
     started = time.perf_counter()
     check_output_folder(output)
     progress("reading the model")
     with background("reading") as beside:
-        hashed = beside.submit(sha256, model)
+        hashed = beside.submit(file_hash, model)
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
         warnings = check_fit(pipeline, graph)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings] + [short_text(each) for each in warnings]
         healthy = beside.submit(check_numbers, trained_weights(graph))
-        runner = Runner(pipeline, graph, model, verify=verify, report=report, progress=progress, stepped=stepped)
+        cache = StepCache.of_user(model, graph)
+        runner = Runner(
+            pipeline, graph, model, verify=verify, report=report, progress=progress, cache=cache, stepped=stepped
+        )
         before = picture(graph, runner.costs)
         try:
             graph = runner.run()
@@ -62,7 +68,7 @@ def compile_model(
             # Weights with NaN or infinity explain other errors, so they are reported first.
             healthy.result()
         with output_folder(output) as staging:
-            written = WrittenModels(model, graph, runner, report, progress=progress)
+            written = WrittenModels(model, graph, runner, report, cache=cache, progress=progress)
             provenance = _provenance(pipeline, report, runner, hashed)
             lowering = Lowering(graph, model.stem, staging, provenance, check_model=written)
             artifacts = _lower(pipeline, lowering, progress)
@@ -71,6 +77,7 @@ def compile_model(
             if verify != "off" and has_cpu_target(pipeline):
                 progress("measuring the speed")
                 report.warnings += speed_warnings(graph, runner.samples.first_used())
+            report.warnings += cache.warnings
             report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
             report.artifacts = [asdict(each) for each in artifacts]
             report.seconds = time.perf_counter() - started
@@ -90,7 +97,9 @@ def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _
     warnings = check_fit(pipeline, graph)
     report = Report(_recipe(pipeline), {"path": str(model)}, "off", version=__version__)
     report.warnings += map(short_text, warnings)
-    Runner(pipeline, graph, model, verify="off", report=report, progress=progress, gates=False).run()
+    cache = StepCache.of_user(model, graph)
+    Runner(pipeline, graph, model, verify="off", report=report, progress=progress, cache=cache, gates=False).run()
+    report.warnings += cache.warnings
     return report
 
 
@@ -101,12 +110,6 @@ def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[A
         with at(each.span, "while lowering to this target"):
             artifacts += each.target(lowering, **each.options)
     return artifacts
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _recipe(pipeline: Pipeline) -> dict[str, Any]:

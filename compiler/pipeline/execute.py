@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ def size_of(counted: Costs) -> ModelCost:
 
 
 def execute(
-    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: Costs, doing: str
-) -> tuple[StepRecord, Costs]:
-    """Run the step's pass on `graph`. Returns what it did, and the costs of the graph after it.
+    step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, before: ModelCost, doing: str
+) -> tuple[StepRecord, Costs | None]:
+    """Run the step's pass on `graph`. Returns what it did, and the costs of the graph after it if it changed something.
 
-    `options` are the step's own with data sets loaded, `before` the costs of the graph. Raises CompileError at the
+    `options` are the step's own with data sets loaded, `before` the size of the graph. Raises CompileError at the
     step's line when the pass refuses, raises, or leaves a graph that is not valid.
     """
     pass_ = step.pass_
@@ -49,39 +49,39 @@ def execute(
     except CompileError as error:
         raise placed(error, step.span, doing) from None
     except Exception as error:
-        if _runs_own_code(pass_):
+        if shipped_function(pass_.function):
             raise
         raise _raised(error, step, doing) from None
     seconds = time.perf_counter() - started
     if not log.total and snapshot != Snapshot(graph):
         context.record("change that the pass did not record")
-    after = costs(graph) if log.total else before
+    counted = costs(graph) if log.total else None
+    after = before if counted is None else size_of(counted)
     declined = [Decline(what, reason, times) for (what, reason), times in log.declined.items()]
-    record = StepRecord(
-        pass_.name, step.label, pass_.exact, dict(log.changes), declined, seconds, size_of(before), size_of(after)
-    )
+    record = StepRecord(pass_.name, step.label, pass_.exact, dict(log.changes), declined, seconds, before, after)
     record.rules = log.rules
     record.channels = log.channels
     record.sensitivity = log.sensitivity
     record.precisions = log.precisions
     record.notes = log.notes
-    return record, after
+    return record, counted
 
 
 def shipped(pass_: Pass) -> bool:
     """Whether a pass and its rules are vggc's own: what goes wrong in it is a bug of vggc, not of the user's file."""
-    return _runs_own_code(pass_) and all(map(shipped_rule, pass_.rules))
+    return shipped_function(pass_.function) and all(map(shipped_rule, pass_.rules))
 
 
 def shipped_rule(rule: Rule) -> bool:
     """Whether a rule is vggc's own: written in Python of vggc's, or in one of its recipes."""
     if rule.function is not None:
-        return rule.function.__module__.startswith("vggc.")
+        return shipped_function(rule.function)
     return rule.span is not None and Path(rule.span.source.path).resolve().is_relative_to(_RECIPES)
 
 
-def _runs_own_code(pass_: Pass) -> bool:
-    return pass_.function.__module__.startswith("vggc.")
+def shipped_function(function: Callable[..., Any]) -> bool:
+    """Whether a function is vggc's own."""
+    return function.__module__.startswith("vggc.")
 
 
 def _settle(graph: Graph, pass_: Pass) -> None:

@@ -120,6 +120,8 @@ class Pipeline:
     warnings: tuple[Diagnostic, ...] = ()
     rules: tuple[Rule, ...] = ()
     """the rules that the recipe declares, also those that it does not use"""
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """the SHA-256 of the text of each file that the recipe brings in with `use`, directly or not"""
 
     @property
     def destinations(self) -> tuple[Destination, ...]:

@@ -17,7 +17,7 @@ from vggc.graph import Graph
 from vggc.graph.signature import ValueType, inputs_of
 from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
-from vggc.pipeline.execute import execute, shipped, shipped_rule
+from vggc.pipeline.execute import execute, shipped, shipped_rule, size_of
 from vggc.pipeline.image_scale import scale_warning
 from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundTarget, BoundWhen, Pipeline
 from vggc.rewrite import Context, Destination, check_rules
@@ -179,10 +179,11 @@ class _Walk:
         if not all(each.pass_.exact for each in rest):
             return None
         graph = as_read.copy()
-        counted = costs(graph)
+        size = size_of(costs(graph))
         for step in rest:
             context = Context(targets=self._targets, original=lambda: as_read)
-            _, counted = execute(step, graph, context, step.options, before=counted, doing="")
+            record, _ = execute(step, graph, context, step.options, before=size, doing="")
+            size = record.after
         return graph
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vggc.analysis.costs import costs
+from vggc.analysis.costs import Costs
 from vggc.diagnostics import CompileError, Diagnostic, at
 from vggc.graph import Graph
+from vggc.pipeline.dependencies import Dependencies
 from vggc.pipeline.execute import execute
 from vggc.pipeline.finite import check_finite
 from vggc.pipeline.gates import failure, judge, warning
@@ -18,22 +19,24 @@ from vggc.pipeline.paired_inputs import PairedInputs
 from vggc.pipeline.rollback import Rollback
 from vggc.pipeline.sample_use import SampleUse
 from vggc.pipeline.state import CompileState
+from vggc.pipeline.step_cache import StepCache
 from vggc.pipeline.verify import Verifier, VerifyMode
-from vggc.report.record import Report, StepRecord
-from vggc.rewrite import Context
+from vggc.pipeline.watched_context import WatchedContext
+from vggc.report.record import ModelCost, Report, StepRecord
 
 REPEAT_LIMIT = 50
 """Rounds after which a `repeat` that still changes the graph is an error."""
 
 Progress = Callable[[str], None]
-Stepped = Callable[[StepRecord, Graph], None]
-"""Called after every step with its record and the graph."""
+Stepped = Callable[[StepRecord, Callable[[], Graph]], None]
+"""Called after every step with its record and a function that returns the graph."""
 
 
 class Runner:
     """Runs a recipe's body on a graph.
 
-    Without `gates`, requirements are passed by: a plan asks what steps would do, not whether that is good enough.
+    Steps that `cache` knows from earlier compiles do not run. Without `gates`, requirements are passed by: a plan asks
+    what steps would do, not whether that is good enough.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Runner:
         verify: VerifyMode,
         report: Report,
         progress: Progress,
+        cache: StepCache,
         stepped: Stepped = lambda record, graph: None,
         gates: bool = True,
     ) -> None:
@@ -54,16 +58,25 @@ class Runner:
         self._stepped = stepped
         self._verify = verify
         self._gates = gates
-        self._state = CompileState(graph, model)
-        self.costs = costs(graph)
-        """of the graph as it is now"""
+        self._cache = cache
+        self.dependencies = Dependencies(pipeline)
+        self.state = CompileState(graph, model, cache, self.dependencies)
         self._seen = 0
         self._total = sum(1 for _ in pipeline.steps())
         self.samples = SampleUse(pipeline)
         needed = any(gate.otherwise == "rollback" for gate in pipeline.gates())
-        self._rollback = Rollback(self._state.as_read, needed=needed)
+        self._rollback = Rollback(self.state, needed=needed)
         inputs = PairedInputs(list(pipeline.data.values()))
-        self.verifier = Verifier(verify, inputs, graph=graph, file=model, start=self._state.as_read, rerun=self._again)
+        self.verifier = Verifier(
+            verify,
+            inputs,
+            graph=graph,
+            file=model,
+            start=self.state.original_moment(),
+            rerun=self._again,
+            cache=cache,
+            dependencies=self.dependencies,
+        )
         report.verification = self.verifier.records
 
     def run(self) -> Graph:
@@ -72,7 +85,12 @@ class Runner:
         The last steps have not been compared then: that is done with the file that is written of the graph.
         """
         self._body(self._pipeline.body)
-        return self._state.graph
+        return self.state.graph
+
+    @property
+    def costs(self) -> Costs:
+        """The costs of the graph as it is now."""
+        return self.state.costs
 
     @property
     def sets_inputs(self) -> bool:
@@ -93,32 +111,52 @@ class Runner:
     def _step(self, step: BoundStep) -> None:
         self._seen += 1
         self._progress(step.name)
-        options = self._options(step)
-        graph, before, context = self._state.graph, self.costs, self._context(step)
+        context, size, doing = self._context(step), self.state.size, self._doing()
+        parts = self.dependencies.of_step(step, holds_back=self.samples.holds_back(step)) if self.state.key else None
+        found = self._cache.find_step(self.state.key, parts, context)
+        options = {} if found else self._options(step, size, self.state.graph)
         if not step.pass_.exact:
-            self.verifier.finish(graph)
-        record, self.costs = execute(step, graph, context, options, before=before, doing=self._doing())
+            self.verifier.finish(self.state.now())
+
+        def again(graph: Graph) -> Graph:
+            """Run the step on the graph before it, because the graph after it is not in the cache."""
+            given = self._options(step, size, graph)
+            once_more, _ = execute(step, graph, self._context(step), given, before=size, doing=doing)
+            record.cached, record.seconds = False, once_more.seconds
+            return graph
+
+        if found:
+            record = replace(found.record, line=step.label)
+            warnings = found.warnings
+            self.samples.has_run(step, size.macs)
+            self.state.found(found.key, record, again)
+        else:
+            record, counted = execute(step, self.state.graph, context, options, before=size, doing=doing)
+            warnings = context.log.warnings
+            self.state.ran(self._cache.keep_step(self.state.key, parts, context, record), record, again, counted)
         if record.total and not step.pass_.exact:
-            self._check_finite(step, graph)
+            self._check_finite(step, doing)
         self._report.steps.append(record)
-        self._report.warnings += [f"{step.label}: {each}" for each in context.log.warnings]
-        self._stepped(record, graph)
-        if record.total:
-            self._state.changed(graph)
-            if step.pass_.exact:
-                self.verifier.stepped(step, record, graph)
-            else:
-                self.verifier.restart(graph)
+        self._report.warnings += [f"{step.label}: {each}" for each in warnings]
+        self._stepped(record, lambda: self.state.graph)
+        if record.total and step.pass_.exact:
+            self.verifier.stepped(step, record, self.state)
+        elif record.total:
+            self.verifier.restart(self.state)
 
-    def _check_finite(self, step: BoundStep, graph: Graph) -> None:
+    def _check_finite(self, step: BoundStep, doing: str) -> None:
         data = next(iter(self._pipeline.data.values()), None)
-        if data is not None and self._verify != "off":
-            check_finite(step, graph, self._state.as_read, data, self._doing())
+        if data is None or self._verify == "off":
+            return
+        parts = ("finite", self.state.key, self.dependencies.of_first_data())
+        if not self._cache.find_check(*parts):
+            check_finite(step, self.state.graph, self.state.as_read, data, doing)
+            self._cache.keep_check(True, *parts)
 
-    def _context(self, step: BoundStep) -> Context:
-        return Context(
+    def _context(self, step: BoundStep) -> WatchedContext:
+        return WatchedContext(
             targets=self._pipeline.destinations,
-            original=self._state.as_read,
+            original=self.state.as_read,
             progress=lambda text: self._progress(f"{step.name}: {text}"),
             prove=self._verify == "each",
         )
@@ -126,12 +164,13 @@ class Runner:
     def _doing(self) -> str:
         return f"while running step {self._seen} of {max(self._total, self._seen)}"
 
-    def _options(self, step: BoundStep) -> dict[str, Any]:
-        return self.samples.of_step(step, self._state.loaded(step.options), self.costs.macs)
+    def _options(self, step: BoundStep, size: ModelCost, graph: Graph) -> dict[str, Any]:
+        return self.samples.of_step(step, self.state.loaded(step.options, graph), size.macs)
 
     def _again(self, step: BoundStep, graph: Graph, *, prove: bool = False) -> StepRecord:
         context = replace(self._context(step), prove=prove)
-        return execute(step, graph, context, self._options(step), before=self.costs, doing=self._doing())[0]
+        size = self.state.size
+        return execute(step, graph, context, self._options(step, size, graph), before=size, doing=self._doing())[0]
 
     def _repeat(self, repeat: BoundRepeat) -> None:
         for _ in range(REPEAT_LIMIT):
@@ -152,7 +191,7 @@ class Runner:
 
     def _when(self, when: BoundWhen) -> None:
         with at(when.span):
-            chosen = when.condition.evaluate(self._state)
+            chosen = when.condition.evaluate(self.state)
         self._body(when.body if chosen else when.otherwise)
 
     def _gate(self, gate: BoundGate) -> None:
@@ -160,15 +199,13 @@ class Runner:
             return
         self._progress(f"require {gate.text}")
         steps = self._report.steps
-        requirement = judge(gate, self._state, len(steps))
+        requirement = judge(gate, self.state, len(steps))
         self._report.requirements.append(requirement)
         if requirement.outcome == "held":
-            self._rollback.keep(self._state.graph, steps)
+            self._rollback.keep(steps)
         elif gate.otherwise == "rollback":
-            graph = self._rollback.restore(steps)
-            self._state.changed(graph)
-            self.costs = costs(graph)
-            self.verifier.restart(graph)
+            self._rollback.restore(steps)
+            self.verifier.restart(self.state)
         elif gate.otherwise == "warn":
             self._report.warnings.append(warning(requirement))
         else:

@@ -8,6 +8,7 @@ file that a runtime will read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
@@ -20,19 +21,28 @@ from vggc.graph.signature import inputs_of, type_text
 from vggc.graph.wire import read_skeleton
 from vggc.pipeline.fidelity import measure, warning
 from vggc.pipeline.runner import Runner
-from vggc.report.record import Fidelity, Report
+from vggc.pipeline.step_cache import StepCache, restored
+from vggc.report.record import Fidelity, Report, Verification
 
 
 class WrittenModels:
     """The check of the files that one compile writes. It is called with each file."""
 
     def __init__(
-        self, model: Path, graph: Graph, runner: Runner, report: Report, *, progress: Callable[[str], None]
+        self,
+        model: Path,
+        graph: Graph,
+        runner: Runner,
+        report: Report,
+        *,
+        cache: StepCache,
+        progress: Callable[[str], None],
     ) -> None:
         self._model = model
         self._graph = graph
         self._runner = runner
         self._report = report
+        self._cache = cache
         self._progress = progress
         self._seen: set[tuple[str, ...]] = set()
         self.warnings: list[str] = []
@@ -48,36 +58,61 @@ class WrittenModels:
         if self._seen or self._report.verify == "off":
             self._loads(path)
         else:
-            self._compare(path)
+            self._compare(written)
         self._seen.add(hashes)
 
     def finish(self) -> None:
         """Compare the graph in memory when no target has written the model."""
         if not self._seen and self._report.verify != "off":
             self._progress("checking the model")
-            self._compare(None)
+            self._compare([])
 
-    def _compare(self, path: Path | None) -> None:
+    def _compare(self, written: Sequence[Written]) -> None:
         """End the last sequence of exact steps, and measure how much the model differs from the model as read."""
+        verifier, hashes = self._runner.verifier, [each.sha256 for each in written]
+        data = self._runner.dependencies.of_all_data()
+        parts = ("written", verifier.start_key, self._runner.state.key, hashes, data)
+        known = self._cache.find_check(*parts)
+        if known is not None:
+            verifier.records += restored(list[Verification], known["records"])
+            verifier.warnings += known["verifier_warnings"]
+            self._judged(restored(Fidelity, known["fidelity"]), known["warnings"])
+            return
+        records, warned = len(verifier.records), len(verifier.warnings)
+        fidelity, warnings = self._measured(written[0].path if written else None)
+        self._judged(fidelity, warnings)
+        if fidelity is not None:
+            content = {
+                "records": [asdict(each) for each in verifier.records[records:]],
+                "verifier_warnings": verifier.warnings[warned:],
+                "fidelity": asdict(fidelity),
+                "warnings": warnings,
+            }
+            self._cache.keep_check(content, *parts)
+
+    def _judged(self, fidelity: Fidelity | None, warnings: list[str]) -> None:
+        self._report.fidelity = fidelity
+        self.warnings += warnings
+
+    def _measured(self, path: Path | None) -> tuple[Fidelity | None, list[str]]:
+        """How much the model differs from the model as read, and warnings; None when the two cannot be compared."""
         sums = Fidelities()
         lossy = any(not step.exact and step.total and not step.undone for step in self._report.steps)
         verifier = self._runner.verifier
-        verifier.finish(self._graph, path, None if lossy else sums.add)
-        inputs = verifier.inputs
-        if lossy:
-            self._progress("comparing with the model as read")
-            signature = tuple(inputs_of(self._graph))
-            inputs, data = self._runner.samples.to_judge(signature, self._report.steps[0].before.macs)
-            try:
-                before, after = verifier.session_of_file(), Session(path or self._graph)
-                sums = measure(before, after, signature, data)
-            except CompileError as error:
-                reason = error.diagnostics[0].message
-                self.warnings.append(f"the compiled model could not be compared with the model as read: {reason}")
-                return
-        self._report.fidelity = Fidelity(inputs, sums.outputs())
-        if lossy and (far := warning(self._report.fidelity)):
-            self.warnings.append(far)
+        verifier.finish(self._runner.state.now(), path, None if lossy else sums.add)
+        if not lossy:
+            return Fidelity(verifier.inputs, sums.outputs()), []
+        self._progress("comparing with the model as read")
+        signature = tuple(inputs_of(self._graph))
+        inputs, data = self._runner.samples.to_judge(signature, self._report.steps[0].before.macs)
+        try:
+            before, after = verifier.session_of_file(), Session(path or self._graph)
+            fidelity = Fidelity(inputs, measure(before, after, signature, data).outputs())
+        except CompileError as error:
+            reason = error.diagnostics[0].message
+            return None, [f"the compiled model could not be compared with the model as read: {reason}"]
+        far = warning(fidelity)
+        return fidelity, [far] if far else []
 
     def _loads(self, path: Path) -> None:
         try:

@@ -96,7 +96,7 @@ def choose(
 
     Raises CompileError for a graph that cannot be quantized, or of which nothing can.
     """
-    form = format_for(context.targets, precision, placement)
+    form = format_for(context.engines, precision, placement)
     found = []
     for product in candidates(graph, context, precision, only=only, except_=except_):
         if product.node.outputs[0].name in leave:
@@ -126,7 +126,7 @@ def nothing_to_quantize(context: Context) -> CompileError:
 def candidates(graph: Graph, context: Context, precision: Precision, *, only: Names, except_: Names) -> list[Product]:
     """The products that a recipe means, in a graph that is ready for a precision."""
     refuse_quantized(graph)
-    check_capabilities(context.targets, precision)
+    check_capabilities(context.engines, precision)
     need_opset(graph, context, first_opset(precision), f"quantizing to {precision}")
     graph.infer_shapes()
     found = products(graph, context, only, except_)

@@ -176,7 +176,7 @@ class _Trials:
         self.graph, self._context, self._settings = graph.copy(), context, settings
         self._outputs = list(outputs)
         self._right = results(self.graph, self.judge, self._outputs)
-        self.on_gpu = placement_for(context.targets, settings.precision, settings.placement) == "tensorrt"
+        self.on_gpu = placement_for(context.engines, settings.precision, settings.placement) == "tensorrt"
         self._largest: dict[str, float] | None = None
 
     def finish(self, graph: Graph, context: Context, left: Collection[str]) -> frozenset[str]:
@@ -192,7 +192,7 @@ class _Trials:
         """A copy of the graph that is quantized but for the products of the values `left`."""
         self._context.progress(f"quantize all but {counted(len(left), 'node')}")
         copy = self.graph.copy()
-        self.finish(copy, Context(targets=self._context.targets), left)
+        self.finish(copy, self._context.aside(), left)
         copy.tidy()
         return copy
 
@@ -216,7 +216,7 @@ class _Trials:
     @property
     def capability(self) -> int:
         """The oldest compute capability that a target of the recipe names."""
-        named = [str(gpu) for each in self._context.targets for gpu in each.options.get("compute") or []]
+        named = [str(gpu) for each in self._context.engines for gpu in each.options.get("compute") or []]
         return min((int(each.removeprefix("sm")) for each in named), default=COMMON)
 
 

@@ -24,7 +24,7 @@ from vggc.rewrite import Context
 def whole_plan(graph: Graph, context: Context, settings: Settings) -> Plan:
     """All that can be quantized of a graph, planned on a copy of it. Raises Declined when nothing can."""
     copy = graph.copy()
-    form = format_for(context.targets, settings.precision, settings.placement)
+    form = format_for(context.engines, settings.precision, settings.placement)
     found = candidates(copy, Context(), settings.precision, only=settings.only, except_=settings.except_)
     plan: Plan = form.place(copy, found, form.values, form.weights)
     if not plan.products:
@@ -39,7 +39,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
     Raises Declined when nothing can be quantized.
     """
     whole, aside = whole_plan(graph, context, settings), Context()
-    form = format_for(context.targets, settings.precision, settings.placement)
+    form = format_for(context.engines, settings.precision, settings.placement)
     base = whole.graph
     ranges = by_histograms(whole, context, samples, "mse").quantizers
     by_value = {site.value.name: ranges[site.family] for site in whole.sites}

@@ -51,6 +51,8 @@ class StepRecord:
     """of the nodes that the step chose a precision for, those in a higher one first"""
     notes: list[str] = field(default_factory=list)
     """how results were obtained, for example from ranges of an earlier run"""
+    cached: bool = False
+    """whether an earlier compile ran the step; `seconds` is then the time that it took there"""
 
     @property
     def total(self) -> int:

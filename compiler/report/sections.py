@@ -173,6 +173,8 @@ def _effect(number: int, step: StepRecord) -> list[str]:
         parts.append(f"weights {share(step.after.bytes, step.before.bytes)}")
     if step.declined:
         parts.append(f"{step.times_declined} declined")
+    if step.cached:
+        parts.append("from the cache")
     if step.undone:
         parts.append("undone")
     undone = ' class="undone"' if step.undone else ""
@@ -208,7 +210,7 @@ def _step_row(number: int, step: StepRecord) -> str:
         number_cell(step.total, step.total),
         number_cell(step.times_declined, step.times_declined),
         _cost_cells(step.after),
-        number_cell(f"{step.seconds:.2f}", step.seconds),
+        number_cell(f"{step.seconds:.2f}{' (cached)' * step.cached}", step.seconds),
     ]
     return f'<tr id="step-{number}"{undone}>{"".join(cells)}</tr>'
 

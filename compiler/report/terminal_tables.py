@@ -80,7 +80,7 @@ def _steps(report: Report) -> RenderableType:
                 "changes": str(step.total) if step.total else "-",
                 "declined": str(step.times_declined) if step.declined else "",
                 **_size(step.after),
-                "seconds": f"{step.seconds:.2f}",
+                "seconds": "cached" if step.cached else f"{step.seconds:.2f}",
             }
         )
     shown = [name for name in _STEPS if name != "declined" or any(row.get(name) for row in rows)]
