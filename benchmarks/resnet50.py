@@ -1,4 +1,7 @@
-"""ResNet-50 with seeded weights, for costs: its batch norms have the statistics of given pictures."""
+"""ResNet-50 with seeded weights, for costs: its batch norms have the statistics of given pictures.
+
+Nets of other widths and for pictures of other sizes are made the same way.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
+WIDTH = 64
+STAGES = ((3, 1), (4, 2), (6, 4), (3, 8))
+"""Blocks of each stage, and their width as a multiple of WIDTH."""
 
 
 class _Net:
     """Nodes and weights; with `statistics` batch norms use those of the batch, and these are outputs."""
 
-    def __init__(self, norms: dict[str, np.ndarray] | None) -> None:
+    def __init__(self, norms: dict[str, np.ndarray] | None, size: int, width: int) -> None:
+        self.size = size
+        self.width = width
         self.random = np.random.default_rng(0)
         self.norms = norms
         self.nodes: list[onnx.NodeProto] = []
@@ -55,10 +62,11 @@ class _Net:
         return self.norm(self.add("Conv", [x, weights], f"{name}.conv", **attributes), outputs, f"{name}.bn")
 
     def model(self) -> onnx.ModelProto:
-        x = self.add("Relu", [self.conv("input", (3, 64, 7), 2, "stem")], "stem.relu")
+        x = self.add("Relu", [self.conv("input", (3, self.width, 7), 2, "stem")], "stem.relu")
         x = self.add("MaxPool", [x], "stem.pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
-        inputs = 64
-        for stage, (blocks, width) in enumerate(STAGES):
+        inputs = self.width
+        for stage, (blocks, multiple) in enumerate(STAGES):
+            width = multiple * self.width
             for block in range(blocks):
                 name, stride = f"layer{stage + 1}.{block}", 2 if stage and not block else 1
                 y = self.add("Relu", [self.conv(x, (inputs, width, 1), 1, f"{name}.1")], f"{name}.relu1")
@@ -70,17 +78,18 @@ class _Net:
         x = self.add("Flatten", [self.add("GlobalAveragePool", [x], "pool")], "features")
         weights = self.weight("fc.weight", self.random.standard_normal((1000, inputs)) * 0.03)
         self.add("Gemm", [x, weights, self.weight("fc.bias", np.zeros(1000))], "logits", transB=1)
-        given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 224, 224])
+        given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, self.size, self.size])
         result = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 1000])
         graph = helper.make_graph(self.nodes, "resnet50", [given], [result], self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def make_resnet50(pictures: np.ndarray, path: Path) -> None:
-    """Write the model; `pictures` (samples, 3, 224, 224) in float32 give the statistics."""
-    probe = _Net(None)
+def make_resnet50(pictures: np.ndarray, path: Path, width: int = WIDTH) -> None:
+    """Write the model; `pictures` (samples, 3, size, size) in float32 give the statistics."""
+    size = pictures.shape[-1]
+    probe = _Net(None, size, width)
     model = probe.model()
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in probe.statistics)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = session.run(probe.statistics, {"input": pictures})
-    onnx.save(_Net(dict(zip(probe.statistics, found, strict=True))).model(), path)
+    onnx.save(_Net(dict(zip(probe.statistics, found, strict=True)), size, width).model(), path)

@@ -108,18 +108,18 @@ def solve(pieces: RowBatches, prior: Float64, bias: Float64, gate: tuple[float, 
         split = _split(piece)
         fitted.add(*split[0])
         held.add(*split[1])
-    both = fitted + held
-    variance = max(float(both.variance.sum()), 1e-30)
-    error = float(_errors(both, prior, bias.reshape(len(prior), -1)).sum()) / variance
+    error = _error_of_both(fitted, held, prior, bias.reshape(len(prior), -1))
     if error < _RIGHT:
         return Solution(prior, bias, None, max(error, 0.0))
     ridge = _best_ridge(fitted, held, prior)
-    system = _System(both, prior, ridge)
-    weights = system.solve(both.cross)
-    bias = _bias(both, weights)
+    fitted.absorb(held)
+    del held
+    system = _System(fitted, prior, ridge)
+    weights = system.solve(fitted.cross)
+    bias = _bias(fitted, weights)
     if any(np.isfinite(gate)):
         weights, bias = _gated(pieces, system, weights, bias, gate)
-    error = float(_errors(both, weights, bias).sum()) / variance
+    error = float(_errors(fitted, weights, bias).sum()) / max(float(fitted.variance.sum()), 1e-30)
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise Unsuitable("the covariance of its inputs is singular")
     return Solution(weights, bias.reshape(-1), ridge, error)
@@ -129,31 +129,33 @@ class _System:
     """(S + ridge * diag(S)) (W - prior) = C - S prior, for the cross moments C of different targets."""
 
     def __init__(self, moments: Moments, prior: Float64, ridge: float) -> None:
-        self.covariance = moments.covariance
-        self.prior = prior
-        variances = np.einsum("bii->bi", self.covariance)
+        self.mean = moments.mean
+        self._prior = prior
+        # One matrix is held and no more: it can have 6,144 columns.
+        self._matrix = moments.covariance
+        self._explained = self._matrix @ prior
+        variances = np.einsum("bii->bi", self._matrix)
         mean = variances.mean(axis=1, keepdims=True)
         if not (np.isfinite(variances).all() and (mean > 0).any()):
             raise Unsuitable("its inputs are the same on all samples")
         mean = np.where(mean > 0, mean, 1.0)
-        self.matrix = self.covariance.copy()
         at = np.arange(prior.shape[1])
-        self.matrix[:, at, at] += ridge * np.maximum(variances, _FLOOR * mean) + _FLOOR**2 * mean
-        self.mean = moments.mean
-        self._inverse: Float64 | None = None
+        self._matrix[:, at, at] += ridge * np.maximum(variances, _FLOOR * mean) + _FLOOR**2 * mean
+        self._inverted = False
 
     def solve(self, cross: Float64) -> Float64:
-        right = cross - self.covariance @ self.prior
+        """For one right side."""
         try:
-            return np.asarray(self.prior + np.linalg.solve(self.matrix, right))
+            return np.asarray(self._prior + np.linalg.solve(self._matrix, cross - self._explained))
         except np.linalg.LinAlgError:
             raise Unsuitable("the covariance of its inputs is singular") from None
 
     def solve_again(self, cross: Float64) -> Float64:
-        """The same for many right sides."""
-        if self._inverse is None:
-            self._inverse = np.asarray(np.linalg.inv(self.matrix), np.float64)
-        return np.asarray(self.prior + self._inverse @ (cross - self.covariance @ self.prior))
+        """The same for many right sides; after it `solve` must not be called."""
+        if not self._inverted:
+            self._matrix = np.asarray(np.linalg.inv(self._matrix), np.float64)
+            self._inverted = True
+        return np.asarray(self._prior + self._matrix @ (cross - self._explained))
 
 
 def _split(piece: BatchRows) -> list[tuple[Floats, Floats]]:
@@ -161,6 +163,21 @@ def _split(piece: BatchRows) -> list[tuple[Floats, Floats]]:
     wanted = piece.wanted
     edge = len(wanted) - len(wanted) // _HELD_BACK
     return [(piece.inputs[:, part], wanted[part]) for part in (slice(None, edge), slice(edge, None))]
+
+
+def _error_of_both(fitted: Moments, held: Moments, weights: Float64, bias: Float64) -> float:
+    """The squared error of weights on all rows, as share of the variance of the results."""
+    parts = [each for each in (fitted, held) if each.count]
+    if not parts:
+        raise Unsuitable("there is not a row of it")
+    shares = np.array([each.count for each in parts]) / sum(each.count for each in parts)
+    means = np.array([each.mean_result for each in parts])
+    mean = np.tensordot(shares, means, 1)
+    error = variance = 0.0
+    for share, each, own in zip(shares, parts, means, strict=True):
+        error += share * float(_errors(each, weights, bias).sum())
+        variance += share * float((each.variance + np.square(own - mean)).sum())
+    return error / max(variance, 1e-30)
 
 
 def _best_ridge(fitted: Moments, held: Moments, prior: Float64) -> float:
@@ -189,7 +206,7 @@ def _bias(moments: Moments, weights: Float64) -> Float64:
 
 def _errors(moments: Moments, weights: Float64, bias: Float64) -> Float64:
     """The mean squared error of each output, (blocks, outputs)."""
-    explained = np.einsum("bio,bio->bo", weights, moments.covariance @ weights - 2 * moments.cross)
+    explained = np.einsum("bio,bio->bo", weights, moments.explained(weights) - 2 * moments.cross)
     missed = moments.mean_result - np.einsum("bi,bio->bo", moments.mean, weights) - bias
     return np.asarray(moments.variance + explained + np.square(missed))
 

@@ -13,11 +13,13 @@ class Moments:
     """Sums over rows x and results y: of x, y, x x', x y' and y y (by output), in `blocks` independent problems.
 
     x are (blocks, rows, width), y (rows, blocks * outputs). Sums of products run in float32 within a batch, after an
-    estimate of the mean has been taken away, and in float64 between batches.
+    estimate of the mean has been taken away, and in float64 between batches. `compact` moments sum x x' in float32
+    there too: half the memory, where many are held at a time and seven digits are enough.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, compact: bool = False) -> None:
         self.count = 0
+        self._compact = compact
         self._shift: Floats | None = None
         self._x: Any = 0.0
         self._y: Any = 0.0
@@ -36,32 +38,31 @@ class Moments:
         self.count += x.shape[1]
         self._x += x.sum(axis=1, dtype=np.float64)
         self._y += apart.sum(axis=1, dtype=np.float64)
-        self._xx += _gram(x)
+        products = _gram(x)
+        if isinstance(self._xx, float):
+            self._xx = np.zeros(products.shape, np.float32 if self._compact else np.float64)
+        self._xx += products
         self._xy += np.matmul(x.transpose(0, 2, 1), apart)
         self._yy += np.square(apart, dtype=np.float64).sum(axis=1)
 
-    def __add__(self, other: Moments) -> Moments:
-        """The moments of both sets of rows."""
-        if not self.count or not other.count:
-            return self if self.count else other
-        total = Moments()
-        total.count = self.count + other.count
-        total._shift = self._shift
-        moved = other._moved(self._shift)
+    def absorb(self, other: Moments) -> None:
+        """Take in the rows of others, which are of no use afterwards: in place, for the products can be large."""
+        if not other.count:
+            return
+        if not self.count:
+            vars(self).update(vars(other))
+            return
+        assert self._shift is not None and other._shift is not None
+        # The same sums with this estimate of the mean taken away.
+        by = (other._shift - self._shift)[:, 0].astype(np.float64)
+        _add_outer(other._xx, other._x, by)
+        _add_outer(other._xx, by, other._x + other.count * by)
+        other._xy += by[:, :, None] * other._y[:, None, :]
+        other._x += other.count * by
+        self.count += other.count
         for name in ("_x", "_y", "_xx", "_xy", "_yy"):
-            setattr(total, name, getattr(self, name) + getattr(moved, name))
-        return total
-
-    def _moved(self, shift: Any) -> Moments:
-        """The same with another estimate of the mean taken away."""
-        by = (self._shift - shift)[:, 0].astype(np.float64)
-        twin = Moments()
-        twin.count, twin._shift, twin._y, twin._yy = self.count, shift, self._y, self._yy
-        twin._x = self._x + self.count * by
-        cross = self._x[:, :, None] * by[:, None, :]
-        twin._xx = self._xx + cross + cross.transpose(0, 2, 1) + self.count * by[:, :, None] * by[:, None, :]
-        twin._xy = self._xy + by[:, :, None] * self._y[:, None, :]
-        return twin
+            total = getattr(self, name)
+            total += getattr(other, name)
 
     @property
     def mean(self) -> Float64:
@@ -76,9 +77,18 @@ class Moments:
 
     @property
     def covariance(self) -> Float64:
-        """Of x with itself, (blocks, width, width)."""
+        """Of x with itself, (blocks, width, width); computed anew each time, for it can be large."""
         x = self._x / self.count
-        return np.asarray(self._xx / self.count - x[:, :, None] * x[:, None, :])
+        found = np.asarray(self._xx / self.count, np.float64)
+        _add_outer(found, -x, x)
+        return found
+
+    def explained(self, weights: Float64) -> Float64:
+        """The covariance of x with x times weights (blocks, width, outputs); a large covariance is not formed."""
+        x = self._x / self.count
+        return np.asarray(
+            self._xx @ weights / self.count - x[:, :, None] * np.einsum("bi,bio->bo", x, weights)[:, None]
+        )
 
     @property
     def cross(self) -> Float64:
@@ -89,6 +99,16 @@ class Moments:
     def variance(self) -> Float64:
         """Of y, (blocks, outputs)."""
         return np.asarray(np.maximum(self._yy / self.count - np.square(self.mean_result), 0.0))
+
+
+_ROWS = 256
+
+
+def _add_outer(matrices: Floats, first: Float64, second: Float64) -> None:
+    """Add first second' to matrices (blocks, width, width) in place, some rows at a time."""
+    for start in range(0, matrices.shape[1], _ROWS):
+        rows = slice(start, start + _ROWS)
+        matrices[:, rows] += first[:, rows, None] * second[:, None, :]
 
 
 def _apart(y: Floats, blocks: int) -> Floats:

@@ -145,7 +145,7 @@ class Readings:
         values |= {each.product.node.outputs[0].name for each in self._readers}
         if not values:
             return
-        moments = {part.name: Moments() for each in self._readers for part in each.parts}
+        moments = {part.name: Moments(compact=True) for each in self._readers for part in each.parts}
         session = Session(self._groups.graph, sorted(values), optimise="extended")
         totals: dict[int, Float64] = {}
         for batch in samples:
@@ -161,7 +161,8 @@ class Readings:
                 totals[index] = totals.get(index, 0) + summed
         for reader in self._readers:
             self._count(reader, moments)
-        for part_name, each in moments.items():
+        for part_name in list(moments):
+            each = moments.pop(part_name)
             self._spill.add(part_name, each.covariance[0].astype(np.float32))
             self._spill.add(part_name, each.mean[0])
         for index, (_, _, groups, atoms) in enumerate(self._others):
