@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from vggc.analysis.channels import channel_groups
 from vggc.execution.session import Session
+from vggc.graph import Graph
 
 KEPT = [0, 2, 3, 4, 6, 7, 9, 10]
 """Of 12 channels, two of each block of three."""
@@ -61,6 +64,28 @@ def test_group_normalization(net, removes):
     x = n.op("GroupNormalization", n.conv("x", 3, 12), n.positive(12), n.weight(12), num_groups=4)
     groups = removes(n.graph(n.head(n.conv(n.op("Relu", x), 12, 6), 6)), 6)
     assert [(group.size, group.counts) for group in groups.prunable] == [(12, [4, 8, 12]), (6, [1, 2, 3, 4, 5, 6])]
+
+
+def test_group_normalization_of_single_channels(net, removes):
+    n = net(21)
+    x = n.op("GroupNormalization", n.conv("x", 3, 6), n.positive(6), n.weight(6), num_groups=6)
+    groups = removes(n.graph(n.head(n.op("Relu", x), 6)))
+    assert [(group.size, len(group.counts)) for group in groups.prunable] == [(6, 6)]
+
+
+def test_group_normalization_before_opset_21():
+    """ONNX's checker refuses it, so that it is not made with the others here."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 18]>
+        g (float[N,3,8,8] x) => (float[N,6,8,8] y)
+           <float[6,3,1,1] w, float[2] s>
+        { c = Conv(x, w) n = GroupNormalization<num_groups=2>(c, s, s) y = Relu(n) }"""
+    )
+    del model.graph.value_info[:]
+    for name, shape in (("w", (6, 3, 1, 1)), ("s", (2,))):
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), name))
+    found = channel_groups(Graph.from_model(model))
+    assert found[0].frozen == "reaches GroupNormalization of `n`, whose meaning before opset 21 is deprecated"
 
 
 def test_a_group_norm_normalises_the_channels_that_stay(net):

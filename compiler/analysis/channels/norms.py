@@ -6,6 +6,10 @@ its results, as removing channels that are read changes those of a product, and 
 
 from __future__ import annotations
 
+import onnx_graphsurgeon as gs
+
+from vggc.analysis.channels.axes import Axis
+from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.elementwise import per_channel
 from vggc.analysis.channels.group_norms import grouping_of
 from vggc.analysis.channels.records import Norm
@@ -59,11 +63,21 @@ def group_norm(site: Site) -> None:
     axes = site.freeze_except(axes, (0, 1), "lies along an axis that {} normalises over")
     along, blocks = axes[1], int(site.node.attrs["num_groups"])
     if along is not None:
-        site.equal_blocks(along, blocks)
-        site.norm(Norm(site.node, along, blocks=blocks))
+        if along.size == blocks:
+            site.then(lambda slicing: _set_groups(slicing, site.node, along))
+        else:
+            site.equal_blocks(along, blocks)
+            site.norm(Norm(site.node, along, blocks=blocks))
         for index in (1, 2):
             site.cut(index, 0, along)
     site.set(axes)
+
+
+def _set_groups(slicing: Slicing, node: gs.Node, along: Axis) -> None:
+    """Blocks of one channel each go with their channels."""
+    if slicing.shrinks(along):
+        node.attrs["num_groups"] = slicing.length(along)
+        slicing.graph.touch(node)
 
 
 @operator("InstanceNormalization")
