@@ -8,7 +8,8 @@ Channels that cannot be removed, such as the model's outputs, stay. In each grou
 smallest loss after the best repair of the nodes that read them. The widths follow from one budget for the whole model,
 and from the measured effect of each group on the model's outputs. Then every node after a removed channel is solved
 again, in the order of the graph, so that its results on the samples are those of the original. Before any repair, the
-graph without the channels is proved equal to the original with these channels masked.
+graph without the channels is proved equal to the original with these channels masked: zero in sums, and without a part
+in maxima and in the statistics of norms.
 
 Use a few hundred samples or more of the model's real inputs. Labels are used only for importance=taylor. Do not fold
 batch norms before this step.

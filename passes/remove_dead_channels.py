@@ -10,7 +10,8 @@ pads its image, the border sees zeros instead, and a constant (1, channels, heig
 effect when all weights that read it are zero.
 
 Channels that must be removed together (residual sums, gates, depthwise convolutions) are removed when all of them are
-dead wherever they are read. The results stay the same for all inputs that are finite numbers.
+dead wherever they are read. Channels in front of a layer norm or group norm stay, because it has other statistics
+without them. The results stay the same for all inputs that are finite numbers.
 """
 
 from __future__ import annotations

@@ -52,6 +52,14 @@ def test_operators_that_need_all_channels(net, op, attributes, operands):
     assert reason(n.graph(n.op("Relu", x))) == f"reaches {op} `{label}`, {NEEDS_ALL}"
 
 
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax"])
+def test_means_and_maxima_of_integers(net, op):
+    n = net()
+    x = n.op(op, n.op("Cast", n.conv("x", 3, 6), to=6), axes=[1])
+    label = n.nodes[-1].name
+    assert reason(n.graph(n.op("Cast", x, to=1))) == f"reaches {op} `{label}`, whose numbers are not floats"
+
+
 def test_arg_max_over_channels(net):
     n = net()
     x = n.op("ArgMax", n.conv("x", 3, 6), axis=1)

@@ -29,6 +29,7 @@ def test_its_programs_print_what_it_shows() -> None:
 
 
 def test_it_names_the_files_there_are() -> None:
-    table = PAGE.read_text(encoding="utf-8").partition("## Where it stands")[2]
+    table = PAGE.read_text(encoding="utf-8").partition("## Where the code is")[2]
     named = set(re.findall(r"`(\w+\.py)`", table))
+    assert "sweep.py" in named
     assert named <= {path.name for path in (ROOT / "compiler/analysis/channels").glob("*.py")}

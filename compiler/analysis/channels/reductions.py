@@ -15,6 +15,7 @@ from vggc.analysis.channels.channel_cut import Slicing
 from vggc.analysis.channels.records import Counting
 from vggc.analysis.channels.sweep import Site, operator
 from vggc.graph import Graph
+from vggc.graph.arrays import is_float
 
 _NEEDS_ALL = "reaches {}, whose result changes when a channel goes"
 
@@ -31,7 +32,7 @@ def reduce_mean(site: Site) -> None:
     """Means: a channel that is gone counts as one that is zero, but takes no part in those of a layer norm."""
     axes = site.axes(0) or []
     centres = _is_of_norm(site.sweep.graph, site.node)
-    for axis in _reduce(site):
+    for axis in _reduce_floats(site):
         along = axes[axis]
         site.contract(0, axis, along, "absent" if centres else "zero")
         if along is not None and not centres:
@@ -42,7 +43,7 @@ def reduce_mean(site: Site) -> None:
 def reduce_extreme(site: Site) -> None:
     """The largest or smallest of the channels that stay."""
     counting: Counting = "lowest" if site.node.op == "ReduceMax" else "highest"
-    for axis in _reduce(site):
+    for axis in _reduce_floats(site):
         site.contract(0, axis, (site.axes(0) or [])[axis], counting)
 
 
@@ -67,6 +68,17 @@ def _reduce(site: Site) -> list[int]:
     keeps = bool(site.node.attrs.get("keepdims", 1))
     site.set([None if index in gone else axis for index, axis in enumerate(axes) if keeps or index not in gone])
     return sorted(gone)
+
+
+def _reduce_floats(site: Site) -> list[int]:
+    """As `_reduce`; the axes of integers are frozen, which have no share and no lowest number that is not a value."""
+    gone = _reduce(site)
+    dtype = site.sweep.graph.dtype(site.node.inputs[0])
+    if dtype is not None and is_float(dtype):
+        return gone
+    for axis in gone:
+        site.freeze((site.axes(0) or [])[axis], "reaches {}, whose numbers are not floats")
+    return []
 
 
 def _is_of_norm(graph: Graph, node: gs.Node) -> bool:
