@@ -190,7 +190,7 @@ def _orders(
 ) -> dict[int, Elimination]:
     found = {}
     for index, group in enumerate(chosen):
-        context.progress(f"group {index + 1} of {len(chosen)}")
+        context.progress("order channels", index, len(chosen))
         found[group.id] = order(groups, group, importance, readings=readings, losses=losses)
     return found
 

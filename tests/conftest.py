@@ -48,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Neither does a test see what another run has found, nor does one write to the user's cache folder; tests of the
     # cache have a folder of their own. Set here so that processes that tests start inherit it.
     os.environ["VGGC_CACHE"] = "off"
+    # Lines about the work would stand between the messages that tests compare; tests of them set this themselves.
+    os.environ["VGGC_PROGRESS"] = "off"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from vggc.bench.engines import engine_times
 from vggc.bench.folders import is_engine
 from vggc.bench.worker import Worker
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.threads import thread_limit
 from vggc.graph import Graph
@@ -73,7 +74,7 @@ def bench_models(
     batches: Sequence[int],
     *,
     seconds: float = 2.0,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = NO_PROGRESS,
 ) -> Bench:
     """Measure every model at every batch size for about `seconds`, on seeded random inputs.
 
@@ -96,7 +97,7 @@ def bench_models(
         measured = _on_cpu(bench, inputs, batch, seconds=seconds, progress=progress)
         for model in models:
             if is_engine(model):
-                progress(f"batch {batch}: {model}")
+                progress.begin(f"batch {batch}: {model}")
                 measured[model] = _on_gpu(bench, model, batch, seconds)
         first = measured.get(models[0])
         bench.rows += [
@@ -113,7 +114,7 @@ def _on_cpu(
     batch: int,
     *,
     seconds: float,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> dict[Path, BenchRow | None]:
     """Measure the models that take this batch."""
     fitting = [model for model, each in inputs.items() if each.takes(batch)]
@@ -122,7 +123,7 @@ def _on_cpu(
         for model, each in inputs.items()
         if model not in fitting
     ]
-    progress(f"batch {batch}: loading")
+    progress.begin(f"batch {batch}: loading")
     rows: dict[Path, BenchRow | None] = {}
     with ExitStack() as stack:
         workers = []
@@ -130,7 +131,7 @@ def _on_cpu(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
             worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), folder))
             workers.append((worker, worker.ready()))
-        progress(f"batch {batch}: measuring")
+        progress.begin(f"batch {batch}: measuring")
         times = _take_turns([worker for worker, _ in workers], seconds)
         for model, (worker, loaded), taken in zip(fitting, workers, times, strict=True):
             row = _row(model, CPU, batch, taken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from vggc.bisect.changes import Change, changes, joined, separable, shared_value
 from vggc.bisect.channel_scales import Scales, scales
 from vggc.bisect.stages import GuiltyStep, MeasuredRun, Stage
 from vggc.diagnostics import CompileError
+from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.batching import run
 from vggc.execution.intermediates import variables
 from vggc.execution.session import Session
@@ -21,7 +22,6 @@ from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.pipeline.conditions import Kind, Measured
 from vggc.pipeline.model import Pipeline
-from vggc.pipeline.runner import Progress
 
 ALONE = 32
 """The most changes that are measured one by one: those that change the outputs the most."""
@@ -62,7 +62,7 @@ class Bisection:
     """the factors of the shared values that the step has scaled"""
 
 
-def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Progress = lambda _: None) -> Bisection:
+def bisect(pipeline: Pipeline, measured: Measured, model: Path, *, progress: Progress = NO_PROGRESS) -> Bisection:
     """Measure the model after every step, and with every change of the worst step alone.
 
     Gates and targets are skipped. Raises CompileError for a model that cannot be read or measured.
@@ -108,7 +108,7 @@ class _ChangeMeasurement:
         self._scale = steps_run.scale
         self._before = before
         self._after = after
-        self._progress: Callable[[str], None] = progress
+        self._progress = progress
         assert steps_run.scale.data is not None
         data = steps_run.scale.data.load().fit(inputs_of(before))
         self._feed = next(iter(data.batches(_SAMPLES, limit=_SAMPLES)))
@@ -124,7 +124,7 @@ class _ChangeMeasurement:
         base = self._scale.badness(self._scale.value(self._before))
         results = []
         for at, change in enumerate(sorted(self.changes, key=self._noise, reverse=True)[:ALONE], 1):
-            self._progress(f"measuring change {at} of {min(ALONE, len(self.changes))}")
+            self._progress.begin(f"measuring change {at} of {min(ALONE, len(self.changes))}")
             value = self._scale.value(self._made([change]))
             results.append(MeasuredChange(change, value, self._scale.badness(value) - base))
         results.sort(key=lambda each: (each.cost, self._noise(each.change)), reverse=True)
@@ -144,7 +144,7 @@ class _ChangeMeasurement:
         scaled_back = False
         while True:
             self.changes = changes(self._before, self._after, self.shared, hashes)
-            self._progress(f"looking at {len(self.changes)} changes")
+            self._progress.begin(f"looking at {len(self.changes)} changes")
             if not math.isfinite(whole) or not whole:
                 return
             # Only the first: the other part of this change does as much harm, and both are right once they are one.

@@ -10,13 +10,14 @@ from typing import Any
 
 from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics.progress import Progress
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.pipeline.conditions import Kind, Measured
 from vggc.pipeline.execute import execute, size_of
 from vggc.pipeline.model import BoundData, BoundStep, Pipeline
-from vggc.pipeline.runner import Progress, Runner
+from vggc.pipeline.runner import Runner
 from vggc.pipeline.step_cache import StepCache
 from vggc.report.record import Report, StepRecord
 from vggc.rewrite import Context
@@ -149,7 +150,7 @@ class MeasuredRun:
             return
         now = graph().copy()
         now.infer_shapes()
-        self._progress(f"measuring after {record.name}")
+        self._progress.begin(f"measuring after {record.name}")
         value = self.scale.value(now)
         badness = self.scale.badness(value)
         cost = badness - self._badness

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vggc.cli.cache_command import no_cache_option
-from vggc.cli.console import progress, stdout
+from vggc.cli.console import stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
+from vggc.cli.verbosity import verbosity_options
 from vggc.diagnostics import CompileError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe.")
 @no_cache_option
 @threads_option
+@verbosity_options
 def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrides: tuple[str, ...]) -> None:
     """Find the step of RECIPE that makes MODEL worst by a measure, or breaks it, and the changes that cause this.
 
@@ -68,7 +71,7 @@ def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrid
         if bisection.guilty is None:
             stdout().print(bisect_page(bisection, measure))
             return
-        show("extracting the reproduction")
+        show.begin("extracting the reproduction")
         data = next((each for each in bound_measure.options.values() if isinstance(each, BoundData)), None)
         reproduction = reproduce(bisection, pipeline, data, folder)
         with output_folder(folder) as staging:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from vggc.cli.cache_command import no_cache_option
-from vggc.cli.console import print_diagnostics, progress, replace_text, stderr, stdout
+from vggc.cli.console import print_diagnostics, replace_text, say, stdout
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.progress import progress
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
+from vggc.cli.verbosity import verbosity, verbosity_options
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
 )
 @no_cache_option
 @threads_option
+@verbosity_options
 @click.option(
     "--print-after",
     metavar="STEP",
@@ -91,6 +94,7 @@ def compile_(
     `vggc export`).
     """
     from vggc.cli.graph_printer import graph_printer
+    from vggc.cli.step_details import detailed
     from vggc.pipeline.compile import compile_model
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.terminal_tables import declines, summary
@@ -99,7 +103,7 @@ def compile_(
     folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
     model = onnx_file(model, folder, weights, inputs, dynamic)
     with progress() as show:
-        stepped = graph_printer(pipeline, print_after)
+        stepped = detailed(graph_printer(pipeline, print_after))
         report = compile_model(
             pipeline,
             model,
@@ -109,22 +113,23 @@ def compile_(
             stepped=stepped,
         )
     console = stdout()
-    console.print(summary(report, folder))
-    console.print(f"\nreport: {folder / PAGE}")
-    notes = [line for step in report.steps for line in declines(step)]
-    for line in notes:
-        stderr().print(f"declined: {line}", style="dim")
+    if not verbosity().quiet:
+        console.print(summary(report, folder))
+        console.print()
+    console.print(f"report: {folder / PAGE}")
+    for line in [line for step in report.steps for line in declines(step)]:
+        say(f"declined: {line}", style="dim")
     known = sum(step.cached for step in report.steps)
     if known:
         which = f"{known} of {counted(len(report.steps), 'step')} {'is' if known == 1 else 'are'}"
-        stderr().print(f"note: {which} from the cache; --no-cache runs them again", style="dim")
+        say(f"note: {which} from the cache; --no-cache runs them again", style="dim")
     for step in report.steps:
         for line in step.notes:
-            stderr().print(f"note: {step.name}: {line}", style="dim")
+            say(f"note: {step.name}: {line}", style="dim")
     for line in report.warnings:
-        stderr().print(f"warning: {line}", style="yellow")
+        say(f"warning: {line}", style="yellow")
     if not pipeline.targets:
-        stderr().print(f"note: the recipe has no target, so {folder} contains only a report", style="dim")
+        say(f"note: the recipe has no target, so {folder} contains only a report", style="dim")
 
 
 @click.command(cls=LoadingCommand)
@@ -133,8 +138,9 @@ def compile_(
 @_SET
 @_NO_PYTHON
 @click.option("--rules", "only_rules", is_flag=True, help="Prove each rule of RECIPE on generated graphs.")
+@verbosity_options
 def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_python: bool, only_rules: bool) -> None:
-    """Report all errors of RECIPE at once, and with MODEL also what does not fit the model. Runs nothing."""
+    """Report all errors of RECIPE at once, and with MODEL also what cannot work for the model. Compiles nothing."""
     if only_rules:
         if model is not None or overrides:
             raise click.UsageError("--rules takes a file of rules, without a model and without --set")
@@ -165,7 +171,7 @@ def _check_rules(path: Path, *, python: bool) -> None:
     proofs = []
     with progress() as show:
         for rule in rules:
-            show(f"proving {rule.name}")
+            show.begin(f"proving {rule.name}")
             proofs.append(prove_rule(rule))
     messages = proof_messages(proofs)
     messages.extend(warnings)
@@ -183,14 +189,16 @@ def _check_rules(path: Path, *, python: bool) -> None:
 @_NO_PYTHON
 @no_cache_option
 @threads_option
+@verbosity_options
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool) -> None:
     """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""
+    from vggc.cli.step_details import detailed
     from vggc.pipeline.compile import plan_model
     from vggc.report import terminal_tables
 
     pipeline = _bind(recipe, overrides, python=not no_python)
     with progress() as show:
-        report = plan_model(pipeline, model, progress=show)
+        report = plan_model(pipeline, model, progress=show, stepped=detailed(lambda record, graph: None))
     stdout().print(terminal_tables.plan(report))
 
 
@@ -248,6 +256,7 @@ def passes(name: str | None, markdown: bool) -> None:
 @click.option("--groups", is_flag=True, help="Show which channels must be pruned together, and which cannot be pruned.")
 @click.option("--target", type=FLAVOURS, help="Show everything that this target refuses.")
 @COMPUTE
+@verbosity_options
 def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, ...]) -> None:
     """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""
     from vggc.cli.diagnosis_page import diagnosis_page
@@ -261,7 +270,7 @@ def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, .
     graph.infer_shapes(check=True)
     if target:
         with progress() as show:
-            show(f"checking for {target}")
+            show.begin(f"checking for {target}")
             page = diagnosis_page(graph, target, compute)
         stdout().print(page)
         return

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vggc.cli.console import progress, replace_text, stdout
+from vggc.cli.console import replace_text, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
+from vggc.cli.verbosity import verbosity_options
 
 if TYPE_CHECKING:
     from vggc.data import Dataset
@@ -39,6 +41,7 @@ _LARGEST_BATCH = 65_536
     " [default: by the coarsest type, 1e-5 for float32]",
 )
 @threads_option
+@verbosity_options
 @click.option("--json", "as_json", is_flag=True, help="Write the whole comparison as JSON, with every value and node.")
 def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance: float | None, as_json: bool) -> None:
     """Compare two models: their structure, their numbers on the same inputs, and the first node that diverges."""
@@ -49,7 +52,7 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
     loaded = _dataset(data)
     before, after = Graph.load(first), Graph.load(second)
     with progress() as show:
-        show("comparing")
+        show.begin("comparing")
         comparison = diff_models(before, after, data=loaded, samples=samples, tolerance=tolerance)
     if as_json:
         click.echo(json.dumps({"a": str(first), "b": str(second), **comparison.as_dict()}, indent=2, allow_nan=False))
@@ -66,6 +69,7 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
     "--seconds", type=click.FloatRange(0.01, 3600), default=2.0, show_default=True, help="How long to run each model."
 )
 @threads_option
+@verbosity_options
 @click.option("--json", "file", type=_PATH, metavar="FILE", help="Also write all results to FILE as JSON.")
 def bench(*, models: tuple[Path, ...], batch: str, seconds: float, file: Path | None) -> None:
     """Measure models side by side: latency, throughput and memory, each model in its own process.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
+from vggc.cli.verbosity import verbosity, write_log
 from vggc.diagnostics import Diagnostic, fail, render
 
 WIDE = 140
@@ -29,21 +28,26 @@ def stderr() -> Console:
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print all messages with blank lines between them, in colour on a terminal unless NO_COLOR is set."""
-    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    print("\n\n".join(render(each, color=color) for each in diagnostics), file=sys.stderr)
+    """Print messages to standard error with blank lines between them. With --quiet, warnings are left out."""
+    found = list(diagnostics)
+    write_log("\n\n".join(render(each) for each in found))
+    shown = [each for each in found if each.severity == "error" or not verbosity().quiet]
+    if shown:
+        print("\n\n".join(render(each, color=_in_color()) for each in shown), file=sys.stderr)
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A line that shows the current work, on a terminal only. Yields the function that changes its text."""
-    console = stderr()
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("starting") as status:
-        # Names of nodes may hold what rich takes for markup.
-        yield lambda text: status.update(Text(text))
+def _in_color() -> bool:
+    """Whether messages are in colour: on a terminal or with FORCE_COLOR, never with NO_COLOR, as rich has it."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
+
+
+def say(text: str, style: str = "", *, always: bool = False) -> None:
+    """Print a note or warning to standard error, unless --quiet is given and it is not to be printed `always`."""
+    write_log(text)
+    if always or not verbosity().quiet:
+        stderr().print(text, style=style)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vggc.cli.console import progress, stderr, stdout
+from vggc.cli.console import say, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
+from vggc.cli.verbosity import verbosity, verbosity_options
 from vggc.diagnostics import fail
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def module_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Allowed error of an output, relative to its largest number. [default: by its type, 1e-5 for float32]",
 )
 @threads_option
+@verbosity_options
 def export(
     *,
     factory: str,
@@ -98,7 +101,9 @@ def onnx_file(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise fail(f"cannot write `{path}`: {error.strerror or error}") from None
-    stdout().print(_summary(_export(request, path), path), end="\n\n")
+    exported = _export(request, path)
+    if not verbosity().quiet:
+        stdout().print(_summary(exported, path), end="\n\n")
     return path
 
 
@@ -122,12 +127,10 @@ def _export(request: Request, path: Path) -> ExportedModel:
     with progress() as show:
         exported = export_model(request, path, progress=show)
     if exported.vacuous:
-        stderr().print(
+        say(
             f"warning: the module's outputs hardly depend on its inputs ({exported.variation:.1e} of the largest), so "
-            "the"
-            " comparison proves little; are its weights trained?",
+            "the comparison proves little; are its weights trained?",
             style="yellow",
-            soft_wrap=True,
         )
     return exported
 

@@ -14,8 +14,9 @@ import click
 
 from vggc import __version__
 from vggc.cli import bisect_command, cache_command, commands, compare_commands, export_command, target_commands
-from vggc.cli.console import print_diagnostics, stderr
+from vggc.cli.console import print_diagnostics, say
 from vggc.cli.interrupts import end_on_signals, ignore_signals
+from vggc.cli.verbosity import verbosity_of, write_log
 from vggc.diagnostics import CompileError, nearest
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
@@ -99,6 +100,13 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
+    with verbosity_of(arguments):
+        status = _run(arguments)
+        write_log(f"exit status {status}")
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     try:
         # Commands return nothing, so a result is the status of a click Exit (`--help`, `fmt --check`).
         return vggc.main(arguments, prog_name="vggc", standalone_mode=False) or DONE
@@ -107,28 +115,31 @@ def run(arguments: list[str]) -> int:
         return USAGE
     except click.ClickException as error:
         error.show()
+        write_log(f"error: {error.format_message()}")
         return USAGE
     except CompileError as error:
         print_diagnostics(error.diagnostics)
         return error.status
     except (click.Abort, KeyboardInterrupt):
-        stderr().print("interrupted: nothing was written", style="bold")
+        say("interrupted: nothing was written", style="bold", always=True)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has ended (`vggc passes | head`). Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except MemoryError:
-        stderr().print("error: out of memory; nothing was written", style="bold red")
+        say("error: out of memory; nothing was written", style="bold red", always=True)
         return WRONG_INPUT
     except Exception as error:  # noqa: BLE001 - the user learns that it is a bug in vggc
         if _caused_by_interrupt(error):
-            stderr().print("interrupted: nothing was written", style="bold")
+            say("interrupted: nothing was written", style="bold", always=True)
             return INTERRUPTED
         traceback.print_exc()
-        stderr().print(
+        write_log(traceback.format_exc())
+        say(
             f"\nThis is a bug in vggc {__version__}, not in your recipe. Please report it with the lines above.",
             style="bold red",
+            always=True,
         )
         return BUG
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from vggc.cli.console import print_diagnostics, progress, stdout
+from vggc.cli.console import print_diagnostics, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
+from vggc.cli.verbosity import verbosity_options
 from vggc.diagnostics import CompileError, fail
 
 _PATH = click.Path(path_type=Path)
@@ -32,6 +34,7 @@ _COMPILED = click.option(
     help="The target to check for.",
 )
 @COMPUTE
+@verbosity_options
 def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
     """Find what TARGET rejects, computes wrongly or runs slowly in MODEL: types, quantization, every node.
 
@@ -46,7 +49,7 @@ def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     with progress() as show:
-        show(f"checking for {target}")
+        show.begin(f"checking for {target}")
         findings = diagnose(graph, target, compute)
     messages = by_cause(findings)
     if any(each.severity == "error" for each in findings):
@@ -59,6 +62,7 @@ def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
 @click.command(cls=LoadingCommand)
 @_SIDECAR
 @_COMPILED
+@verbosity_options
 def rebuild(sidecar: Path, model: Path | None) -> None:
     """Build the engine that SIDECAR (model.engine.json) describes again, and compare the two engines.
 
@@ -69,7 +73,7 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
 
     described = read_sidecar(sidecar)
     with progress() as show:
-        show("building the engine again")
+        show.begin("building the engine again")
         rebuilt = build_again(described, model)
     name, sha256 = described.engine.name, rebuilt.engine.sha256[:16]
     if rebuilt.same:
@@ -87,6 +91,7 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
 @_SIDECAR
 @_COMPILED
 @threads_option
+@verbosity_options
 def validate(sidecar: Path, model: Path | None) -> None:
     """Run the engine that SIDECAR (model.engine.json) describes on this machine's GPU, and compare with onnxruntime.
 
@@ -97,7 +102,7 @@ def validate(sidecar: Path, model: Path | None) -> None:
 
     described = read_sidecar(sidecar)
     with progress() as show:
-        show("running the engine")
+        show.begin("running the engine")
         result = run_and_compare(described, model)
     for run in result.facts["runs"]:
         shapes = ", ".join(f"{name} {shape}" for name, shape in run["shapes"].items())

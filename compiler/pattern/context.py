@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import onnx_graphsurgeon as gs
 
 from vggc.cache import Store, open_store
+from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.graph import Graph
 
 
@@ -73,10 +74,6 @@ class Destination(NamedTuple):
     options: Mapping[str, Any]
 
 
-def _ignore(text: str) -> None:
-    """Nobody follows the progress."""
-
-
 @dataclass(eq=False)
 class Context:
     """What a pass has beside the graph. Each step gets one of its own.
@@ -84,7 +81,7 @@ class Context:
     log       what the step did, for the report; `record`, `decline`, `warn` and `note` write into it
     targets   what the model will be lowered to, for passes that choose by it
     original  reads the model as it was before the first step; None where nobody knows it
-    progress  is called with what a pass that takes long is doing
+    progress  is called with what a pass that takes long is doing, and how many of its parts are done
     prove     whether each application of a rule is checked where it happens, on random inputs
     runnable  whether rules make only operators that the runtimes have kernels for
     cache     opens the store of results that are kept between runs; None when they are not to be kept
@@ -93,7 +90,7 @@ class Context:
     log: ChangeLog = field(default_factory=ChangeLog)
     targets: tuple[Destination, ...] = ()
     original: Callable[[], Graph] | None = None
-    progress: Callable[[str], None] = _ignore
+    progress: Inside = NO_PROGRESS.inside
     prove: bool = False
     runnable: bool = True
     cache: Callable[[], Store | None] = open_store
@@ -114,7 +111,7 @@ class Context:
     def aside(self) -> Context:
         """A context for trials, with a log of its own."""
         context = copy.copy(self)
-        context.log, context.progress, context.prove = ChangeLog(), _ignore, False
+        context.log, context.progress, context.prove = ChangeLog(), NO_PROGRESS.inside, False
         return context
 
     def record(self, what: str, times: int = 1) -> None:

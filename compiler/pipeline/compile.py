@@ -12,6 +12,7 @@ from typing import Any
 
 from vggc import __version__
 from vggc.diagnostics import at, short_text
+from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.threads import background
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
@@ -21,7 +22,7 @@ from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
-from vggc.pipeline.runner import Progress, Runner, Stepped
+from vggc.pipeline.runner import Runner, Stepped
 from vggc.pipeline.step_cache import StepCache
 from vggc.pipeline.verify import VerifyMode
 from vggc.pipeline.written import WrittenModels
@@ -37,18 +38,18 @@ def compile_model(
     output: Path,
     *,
     verify: VerifyMode = "end",
-    progress: Progress = lambda _: None,
+    progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `progress` gets a text about the current work, `stepped` each step with a function that returns the graph after it.
+    `progress` gets what is done, `stepped` each step with a function that returns the graph after it.
     Raises CompileError (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate.
     Then it writes nothing.
     """
     started = time.perf_counter()
     check_output_folder(output)
-    progress("reading the model")
+    progress.begin("reading the model")
     with background("reading") as beside:
         hashed = beside.submit(file_hash, model)
         graph = Graph.load(model)
@@ -75,7 +76,7 @@ def compile_model(
             written.finish()
             report.warnings += [*dict.fromkeys(runner.verifier.warnings), *written.warnings, *lowering.warnings]
             if verify != "off" and has_cpu_target(pipeline):
-                progress("measuring the speed")
+                progress.begin("measuring the speed")
                 report.warnings += speed_warnings(graph, runner.samples.first_used())
             report.warnings += cache.warnings
             report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
@@ -86,19 +87,35 @@ def compile_model(
     return report
 
 
-def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _: None) -> Report:
+def plan_model(
+    pipeline: Pipeline,
+    model: Path,
+    *,
+    progress: Progress = NO_PROGRESS,
+    stepped: Stepped = lambda record, graph: None,
+) -> Report:
     """What each step would do to a model. The steps run on a graph in memory, without gates and targets.
 
     Raises CompileError for a wrong model or data, like compile_model.
     """
-    progress("reading the model")
+    progress.begin("reading the model")
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     warnings = check_fit(pipeline, graph)
     report = Report(_recipe(pipeline), {"path": str(model)}, "off", version=__version__)
     report.warnings += map(short_text, warnings)
     cache = StepCache.of_user(model, graph)
-    Runner(pipeline, graph, model, verify="off", report=report, progress=progress, cache=cache, gates=False).run()
+    Runner(
+        pipeline,
+        graph,
+        model,
+        verify="off",
+        report=report,
+        progress=progress,
+        stepped=stepped,
+        cache=cache,
+        gates=False,
+    ).run()
     report.warnings += cache.warnings
     return report
 
@@ -106,7 +123,7 @@ def plan_model(pipeline: Pipeline, model: Path, *, progress: Progress = lambda _
 def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[Artifact]:
     artifacts: list[Artifact] = []
     for each in pipeline.targets:
-        progress(f"target {each.target.name}")
+        progress.begin(f"target {each.target.name}")
         with at(each.span, "while lowering to this target"):
             artifacts += each.target(lowering, **each.options)
     return artifacts

@@ -9,6 +9,7 @@ from typing import Any
 
 from vggc.analysis.costs import Costs
 from vggc.diagnostics import CompileError, Diagnostic, at
+from vggc.diagnostics.progress import Progress
 from vggc.graph import Graph
 from vggc.pipeline.dependencies import Dependencies
 from vggc.pipeline.execute import execute
@@ -27,7 +28,6 @@ from vggc.report.record import ModelCost, Report, StepRecord
 REPEAT_LIMIT = 50
 """Rounds after which a `repeat` that still changes the graph is an error."""
 
-Progress = Callable[[str], None]
 Stepped = Callable[[StepRecord, Callable[[], Graph]], None]
 """Called after every step with its record and a function that returns the graph."""
 
@@ -110,7 +110,7 @@ class Runner:
 
     def _step(self, step: BoundStep) -> None:
         self._seen += 1
-        self._progress(step.name)
+        self._progress.begin(step.name, self._seen, max(self._total, self._seen))
         context, size, doing = self._context(step), self.state.size, self._doing()
         parts = self.dependencies.of_step(step, holds_back=self.samples.holds_back(step)) if self.state.key else None
         found = self._cache.find_step(self.state.key, parts, context)
@@ -157,7 +157,7 @@ class Runner:
         return WatchedContext(
             targets=self._pipeline.destinations,
             original=self.state.as_read,
-            progress=lambda text: self._progress(f"{step.name}: {text}"),
+            progress=self._progress.inside,
             prove=self._verify == "each",
         )
 
@@ -197,7 +197,7 @@ class Runner:
     def _gate(self, gate: BoundGate) -> None:
         if not self._gates:
             return
-        self._progress(f"require {gate.text}")
+        self._progress.begin(f"require {gate.text}")
         steps = self._report.steps
         requirement = judge(gate, self.state, len(steps))
         self._report.requirements.append(requirement)

@@ -7,13 +7,14 @@ file that a runtime will read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import onnx
 
 from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics.progress import Progress
 from vggc.execution.output_fidelity import Fidelities
 from vggc.execution.session import Session, check_loadable
 from vggc.graph import Graph, Written
@@ -36,7 +37,7 @@ class WrittenModels:
         report: Report,
         *,
         cache: StepCache,
-        progress: Callable[[str], None],
+        progress: Progress,
     ) -> None:
         self._model = model
         self._graph = graph
@@ -53,7 +54,7 @@ class WrittenModels:
         if hashes in self._seen:
             return
         path = written[0].path
-        self._progress("checking the written model")
+        self._progress.begin("checking the written model")
         self._same_interface(path)
         if self._seen or self._report.verify == "off":
             self._loads(path)
@@ -64,7 +65,7 @@ class WrittenModels:
     def finish(self) -> None:
         """Compare the graph in memory when no target has written the model."""
         if not self._seen and self._report.verify != "off":
-            self._progress("checking the model")
+            self._progress.begin("checking the model")
             self._compare([])
 
     def _compare(self, written: Sequence[Written]) -> None:
@@ -102,7 +103,7 @@ class WrittenModels:
         verifier.finish(self._runner.state.now(), path, None if lossy else sums.add)
         if not lossy:
             return Fidelity(verifier.inputs, sums.outputs()), []
-        self._progress("comparing with the model as read")
+        self._progress.begin("comparing with the model as read")
         signature = tuple(inputs_of(self._graph))
         inputs, data = self._runner.samples.to_judge(signature, self._report.steps[0].before.macs)
         try:

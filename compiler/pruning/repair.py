@@ -101,7 +101,7 @@ def repair(
             StagedRun(graph, samples, spill, "pruned:", first=first, optimise="all"),
         )
         for index, node in enumerate(schedule.nodes):
-            context.progress(f"node {index + 1} of {len(schedule.nodes)}")
+            context.progress("solve weights", index, len(schedule.nodes))
             try:
                 task = _Task(node, schedule, walks, context, kept, seed=seed + index)
                 task.thinning = (thinning or {}).get(node.outputs[0].name)

@@ -90,7 +90,7 @@ def widths_under(
             if turn:
                 trials.restart()
             for index, group in enumerate(ordered):
-                context.progress(f"trial {turn * len(chosen) + index + 1} of {2 * len(chosen)}")
+                context.progress("try widths", turn * len(chosen) + index, 2 * len(chosen))
                 losses[group.id] = calibrated(group, orders[group.id], trials, counts[group.id])
             widths = choose_widths(groups, chosen, losses, limit, align=align)
             for group in chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.array_distance import distance
 from vggc.execution.model_comparison import TOLERANCE, Difference, difference
 from vggc.execution.session import Session
@@ -64,7 +65,7 @@ class ExportedModel:
         return self.variation <= _VACUOUS * self.worst.tolerance
 
 
-def export_model(request: Request, path: Path, *, progress: Callable[[str], None] = lambda _: None) -> ExportedModel:
+def export_model(request: Request, path: Path, *, progress: Progress = NO_PROGRESS) -> ExportedModel:
     """Write the module as an ONNX model after comparing the two. When they differ, nothing is written.
 
     Both run on seeded random inputs of the given sizes, and of other sizes when a dimension is dynamic. Raises
@@ -75,19 +76,19 @@ def export_model(request: Request, path: Path, *, progress: Callable[[str], None
     sizes = sizes_of(request.inputs, symbols)
     if not path.absolute().parent.is_dir():
         raise fail(f"cannot write `{path.name}`: there is no folder `{path.parent}`")
-    progress("building the module")
+    progress.begin("building the module")
     torch = need_torch()
     module = load_module(request.factory)
     if request.weights is not None:
-        progress("loading the weights")
+        progress.begin("loading the weights")
         load_weights(module, request.weights)
     example = [torch.from_numpy(each) for each in draw(request.inputs, symbols, _at_least_two(sizes), seed=0)]
     _run(torch, module, example, request)
     with _staging(path) as folder:
-        progress("exporting")
+        progress.begin("exporting")
         graph = export_graph(module, example, request.inputs, symbols, folder)
         files = graph.save(folder / path.name)
-        progress("comparing with PyTorch")
+        progress.begin("comparing with PyTorch")
         worst, runs, variation = _compare(torch, module, folder / path.name, request, symbols=symbols, sizes=sizes)
         # The weights come first, because the model refers to them.
         for file in reversed(files):

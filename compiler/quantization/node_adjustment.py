@@ -54,7 +54,8 @@ def adjust_products(
     twins = {value.name: node for node in scratch.nodes for value in node.outputs}
     order = {id(node): at for at, node in enumerate(graph.nodes)}
     walk = StagedRun(graph, samples, seen.spill, "quantized:", again=frozenset({_DEQUANTIZE}), optimise="all")
-    for product in sorted(plan.products, key=lambda each: order[id(each.node)]):
+    for index, product in enumerate(sorted(plan.products, key=lambda each: order[id(each.node)])):
+        context.progress("adjust weights and biases", index, len(plan.products))
         shared = len(graph.readers(product.node.inputs[product.weight])) > 1
         rounds = round_weights and not shared
         if round_weights and shared:
@@ -69,7 +70,6 @@ def adjust_products(
         except Unsuitable as reason:
             context.decline(product.node, f"its weights and bias are not adjusted: {reason}")
             continue
-        context.progress(f"adjust weights and biases: {graph.label(product.node)}")
         rows = _inputs(walk, product, matrix, sampled, len(samples))
         if rounds:
             _round(plan, product, matrix, rows)

@@ -47,7 +47,7 @@ def damage(graph: Graph, context: Context, samples: Samples, settings: Settings)
     right = results(base, few, outputs)
     errors = {}
     for index, product in enumerate(whole.products):
-        context.progress(f"node {index + 1} of {len(whole.products)}")
+        context.progress("quantize each node alone", index, len(whole.products))
         name = product.node.outputs[0].name
         copy = base.copy()
         node = next(each for each in copy.nodes if each.outputs[0].name == name)

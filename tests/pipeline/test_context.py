@@ -9,6 +9,7 @@ import onnx
 import onnx.parser
 
 from vggc.binding import bind
+from vggc.diagnostics.progress import Progress
 from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.pipeline.compile import compile_model, plan_model
@@ -25,7 +26,7 @@ from vggc.rewrite import Context, whole_graph
 @whole_graph
 def drop_second_relu(graph: Graph, context: Context) -> None:
     first, second = graph.nodes
-    context.progress("looking at [/second]")
+    context.progress("looking at [/second]", 1, 2)
     graph.remove(first)
     graph.set_input(second, 0, graph.inputs[0])
     context.record("second Relu removed")
@@ -42,13 +43,29 @@ def look_around(graph: Graph, context: Context) -> None:
 RECIPE = 'use "mine.py"\ndrop_second_relu\nlook_around\ntarget onnx\n'
 
 
+class Noted(Progress):
+    """Notes what it gets."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+        self.inner: list[tuple[str, str, int, int]] = []
+
+    def begin(self, work: str, number: int = 0, total: int = 0) -> None:
+        if number:
+            self.steps.append((work, number, total))
+
+    def inside(self, what: str, done: int = 0, total: int = 0) -> None:
+        self.inner.append((self.steps[-1][0], what, done, total))
+
+
 def test_a_pass_knows_the_compilation_it_is_a_part_of(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(MODEL), tmp_path / "net.onnx")
     (tmp_path / "mine.py").write_text(PASSES, encoding="utf-8")
     pipeline = bind(parse(Source(str(tmp_path / "r.opt"), RECIPE)))
-    doing: list[str] = []
-    report = compile_model(pipeline, tmp_path / "net.onnx", tmp_path / "out", progress=doing.append)
-    assert "drop_second_relu: looking at [/second]" in doing
+    doing = Noted()
+    report = compile_model(pipeline, tmp_path / "net.onnx", tmp_path / "out", progress=doing)
+    assert doing.steps == [("drop_second_relu", 1, 2), ("look_around", 2, 2)]
+    assert doing.inner == [("drop_second_relu", "looking at [/second]", 1, 2)]
     first, second = report.steps
     assert first.changes == {"second Relu removed": 1}
     assert not first.notes and not first.declined
