@@ -75,12 +75,15 @@ def _vanishes(graph: Graph, value: gs.Tensor, dtype: np.dtype[Any]) -> bool:
 
 
 def stays(graph: Graph, node: gs.Node, dtype: np.dtype[Any], largest: dict[str, float]) -> str | None:
-    """Why a node cannot compute in a 16-bit type; None when it can, empty when it has no float32 numbers at all.
+    """Why a node cannot compute in a 16-bit type; None when it can, empty when it has nothing to compute in it.
+
+    That is so without float32 numbers, and for a Cast between float32 and the type.
 
     `largest` are the greatest magnitudes of values on samples, by name.
     """
     mine = [value for value in (*node.inputs, *node.outputs) if value.name and graph.dtype(value) == FLOAT32]
-    if not mine:
+    converts = node.op == "Cast" and any(graph.dtype(value) == dtype for value in (*node.inputs, *node.outputs))
+    if not mine or converts:
         return ""
     if not is_standard(node) or node.op in _FIXED or any(True for _ in subgraphs(node)):
         return "its operator is left in float32"
