@@ -8,12 +8,14 @@ of which lowers the error behind the activation).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from vggc.calibration.matrix import WIDEST, Unsuitable
+from vggc.calibration.batch_rows import BatchRows, RowBatches
+from vggc.calibration.few_rows import FewRows
+from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.moments import Moments
 from vggc.graph.arrays import Float64, Floats
 
@@ -33,51 +35,6 @@ _SETTLED = 3e-3
 
 _FLOOR = 1e-6
 """Inputs whose variance is below this share of the mean one count as if they had that much."""
-
-
-@dataclass(frozen=True, eq=False)
-class BatchRows:
-    """Rows of a batch: inputs (blocks, rows, width), what is added to the results, and what should come out.
-
-    `offset` and `target` are (rows, blocks * outputs); an offset of None is zero.
-    """
-
-    inputs: Floats
-    offset: Floats | None
-    target: Floats
-
-    @property
-    def wanted(self) -> Floats:
-        """What the product itself should be: (rows, blocks * outputs)."""
-        return self.target if self.offset is None else self.target - self.offset
-
-
-_PIECE = 16 << 20
-"""Bytes of rows that are worked on together: small pieces cost more for sums than for products."""
-
-
-def gathered(batches: Iterable[BatchRows]) -> Iterator[BatchRows]:
-    """The rows of small batches together, in pieces of _PIECE bytes or more."""
-    held: list[BatchRows] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(each.inputs.nbytes for each in held) >= _PIECE:
-            yield _joined(held)
-            held = []
-    if held:
-        yield _joined(held)
-
-
-def _joined(batches: list[BatchRows]) -> BatchRows:
-    offsets = [each.offset for each in batches if each.offset is not None]
-    return BatchRows(
-        np.concatenate([each.inputs for each in batches], axis=1),
-        np.concatenate(offsets) if offsets else None,
-        np.concatenate([each.target for each in batches]),
-    )
-
-
-RowBatches = Callable[[], Iterable[BatchRows]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +58,17 @@ def solve(pieces: RowBatches, prior: Float64, bias: Float64, gate: tuple[float, 
 
     Raises Unsuitable when the inputs say nothing: they are constant, or their covariance is singular.
     """
-    if prior.shape[1] > WIDEST:
-        return _solve_wide(pieces, prior)
+    all_pieces = iter(pieces())
+    first: list[BatchRows] = []
+    rows = 0
+    while rows < prior.shape[1]:
+        piece = next(all_pieces, None)
+        if piece is None:
+            return _solve_few(FewRows(first, prior), prior, bias, gate)
+        first.append(piece)
+        rows += piece.inputs.shape[1]
     fitted, held = Moments(), Moments()
-    for piece in pieces():
+    for piece in chain(first, all_pieces):
         split = _split(piece)
         fitted.add(*split[0])
         held.add(*split[1])
@@ -247,32 +211,14 @@ def _gated(
     return weights, bias
 
 
-def _solve_wide(pieces: RowBatches, prior: Float64) -> Solution:
-    """The same for rows longer than there are samples to tell them apart: by products of rows with rows."""
-    collected = list(pieces())
-    inputs = np.concatenate([each.inputs for each in collected], axis=1)
-    wanted = np.concatenate([each.wanted for each in collected])
-    blocks, count = inputs.shape[:2]
-    mean = inputs.mean(axis=1, dtype=np.float64)
-    centred = inputs - mean[:, None, :].astype(np.float32)
-    targets = wanted.reshape(count, blocks, -1).transpose(1, 0, 2).astype(np.float64)
-    mean_result = targets.mean(axis=1)
-    missed = targets - mean_result[:, None] - np.matmul(centred, prior.astype(np.float32))
-    products = np.matmul(centred, centred.transpose(0, 2, 1)).astype(np.float64)
-    level = np.einsum("bii->b", products) / count
-    if not (np.isfinite(level).all() and (level > 0).all()):
-        raise Unsuitable("its inputs are the same on all samples")
-    edge = count - count // _HELD_BACK
-
-    def duals(rows: int, ridge: float) -> Float64:
-        matrix = products[:, :rows, :rows] + (ridge * level)[:, None, None] * np.eye(rows)
-        return np.asarray(np.linalg.solve(matrix, missed[:, :rows]))
-
-    def held_error(ridge: float) -> float:
-        return float(np.square(missed[:, edge:] - products[:, edge:, :edge] @ duals(edge, ridge)).sum())
-
-    ridge = min(_RIDGES, key=held_error) if edge < count else _RIDGES[_FIRST]
-    weights = prior + np.matmul(centred.transpose(0, 2, 1), duals(count, ridge).astype(np.float32))
-    bias = mean_result - np.einsum("bi,bio->bo", mean, weights)
-    left = missed - products @ duals(count, ridge)
-    return Solution(weights, bias.reshape(-1), ridge, float(np.square(left).mean() / max(targets.var(), 1e-30)))
+def _solve_few(rows: FewRows, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
+    """The same where there are fewer rows than columns."""
+    error = rows.error(bias.reshape(len(prior), -1))
+    if error < _RIGHT:
+        return Solution(prior, bias, None, error)
+    edge = rows.count - rows.count // _HELD_BACK
+    best = _RIDGES[_FIRST]
+    if edge < rows.count:
+        best = min(_RIDGES, key=lambda ridge: rows.held_back_error(ridge, edge))
+    weights, bias, error = rows.solve(best, gate, _ROUNDS, _SETTLED)
+    return Solution(weights, bias.reshape(-1), best, error)

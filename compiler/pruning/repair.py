@@ -15,8 +15,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import Affine
+from vggc.calibration.batch_rows import BatchRows, gathered
 from vggc.calibration.epilogue import Epilogue, epilogue
-from vggc.calibration.least_squares import BatchRows, gathered, solve
+from vggc.calibration.least_squares import solve
 from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.row_choice import choose_rows, enough_rows

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggc.calibration.least_squares import RowBatches
+from vggc.calibration.batch_rows import RowBatches
 from vggc.calibration.matrix import AsMatrix
 from vggc.calibration.moments import Moments
 from vggc.graph.arrays import Bools, Float64

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.affine import batch_norm
-from vggc.calibration.least_squares import RowBatches
+from vggc.calibration.batch_rows import RowBatches
 from vggc.calibration.matrix import AsMatrix
 from vggc.graph import Graph
 from vggc.graph.arrays import Float64

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vggc.calibration import least_squares
-from vggc.calibration.least_squares import BatchRows, solve
+from vggc.calibration.batch_rows import BatchRows
+from vggc.calibration.few_rows import FewRows
+from vggc.calibration.least_squares import solve
 from vggc.calibration.matrix import Unsuitable
 
 OPEN = (-np.inf, np.inf)
@@ -28,10 +29,7 @@ def pieces_of(x, target, offset=None, size=64):
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
-@pytest.mark.parametrize("wide", [False, True])
-def test_the_weights_that_made_the_results_are_found(monkeypatch, blocks, wide):
-    if wide:
-        monkeypatch.setattr(least_squares, "WIDEST", 3)
+def test_the_weights_that_made_the_results_are_found(blocks):
     random = np.random.default_rng(0)
     x = correlated(random, 600, 8, blocks)
     weights, bias = random.normal(size=(blocks, 8, 3)), random.normal(size=blocks * 3)
@@ -86,11 +84,35 @@ def test_few_rows_keep_near_what_there_was():
     assert np.abs(found.weights - prior).max() < 0.2
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_inputs_that_never_change_say_nothing(monkeypatch, wide):
-    if wide:
-        monkeypatch.setattr(least_squares, "WIDEST", 3)
-    x = np.ones((1, 20, 6), np.float32)
+@pytest.mark.parametrize("width", [6, 40])
+def test_inputs_that_never_change_say_nothing(width):
+    x = np.ones((1, 20, width), np.float32)
     target = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
     with pytest.raises(Unsuitable, match="its inputs are the same on all samples"):
-        solve(pieces_of(x, target), np.zeros((1, 6, 2)), np.zeros(2), OPEN)
+        solve(pieces_of(x, target), np.zeros((1, width, 2)), np.zeros(2), OPEN)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("gate", [OPEN, (0.0, np.inf), (0.0, 6.0)])
+def test_products_of_rows_give_what_covariances_give(monkeypatch, blocks, gate):
+    """Where there are as many rows as columns, both ways solve one problem."""
+    monkeypatch.setattr("vggc.calibration.least_squares._best_ridge", lambda fitted, held, prior: 0.1)
+    random = np.random.default_rng(3)
+    x = correlated(random, 60, 20, blocks)
+    offset = random.normal(size=(60, blocks * 3)).astype(np.float32)
+    target = 3 * random.normal(size=(60, blocks * 3)).astype(np.float32)
+    prior = random.normal(size=(blocks, 20, 3))
+    wanted = solve(pieces_of(x, target, offset), prior, np.zeros(blocks * 3), gate)
+    batches = list(pieces_of(x, target, offset)())
+    weights, bias, error = FewRows(batches, prior).solve(0.1, gate, 6, 3e-3)
+    np.testing.assert_allclose(weights, wanted.weights, atol=2e-3)
+    np.testing.assert_allclose(bias.reshape(-1), wanted.bias, atol=5e-3)
+    assert error == pytest.approx(wanted.error, rel=1e-2)
+
+
+def test_right_weights_are_kept_where_rows_are_few():
+    random = np.random.default_rng(0)
+    x = correlated(random, 10, 40)
+    weights, bias = random.normal(size=(1, 40, 2)), random.normal(size=2)
+    found = solve(pieces_of(x, (x[0] @ weights[0] + bias).astype(np.float32)), weights, bias, OPEN)
+    assert found.ridge is None and found.weights is weights
