@@ -15,6 +15,7 @@ from vggc.data.content import apart_by_content
 from vggc.data.selected import Selected
 from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.number_text import counted
+from vggc.diagnostics.progress import Inside
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Int64
@@ -49,6 +50,7 @@ class Samples:
         self.random = data.random
         self.data = data.fit(self.inputs)
         self._seed: int | None = None
+        self._shown: tuple[Inside, str] | None = None
         count = len(self.data)
         fixed = fixed_batch(self.inputs)
         self.fixed = fixed is not None
@@ -87,7 +89,19 @@ class Samples:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.data.batches(self.size, self.count)
-        return batches if self._seed is None else self._variations(batches, self._seed)
+        found = batches if self._seed is None else self._variations(batches, self._seed)
+        return found if self._shown is None else self._show(found, *self._shown)
+
+    def shown(self, progress: Inside, what: str) -> Samples:
+        """The same samples. Whoever reads them shows that the work `what` has come to the next batch."""
+        found = copy.copy(self)
+        found._shown = progress, what
+        return found
+
+    def _show(self, batches: Iterator[Batch], progress: Inside, what: str) -> Iterator[Batch]:
+        for index, batch in enumerate(batches):
+            progress(what, index, len(self))
+            yield batch
 
     def varied(self, seed: int) -> Samples:
         """The same samples, and behind each batch a variation of its images; the same ones where there are no images.

@@ -10,6 +10,7 @@ import numpy as np
 
 from vggc.data import Batch, Dataset, fit
 from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
@@ -33,9 +34,10 @@ class Subject:
     model as read, and the subject itself when it is the model as read.
     """
 
-    def __init__(self, graph: Graph, original: Subject | None = None) -> None:
+    def __init__(self, graph: Graph, original: Subject | None = None, progress: Inside = NO_PROGRESS.inside) -> None:
         self.graph = graph
         self.original = original or self
+        self._progress = progress
         self._outputs: dict[tuple[Dataset, str], list[Array]] = {}
         self.measured: dict[Any, Any] = {}
 
@@ -86,7 +88,8 @@ class Subject:
         fitted = fit(data, inputs)
         fixed = fixed_batch(inputs)
         size = fixed or max(1, min(BATCH, _BATCH_BYTES // max(1, fitted.sample_bytes)))
-        for batch in fitted.batches(size):
+        for index, batch in enumerate(fitted.batches(size)):
+            self._progress(f"run on `{data.name}`", index * size, len(fitted))
             count = len(next(iter(batch.values())))
             result = self.session.run(filled(batch, fixed))[output]
             rows = fixed or count

@@ -12,9 +12,10 @@ from typing import Any
 from vggc.analysis.costs import costs
 from vggc.data import Dataset, KnownData
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at, placed
+from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
-from vggc.graph.signature import ValueType, inputs_of
+from vggc.graph.signature import ValueType, fixed_batch, inputs_of
 from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
 from vggc.pipeline.execute import execute, shipped, shipped_rule, size_of
@@ -121,6 +122,8 @@ class _Walk:
         pass_ = step.pass_
         if pass_.check is not None:
             self._check(pass_.check, pass_.with_defaults(step.options), step.span)
+        if shipped(pass_):
+            self._check_batch(step)
         if pass_.sets_inputs:
             self._set_inputs(step, may_be_skipped=may_be_skipped)
         if not shipped(pass_):
@@ -128,6 +131,16 @@ class _Walk:
             self._as_read = None
         else:
             self._earlier.append(step)
+
+    def _check_batch(self, step: BoundStep) -> None:
+        """Report data with fewer samples than the model takes at a time. Passes do not fill up their batches."""
+        batch = fixed_batch(self.inputs or ())
+        for each in step.options.values():
+            samples = self._samples.get(each.name) if isinstance(each, BoundData) else None
+            if samples is not None and batch is not None and len(samples) < batch:
+                given = counted(len(samples), "sample")
+                message = f"data `{samples.name}` has {given}, but the model takes batches of {batch}"
+                self.found.append(Diagnostic(message, step.span, help="give it more samples"))
 
     def _set_inputs(self, step: BoundStep, *, may_be_skipped: bool) -> None:
         after = step.pass_.sets_inputs

@@ -60,7 +60,7 @@ class Runner:
         self._gates = gates
         self._cache = cache
         self.dependencies = Dependencies(pipeline)
-        self.state = CompileState(graph, model, cache, self.dependencies)
+        self.state = CompileState(graph, model, cache, self.dependencies, progress.inside)
         self._seen = 0
         self._total = sum(1 for _ in pipeline.steps())
         self.samples = SampleUse(pipeline)

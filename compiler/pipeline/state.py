@@ -9,6 +9,7 @@ from typing import Any
 
 from vggc.analysis.costs import Costs, costs
 from vggc.diagnostics import at
+from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
@@ -61,7 +62,15 @@ class CompileState:
     A step that the cache knows does not run: the graph after it is read, or made, when something asks for it.
     """
 
-    def __init__(self, graph: Graph, model: Path, cache: StepCache, dependencies: Dependencies) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        model: Path,
+        cache: StepCache,
+        dependencies: Dependencies,
+        progress: Inside = NO_PROGRESS.inside,
+    ) -> None:
+        self._progress = progress
         self._model = model
         self._cache = cache
         self._dependencies = dependencies
@@ -203,7 +212,7 @@ class CompileState:
     def measure(self, measure: Any, options: Mapping[str, Any]) -> float:
         def compute() -> float:
             if self._subject is None:
-                self._subject = Subject(self.graph, self._reference())
+                self._subject = Subject(self.graph, self._reference(), self._progress)
             return float(measure(self._subject, **self.loaded(options, self.graph)))
 
         return self._measured(self.key, measure, options, compute)
@@ -227,7 +236,7 @@ class CompileState:
 
     def _reference(self) -> Subject:
         if self._original_subject is None:
-            self._original_subject = Subject(self.as_read())
+            self._original_subject = Subject(self.as_read(), progress=self._progress)
         return self._original_subject
 
     def loaded(self, options: Mapping[str, Any], graph: Graph) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def quantize_graph(
         give_biases(plan)
     few = to_try(samples)
     with Spill(_SPILL) as spill:
-        seen = Observation(plan, samples, few, spill)
+        read = samples.shown(context.progress, "find ranges")
+        seen = Observation(plan, read, few.shown(context.progress, "read the samples"), spill)
         rounds = settings.rounding == "least_squares" and plan.weight_grid.even
         adjusts = rounds or settings.bias_correction
         if adjusts:
@@ -69,7 +70,6 @@ def quantize_graph(
         if settings.equalize and plan.grid.even:
             context.progress("equalize channels")
             equalize(plan, context, seen)
-        context.progress("find ranges")
         ranges = _ranges(plan, context, samples, settings.calibration, seen)
         for warning in ranges.warnings:
             context.warn(warning)

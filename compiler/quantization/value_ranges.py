@@ -25,7 +25,7 @@ def by_histograms(plan: Plan, context: Context, samples: Samples, method: Method
     """
 
     def find() -> FamilyRanges:
-        histograms = observe(plan, samples)
+        histograms = observe(plan, samples.shown(context.progress, "find ranges"))
         bounds = {family: each.bound for family, each in histograms.items()}
         return FamilyRanges(quantizers(plan, histograms, method), warnings_of(plan, bounds, samples))
 

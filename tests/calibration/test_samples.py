@@ -60,3 +60,17 @@ def test_the_first_come_in_whole_batches(count: int, batch: str, limit: int, kep
     assert firsts(first) == list(range(kept))
     assert first.count == kept
     assert first.labels is not None and list(first.labels) == list(range(kept))
+
+
+def test_whoever_reads_samples_shows_the_batch() -> None:
+    shown: list[tuple[str, int, int]] = []
+
+    def show(what: str, done: int = 0, total: int = 0) -> None:
+        shown.append((what, done, total))
+
+    batches = iter(samples(130).shown(show, "find ranges"))
+    assert shown == []
+    next(batches)
+    assert shown == [("find ranges", 0, 3)]
+    assert [len(batch["x"]) for batch in batches] == [64, 2]
+    assert shown == [("find ranges", 0, 3), ("find ranges", 1, 3), ("find ranges", 2, 3)]

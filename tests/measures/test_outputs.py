@@ -250,3 +250,14 @@ def test_outputs_with_the_steps_first(declared: str) -> None:
         expected = measure(scaled(weights, last), data=data(samples))
         assert measure(scaled(weights, first), data=data(samples)) == pytest.approx(expected)
     assert 0 < measures.agreement(scaled(weights, first), data=data(samples)) < 1
+
+
+def test_a_measure_shows_how_many_samples_it_has_run() -> None:
+    shown: list[tuple[str, int, int]] = []
+
+    def show(what: str, done: int = 0, total: int = 0) -> None:
+        shown.append((what, done, total))
+
+    text = "g (float[2,4] x) => (float[2,4] y) { y = Relu(x) }"
+    assert len(list(Subject(graph(text), progress=show).outputs(data()))) == 3
+    assert shown == [("run on `test`", 0, 5), ("run on `test`", 2, 5), ("run on `test`", 4, 5)]
