@@ -9,7 +9,7 @@ try:
     with held_back():
         from vggc.cli.main import main
 except KeyboardInterrupt:
-    sys.stderr.write("interrupted: nothing was written\n")
+    sys.stderr.write("interrupted: no output was written\n")
     sys.exit(130)
 
 __all__ = ["main"]

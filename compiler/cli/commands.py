@@ -19,6 +19,7 @@ from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
     from vggc.pipeline.model import Pipeline
+    from vggc.report.record import Report
 
 _PATH = click.Path(path_type=Path)
 _RECIPE = click.argument("recipe", type=_PATH)
@@ -102,16 +103,23 @@ def compile_(
     pipeline = _bind(recipe, overrides, python=not no_python)
     folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
     model = onnx_file(model, folder, weights, inputs, dynamic)
-    with progress() as show:
-        stepped = detailed(graph_printer(pipeline, print_after))
-        report = compile_model(
-            pipeline,
-            model,
-            folder,
-            verify=verify,  # type: ignore[arg-type]
-            progress=show,
-            stepped=stepped,
-        )
+    failures: list[tuple[Report, Path | None]] = []
+    stepped = detailed(graph_printer(pipeline, print_after))
+    try:
+        with progress() as show:
+            report = compile_model(
+                pipeline,
+                model,
+                folder,
+                verify=verify,  # type: ignore[arg-type]
+                progress=show,
+                stepped=stepped,
+                failed=lambda report, left: failures.append((report, left)),
+            )
+    except BaseException:
+        for failure in failures:
+            _show_failure(*failure)
+        raise
     console = stdout()
     if not verbosity().quiet:
         console.print(summary(report, folder))
@@ -130,6 +138,20 @@ def compile_(
         say(f"warning: {line}", style="yellow")
     if not pipeline.targets:
         say(f"note: the recipe has no target, so {folder} contains only a report", style="dim")
+
+
+def _show_failure(report: Report, folder: Path | None) -> None:
+    """What ran and was measured before a compile failed, and where its report is. The messages follow."""
+    from vggc.pipeline.output_folder import PAGE
+    from vggc.report.terminal_tables import summary
+
+    if (report.steps or report.requirements) and not verbosity().quiet:
+        stdout().print(summary(report, Path()))
+        stdout().print()
+    for line in report.warnings:
+        say(f"warning: {line}", style="yellow")
+    if folder is not None:
+        stdout().print(f"report of what ran: {folder / PAGE}")
 
 
 @click.command(cls=LoadingCommand)

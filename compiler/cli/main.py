@@ -121,7 +121,7 @@ def _run(arguments: list[str]) -> int:
         print_diagnostics(error.diagnostics)
         return error.status
     except (click.Abort, KeyboardInterrupt):
-        say("interrupted: nothing was written", style="bold", always=True)
+        say("interrupted: no output was written", style="bold", always=True)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has ended (`vggc passes | head`). Python would complain once more when it closes stdout.
@@ -132,7 +132,7 @@ def _run(arguments: list[str]) -> int:
         return WRONG_INPUT
     except Exception as error:  # noqa: BLE001 - the user learns that it is a bug in vggc
         if _caused_by_interrupt(error):
-            say("interrupted: nothing was written", style="bold", always=True)
+            say("interrupted: no output was written", style="bold", always=True)
             return INTERRUPTED
         traceback.print_exc()
         write_log(traceback.format_exc())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.operators.roles import trained_weights
 from vggc.pipeline.dependencies import file_hash
+from vggc.pipeline.failed import Failed, NotedProgress, reported_failure
 from vggc.pipeline.model import Pipeline
-from vggc.pipeline.output_folder import PAGE, check_output_folder, output_folder
+from vggc.pipeline.output_folder import PAGE, REPORT, check_output_folder, output_folder
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
 from vggc.pipeline.runner import Runner, Stepped
@@ -40,16 +40,18 @@ def compile_model(
     verify: VerifyMode = "end",
     progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
+    failed: Failed = lambda report, folder: None,
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
     `progress` gets what is done, `stepped` each step with a function that returns the graph after it.
     Raises CompileError (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate.
-    Then it writes nothing.
+    Then it writes no output, but when a step has begun, a report of what ran beside it, which `failed` gets.
     """
     started = time.perf_counter()
     check_output_folder(output)
-    progress.begin("reading the model")
+    noted = NotedProgress(progress)
+    noted.begin("reading the model")
     with background("reading") as beside:
         hashed = beside.submit(file_hash, model)
         graph = Graph.load(model)
@@ -58,32 +60,40 @@ def compile_model(
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings] + [short_text(each) for each in warnings]
         healthy = beside.submit(check_numbers, trained_weights(graph))
-        cache = StepCache.of_user(model, graph)
+        cache = StepCache.of_user(model, graph, hashed.result)
         runner = Runner(
-            pipeline, graph, model, verify=verify, report=report, progress=progress, cache=cache, stepped=stepped
+            pipeline, graph, model, verify=verify, report=report, progress=noted, cache=cache, stepped=stepped
         )
         before = picture(graph, runner.costs)
-        try:
-            graph = runner.run()
-        finally:
-            # Weights with NaN or infinity explain other errors, so they are reported first.
-            healthy.result()
-        with output_folder(output) as staging:
-            written = WrittenModels(model, graph, runner, report, cache=cache, progress=progress)
-            provenance = _provenance(pipeline, report, runner, hashed)
-            lowering = Lowering(graph, model.stem, staging, provenance, check_model=written)
-            artifacts = _lower(pipeline, lowering, progress)
-            written.finish()
-            report.warnings += [*dict.fromkeys(runner.verifier.warnings), *written.warnings, *lowering.warnings]
-            if verify != "off" and has_cpu_target(pipeline):
-                progress.begin("measuring the speed")
-                report.warnings += speed_warnings(graph, runner.samples.first_used())
-            report.warnings += cache.warnings
-            report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
-            report.artifacts = [asdict(each) for each in artifacts]
+        report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
+
+        def finish() -> str:
+            """Complete the report, also that of a compile that fails here. Returns what the compile was doing."""
+            report.warnings = list(dict.fromkeys([*report.warnings, *runner.verifier.warnings, *cache.warnings]))
             report.seconds = time.perf_counter() - started
-            (staging / "report.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-            (staging / PAGE).write_text(html_page(report, before, picture(graph, runner.costs)), encoding="utf-8")
+            return noted.doing
+
+        with reported_failure(output, report, before, finish=finish, failed=failed):
+            try:
+                graph = runner.run()
+            finally:
+                # Weights with NaN or infinity explain other errors, so they are reported first.
+                healthy.result()
+            with output_folder(output) as staging:
+                written = WrittenModels(model, graph, runner, report, cache=cache, progress=noted)
+                provenance = _provenance(pipeline, report, runner)
+                lowering = Lowering(graph, model.stem, staging, provenance, check_model=written)
+                artifacts = _lower(pipeline, lowering, noted)
+                written.finish()
+                report.warnings += [*runner.verifier.warnings, *written.warnings, *lowering.warnings]
+                if verify != "off" and has_cpu_target(pipeline):
+                    noted.begin("measuring the speed")
+                    report.warnings += speed_warnings(graph, runner.samples.first_used())
+                finish()
+                report.artifacts = [asdict(each) for each in artifacts]
+                (staging / REPORT).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+                page = html_page(report, before, picture(graph, runner.costs))
+                (staging / PAGE).write_text(page, encoding="utf-8")
     return report
 
 
@@ -139,13 +149,13 @@ def _recipe(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def _provenance(pipeline: Pipeline, report: Report, runner: Runner, hashed: Future[str]) -> Provenance:
+def _provenance(pipeline: Pipeline, report: Report, runner: Runner) -> Provenance:
     return {
         "recipe": pipeline.source.path,
         "recipe_sha256": report.recipe["sha256"],
         "parameters": report.recipe["parameters"],
         "passes": [step.name for step in report.steps if not step.undone],
-        "source_sha256": hashed.result(),
+        "source_sha256": report.model["sha256"],
         "calibration": {each.name: each.load().sha256 for each in runner.samples.used},
     }
 

@@ -35,11 +35,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def key_of_model(model: Path, graph: Graph) -> str:
-    """The key of a model as read; `graph` is the graph that was read from it."""
+def key_of_model(model: Path, graph: Graph, sha256: str) -> str:
+    """The key of a model as read; `graph` is the graph that was read from its file, and `sha256` the file's hash."""
     folder = model.parent.resolve()
     others = {each.relative_to(folder).as_posix(): file_hash(each) for each in weight_files(graph, model)}
-    return digest("model", file_hash(model), others, environment())
+    return digest("model", sha256, others, environment())
 
 
 class Dependencies:

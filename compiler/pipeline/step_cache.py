@@ -7,7 +7,7 @@ result is under a key that covers the answers. The graph after a step is a separ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -16,7 +16,7 @@ from vggc.cache import VARIABLE, Store, Unusable, open_store
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.graph.packed_graph import all_nodes, pack, unpack
-from vggc.pipeline.dependencies import digest, key_of_model, spelled
+from vggc.pipeline.dependencies import digest, file_hash, key_of_model, spelled
 from vggc.pipeline.watched_context import WatchedContext
 from vggc.report.record import StepRecord
 
@@ -42,21 +42,24 @@ class StepCache:
     `root` is the key of the model as read. `warnings` says what was wrong with the cache: it never ends a compile.
     """
 
-    def __init__(self, store: Store | None, model: Path, graph: Graph) -> None:
+    def __init__(self, store: Store | None, model: Path, graph: Graph, model_hash: Callable[[], str]) -> None:
         self._store = store
         self._model = model
         self._writes = store is not None
         self.warnings: list[str] = []
-        self.root = None if store is None else key_of_model(model, graph)
+        self.root = None if store is None else key_of_model(model, graph, model_hash())
 
     @classmethod
-    def of_user(cls, model: Path, graph: Graph) -> StepCache:
-        """The cache in the user's cache folder. Raises CompileError when VGGC_CACHE or VGGC_CACHE_SIZE is wrong."""
+    def of_user(cls, model: Path, graph: Graph, model_hash: Callable[[], str] | None = None) -> StepCache:
+        """The cache in the user's cache folder. `model_hash` returns the SHA-256 of the model's file, if it is known.
+
+        Raises CompileError when VGGC_CACHE or VGGC_CACHE_SIZE is wrong.
+        """
         try:
-            return cls(open_store(), model, graph)
+            return cls(open_store(), model, graph, model_hash or (lambda: file_hash(model)))
         except RuntimeError as error:
             # A user without a home folder.
-            cache = cls(None, model, graph)
+            cache = cls(None, model, graph, lambda: "")
             cache.warnings.append(
                 f"steps are not kept for the next run: {error}; set {VARIABLE} to a folder, or to off"
             )

@@ -28,39 +28,44 @@ _MOST_BARS = 40
 """The most nodes in the plot of sensitivities. The table lists all of them."""
 
 
-def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> str:
-    """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped."""
+def html_page(report: Report, before: Sequence[Node], after: Sequence[Node] | None) -> str:
+    """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped.
+
+    `after` is None for a compile that failed, whose page has no graphs.
+    """
     declined = [(step, each) for step in report.steps for each in step.declined]
     sensitive, widths, last = _sensitive(report), _widths(report, before), _last(report)
     precisions = [(step, each) for step in report.steps if not step.undone for each in step.precisions]
-    sums = [(name, _sum(nodes)) for name, nodes in (("as read", before), ("compiled", after))]
+    graphs = () if after is None else (("as read", before), ("compiled", after))
+    sums = [(name, _sum(nodes)) for name, nodes in graphs]
     checked = report.requirements or report.verification or report.fidelity
     name, title = Path(report.recipe["path"]).name, _title(report)
     main = [
         sections.lead(report, title),
+        sections.failure(report.failure) if report.failure else "",
         sections.cards(report.steps[0].before, last) if last is not None else "",
         sections.warnings(report.warnings) if report.warnings else "",
         sections.recipe(report, _lines(report), name),
         sections.steps(report),
         sections.checks(report) if checked else "",
-        sections.costs(report, sums),
+        sections.costs(report, sums) if graphs else "",
         sections.sensitivity(sensitive) if sensitive else "",
         sections.precisions(precisions) if precisions else "",
         sections.widths(widths) if widths else "",
         sections.declined(declined[:_MOST_DECLINES], max(0, len(declined) - _MOST_DECLINES)) if declined else "",
-        sections.graph(before, after),
+        sections.graph(before, after) if after is not None else "",
         sections.files(report),
     ]
     links = {
         "recipe": True,
         "steps": True,
         "checks": checked,
-        "costs": True,
+        "costs": graphs,
         "sensitivity": sensitive,
         "precisions": precisions,
         "widths": widths,
         "declined": declined,
-        "graph": True,
+        "graph": graphs,
         "files": True,
     }
     parts = {
@@ -73,7 +78,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node]) -> 
         "plots": _resource("plot.min.js"),
         "script": _resource("page.js"),
         "graphs": _resource("graph.js"),
-        "data": _script_json(_data(report, before, after)),
+        "data": _script_json(_data(report, before, before if after is None else after)),
     }
     return re.sub(r"{{ (\w+) }}", lambda match: parts[match[1]], _resource("page.html"))
 

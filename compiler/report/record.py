@@ -106,6 +106,20 @@ class Fidelity:
     outputs: tuple[OutputFidelity, ...]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a compile failed: "requirement", "error", "interrupted", or "bug" for a bug in vggc.
+
+    `place` is the place in the recipe, `my.opt:4:1`, empty when there is none; `doing` what the compile was doing, and
+    `messages` what the terminal says.
+    """
+
+    kind: str
+    place: str
+    doing: str
+    messages: list[str]
+
+
 @dataclass
 class Report:
     """One compilation."""
@@ -121,6 +135,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     version: str = ""
+    failure: Failure | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""

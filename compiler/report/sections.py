@@ -13,7 +13,7 @@ from typing import Any
 from vggc.diagnostics.number_text import counted, human_bytes, human_count
 from vggc.pattern.context import NodePrecision
 from vggc.report.picture import Node
-from vggc.report.record import Decline, ModelCost, Report, Requirement, StepRecord
+from vggc.report.record import Decline, Failure, ModelCost, Report, Requirement, StepRecord
 
 _VERIFIED = {"each": "after every exact step", "end": "at the end of exact steps", "off": "not: --verify off"}
 _ENDLESS_SQNR = 1000
@@ -117,10 +117,21 @@ def lead(report: Report, title: str) -> str:
     if report.verification:
         worst = max(each.error for each in report.verification)
         checked = f" Exact steps were compared with the model before them: largest relative error {worst:.1e}."
+    if report.failure is not None:
+        ran = f"Failed after {counted(len(report.steps), 'step')}, {report.seconds:.1f} s."
+        return f'<h1>{text(title)}</h1>\n<p class="lead">{ran} No output was written.</p>'
     return (
         f'<h1>{text(title)}</h1>\n<p class="lead">{counted(len(report.steps), "step")}, '
         f"{counted(len(report.artifacts), 'file')} written, {report.seconds:.1f} s.{checked}</p>"
     )
+
+
+def failure(failed: Failure) -> str:
+    """The messages of a compile that failed."""
+    shown = _lines(f"<pre>{text(each)}</pre>" for each in failed.messages)
+    doing = f"<p>It was doing: {text(failed.doing)}</p>" if failed.doing else ""
+    title = '<h2 id="failure-title">Failure</h2>'
+    return f'<section aria-labelledby="failure-title" class="warnings">\n{title}\n{shown}{doing}\n</section>'
 
 
 def cards(first: ModelCost, last: ModelCost) -> str:

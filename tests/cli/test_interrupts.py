@@ -42,7 +42,7 @@ def run(program: str) -> tuple[int, str, str]:
 
 
 def test_an_interrupt_while_modules_load() -> None:
-    assert run(WHILE_LOADING) == (130, "", "interrupted: nothing was written\n")
+    assert run(WHILE_LOADING) == (130, "", "interrupted: no output was written\n")
 
 
 def test_a_library_interrupted_while_it_loads(
@@ -56,7 +56,7 @@ def test_a_library_interrupted_while_it_loads(
 
     monkeypatch.setattr(group, "main", load)
     assert run_here(["passes"]) == 130
-    assert capsys.readouterr().err == "interrupted: nothing was written\n"
+    assert capsys.readouterr().err == "interrupted: no output was written\n"
 
 
 def test_an_interrupt_when_all_is_done_changes_nothing() -> None:
