@@ -340,9 +340,7 @@ ENDING = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "
 
 
 @pytest.mark.parametrize("which", ENDING)
-def test_an_interrupt_leaves_a_report_of_what_ran(
-    vggc: Any, recipe: Write, tmp_path: Path, which: signal.Signals
-) -> None:
+def test_an_interrupt_leaves_a_report(vggc: Any, recipe: Write, tmp_path: Path, which: signal.Signals) -> None:
     Path("slow.py").write_text(
         "import time\nfrom pathlib import Path\nfrom vggc.graph import Graph\nfrom vggc.rewrite import whole_graph\n\n"
         "@whole_graph\ndef slow(graph: Graph) -> None:\n    Path('started.py').touch()\n    time.sleep(60)\n"
