@@ -320,6 +320,31 @@ class Grower:
         x = self.net.op("Tanh", self.net.linear(x, c * s * s, 16))
         return [(self.net.op("Reshape", x, self.target(x, 4, 2, 2)), 4, 2)]
 
+    def add_layer_norm(self, x: str, c: int, s: int) -> Values | None:
+        x = self.net.op("Transpose", x, perm=[0, 2, 3, 1])
+        x = self.net.op("LayerNormalization", x, self.net.positive(c), self.net.weight(c), axis=-1)
+        return [(self.net.op("Transpose", x, perm=[0, 3, 1, 2]), c, s)]
+
+    def add_group_norm(self, x: str, c: int, s: int) -> Values | None:
+        blocks = self.random.choice([each for each in (1, 2, 3, 4) if c % each == 0])
+        y = self.net.op("Reshape", x, self.net.ints(0, blocks, -1))
+        y = self.net.op("InstanceNormalization", y, self.net.positive(blocks), self.net.weight(blocks))
+        return [(self.net.op("Reshape", y, self.target(x, c, s, s)), c, s)]
+
+    def add_spatial_attention(self, x: str, c: int, s: int) -> Values | None:
+        planes = [self.net.op(op, x, axes=[1]) for op in ("ReduceMean", "ReduceMax", "ReduceMin")]
+        gate = self.net.conv(self.net.op("Concat", *planes, axis=1), 3, 1)
+        return [(self.net.op("Mul", x, self.net.op("Sigmoid", gate)), c, s)]
+
+    def add_attention_of_neighbours(self, x: str, c: int, s: int) -> Values | None:
+        line = self.net.op("Reshape", self.net.op("GlobalAveragePool", x), self.net.ints(-1, 1, c))
+        line = self.net.op("Conv", line, self.net.weight(1, 1, 3), pads=[1, 1])
+        gate = self.net.op("Reshape", line, self.net.ints(-1, c, 1, 1))
+        return [(self.net.op("Mul", x, self.net.op("Sigmoid", gate)), c, s)]
+
+    def add_einsum(self, x: str, c: int, s: int) -> Values | None:
+        return [(self.net.op("Einsum", x, self.net.weight(6, c), equation="bchw,oc->bohw"), 6, s)]
+
     def add_what_needs_all(self, x: str, c: int, s: int) -> Values | None:
         return [(self.net.op("Mul", x, self.net.op("Softmax", x, axis=self.random.choice([1, 3]))), c, s)]
 

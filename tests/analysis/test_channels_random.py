@@ -8,8 +8,8 @@ import pytest
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_networks(networks, removes, seed):
-    graph = networks.Grower(seed).grow(6 + seed % 6)
+    graph = networks.Grower(seed).grow(8 + seed % 8)
     # Among channels that were gathered at random, some are read by nobody.
-    groups = removes(graph, matters=False)
+    groups = removes(graph, 3, matters=False)
     assert groups.prunable
     assert np.isfinite(groups.cost({}).macs)

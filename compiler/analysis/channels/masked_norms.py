@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from vggc.graph import Graph
 
 _SINGLE = np.dtype(np.float32)
-_AXES_AS_INPUT = 18
-"""From this opset on, ReduceMean has its axes as an input."""
+_AXES_AS_INPUT = {"ReduceSum": 13, "ReduceMean": 18}
+"""The opsets from which on they have their axes as an input."""
 
 
 def write_out(graph: Graph, node: gs.Node, norm: Norm, size: int, kept: Int64) -> None:
@@ -36,12 +36,15 @@ def write_out(graph: Graph, node: gs.Node, norm: Norm, size: int, kept: Int64) -
     def constant(array: object) -> gs.Constant:
         return graph.constant(np.asarray(array), hint="mask")
 
-    def mean(summed: gs.Tensor) -> gs.Variable:
-        if graph.opset >= _AXES_AS_INPUT:
-            found = op("ReduceMean", summed, constant(np.array(axes, np.int64)))
-        else:
-            found = op("ReduceMean", summed, axes=list(axes))
-        return op("Mul", found, constant(np.float32(size / len(kept))))
+    def reduced(how: str, given: gs.Tensor, over: list[int]) -> gs.Variable:
+        if graph.opset >= _AXES_AS_INPUT[how]:
+            return op(how, given, constant(np.array(over, np.int64)))
+        return op(how, given, axes=over)
+
+    def mean(masked: gs.Tensor) -> gs.Variable:
+        # Divided by their number, the sum of the channels that stay is exact where they are equal, or only one.
+        found = op("Div", reduced("ReduceSum", masked, [axis]), constant(np.float32(count)))
+        return reduced("ReduceMean", found, others) if others else found
 
     def parameter(index: int, shape: list[int]) -> gs.Variable | None:
         given = optional_input(node, index)
@@ -57,10 +60,12 @@ def write_out(graph: Graph, node: gs.Node, norm: Norm, size: int, kept: Int64) -
 
     # In float32, as onnxruntime computes norms of half-precision numbers.
     x = op("Cast", value, to=onnx_type(_SINGLE))
-    axes, masking = norm.axes, [size if axis == norm.axis else 1 for axis in range(rank)]
+    axis, count, others = norm.axis, len(kept), [each for each in norm.axes if each != norm.axis]
+    masking = [size if each == axis else 1 for each in range(rank)]
     if norm.blocks:
         x = op("Reshape", x, constant(np.array([0, norm.blocks, size // norm.blocks, -1], np.int64)))
-        axes, masking = (2, 3), [1, norm.blocks, size // norm.blocks, 1]
+        axis, count, others = 2, len(kept) // norm.blocks, [3]
+        masking = [1, norm.blocks, size // norm.blocks, 1]
     mask = np.zeros(size, np.float32)
     mask[kept] = 1
     stays = constant(mask.reshape(masking))
