@@ -11,6 +11,7 @@ from vggc.cli.cache_command import no_cache_option
 from vggc.cli.console import print_diagnostics, replace_text, say, stdout
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.lock_command import both, locked_compile, write_lock
 from vggc.cli.progress import progress
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
@@ -69,6 +70,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
     help="When to compare the model before and after exact steps, on the same inputs.",
 )
 @no_cache_option
+@click.option("--locked", is_flag=True, help="Refuse to compile when something differs from the recipe's lock file.")
 @threads_option
 @verbosity_options
 @click.option(
@@ -87,6 +89,7 @@ def compile_(
     inputs: tuple[str, ...],
     dynamic: tuple[str, ...],
     verify: str,
+    locked: bool,
     print_after: str | None,
 ) -> None:
     """Compile MODEL by RECIPE into an output folder.
@@ -105,6 +108,9 @@ def compile_(
     model = onnx_file(model, folder, weights, inputs, dynamic)
     failures: list[tuple[Report, Path | None]] = []
     stepped = detailed(graph_printer(pipeline, print_after))
+    lock = locked_compile(recipe, pipeline, model) if locked else None
+    if lock is not None:
+        stepped = both(stepped, lock.stepped)
     try:
         with progress() as show:
             report = compile_model(
@@ -114,6 +120,7 @@ def compile_(
                 verify=verify,  # type: ignore[arg-type]
                 progress=show,
                 stepped=stepped,
+                ran=lock.finish if lock is not None else lambda: None,
                 failed=lambda report, left: failures.append((report, left)),
             )
     except BaseException:
@@ -222,6 +229,25 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool)
     with progress() as show:
         report = plan_model(pipeline, model, progress=show, stepped=detailed(lambda record, graph: None))
     stdout().print(terminal_tables.plan(report))
+
+
+@click.command(cls=LoadingCommand)
+@_RECIPE
+@_MODEL
+@_SET
+@_NO_PYTHON
+@click.option("-o", "--output", type=_PATH, metavar="FILE", help="The lock file. [default: <recipe>.lock beside it]")
+@no_cache_option
+@threads_option
+@verbosity_options
+def lock(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool, output: Path | None) -> None:
+    """Run the steps and gates of RECIPE on MODEL, and write what they depend on and what they made to a lock file.
+
+    A compile with --locked refuses to make anything else.
+    """
+    from vggc.pipeline.lock import lock_path
+
+    write_lock(_bind(recipe, overrides, python=not no_python), model, output or lock_path(recipe))
 
 
 @click.command()

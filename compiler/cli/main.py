@@ -79,6 +79,7 @@ for command in (
     target_commands.rebuild,
     target_commands.validate,
     commands.explain,
+    commands.lock,
     cache_command.cache,
 ):
     vggc.add_command(command)

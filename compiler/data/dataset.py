@@ -94,6 +94,11 @@ class Dataset(Declared, ABC):
         return False
 
     @property
+    def files(self) -> Mapping[str, str]:
+        """The SHA-256 of each file by its path, of data with one file for each sample; empty for other data."""
+        return {}
+
+    @property
     def sample_bytes(self) -> int:
         return sum(each.nbytes for each in self.arrays.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -170,13 +170,26 @@ class ImageFolder(Dataset):
                 )
             yield {"images": image[None]}
 
+    @property
+    def files(self) -> Mapping[str, str]:
+        folder = Path(os.path.commonpath([each.parent for each in self._files]))
+        return {path.relative_to(folder).as_posix(): text for path, text in zip(self._files, self._hashes, strict=True)}
+
+    @cached_property
+    def _hashes(self) -> list[str]:
+        """The SHA-256 of each file, in hexadecimal."""
+        hashes = []
+        for path in self._files:
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return hashes
+
     @cached_property
     def sha256(self) -> str:
         """A hash over the files and their preparation; rounding in the decoder is not part of it."""
         digest = hashlib.sha256(repr(self.preparation).encode())
-        for path in self._files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for each in self._hashes:
+            digest.update(bytes.fromhex(each))
         if self.labels is not None:
             digest.update(b"labels" + self.labels.astype("<i8").tobytes())
         return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from vggc.pipeline.verify import VerifyMode
 from vggc.pipeline.written import WrittenModels
 from vggc.report.page import html_page
 from vggc.report.picture import picture
-from vggc.report.record import Report
+from vggc.report.record import Report, plain_value
 from vggc.targets.contract import Artifact, Lowering, Provenance
 
 
@@ -40,13 +41,15 @@ def compile_model(
     verify: VerifyMode = "end",
     progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
+    ran: Callable[[], None] = lambda: None,
     failed: Failed = lambda report, folder: None,
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `progress` gets what is done, `stepped` each step with a function that returns the graph after it.
-    Raises CompileError (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate.
-    Then it writes no output, but when a step has begun, a report of what ran beside it, which `failed` gets.
+    `progress` gets what is done, `stepped` each step with a function that returns the graph after it, and `ran` is
+    called when all steps have run. Raises CompileError (exit status 1) for a wrong model or data, and RequirementNotMet
+    (exit status 3) for a gate. Then it writes no output, but when a step has begun, a report of what ran beside it,
+    which `failed` gets.
     """
     started = time.perf_counter()
     check_output_folder(output)
@@ -76,6 +79,7 @@ def compile_model(
         with reported_failure(output, report, before, finish=finish, failed=failed):
             try:
                 graph = runner.run()
+                ran()
             finally:
                 # Weights with NaN or infinity explain other errors, so they are reported first.
                 healthy.result()
@@ -145,7 +149,7 @@ def _recipe(pipeline: Pipeline) -> dict[str, Any]:
         "path": pipeline.source.path,
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "text": text,
-        "parameters": {name: _plain(value) for name, value in pipeline.params.items()},
+        "parameters": {name: plain_value(value) for name, value in pipeline.params.items()},
     }
 
 
@@ -158,12 +162,3 @@ def _provenance(pipeline: Pipeline, report: Report, runner: Runner) -> Provenanc
         "source_sha256": report.model["sha256"],
         "calibration": {each.name: each.load().sha256 for each in runner.samples.used},
     }
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON: numbers, texts and lists unchanged, anything else as its text in a recipe."""
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -140,3 +140,12 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return asdict(self)
+
+
+def plain_value(value: Any) -> Any:
+    """A parameter as JSON: numbers, texts and lists unchanged, anything else as its text in a recipe."""
+    if isinstance(value, list | tuple):
+        return [plain_value(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): plain_value(each) for key, each in value.items()}
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
