@@ -28,7 +28,7 @@ from vggc.diagnostics import Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Int64
 from vggc.operators.quantizers import is_quantized
-from vggc.pruning.budget import budget, check_reachable, nothing_to_prune
+from vggc.pruning.budget import Budget, budget, check_reachable, nothing_to_prune
 from vggc.pruning.elimination import Elimination
 from vggc.pruning.group_names import select
 from vggc.pruning.group_readers import Readings
@@ -55,7 +55,22 @@ def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnosti
     with found.collect():
         _check_data(options["data"], *_modes(options["data"], options["importance"], options["repair"]))
     found.extend(beforehand.dead_names(options, "only", "except_"))
+    if not found.errors:
+        with found.collect():
+            _check_budget(options, beforehand)
     return found.messages
+
+
+def _check_budget(options: Mapping[str, Any], beforehand: Beforehand) -> None:
+    """Raise CompileError when no channels can be removed, or too few to reach the budget."""
+    data: KnownData | None = options["data"]
+    graph = beforehand.graph()
+    if graph is None or (data is not None and data.samples is None):
+        return
+    sizes = None if data is None or data.samples is None else sample_sizes(graph, data.samples)
+    _, repair = _modes(data, options["importance"], options["repair"])
+    names = {name: options[name] for name in ("align", "only", "except_")}
+    _prunable(graph, sizes, repair, {name: options[name] for name in _BUDGETS}, **names)
 
 
 @whole_graph(exact=False, learns=True, check=_check)
@@ -93,18 +108,12 @@ def prune_channels(
         except: do not prune the channels of these nodes
         seed: seed for the choice of samples
     """
-    _check_options({"macs": macs, "params": params, "keep": keep, "size": size})
+    budgets = {"macs": macs, "params": params, "keep": keep, "size": size}
+    _check_options(budgets)
     importance, repair = _modes(data, importance, repair)
     _check_data(data, importance, repair)
-    graph.infer_shapes()
-    groups = channel_groups(graph, None if data is None else sample_sizes(graph, data))
-    chosen = select(groups, only, except_)
-    if not chosen:
-        raise nothing_to_prune(groups, named=bool(only or except_))
-    limit = None if keep is not None else budget(groups, macs, params, size, sampled=data is not None)
-    if limit is not None:
-        limit = limit if repair == "none" else limit.with_biases(graph)
-        check_reachable(groups, chosen, limit, align)
+    sizes = None if data is None else sample_sizes(graph, data)
+    groups, chosen, limit = _prunable(graph, sizes, repair, budgets, align=align, only=only, except_=except_)
     samples = None if data is None else Samples(graph, data)
     if samples is not None:
         warn_of_samples(context, samples, "weights")
@@ -141,6 +150,33 @@ def prune_channels(
     if samples is not None and repair != "none":
         done = repair_weights(graph, original, context, kept, samples.varied(seed), mode=repair, seed=seed)
         record(context, done)
+
+
+def _prunable(
+    graph: Graph,
+    sizes: Mapping[str, tuple[int, ...]] | None,
+    repair: Repair,
+    budgets: Mapping[str, Any],
+    *,
+    align: int,
+    only: Names,
+    except_: Names,
+) -> tuple[Groups, list[Group], Budget | None]:
+    """The channel groups, those that may shrink, and the budget, which is None for `keep`.
+
+    `sizes` are the dimensions of one sample of each input. Raises CompileError when the budget cannot be reached.
+    """
+    graph.infer_shapes()
+    groups = channel_groups(graph, sizes)
+    chosen = select(groups, only, except_)
+    if not chosen:
+        raise nothing_to_prune(groups, named=bool(only or except_))
+    if budgets["keep"] is not None:
+        return groups, chosen, None
+    limit = budget(groups, budgets["macs"], budgets["params"], budgets["size"], sampled=sizes is not None)
+    limit = limit if repair == "none" else limit.with_biases(graph)
+    check_reachable(groups, chosen, limit, align)
+    return groups, chosen, limit
 
 
 def _modes(

@@ -31,7 +31,7 @@ from vggc.data import Dataset
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.quantization.blocks import quantize_blocks
-from vggc.quantization.candidates import candidates, check_formats, nothing_to_quantize
+from vggc.quantization.candidates import candidates, check_formats, choose, nothing_to_quantize
 from vggc.quantization.mixed_precision import quantize_until
 from vggc.quantization.precisions import WEIGHTS_ONLY, Placement, Precision
 from vggc.quantization.quantize_graph import Rounding, Settings, quantize_graph
@@ -52,7 +52,21 @@ def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnosti
         help = "remove one of the two, or run `strip_qdq` between them: it removes QuantizeLinear and DequantizeLinear"
         found.error("a `quantize` before this step has already quantized the model", help=help)
     found.extend(beforehand.dead_names(options, "only", "except_"))
+    graph = None if found.errors else beforehand.graph()
+    if graph is not None:
+        with found.collect():
+            _check_nodes(graph, options, beforehand)
     return found.messages
+
+
+def _check_nodes(graph: Graph, options: Mapping[str, Any], beforehand: Beforehand) -> None:
+    """Raise CompileError when nothing in the graph can be quantized."""
+    context, precision = Context(targets=beforehand.targets), options["precision"]
+    names = {"only": options["only"], "except_": options["except_"]}
+    if precision in WEIGHTS_ONLY:
+        candidates(graph, context, precision, **names)
+    else:
+        choose(graph, context, precision, options["placement"], **names)
 
 
 def _quantized_before(beforehand: Beforehand) -> bool:

@@ -50,8 +50,7 @@ def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
     from vggc.binding import bind_file
 
     pipeline = bind_file(recipe, overrides=given_overrides(pairs), python=python)
-    if pipeline.warnings:
-        print_diagnostics(pipeline.warnings)
+    print_diagnostics(pipeline.warnings)
     return pipeline
 
 
@@ -122,6 +121,7 @@ def compile_(
                 stepped=stepped,
                 ran=lock.finish if lock is not None else lambda: None,
                 failed=lambda report, left: failures.append((report, left)),
+                warned=print_diagnostics,
             )
     except BaseException:
         for failure in failures:
@@ -185,8 +185,7 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
         warnings = check_fit(pipeline, graph)
-    if warnings:
-        print_diagnostics(warnings)
+    print_diagnostics(warnings)
     steps = sum(1 for _ in pipeline.steps())
     stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
 
@@ -205,8 +204,7 @@ def _check_rules(path: Path, *, python: bool) -> None:
     messages = proof_messages(proofs)
     messages.extend(warnings)
     messages.raise_errors()
-    if messages.messages:
-        print_diagnostics(messages.messages)
+    print_diagnostics(messages.messages)
     graphs = sum(each.instances for each in proofs)
     stdout().print(f"{path}: {sum(each.proved for each in proofs)} of {len(proofs)} rules hold, on {graphs} graphs")
 
@@ -227,7 +225,9 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool)
 
     pipeline = _bind(recipe, overrides, python=not no_python)
     with progress() as show:
-        report = plan_model(pipeline, model, progress=show, stepped=detailed(lambda record, graph: None))
+        report = plan_model(
+            pipeline, model, progress=show, stepped=detailed(lambda record, graph: None), warned=print_diagnostics
+        )
     stdout().print(terminal_tables.plan(report))
 
 

@@ -30,6 +30,8 @@ def stderr() -> Console:
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     """Print messages to standard error with blank lines between them. With --quiet, warnings are left out."""
     found = list(diagnostics)
+    if not found:
+        return
     write_log("\n\n".join(render(each) for each in found))
     shown = [each for each in found if each.severity == "error" or not verbosity().quiet]
     if shown:

@@ -20,6 +20,10 @@ class EarlierStep(NamedTuple):
     options: Mapping[str, Any]
 
 
+_QUICK_NODES = 2000
+"""The most nodes of a model whose exact steps take less than about a second."""
+
+
 def _unknown() -> Graph | None:
     return None
 
@@ -32,14 +36,25 @@ class Beforehand:
     earlier   the last steps before this one, oldest first. A step that may be skipped, undone, or is not vggc's own can
               have any effect, so that the list begins after the last one of these
     as_read   the model as read; None without a model, and when its outputs may have other names here
-    arriving  returns the graph that this step will get; None when only a run can show it. It may run earlier steps on
-              a copy of the model
+    arriving  returns a graph whose nodes have the names that they will have for this step; None when only a run can
+              show it. It may run earlier steps on a copy of the model
+    exactly   whether the arriving graph is the one that this step will get, also in its weights and channels
     """
 
     targets: tuple[Destination, ...] = ()
     earlier: tuple[EarlierStep, ...] = ()
     as_read: Graph | None = None
     arriving: Callable[[], Graph | None] = _unknown
+    exactly: bool = False
+
+    def graph(self) -> Graph | None:
+        """The graph that this step will get, to try on it what takes no time; it may be changed.
+
+        None when only a run can show it, and for a large model, whose earlier steps take long.
+        """
+        if not self.exactly or self.as_read is None or len(self.as_read.nodes) > _QUICK_NODES:
+            return None
+        return self.arriving()
 
     def dead_names(self, options: Mapping[str, Any], *names: str) -> list[Diagnostic]:
         """An error for each name and glob in these options that means no node of the graph that the step will get."""

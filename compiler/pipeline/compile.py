@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vggc import __version__
-from vggc.diagnostics import at, short_text
+from vggc.diagnostics import Diagnostic, at, short_text
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.threads import background
 from vggc.graph import Graph
@@ -32,6 +32,8 @@ from vggc.report.picture import picture
 from vggc.report.record import Report, plain_value
 from vggc.targets.contract import Artifact, Lowering, Provenance
 
+Warned = Callable[[Sequence[Diagnostic]], None]
+
 
 def compile_model(
     pipeline: Pipeline,
@@ -43,13 +45,14 @@ def compile_model(
     stepped: Stepped = lambda record, graph: None,
     ran: Callable[[], None] = lambda: None,
     failed: Failed = lambda report, folder: None,
+    warned: Warned = lambda warnings: None,
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `progress` gets what is done, `stepped` each step with a function that returns the graph after it, and `ran` is
-    called when all steps have run. Raises CompileError (exit status 1) for a wrong model or data, and RequirementNotMet
-    (exit status 3) for a gate. Then it writes no output, but when a step has begun, a report of what ran beside it,
-    which `failed` gets.
+    `progress` gets what is done, `stepped` each step with a function that returns the graph after it, `warned` the
+    warnings that are known before the first step, and `ran` is called when all steps have run. Raises CompileError
+    (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate. Then it writes no
+    output, but when a step has begun, a report of what ran beside it, which `failed` gets.
     """
     started = time.perf_counter()
     check_output_folder(output)
@@ -60,6 +63,7 @@ def compile_model(
         graph = Graph.load(model)
         graph.infer_shapes(check=True)
         warnings = check_fit(pipeline, graph)
+        warned(warnings)
         report = Report(_recipe(pipeline), {}, verify, version=__version__)
         report.warnings += [each.message for each in pipeline.warnings] + [short_text(each) for each in warnings]
         healthy = beside.submit(check_numbers, trained_weights(graph))
@@ -107,6 +111,7 @@ def plan_model(
     *,
     progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
+    warned: Warned = lambda warnings: None,
 ) -> Report:
     """What each step would do to a model. The steps run on a graph in memory, without gates and targets.
 
@@ -116,6 +121,7 @@ def plan_model(
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     warnings = check_fit(pipeline, graph)
+    warned(warnings)
     report = Report(_recipe(pipeline), {"path": str(model)}, "off", version=__version__)
     report.warnings += map(short_text, warnings)
     cache = StepCache.of_user(model, graph)

@@ -165,15 +165,19 @@ class _Walk:
 
     def _check(self, check: Check, options: Mapping[str, Any], span: Span) -> None:
         steps = tuple(self._earlier) if self._from_start else None
+        # Steps that learn change weights, and measuring ones nothing: nodes keep their names.
+        rest = [each for each in steps or () if not (each.pass_.learns or (each.pass_.exact and _reads_data(each)))]
+        known = self._graph is not None and steps is not None and all(each.pass_.exact for each in rest)
         beforehand = Beforehand(
             self._targets,
             tuple(EarlierStep(each.name, each.pass_.with_defaults(each.options)) for each in self._earlier),
             self._as_read,
-            lambda: self._arriving(steps),
+            lambda: self._after(rest) if known else None,
+            exactly=known and len(rest) == len(steps or ()),
         )
-        known = {name: self._known(each) if isinstance(each, BoundData) else each for name, each in options.items()}
+        filled = {name: self._known(each) if isinstance(each, BoundData) else each for name, each in options.items()}
         try:
-            problems = check(known, beforehand)
+            problems = check(filled, beforehand)
         except CompileError as error:
             problems = list(error.diagnostics)
         self.found += [each if each.span else replace(each, span=span) for each in problems]
@@ -181,22 +185,15 @@ class _Walk:
     def _known(self, data: BoundData) -> KnownData:
         return KnownData(data.name, data.span.place, data.loader, frozenset(data.options), self._samples.get(data.name))
 
-    def _arriving(self, steps: tuple[BoundStep, ...] | None) -> Graph | None:
-        """The graph after these steps, which run on a copy of the model; None when only a compile can show it."""
+    def _after(self, steps: Sequence[BoundStep]) -> Graph:
+        """The graph after these steps, which run on a copy of the model."""
         as_read = self._graph
-        if as_read is None or steps is None:
-            return None
-        # Steps that learn change weights, and measuring ones nothing: nodes keep their names.
-        slow = [each for each in steps if each.pass_.learns or (each.pass_.exact and _reads_data(each))]
-        rest = [each for each in steps if each not in slow]
-        if not all(each.pass_.exact for each in rest):
-            return None
+        assert as_read is not None
         graph = as_read.copy()
-        size = size_of(costs(graph))
-        for step in rest:
+        counted = size_of(costs(graph))
+        for step in steps:
             context = Context(targets=self._targets, original=lambda: as_read)
-            record, _ = execute(step, graph, context, step.options, before=size, doing="")
-            size = record.after
+            execute(step, graph, context, step.options, before=counted, doing="")
         return graph
 
 

@@ -95,7 +95,7 @@ error: pruning cannot bring the MACs down to 5%: the least it can reach is 38.3%
  --> recipe.opt:2:1
   |
 2 | prune_channels(macs=5%)
-  | ^^^^^^^^^^^^^^^^^^^^^^^ while running step 2 of 2
+  | ^^^^^^^^^^^^^^^^^^^^^^^
   = note: every group at its narrowest: 38.3% of the MACs
   = kept: Gemm `Gemm_100`, 5 channels: it is the graph output `gemm99`
 help: with align=2 it can reach 3.2%

@@ -1,7 +1,8 @@
 """Recipes that cannot work for a model, and exactly what `vggc check RECIPE MODEL` shows; `--bless` rewrites it.
 
 The files are in models/ and have the form of tests/errors/test_messages.py, except that vggc's own passes, measures and
-targets are used. The model is the net below, whose batch a line `# batch 4` fixes. Beside the recipe are `calib.npz`,
+targets are used. The model is the net below, whose batch a line `# batch 4` fixes, and
+which a line `# quantized` quantizes. Beside the recipe are `calib.npz`,
 samples without labels, `test.npz` with labels `y` from 0 to 4, `other.npz` with more labels, `large.npz` with large
 numbers, and a folder `photos`.
 """
@@ -20,10 +21,12 @@ from PIL import Image
 
 from vggc.binding import bind
 from vggc.binding.modules import import_file
+from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError, Diagnostic, render
 from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
+from vggc.passes.quantize import quantize
 from vggc.pipeline.precheck import check_fit
 
 HERE = Path(__file__).parent
@@ -85,7 +88,11 @@ def checked(recipe: str) -> list[Diagnostic]:
     """What `vggc check` finds: errors, or else warnings."""
     batch = re.search(r"^# batch (\w+)$", recipe, re.MULTILINE)
     try:
-        return list(check_fit(bind(parse(Source("recipe.opt", recipe))), net(batch[1] if batch else "N")))
+        graph = net(batch[1] if batch else "N")
+        if "# quantized" in recipe:
+            samples = np.random.default_rng(2).standard_normal((32, 3, 8, 8)).astype(np.float32)
+            quantize(graph, "int8", data=ArrayDataset({"image": samples}, None, "calib"), calibration="max")
+        return list(check_fit(bind(parse(Source("recipe.opt", recipe))), graph))
     except CompileError as error:
         return list(error.diagnostics)
 
