@@ -40,6 +40,11 @@ WRONG = 99
 """The status of a case whose command went through and whose result is wrong."""
 
 SECONDS = 60
+"""CPU seconds that a case may take: a busy machine does not change them."""
+
+WAIT = 600
+"""Seconds by the clock after which a case counts as one that never ends."""
+
 MEMORY = 2 << 30
 """Bytes of memory that a case may have taken at its peak, the libraries included."""
 
@@ -76,12 +81,11 @@ def outcome(case: Case) -> Outcome:
         for name, content in case.files.items():
             (folder / name).write_bytes(content)
         said = Path(top, "said")
-        started = time.perf_counter()
         child = os.fork()
         if child == 0:
             _be_child(case, folder, said)
         _, status, used = os.wait4(child, 0)
-        seconds = time.perf_counter() - started
+        seconds = used.ru_utime + used.ru_stime
         code = os.waitstatus_to_exitcode(status)
         text = said.read_text(errors="replace")
         found = sorted(each.relative_to(top).as_posix() for each in Path(top).rglob("*"))
@@ -93,8 +97,10 @@ def outcome(case: Case) -> Outcome:
 
 
 def _problem(code: int, peak: int, text: str, strange: list[str]) -> str:
+    if code == -signal.SIGXCPU:
+        return f"took more than {SECONDS} CPU seconds"
     if code == -signal.SIGALRM:
-        return f"took more than {SECONDS} s"
+        return f"did not end in {WAIT} s"
     if code not in DOCUMENTED:
         return f"ended with {code}"
     if "please report this" in text:
@@ -114,7 +120,8 @@ def _be_child(case: Case, folder: Path, said: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(SECONDS)
+    signal.alarm(WAIT)
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 10))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     status = 70
