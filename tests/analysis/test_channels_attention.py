@@ -123,3 +123,17 @@ def test_a_convolution_that_leaves_out_channels_is_not_looked_through(net):
     label = n.nodes[-1].name
     graph = n.graph(n.op("Reshape", line, n.ints(-1, 2)))
     assert channel_groups(graph)[0].frozen == f"lies along an axis that Conv `{label}` slides over"
+
+
+@pytest.mark.parametrize("form", ["transpose", "reshape"])
+def test_pruning_twice_under_eca(net, form):
+    """The second time, the places of the first channels are among constants."""
+    graph = attended(net, lambda n, x, channels: eca(n, x, channels, form))
+    for remaining in (0.75, 0.6):
+        before = channel_groups(graph.copy()).cost({}).params
+        prune_channels(graph, params=Ratio(remaining), importance="l2", align=1)
+        graph.tidy()
+        graph.infer_shapes(check=True)
+        assert channel_groups(graph.copy()).cost({}).params <= remaining * before
+    assert np.isfinite(Session(graph).run({"x": IMAGE}).popitem()[1]).all()
+    assert channel_groups(graph)[0].frozen is None

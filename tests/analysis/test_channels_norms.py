@@ -205,3 +205,16 @@ def test_statistics_that_are_read(net):
     label = n.nodes[-1].name
     graph = n.graph(n.head(n.op("Transpose", n.op("Add", y, mean), perm=[0, 3, 1, 2]), 6))
     assert channel_groups(graph)[0].frozen == f"reaches LayerNormalization `{label}`, whose statistics are read"
+
+
+def test_group_norm_node_by_node(net, removes):
+    """As a backend with channels last writes it, in blocks of three: of each the same channels stay."""
+    n = net()
+    x = n.op("Transpose", n.conv("x", 3, 6), perm=[0, 2, 3, 1])
+    blocks = n.op("Reshape", x, n.ints(-1, 8, 8, 2, 3))
+    centred = n.op("Sub", blocks, n.op("ReduceMean", blocks, axes=[1, 2, 4]))
+    variance = n.op("ReduceMean", n.op("Mul", centred, centred), axes=[1, 2, 4])
+    normal = n.op("Div", centred, n.op("Sqrt", n.op("Add", variance, n.constant(np.float32(1e-3)))))
+    x = n.op("Mul", n.op("Reshape", normal, n.ints(-1, 8, 8, 6)), n.positive(6))
+    x = n.conv(n.op("Transpose", x, perm=[0, 3, 1, 2]), 6, 6)
+    assert [group.size for group in removes(n.graph(n.head(x, 6))).prunable] == [3, 6]
