@@ -1,1 +1,1 @@
-"""Run models with onnxruntime, and compare what they compute."""
+"""Run models with onnxruntime, compare what they compute, and measure how long they take."""
