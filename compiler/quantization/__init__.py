@@ -9,6 +9,7 @@
 
 `quantize_graph` is all of that in order. Placement belongs to the target (`placement_tensorrt`,
 `placement_onnxruntime`), ranges to calibration (`histograms`, `thresholds`, `output_error`). `node_sensitivity` finds
-the error that each node causes, `time_saved` the time that quantizing it saves, and `mixed_precision` by both what stays
-in a higher precision for a goal. `blocks` stores weights alone in 4 bits, `half_precision` is 16-bit floating point.
+the error that each node causes, `time_saved` the time that quantizing it saves, and `mixed_precision` by both what
+stays in a higher precision for a goal. `blocks` stores weights alone in 4 bits, `half_precision` is 16-bit floating
+point.
 """
