@@ -55,6 +55,8 @@ class ChangeLog:
     channels: dict[str, list[int]] = field(default_factory=dict)
     """by node, for nodes that have lost output channels: the numbers that those left had before"""
     warnings: list[str] = field(default_factory=list)
+    cache_warnings: list[str] = field(default_factory=list)
+    """what was wrong with the cache, which is no part of what the step did"""
     notes: list[str] = field(default_factory=list)
     """what the user should know of how results came about, though nothing is wrong"""
     sensitivity: dict[str, float] = field(default_factory=dict)

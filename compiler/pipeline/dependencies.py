@@ -43,10 +43,14 @@ def key_of_model(model: Path, graph: Graph, sha256: str) -> str:
 
 
 class Dependencies:
-    """The parts of keys that come from one bound recipe."""
+    """The parts of keys that come from one bound recipe; all are None unless they are `wanted`.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    They read all samples of the data that they describe.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, wanted: bool) -> None:
         self._pipeline = pipeline
+        self._wanted = wanted
         self._code: str | None = None
         self._data: dict[str, list[Any] | None] = {}
 
@@ -74,12 +78,16 @@ class Dependencies:
 
     def of_all_data(self) -> list[Any] | None:
         """All data sets of the recipe, in order, and which of them steps use."""
+        if not self._wanted:
+            return None
         found = [self._of_data(each) for each in self._pipeline.data.values()]
         used = {each.name for step in self._pipeline.steps() for each in step.options.values() if _is_data(each)}
         return None if None in found else [found, sorted(used)]
 
     def of_first_data(self) -> list[Any] | None:
         """The data set on which models are compared, an empty list when there is none."""
+        if not self._wanted:
+            return None
         first = next(iter(self._pipeline.data.values()), None)
         return [] if first is None else self._of_data(first)
 
@@ -94,6 +102,8 @@ class Dependencies:
         return self._code
 
     def _options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        if not self._wanted:
+            return None
         found = {name: self._of_data(each) if _is_data(each) else spell(each) for name, each in options.items()}
         return None if None in found.values() else found
 

@@ -59,7 +59,7 @@ class Runner:
         self._verify = verify
         self._gates = gates
         self._cache = cache
-        self.dependencies = Dependencies(pipeline)
+        self.dependencies = Dependencies(pipeline, wanted=cache.root is not None)
         self.state = CompileState(graph, model, cache, self.dependencies, progress.inside)
         self._seen = 0
         self._total = sum(1 for _ in pipeline.steps())
@@ -112,7 +112,7 @@ class Runner:
         self._seen += 1
         self._progress.begin(step.name, self._seen, max(self._total, self._seen))
         context, size, doing = self._context(step), self.state.size, self._doing()
-        parts = self.dependencies.of_step(step, holds_back=self.samples.holds_back(step)) if self.state.key else None
+        parts = self.dependencies.of_step(step, holds_back=self.samples.holds_back(step))
         found = self._cache.find_step(self.state.key, parts, context)
         options = {} if found else self._options(step, size, self.state.graph)
         if not step.pass_.exact:
@@ -132,7 +132,7 @@ class Runner:
             self.state.found(found.key, record, again)
         else:
             record, counted = execute(step, self.state.graph, context, options, before=size, doing=doing)
-            warnings = context.log.warnings
+            warnings = [*context.log.warnings, *context.log.cache_warnings]
             self.state.ran(self._cache.keep_step(self.state.key, parts, context, record), record, again, counted)
         if record.total and not step.pass_.exact:
             self._check_finite(step, doing)

@@ -185,8 +185,8 @@ class _Writing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, OSError):
             self._cache.stop_writing(error)
-            return True
-        return False
+        # A pass of the user's may record what JSON does not have, such as numpy's numbers.
+        return isinstance(error, OSError | TypeError | ValueError)
 
 
 def _answered(step: str, asked: Sequence[str], context: WatchedContext) -> str:

@@ -18,6 +18,7 @@ from vggc.diagnostics.progress import Progress
 from vggc.execution.output_fidelity import Fidelities
 from vggc.execution.session import Session, check_loadable
 from vggc.graph import Graph, Written
+from vggc.graph.fingerprint import fingerprint
 from vggc.graph.signature import inputs_of, type_text
 from vggc.graph.wire import read_skeleton
 from vggc.pipeline.fidelity import measure, warning
@@ -70,9 +71,14 @@ class WrittenModels:
 
     def _compare(self, written: Sequence[Written]) -> None:
         """End the last sequence of exact steps, and measure how much the model differs from the model as read."""
-        verifier, hashes = self._runner.verifier, [each.sha256 for each in written]
-        data = self._runner.dependencies.of_all_data()
-        parts = ("written", verifier.start_key, self._runner.state.key, hashes, data)
+        verifier = self._runner.verifier
+        parts = (
+            "written",
+            verifier.start_key,
+            self._runner.state.key,
+            self._content(written),
+            self._runner.dependencies.of_all_data(),
+        )
         known = self._cache.find_check(*parts)
         if known is not None:
             verifier.records += restored(list[Verification], known["records"])
@@ -90,6 +96,16 @@ class WrittenModels:
                 "warnings": warnings,
             }
             self._cache.keep_check(content, *parts)
+
+    def _content(self, written: Sequence[Written]) -> str | None:
+        """A hash of what the file computes, without the recipe's lines in it; None when it cannot be found again."""
+        if self._runner.state.key is None:
+            return None
+        try:
+            return fingerprint(Graph.load(written[0].path)) if written else ""
+        except CompileError:
+            # The comparison says what is wrong with the file.
+            return None
 
     def _judged(self, fidelity: Fidelity | None, warnings: list[str]) -> None:
         self._report.fidelity = fidelity

@@ -52,12 +52,14 @@ def kept(
             )
             return found
     except Unusable as reason:
-        context.warn(f"ranges were computed again, because a result of an earlier run cannot be used: {reason}")
+        context.log.cache_warnings.append(
+            f"ranges were computed again: a result of an earlier run cannot be used: {reason}"
+        )
     found = find()
     try:
         store.write_json(_KIND, key, _packed(plan, found))
     except OSError as error:
-        context.warn(_unwritten(str(store.folder), error.strerror or str(error)))
+        context.log.cache_warnings.append(_unwritten(str(store.folder), error.strerror or str(error)))
     return found
 
 
@@ -66,7 +68,7 @@ def _store(context: Context) -> Store | None:
         return context.cache()
     except RuntimeError as error:
         # A user without a home folder.
-        context.warn(_unwritten("~", str(error)))
+        context.log.cache_warnings.append(_unwritten("~", str(error)))
         return None
 
 

@@ -36,6 +36,15 @@ def wrong(graph: Graph, context: Context) -> None:
     context.record("Relu replaced")
 
 @whole_graph
+def flip(graph: Graph, context: Context) -> None:
+    context.record("nothing, again and again")
+
+@whole_graph
+def unsound(graph: Graph, context: Context) -> None:
+    graph.nodes[-1].op = "Conv"
+    context.record("made a Conv of one input")
+
+@whole_graph
 def interrupt(graph: Graph, context: Context) -> None:
     context.progress("looking around")
     raise KeyboardInterrupt
@@ -45,6 +54,11 @@ FAILING = {
     "gate": ("require nodes <= 2\n", 3, "requirement", "r.opt:4:9", "requirement not met"),
     "pass": ("breaks\n", 1, "error", "r.opt:4:1", "pass `breaks` raised ValueError: no good"),
     "exact": ("wrong\n", 1, "error", "r.opt:4:1", "`wrong` is declared exact"),
+    "size": ("require size <= 1% of original\n", 3, "requirement", "r.opt:4:9", "measured"),
+    "second gate": ("require nodes <= 9\nrequire nodes <= 1\n", 3, "requirement", "r.opt:5:9", "requirement not met"),
+    "rule": ("bad\n", 1, "error", "r.opt:2:6", "rule `bad` changes what it rewrites"),
+    "repeat": ("repeat {\n    flip\n}\n", 1, "error", "r.opt:4:1", "`repeat` did not settle"),
+    "unsound": ("unsound\n", 1, "error", "r.opt:4:1", "not valid ONNX"),
     "interrupt": ("interrupt\n", 130, "interrupted", "", "interrupted while doing: interrupt: looking around"),
 }
 
@@ -58,7 +72,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compiled(end: str, *options: str) -> int:
-    Path("r.opt").write_text(f'use "mine.py"\n\nsimplify\n{end}')
+    rule = "rule bad { Relu(x) => Neg(x) }" if "bad" in end else ""
+    Path("r.opt").write_text(f'use "mine.py"\n{rule}\nsimplify\n{end}')
     return run(["r.opt", "net.onnx", "-o", "build/out", *options])
 
 

@@ -167,8 +167,8 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: Any) -> None:
     good = entry.read_bytes()
     entry.write_bytes(damage(good))
     found = quantized(model(), data())
-    assert found.log.warnings == [
-        f"ranges were computed again, because a result of an earlier run cannot be used: "
+    assert found.log.cache_warnings == [
+        f"ranges were computed again: a result of an earlier run cannot be used: "
         f"`{entry}` was damaged and has been removed"
     ]
     assert not found.log.notes
@@ -194,8 +194,8 @@ def test_an_entry_of_another_form_is_made_anew(folder: Path, change: Any, reason
     change(entry)
     store.write_json("ranges", path.name, entry)
     found = quantized(model(), data(), placement="tensorrt")
-    assert len(found.log.warnings) == 1
-    assert reason in found.log.warnings[0]
+    assert len(found.log.cache_warnings) == 1
+    assert reason in found.log.cache_warnings[0]
     assert content(found) == content(right)
 
 
@@ -203,8 +203,8 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VGGC_CACHE", str(tmp_path / "file"))
     found = quantized(model(), data())
-    assert all("cache" in each for each in found.log.warnings)
-    assert any(each.startswith("ranges are not kept for the next run") for each in found.log.warnings)
+    assert all("cache" in each for each in found.log.cache_warnings)
+    assert any(each.startswith("ranges are not kept for the next run") for each in found.log.cache_warnings)
     monkeypatch.setenv("VGGC_CACHE", "off")
     assert content(found) == content(quantized(model(), data()))
 
@@ -309,8 +309,8 @@ def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("VGGC_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     found = quantized(model(), data())
-    assert len(found.log.warnings) == 1
-    assert "Could not determine home directory" in found.log.warnings[0]
+    assert len(found.log.cache_warnings) == 1
+    assert "Could not determine home directory" in found.log.cache_warnings[0]
 
 
 def test_a_fingerprint_is_of_what_is_computed(tmp_path: Path) -> None:
