@@ -16,6 +16,7 @@ from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType, fixed_batch, inputs_of
+from vggc.options import defined_at
 from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
 from vggc.pipeline.execute import execute, shipped, shipped_rule, size_of
@@ -121,7 +122,7 @@ class _Walk:
     def _step(self, step: BoundStep, *, may_be_skipped: bool) -> None:
         pass_ = step.pass_
         if pass_.check is not None:
-            self._check(pass_.check, pass_.with_defaults(step.options), step.span)
+            self._check(pass_.name, pass_.check, pass_.with_defaults(step.options), step.span)
         if shipped(pass_):
             self._check_batch(step)
         if pass_.sets_inputs:
@@ -160,10 +161,11 @@ class _Walk:
 
     def _measures(self, condition: Condition, span: Span) -> None:
         for each in _measured(condition):
-            if each.measure.check is not None:
-                self._check(each.measure.check, each.measure.with_defaults(each.options), span)
+            measure = each.measure
+            if measure.check is not None:
+                self._check(measure.name, measure.check, measure.with_defaults(each.options), span)
 
-    def _check(self, check: Check, options: Mapping[str, Any], span: Span) -> None:
+    def _check(self, name: str, check: Check, options: Mapping[str, Any], span: Span) -> None:
         steps = tuple(self._earlier) if self._from_start else None
         # Steps that learn change weights, and measuring ones nothing: nodes keep their names.
         rest = [each for each in steps or () if not (each.pass_.learns or (each.pass_.exact and _reads_data(each)))]
@@ -180,6 +182,11 @@ class _Walk:
             problems = check(filled, beforehand)
         except CompileError as error:
             problems = list(error.diagnostics)
+        except Exception as error:
+            if check.__module__.startswith("vggc."):
+                raise
+            message = f"the check of `{name}` raised {type(error).__name__}: {error}"
+            problems = [Diagnostic(message, facts=defined_at(check), help="a check returns a list of Diagnostic")]
         self.found += [each if each.span else replace(each, span=span) for each in problems]
 
     def _known(self, data: BoundData) -> KnownData:
