@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from vggc.analysis.channels import channel_groups
 from vggc.execution.session import Session
@@ -166,11 +166,12 @@ def test_rms_norm_over_channels(net, removes):
     assert [group.size for group in removes(n.graph(n.head(x, 6))).prunable] == [6]
 
 
-def test_a_layer_norm_in_half_precision(net, removes):
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_a_layer_norm_of_another_precision(net, removes, kind):
     n = net()
     x = n.op("Transpose", n.conv("x", 3, 6), perm=[0, 2, 3, 1])
-    half = [n.op("Cast", each, to=10) for each in (x, n.positive(6), n.weight(6))]
-    x = n.op("Cast", n.op("LayerNormalization", *half), to=1)
+    operands = [n.op("Cast", each, to=kind) for each in (x, n.positive(6), n.weight(6))]
+    x = n.op("Cast", n.op("LayerNormalization", *operands), to=1)
     groups = removes(n.graph(n.head(n.op("Transpose", x, perm=[0, 3, 1, 2]), 6)))
     assert [group.size for group in groups.prunable] == [6]
 
