@@ -143,7 +143,12 @@ def imported_files(files: Iterable[Path]) -> list[Path]:
 def _imports(path: Path) -> set[str]:
     """The first parts of the names of the modules that a file imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        # Whoever imports it gets the error; here its text is enough.
+        return set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {each.name.split(".")[0] for each in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -128,6 +128,7 @@ class StepCache:
             return None
         start = 8 + int.from_bytes(content[:8], "little")
         then = bytes(content[8:start]).decode().split("\n")
+        # As many labels as when the entry was written: the key covers the number of steps.
         renamed = dict(zip(then, labels, strict=True))
         if any(renamed[old] != new for old, new in zip(then, labels, strict=True)):
             # Two steps of one line are at two lines now: which nodes came from which cannot be known.

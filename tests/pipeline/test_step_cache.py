@@ -245,8 +245,13 @@ def test_a_changed_file_of_passes() -> None:
 def test_files_that_are_imported(folder: Path) -> None:
     (folder / "more").mkdir()
     (folder / "more" / "inner.py").write_text("import helper\n")
+    (folder / "more" / "broken.py").write_text("print 1\n")
     (folder / "helper.py").write_text("import more.inner\nimport numpy\n")
-    assert imported_files([folder / "mine.py"]) == [folder / "helper.py", folder / "more" / "inner.py"]
+    assert imported_files([folder / "mine.py"]) == [
+        folder / "helper.py",
+        folder / "more" / "broken.py",
+        folder / "more" / "inner.py",
+    ]
 
 
 def test_a_changed_picture() -> None:
