@@ -23,6 +23,7 @@ KINDS = {
     "steps": "what steps did",
     "graphs": "models between steps",
     "checks": "measured values and comparisons",
+    "outputs": "outputs of models on data",
     "ranges": "ranges of values",
     "recipes": "syntax trees of recipes",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,17 +27,34 @@ _CACHED_BYTES = 256 << 20
 _COPIED_BYTES = 1 << 30
 
 
+class Kept(Protocol):
+    """Outputs of one model that were computed in an earlier run."""
+
+    def read(self, data: Dataset, output: str) -> list[Array] | None:
+        """The batches of an output for all samples; None when they have to be computed."""
+
+    def write(self, data: Dataset, output: str, batches: list[Array]) -> None:
+        """Keep the batches of an output for all samples."""
+
+
 class Subject:
     """A graph at one moment of a compilation, with the model as read.
 
     The graph must not change while it is measured: make a new Subject after a step. `original` is the subject of the
-    model as read, and the subject itself when it is the model as read.
+    model as read, and the subject itself when it is the model as read. `kept` has outputs of earlier runs.
     """
 
-    def __init__(self, graph: Graph, original: Subject | None = None, progress: Inside = NO_PROGRESS.inside) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        original: Subject | None = None,
+        progress: Inside = NO_PROGRESS.inside,
+        kept: Kept | None = None,
+    ) -> None:
         self.graph = graph
         self.original = original or self
         self._progress = progress
+        self._kept = kept
         self._outputs: dict[tuple[Dataset, str], list[Array]] = {}
         self.measured: dict[Any, Any] = {}
 
@@ -68,6 +85,8 @@ class Subject:
         does not have one row for each sample.
         """
         key = (data, self.output_name(output))
+        if self._kept is not None and key not in self._outputs and (known := self._kept.read(*key)) is not None:
+            self._outputs[key] = known
         if key in self._outputs:
             yield from self._outputs[key]
             return
@@ -82,6 +101,8 @@ class Subject:
             yield batch
         if cached is not None:
             self._outputs[key] = cached
+            if self._kept is not None:
+                self._kept.write(*key, cached)
 
     def _run(self, data: Dataset, output: str) -> Iterator[Array]:
         inputs = inputs_of(self.graph)

@@ -15,6 +15,7 @@ from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.pipeline.dependencies import Dependencies
 from vggc.pipeline.execute import size_of
+from vggc.pipeline.kept_outputs import KeptOutputs
 from vggc.pipeline.model import BoundData
 from vggc.pipeline.step_cache import SLOW_SECONDS, StepCache
 from vggc.report.record import ModelCost, StepRecord
@@ -212,7 +213,9 @@ class CompileState:
     def measure(self, measure: Any, options: Mapping[str, Any]) -> float:
         def compute() -> float:
             if self._subject is None:
-                self._subject = Subject(self.graph, self._reference(), self._progress)
+                self._subject = Subject(
+                    self.graph, self._reference(), self._progress, KeptOutputs(self._cache, self.key)
+                )
             return float(measure(self._subject, **self.loaded(options, self.graph)))
 
         return self._measured(self.key, measure, options, compute)
@@ -236,7 +239,9 @@ class CompileState:
 
     def _reference(self) -> Subject:
         if self._original_subject is None:
-            self._original_subject = Subject(self.as_read(), progress=self._progress)
+            self._original_subject = Subject(
+                self.as_read(), progress=self._progress, kept=KeptOutputs(self._cache, self._cache.root)
+            )
         return self._original_subject
 
     def loaded(self, options: Mapping[str, Any], graph: Graph) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from vggc.cache import VARIABLE, Store, Unusable, open_store
 from vggc.graph import Graph
@@ -25,6 +25,9 @@ SLOW_SECONDS = 0.3
 
 _LARGEST_SHARE = 4
 """An entry may take one part in so many of the cache."""
+
+
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True)
@@ -151,10 +154,25 @@ class StepCache:
         if self._store is not None and None not in parts:
             self._write("checks", digest("check", *parts), content)
 
+    def find_bytes(self, kind: str, *parts: Any) -> memoryview | None:
+        """What `keep_bytes` kept under the same parts, None when there is nothing or a part is None."""
+        if self._store is None or None in parts:
+            return None
+        return self._tried(lambda store: store.read(kind, digest(kind, *parts)))
+
+    def keep_bytes(self, kind: str, content: memoryview, *parts: Any) -> None:
+        """Keep bytes that depend on all parts, unless they take too large a part of the cache."""
+        if self._store is not None and self._writes and len(content) <= self._store.limit // _LARGEST_SHARE:
+            with _Writing(self):
+                self._store.write(kind, digest(kind, *parts), content)
+
     def _read(self, kind: str, key: str) -> Any:
+        return self._tried(lambda store: store.read_json(kind, key))
+
+    def _tried(self, read: Callable[[Store], _Content]) -> _Content | None:
         assert self._store is not None
         try:
-            return self._store.read_json(kind, key)
+            return read(self._store)
         except Unusable as reason:
             self.warnings.append(f"a result in the cache cannot be used: {reason}")
             return None

@@ -173,6 +173,23 @@ def test_a_changed_end_or_place_runs_no_earlier_step(recipe: str) -> None:
     assert cached(check(recipe))[:4] == [True] * 4
 
 
+def test_another_measure_on_the_same_samples_runs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled(RECIPE)
+
+    def run_again(*given: Any) -> None:
+        raise AssertionError("a model ran")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vggc.measures.subject.Subject._run", run_again)
+        kept = compiled(RECIPE.replace("agreement(calib) >= 10%", "cosine(calib) >= 0.1"))
+    for kind in ("checks", "outputs"):
+        for path in entries(kind):
+            flip(path)
+    again = check(RECIPE.replace("agreement(calib) >= 10%", "cosine(calib) >= 0.1"))
+    assert any("outputs" in each and "was damaged and has been removed" in each for each in again["warnings"])
+    assert kept["requirements"] == again["requirements"]
+
+
 def test_a_changed_step_runs_with_those_after_it() -> None:
     compiled(RECIPE)
     assert cached(check(RECIPE.replace("by=1.5", "by=1.6"))) == [True, False, False, False]
@@ -195,7 +212,7 @@ def test_a_bit_flipped_in_the_cache(kind: str) -> None:
         flip(path)
     report = check(RECIPE)
     told = [each for each in report["warnings"] if "was damaged and has been removed" in each]
-    assert bool(told) == bool(chosen and kind not in ("recipes", "ranges"))
+    assert bool(told) == bool(chosen and kind not in ("recipes", "ranges", "outputs"))
     assert all(cached(check(RECIPE)))
 
 
