@@ -36,6 +36,7 @@ from vggc.pruning.losses import Losses
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
+from vggc.pruning.sample_work import affordable, varied
 from vggc.pruning.selection import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.widths import uniform_widths
 from vggc.rewrite import Beforehand, Context, Declined, whole_graph
@@ -115,13 +116,16 @@ def prune_channels(
     sizes = None if data is None else sample_sizes(graph, data)
     groups, chosen, limit = _prunable(graph, sizes, repair, budgets, align=align, only=only, except_=except_)
     samples = None if data is None else Samples(graph, data)
+    work = groups.cost({}).macs or 0
     if samples is not None:
         warn_of_samples(context, samples, "weights")
+        work = work / samples.size if samples.fixed else work
+        samples = affordable(samples, work, context)
     _warn_of_quantized(graph, context)
     # Widths are tried on samples that order and repair have not seen, for what counts is the loss on new ones.
     tried, read = (samples, samples) if samples is None or limit is None else samples.apart()
     # Orders, widths and weights that hold for other images than these few.
-    tried, read = (None if each is None else each.varied(seed) for each in (tried, read))
+    tried, read = (None if each is None else varied(each, work, seed) for each in (tried, read))
     with Spill() as spill:
         readings = None
         if read is not None and (importance in NEEDS_DATA or repair == "least_squares"):
@@ -148,7 +152,8 @@ def prune_channels(
     kept = kept_outputs(groups, staying)
     _cut(groups, context, staying, samples)
     if samples is not None and repair != "none":
-        done = repair_weights(graph, original, context, kept, samples.varied(seed), mode=repair, seed=seed)
+        fitted = varied(samples, work, seed)
+        done = repair_weights(graph, original, context, kept, fitted, mode=repair, seed=seed)
         record(context, done)
 
 
