@@ -157,6 +157,9 @@ def _show_failure(report: Report, folder: Path | None) -> None:
         stdout().print()
     for line in report.warnings:
         say(f"warning: {line}", style="yellow")
+    if report.failure is not None and report.failure.look_at and not verbosity().quiet:
+        steps = ", ".join(report.failure.look_at)
+        stdout().print(f"steps to look at: {steps}; `vggc bisect` finds the one that costs the most")
     if folder is not None:
         stdout().print(f"report of what ran: {folder / PAGE}")
 

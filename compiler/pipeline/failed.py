@@ -57,22 +57,32 @@ def reported_failure(
         yield
     except BaseException as error:
         doing = finish()
-        report.failure = _failure(error, doing)
+        report.failure = _failure(error, doing, report)
         report.artifacts = []
         failed(report, _written(failed_folder(output), report, before))
         raise
     _remove(failed_folder(output))
 
 
-def _failure(error: BaseException, doing: str) -> Failure:
+def _failure(error: BaseException, doing: str, report: Report) -> Failure:
     if not isinstance(error, CompileError):
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         message = f"interrupted while doing: {doing}" if interrupted else f"{type(error).__name__}: {error}"
         return Failure("interrupted" if interrupted else "bug", "", doing, [message])
     span = error.diagnostics[0].span
-    kind = "requirement" if isinstance(error, RequirementNotMet) else "error"
     place = "" if span is None else span.place
-    return Failure(kind, place, doing, [render(each) for each in error.diagnostics])
+    messages = [render(each) for each in error.diagnostics]
+    if isinstance(error, RequirementNotMet):
+        return Failure("requirement", place, doing, messages, _since_last_gate(report))
+    return Failure("error", place, doing, messages)
+
+
+def _since_last_gate(report: Report) -> list[str]:
+    """The steps since the last requirement that held: those that may change results, else all with changes."""
+    first = max((each.after for each in report.requirements if each.outcome == "held"), default=0)
+    changed = [step for step in report.steps[first:] if step.total and not step.undone]
+    lossy = [step for step in changed if not step.exact]
+    return [f"{step.name} ({step.line})" for step in lossy or changed]
 
 
 def _written(folder: Path, report: Report, before: Sequence[Node]) -> Path | None:

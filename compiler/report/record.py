@@ -110,14 +110,15 @@ class Fidelity:
 class Failure:
     """Why a compile failed: "requirement", "error", "interrupted", or "bug" for a bug in vggc.
 
-    `place` is the place in the recipe, `my.opt:4:1`, empty when there is none; `doing` what the compile was doing, and
-    `messages` what the terminal says.
+    `place` is the place in the recipe, `my.opt:4:1`, empty when there is none; `doing` what the compile was doing,
+    `messages` what the terminal says, and `look_at` the steps that can have caused a requirement to fail.
     """
 
     kind: str
     place: str
     doing: str
     messages: list[str]
+    look_at: list[str] = field(default_factory=list)
 
 
 @dataclass

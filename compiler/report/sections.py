@@ -130,8 +130,9 @@ def failure(failed: Failure) -> str:
     """The messages of a compile that failed."""
     shown = _lines(f"<pre>{text(each)}</pre>" for each in failed.messages)
     doing = f"<p>It was doing: {text(failed.doing)}</p>" if failed.doing else ""
+    look_at = f"<p>Look at: {text(', '.join(failed.look_at))}</p>" if failed.look_at else ""
     title = '<h2 id="failure-title">Failure</h2>'
-    return f'<section aria-labelledby="failure-title" class="warnings">\n{title}\n{shown}{doing}\n</section>'
+    return f'<section aria-labelledby="failure-title" class="warnings">\n{title}\n{shown}{doing}{look_at}\n</section>'
 
 
 def cards(first: ModelCost, last: ModelCost) -> str:
@@ -409,7 +410,7 @@ def graph(before: Sequence[Node], after: Sequence[Node]) -> str:
 
 
 def files(report: Report) -> str:
-    shown = "<p>The recipe has no target.</p>"
+    shown = "<p>No output was written.</p>" if report.failure else "<p>The recipe has no target.</p>"
     if report.artifacts:
         rows = [
             f"<tr>{head_cell(each['path'])}{cell(each['target'])}"

@@ -35,6 +35,10 @@ def wrong(graph: Graph, context: Context) -> None:
     graph.remove(node)
     context.record("Relu replaced")
 
+@whole_graph(exact=False)
+def halve(graph: Graph, context: Context) -> None:
+    context.record("nothing, but it may")
+
 @whole_graph
 def flip(graph: Graph, context: Context) -> None:
     context.record("nothing, again and again")
@@ -106,6 +110,14 @@ def test_the_measured_values_are_in_it(capsys: pytest.CaptureFixture[str]) -> No
     assert compiled("require nodes <= 5\nrequire params <= 0\nrequire nodes == 7\n") == 3
     assert [each["outcome"] for each in failed_report()["requirements"]] == ["held", "held", "failed"]
     assert "require" in capsys.readouterr().out
+    assert failed_report()["failure"]["look_at"] == []
+
+
+def test_a_gate_names_the_steps_that_can_have_caused_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compiled("halve\nrequire nodes <= 9\nhalve\nwrong\nrequire nodes <= 0\n", "--verify", "off") == 3
+    assert failed_report()["failure"]["look_at"] == ["halve (r.opt:6)"]
+    assert "steps to look at: halve (r.opt:6); `vggc bisect` finds" in capsys.readouterr().out
+    assert "Look at: halve (r.opt:6)" in Path("build/out-failed/report.html").read_text(encoding="utf-8")
 
 
 def test_a_target_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
