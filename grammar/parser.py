@@ -231,4 +231,4 @@ def _brace(part: Statement) -> Span:
 
 
 def _first_word(part: Statement) -> str:
-    return part.span.text.split("(")[0].split()[0]
+    return next(iter(part.span.text.split("(")[0].split()), "")

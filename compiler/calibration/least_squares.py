@@ -29,7 +29,8 @@ _FIRST = 3
 _HELD_BACK = 5
 """One row in so many is held back."""
 
-_ROUNDS = 6
+_ROUNDS = 3
+"""The fourth to sixth lowered the error of what pruning leaves by 0.3 % and took as long as everything before."""
 _SETTLED = 3e-3
 """A round that lowers the error by a smaller share is the last one."""
 

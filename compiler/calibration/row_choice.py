@@ -29,4 +29,4 @@ def choose_rows(count: int, total: int, batches: int, random: np.random.Generato
     Their indices (rows,), rising; None for all.
     """
     wanted = -(-total // batches)
-    return None if count <= wanted else np.sort(random.choice(count, wanted, replace=False))
+    return None if count <= wanted else np.sort(random.choice(count, wanted, replace=False, shuffle=False))

@@ -186,6 +186,27 @@ def test_what_a_reshape_leaves_open_is_told_by_its_size() -> None:
     assert found.macs == 40
 
 
+def test_pads_that_pytorch_computes_from_a_list() -> None:
+    """F.pad(x, (0, 1, 0, 1)), as TorchScript's exporter writes it: filled up with zeros, paired, turned round."""
+    text = """g (float[N,3,10,10] x) => (float[N,4,H,W] y)
+    <int64[4] given = {0, 1, 0, 1}, int64 four = {4}, int64 two = {2}, int64[2] pairs = {-1, 2}, int64[1] all = {-1},
+     int64[1] last = {-1}, int64[1] front = {-9223372036854775807}, int64[1] axis = {0}, int64[1] back = {-1},
+     int64[1] first = {0}> {
+        size = Shape(given)
+        eight = Mul(four, two)
+        more = Sub(eight, size)
+        zeros = ConstantOfShape<value = int64[1] {0}>(more)
+        list = Concat<axis = 0>(given, zeros)
+        paired = Reshape(list, pairs)
+        turned = Slice(paired, last, front, axis, back)
+        sides = Transpose<perm = [1,0]>(turned)
+        pads = Reshape(sides, all)
+        padded = Pad(x, pads)
+        y = Conv(padded, w)
+    }"""
+    assert counted(text, w=f32(4, 3, 2, 2)).macs == 4 * 10 * 10 * 3 * 4
+
+
 def test_nodes() -> None:
     found = counted(
         "g (float[N,8,4,4] x) => (float[N,6,4,4] y) { [first] c = Conv(x, w, b) [second] y = Relu(c) }",

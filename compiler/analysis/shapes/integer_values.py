@@ -46,7 +46,10 @@ class IntegerValues:
         self._first: dict[Hashable, gs.Tensor] = {}
 
     def entries(self, value: gs.Tensor) -> Entries | None:
-        """What is known of a value; None when it is no scalar or vector of integers, or nothing is known."""
+        """What is known of a value of integers; None when nothing is known.
+
+        A value of the model's own is a scalar or a vector; one computed from such may be a matrix.
+        """
         if id(value) in self._known:
             return self._known[id(value)][1]
         if isinstance(value, gs.Constant) and np.prod(value.shape, dtype=np.int64) > _LONGEST:
@@ -59,7 +62,7 @@ class IntegerValues:
     def known(self, value: gs.Tensor) -> list[int] | int | None:
         """The integers of a value that is no constant of the model but known all the same."""
         entries = self.entries(value) if id(value) in self._known else None
-        if entries is None or not all(isinstance(each, int) for each in entries.flat):
+        if entries is None or entries.ndim > 1 or not all(isinstance(each, int) for each in entries.flat):
             return None
         return entries.tolist()  # type: ignore[no-any-return]
 
@@ -69,7 +72,7 @@ class IntegerValues:
         if rule is None or not is_standard(node) or len(node.outputs) != 1:
             return
         entries = rule(self, node)
-        if entries is not None and entries.ndim <= 1 and entries.size <= _LONGEST:
+        if entries is not None and entries.ndim <= 2 and entries.size <= _LONGEST:
             self._known[id(node.outputs[0])] = (node.outputs[0], entries)
 
     def equal(self, value: gs.Tensor) -> gs.Tensor | None:
@@ -188,11 +191,29 @@ def _gather(values: IntegerValues, node: gs.Node) -> Entries | None:
 
 def _slice(values: IntegerValues, node: gs.Node) -> Entries | None:
     data, slices = values.entries(node.inputs[0]), values.slices(node)
-    if data is None or data.ndim != 1 or slices is None or len(slices) != 1:
+    if data is None or not data.ndim or slices is None or len(slices) != 1:
         return None
-    ((_, start, end, step),) = slices
+    ((axis, start, end, step),) = slices
+    if not -data.ndim <= axis < data.ndim or not step:
+        return None
     # Beyond the front, a negative step ends before index 0, which Python writes as None.
-    return data[start : None if step < 0 and end < -data.size else end : step] if step else None
+    places = slice(start, None if step < 0 and end < -data.shape[axis] else end, step)
+    return data[(slice(None),) * (axis % data.ndim) + (places,)]
+
+
+def _transpose(values: IntegerValues, node: gs.Node) -> Entries | None:
+    entries = values.entries(node.inputs[0])
+    return None if entries is None else entries.transpose(node.attrs.get("perm"))
+
+
+def _constant_of_shape(values: IntegerValues, node: gs.Node) -> Entries | None:
+    given = node.attrs.get("value")
+    number = np.float32(0) if given is None else given.values.reshape(-1)[0]
+    sizes = values.entries(node.inputs[0])
+    if number.dtype.kind != "i" or sizes is None or not all(isinstance(each, int) for each in sizes.flat):
+        return None
+    shape = tuple(sizes.tolist())
+    return np.full(shape, int(number), object) if 0 <= np.prod(shape, dtype=float) <= _LONGEST else None
 
 
 def _concat(values: IntegerValues, node: gs.Node) -> Entries | None:
@@ -212,9 +233,12 @@ def _reshaped(before: tuple[int, ...], after: tuple[int, ...]) -> Callable[[Inte
 
 def _reshape(values: IntegerValues, node: gs.Node) -> Entries | None:
     entries, target = values.padded(node.inputs[0]), values.numbers(node, 1)
-    if entries is None or target not in ([], [-1], [entries.size]):
+    if entries is None or target is None or any(each == 0 for each in target):
         return None
-    return entries.reshape(target) if target or entries.size == 1 else None
+    try:
+        return entries.reshape(target)
+    except ValueError:
+        return None
 
 
 def _expand(values: IntegerValues, node: gs.Node) -> Entries | None:
@@ -289,6 +313,8 @@ _RULES: dict[str, Callable[[IntegerValues, gs.Node], Entries | None]] = {
     "Squeeze": _reshaped((1,), ()),
     "Reshape": _reshape,
     "Expand": _expand,
+    "Transpose": _transpose,
+    "ConstantOfShape": _constant_of_shape,
     "Add": _arithmetic(operator.add, lambda left, right: total([left, right])),
     "Sub": _arithmetic(operator.sub, lambda left, right: left if right == 0 else None),
     "Mul": _arithmetic(operator.mul, lambda left, right: product([left, right])),
@@ -297,5 +323,5 @@ _RULES: dict[str, Callable[[IntegerValues, gs.Node], Entries | None]] = {
     "Where": _elementwise(_where),
 }
 
-LIST_OPERATORS = frozenset(_RULES)
-"""Operators that compute lists of integers from lists of integers, or from shapes."""
+LIST_OPERATORS = frozenset(_RULES) - {"Transpose", "ConstantOfShape"}
+"""Operators that compute lists of integers from lists of integers, or from shapes, entry by entry."""
