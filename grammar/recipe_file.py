@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vggc.diagnostics import CompileError, fail, nearest
 from vggc.diagnostics.source import Source
+from vggc.grammar.shipped_recipes import is_shipped, recipe_file
 
 MAX_BYTES = 1024 * 1024
 
@@ -13,17 +14,18 @@ _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04":
 
 
 def read_recipe(path: Path) -> Source:
-    """The text of a recipe file. A byte order mark is dropped and every kind of line end becomes `\\n`.
+    """The text of a recipe file, or of a recipe that comes with vggc when the path is `vggc:NAME.opt`.
 
-    Raises CompileError when the file is missing, a folder or another special file, unreadable, larger than MAX_BYTES
-    or not UTF-8 text.
+    A byte order mark is dropped and every kind of line end becomes `\\n`. Raises CompileError when the file is missing,
+    a folder or another special file, unreadable, larger than MAX_BYTES or not UTF-8 text.
     """
+    place = recipe_file(path)
     try:
-        if path.is_dir():
+        if place.is_dir():
             raise fail(f"`{path}` is a folder", help=_recipes_in(path))
-        if path.exists() and not path.is_file():
+        if place.exists() and not place.is_file():
             raise fail(f"`{path}` is not a regular file", help="give the path of a recipe, a text file `NAME.opt`")
-        with path.open("rb") as file:
+        with place.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise fail(f"there is no recipe `{path}`", help=_similar_file(path)) from None
@@ -47,7 +49,7 @@ def _decode(path: Path, content: bytes) -> Source:
     except UnicodeDecodeError as error:
         raise _not_utf8(path, content, error) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    source = Source(str(path), text)
+    source = Source(path.as_posix() if is_shipped(path) else str(path), text)
     nul = text.find("\0")
     if nul >= 0:
         line, column = source.position(nul)

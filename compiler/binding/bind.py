@@ -23,6 +23,7 @@ from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.broken_recipe import BrokenRecipe
 from vggc.grammar.kept_trees import read_tree
+from vggc.grammar.shipped_recipes import recipe_file
 from vggc.options import Given
 from vggc.pipeline.conditions import Measured
 from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
@@ -111,7 +112,7 @@ class _Binder:
         self.diagnostics = Diagnostics()
         path = Path(recipe.source.path)
         self.scope = Scope(registry, path.parent, later=declared_names(recipe))
-        self.uses = Uses(self.diagnostics, [path.resolve()], python)
+        self.uses = Uses(self.diagnostics, [recipe_file(path).resolve()], python)
         self.steps = Steps(self.diagnostics)
         self.body: list[Bound] = []
         self.data: dict[str, BoundData] = {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file, must_be_folder
 from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.data import Dataset, Loader
-from vggc.diagnostics import Diagnostics, at, fail, nearest, spelling_help
+from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest, spelling_help
 from vggc.grammar import syntax
+from vggc.grammar.shipped_recipes import is_shipped
 from vggc.options import Given, Reference
 from vggc.pipeline.model import BoundData
 from vggc.values import File, Folder
@@ -73,8 +75,18 @@ def _must_be_there(option: object, call: syntax.Call, folder: Path) -> None:
     """Raise CompileError when an option is the path of a file or folder that does not exist."""
     if not isinstance(option, File | Folder):
         return
-    with at(next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)):
-        (must_be_folder if isinstance(option, Folder) else must_be_file)(folder / option)
+    written = next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)
+    check = must_be_folder if isinstance(option, Folder) else must_be_file
+    words = [each.value.name for each in call.arguments if isinstance(each.value, syntax.Word)]
+    try:
+        with at(written):
+            check(folder / option)
+    except CompileError as error:
+        if not words or not is_shipped(Path(call.span.source.path)):
+            raise
+        # A ready recipe cannot be edited, and its folder is the current one.
+        help = f"name yours: --set {words[0]}=/path/to/{option}"
+        raise CompileError(*(replace(each, help=help) for each in error.diagnostics)) from None
 
 
 def _says(value: syntax.Value, text: str) -> bool:

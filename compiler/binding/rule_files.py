@@ -11,6 +11,7 @@ from vggc.binding.uses import Uses, declared_names
 from vggc.diagnostics import Diagnostic, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
+from vggc.grammar.shipped_recipes import recipe_file
 from vggc.pattern.rule import Rule
 from vggc.rewrite import check_rules
 
@@ -25,7 +26,7 @@ def bind_rule_file(recipe: syntax.Recipe, *, python: bool = True) -> tuple[list[
     diagnostics = Diagnostics()
     path = Path(recipe.source.path)
     scope = Scope(shipped(), path.parent, later=declared_names(recipe))
-    uses = Uses(diagnostics, [path.resolve()], python)
+    uses = Uses(diagnostics, [recipe_file(path).resolve()], python)
     for statement in recipe.statements:
         with diagnostics.collect():
             if isinstance(statement, syntax.UseStatement):

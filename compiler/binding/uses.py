@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 
 from vggc.binding.files import must_be_file
@@ -12,14 +11,12 @@ from vggc.binding.modules import TEXT_HASH, definitions, import_file
 from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Declaration, Scope
 from vggc.binding.steps import define, first_line
-from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest
+from vggc.diagnostics import CompileError, Diagnostics, at, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.grammar.kept_trees import read_tree
+from vggc.grammar.shipped_recipes import is_shipped, recipe_file
 from vggc.options import defined_at
-
-SHIPPED = "vggc:"
-"""The prefix of a recipe that comes with vggc: `use "vggc:rules/transpose.opt"`."""
 
 _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
     syntax.ParamStatement: "a `param`",
@@ -64,12 +61,13 @@ class Uses:
             with at(span):
                 path = _path(statement.path.value, scope.folder)
                 library = self._library(path, scope)
+                file = recipe_file(path).resolve()
         except CompileError:
             scope.incomplete = True
             raise
-        if path.resolve() in scope.used:
+        if file in scope.used:
             self.diagnostics.warning(f"`{path.name}` is used twice", span)
-        scope.used.add(path.resolve())
+        scope.used.add(file)
         scope.incomplete = scope.incomplete or library.incomplete
         diagnostics = Diagnostics()
         for each in library.exports:
@@ -82,7 +80,7 @@ class Uses:
         if path.suffix == ".py" and not self.python:
             help = "read the file, and leave out --no-python if you trust it: it runs with your permissions"
             raise fail(f"`{path.name}` is Python, which --no-python refuses", help=help)
-        key = path.resolve()
+        key = recipe_file(path).resolve()
         if key in self.open:
             circle = " -> ".join(each.name for each in [*self.open[self.open.index(key) :], key])
             help = "move what both need into a third recipe"
@@ -95,11 +93,12 @@ class Uses:
     def _recipe(self, path: Path, scope: Scope) -> Library:
         """What a used recipe declares. Its errors go to `diagnostics`, except those that keep it from being read."""
         recipe = read_tree(path)
-        self.files[path] = hashlib.sha256(recipe.source.text.encode()).hexdigest()
+        file = recipe_file(path)
+        self.files[file] = hashlib.sha256(recipe.source.text.encode()).hexdigest()
         inner = Scope(scope.registry, path.parent)
         inner.later = declared_names(recipe)
         diagnostics = Diagnostics()
-        self.open.append(path.resolve())
+        self.open.append(file.resolve())
         for statement in recipe.statements:
             with diagnostics.collect():
                 match statement:
@@ -142,28 +141,16 @@ def declared_names(recipe: syntax.Recipe) -> dict[str, Span]:
 
 
 def _path(written: str, folder: Path) -> Path:
-    """The file that a `use` names: relative to the recipe's folder, or among those that come with vggc.
-
-    Raises CompileError for one that does not come with vggc.
-    """
-    if not written.startswith(SHIPPED):
-        return folder / written
-    name = written.removeprefix(SHIPPED)
-    recipes = Path(str(files("vggc.recipes")))
-    known = sorted(each.relative_to(recipes).as_posix() for each in recipes.rglob("*.opt"))
-    if name in known:
-        return recipes / name
-    close = nearest(name, known)
-    libraries = ", ".join(f"`{SHIPPED}{each}`" for each in known if each.startswith("rules/"))
-    help = f"a similar name exists: `{SHIPPED}{close}`" if close else f"there are {libraries}"
-    raise fail(f"no recipe `{name}` comes with vggc", help=help)
+    """The recipe or file that a `use` names: relative to the recipe's folder, or one that comes with vggc."""
+    return Path(written) if is_shipped(Path(written)) else folder / written
 
 
 def _check_path(path: Path) -> None:
+    file = recipe_file(path)
     if path.suffix not in (".opt", ".py"):
         help = "name a recipe, `NAME.opt`, or a Python file, `NAME.py`"
         raise fail(f"`use` cannot bring in `{path.name}`", help=help)
-    must_be_file(path)
+    must_be_file(file)
 
 
 def _no_declaration(statement: syntax.Statement) -> CompileError:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import vggc.recipes
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
+from vggc.grammar.shipped_recipes import is_shipped
 from vggc.options import spell
 from vggc.pipeline.execute import shipped
 from vggc.pipeline.model import BoundData, BoundStep
@@ -68,6 +69,8 @@ def _python_files(source: Source) -> list[Path]:
 
 
 def _recipe(path: Path, folder: Path) -> str:
+    if is_shipped(path):
+        return path.as_posix()
     for library in vggc.recipes.__path__:
         if path.resolve().is_relative_to(Path(library).resolve()):
             return f"vggc:{path.resolve().relative_to(Path(library).resolve()).as_posix()}"

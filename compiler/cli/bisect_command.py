@@ -58,13 +58,14 @@ def bisect(recipe: Path, model: Path, measure: str, output: Path | None, overrid
     from vggc.cli.bisect_page import bisect_page
     from vggc.cli.commands import given_overrides
     from vggc.grammar.kept_trees import read_tree
+    from vggc.grammar.shipped_recipes import recipe_stem
     from vggc.pipeline.model import BoundData
     from vggc.pipeline.output_folder import REPORT, check_output_folder, output_folder
 
     pipeline, bound_measure = bind_with_measure(
         read_tree(recipe), measure, "--measure", overrides=given_overrides(overrides)
     )
-    folder = output or Path("build") / f"{model.stem}-{recipe.stem}-bisect"
+    folder = output or Path("build") / f"{model.stem}-{recipe_stem(recipe)}-bisect"
     check_output_folder(folder)
     with progress() as show:
         bisection = find_guilty_step(pipeline, bound_measure, model, progress=show)

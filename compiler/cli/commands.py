@@ -16,6 +16,7 @@ from vggc.cli.progress import progress
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity, verbosity_options
+from vggc.diagnostics import fail
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
@@ -98,12 +99,13 @@ def compile_(
     """
     from vggc.cli.graph_printer import graph_printer
     from vggc.cli.step_details import detailed
+    from vggc.grammar.shipped_recipes import recipe_stem
     from vggc.pipeline.compile import compile_model
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.terminal_tables import declines, summary
 
     pipeline = _bind(recipe, overrides, python=not no_python)
-    folder = output or Path("build") / f"{stem(model)}-{recipe.stem}"
+    folder = output or Path("build") / f"{stem(model)}-{recipe_stem(recipe)}"
     model = onnx_file(model, folder, weights, inputs, dynamic)
     failures: list[tuple[Report, Path | None]] = []
     stepped = detailed(graph_printer(pipeline, print_after))
@@ -262,6 +264,7 @@ def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
     """Format recipes in the one canonical layout. Comments are kept."""
     from vggc.grammar.format import format
     from vggc.grammar.recipe_file import read_recipe
+    from vggc.grammar.shipped_recipes import is_shipped
 
     changed = []
     for path in recipes:
@@ -269,6 +272,8 @@ def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
         text = format(source)
         if text == source.text:
             continue
+        if is_shipped(path) and not only_check:
+            raise fail(f"`{path}` comes with vggc and is not rewritten", help="`vggc recipes NAME` prints it")
         changed.append(path)
         if not only_check:
             replace_text(path, text)

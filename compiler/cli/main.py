@@ -13,11 +13,20 @@ from typing import NoReturn
 import click
 
 from vggc import __version__
-from vggc.cli import bisect_command, cache_command, commands, compare_commands, export_command, target_commands
+from vggc.cli import (
+    bisect_command,
+    cache_command,
+    commands,
+    compare_commands,
+    export_command,
+    recipe_pages,
+    target_commands,
+)
 from vggc.cli.console import print_diagnostics, say
 from vggc.cli.interrupts import end_on_signals, ignore_signals
 from vggc.cli.verbosity import verbosity_of, write_log
 from vggc.diagnostics import CompileError, nearest
+from vggc.grammar.shipped_recipes import is_shipped
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -40,7 +49,7 @@ class RecipeGroup(click.Group):
         first = args[0]
         if first in self.commands:
             return super().resolve_command(ctx, args)
-        if not first.endswith(".opt") and not Path(first).exists():
+        if not first.endswith(".opt") and not is_shipped(Path(first)) and not Path(first).exists():
             close = nearest(first, [each for each in self.commands if each != "compile"])
             hint = f"Did you mean `vggc {close}`?" if close else "A recipe's name ends in .opt."
             raise click.UsageError(f"`{first}` is neither a command nor a recipe. {hint}", ctx)
@@ -70,6 +79,7 @@ for command in (
     commands.fmt,
     commands.passes,
     target_commands.targets,
+    recipe_pages.recipes,
     commands.inspect,
     export_command.export,
     compare_commands.diff,

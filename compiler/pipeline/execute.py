@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 import vggc.recipes
 from vggc.analysis.costs import Costs, costs
 from vggc.diagnostics import CompileError, Diagnostic, placed
+from vggc.grammar.shipped_recipes import is_shipped
 from vggc.graph import Graph
 from vggc.graph.snapshot import Snapshot
 from vggc.pipeline.model import BoundStep
@@ -76,7 +77,10 @@ def shipped_rule(rule: Rule) -> bool:
     """Whether a rule is vggc's own: written in Python of vggc's, or in one of its recipes."""
     if rule.function is not None:
         return shipped_function(rule.function)
-    return rule.span is not None and Path(rule.span.source.path).resolve().is_relative_to(_RECIPES)
+    if rule.span is None:
+        return False
+    path = Path(rule.span.source.path)
+    return is_shipped(path) or path.resolve().is_relative_to(_RECIPES)
 
 
 def shipped_function(function: Callable[..., Any]) -> bool:

@@ -19,6 +19,7 @@ from vggc.cache.environment import code_hash, processor, versions
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
+from vggc.grammar.shipped_recipes import recipe_file, recipe_stem
 from vggc.graph import Graph
 from vggc.graph.fingerprint import fingerprint
 from vggc.graph.packed_graph import weight_files
@@ -43,8 +44,8 @@ _SHORT = 16
 
 
 def lock_path(recipe: Path) -> Path:
-    """The lock file of a recipe: `prune.lock` beside `prune.opt`."""
-    return recipe.with_suffix(".lock")
+    """The lock file of a recipe: `prune.lock` beside `prune.opt`, or in the current folder for `vggc:prune.opt`."""
+    return recipe.with_name(f"{recipe_stem(recipe)}.lock")
 
 
 def lock_text(lock: Lock) -> str:
@@ -185,7 +186,7 @@ def _sources(pipeline: Pipeline, model: Path, graph: Graph) -> dict[str, Any]:
             "sha256": file_hash(model),
             "weights": {each.relative_to(beside).as_posix(): file_hash(each) for each in weight_files(graph, model)},
         },
-        "recipe": file_hash(Path(pipeline.source.path)),
+        "recipe": file_hash(recipe_file(Path(pipeline.source.path))),
         "files": {_relative(path, folder): text for path, text in {**pipeline.files, **others}.items()},
         "parameters": {name: plain_value(value) for name, value in pipeline.params.items()},
         "data": {name: _described(each) for name, each in pipeline.data.items()},
