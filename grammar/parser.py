@@ -169,7 +169,8 @@ class _Reader:
         builder = RuleBuilder(self.source, part.span.start)
         node: syntax.Statement | Else = builder.transform(tree)
         self.errors.extend(builder.problems)
-        return node
+        # A statement with a number of no known unit, for one, cannot be bound.
+        return None if builder.problems else node
 
     def _read_statement(self, part: Statement, node: syntax.Statement | Else | None) -> None:
         else_may_follow, self.else_may_follow = self.else_may_follow, False
