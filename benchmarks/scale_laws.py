@@ -69,6 +69,7 @@ def run(step: str, model: Path, samples: Path) -> None:
     graph = Graph.load(model)
     graph.infer_shapes()
     fold_batch_norm(graph)
+    graph.tidy()
     before = costs(graph)
     data = npy.function(samples.parent, samples.name).fit(inputs_of(graph))
     started = time.process_time()
