@@ -202,18 +202,22 @@ def _slice(values: IntegerValues, node: gs.Node) -> Entries | None:
 
 
 def _transpose(values: IntegerValues, node: gs.Node) -> Entries | None:
-    entries = values.entries(node.inputs[0])
-    return None if entries is None else entries.transpose(node.attrs.get("perm"))
+    entries, axes = values.entries(node.inputs[0]), node.attrs.get("perm")
+    if entries is None or (axes is not None and sorted(axes) != list(range(entries.ndim))):
+        return None
+    return entries.transpose(axes)
 
 
 def _constant_of_shape(values: IntegerValues, node: gs.Node) -> Entries | None:
     given = node.attrs.get("value")
     number = np.float32(0) if given is None else given.values.reshape(-1)[0]
     sizes = values.entries(node.inputs[0])
-    if number.dtype.kind != "i" or sizes is None or not all(isinstance(each, int) for each in sizes.flat):
+    if number.dtype.kind != "i" or sizes is None or sizes.ndim != 1:
         return None
-    shape = tuple(sizes.tolist())
-    return np.full(shape, int(number), object) if 0 <= np.prod(shape, dtype=float) <= _LONGEST else None
+    shape = sizes.tolist()
+    if not all(isinstance(each, int) and each >= 0 for each in shape) or np.prod(shape, dtype=float) > _LONGEST:
+        return None
+    return np.full(shape, int(number), object)
 
 
 def _concat(values: IntegerValues, node: gs.Node) -> Entries | None:

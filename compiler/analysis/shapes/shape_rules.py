@@ -82,7 +82,8 @@ def _resize(values: IntegerValues, node: gs.Node) -> Dimensions | None:
 def _slice(values: IntegerValues, node: gs.Node) -> Dimensions | None:
     """Axes that are taken whole keep their names."""
     source, slices = values.dimensions(node.inputs[0]), values.slices(node)
-    if source is None or slices is None:
+    # A declared shape of another rank is an error of the model, which is found elsewhere.
+    if source is None or slices is None or not all(-len(source) <= each[0] < len(source) for each in slices):
         return None
     result = list(source)
     for axis, start, end, step in slices:
