@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from vggc.binding.conditions import bind_requirement
-from vggc.binding.data import bind_data
+from vggc.binding.data import bind_data, declare_given
 from vggc.binding.params import Overrides, bind_param, plain
 from vggc.binding.registry import Registry, shipped
 from vggc.binding.rule_groups import check_rules_together
@@ -18,7 +18,8 @@ from vggc.binding.scope import Declaration, Definition, Scope, Undetermined, Unk
 from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_line
 from vggc.binding.targets import Written, bind_target
 from vggc.binding.uses import Uses, declared_names
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
+from vggc.data import Dataset
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.broken_recipe import BrokenRecipe
@@ -29,6 +30,9 @@ from vggc.pipeline.conditions import Measured
 from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
 from vggc.pipeline.precheck import check_body
 from vggc.rewrite import Destination
+
+RECIPE_TEXT = "recipe text"
+"""What messages and reports call a recipe without a file."""
 
 
 def bind(
@@ -73,17 +77,48 @@ def bind_file(
     overrides: Mapping[str, str] | None = None,
     registry: Registry | None = None,
     python: bool = True,
+    data: Mapping[str, Dataset] | None = None,
 ) -> Pipeline:
-    """Read and bind a recipe; see `bind`. A syntax error does not hide what is wrong with the other statements."""
-    given, known = Overrides(overrides or {}), registry or shipped()
+    """Read and bind a recipe; see `bind`. A syntax error does not hide what is wrong with the other statements.
+
+    Each data set of `data` takes the place of the `data` statement of its name, or is declared before all statements.
+    """
+    return _bind_read(lambda: read_tree(path), Overrides(overrides or {}), registry or shipped(), python, data or {})
+
+
+def bind_text(
+    text: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    python: bool = True,
+    data: Mapping[str, Dataset] | None = None,
+) -> Pipeline:
+    """Bind the text of a recipe without a file, as `bind_file` does. Its paths are relative to the current folder."""
+
+    def read() -> syntax.Recipe:
+        # lark takes a while to load, and is not needed for a recipe whose tree is kept.
+        from vggc.grammar.parser import parse
+
+        return parse(Source(RECIPE_TEXT, text.replace("\r\n", "\n").replace("\r", "\n")))
+
+    return _bind_read(read, Overrides(overrides or {}), shipped(), python, data or {})
+
+
+def _bind_read(
+    read: Callable[[], syntax.Recipe],
+    overrides: Overrides,
+    registry: Registry,
+    python: bool,
+    data: Mapping[str, Dataset],
+) -> Pipeline:
     try:
-        recipe = read_tree(path)
+        recipe = read()
     except BrokenRecipe as error:
         if error.recipe is None:
             raise
-        others = _Binder(error.recipe, given, known, python=python, broken=error.broken).errors()
+        others = _Binder(error.recipe, overrides, registry, python=python, given=data, broken=error.broken).errors()
         raise CompileError(*sorted([*error.diagnostics, *others], key=_order(error.recipe.source))) from None
-    return _Binder(recipe, given, known, python=python).bind()
+    return _Binder(recipe, overrides, registry, python=python, given=data).bind()
 
 
 def _order(source: Source) -> Callable[[Diagnostic], float]:
@@ -103,6 +138,7 @@ class _Binder:
         asked: syntax.Comparison | None = None,
         *,
         python: bool = True,
+        given: Mapping[str, Dataset] | None = None,
         broken: tuple[Span, ...] | None = None,
     ) -> None:
         self.asked = asked
@@ -116,6 +152,7 @@ class _Binder:
         self.steps = Steps(self.diagnostics)
         self.body: list[Bound] = []
         self.data: dict[str, BoundData] = {}
+        self.given = given or {}
         self.targets: list[BoundTarget] = []
         self.files: Written = {}
         self.last_target: Span | None = None
@@ -159,6 +196,11 @@ class _Binder:
 
     def _read(self) -> None:
         """Bind all statements, and collect what is wrong with them, alone and together."""
+        described = {each.name.name for each in self.recipe.statements if isinstance(each, syntax.DataStatement)}
+        beside = [name for name in self.given if name not in described]
+        for name in beside:
+            with self.diagnostics.collect():
+                self.data[name] = declare_given(name, self.given[name], self.scope)
         try:
             for statement in self.recipe.statements:
                 self._statement(statement)
@@ -169,6 +211,7 @@ class _Binder:
         self.diagnostics.extend(self.overrides.unclaimed(params))
         if self.broken is None:
             self._must_do_something()
+        self._must_be_used(beside, described)
         self.diagnostics.extend(check_rules_together(self.body))
         if self.diagnostics.errors or self.broken is not None:
             # All errors are reported at once. Otherwise these checks run later, together with those for the model.
@@ -191,7 +234,7 @@ class _Binder:
                     case syntax.ParamStatement():
                         bind_param(statement, self.scope, self.overrides)
                     case syntax.DataStatement():
-                        bound = bind_data(statement, self.scope)
+                        bound = bind_data(statement, self.scope, self.given.get(statement.name.name))
                         if bound:
                             self.data[bound.name] = bound
                     case syntax.UseStatement():
@@ -231,6 +274,19 @@ class _Binder:
             )
             place = first_line(self.recipe.statements[0])
             self.diagnostics.error("the recipe does nothing: it has no step and no target", place, help=help)
+
+    def _must_be_used(self, given: Sequence[str], described: Collection[str]) -> None:
+        """Refuse data sets that a program gives when no statement names them: a misspelt name would change nothing.
+
+        In a recipe without data, the models before and after are compared on them. A statement with errors may be the
+        one that names them, so that beside errors only names like those of the recipe's data are refused.
+        """
+        wrong = bool(self.diagnostics.errors)
+        for name in given if described else ():
+            declaration = self.scope.names.get(name)
+            if declaration and not declaration.used and not (wrong and nearest(name, described) is None):
+                help = spelling_help(name, described, "its data")
+                self.diagnostics.error(f"the recipe uses no data `{name}`", declaration.span, help=help)
 
     def _warn_unused(self) -> None:
         # The first data set is always used: the models before and after are compared on its samples.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,21 @@ from vggc.binding.files import must_be_file, must_be_folder
 from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest, spelling_help
+from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.shipped_recipes import is_shipped
 from vggc.options import Given, Reference
 from vggc.pipeline.model import BoundData
 from vggc.values import File, Folder
 
+_GIVEN = Loader("given", lambda base: {}, label_help='give the class numbers too: {"labels": numbers}')
+"""Stands for the loader of data that a program gives, which is not loaded."""
 
-def bind_data(statement: syntax.DataStatement, scope: Scope) -> BoundData | None:
+
+def bind_data(statement: syntax.DataStatement, scope: Scope, given: Dataset | None = None) -> BoundData | None:
     """Declare a data set. The files that its options name must exist; their contents are read later.
 
+    When a data set is `given`, it takes the place of the one that the statement describes, whose files may be missing.
     Returns None when the value of an option is not known. Raises CompileError with everything wrong in the statement;
     the name is declared even then, with an unknown value.
     """
@@ -30,20 +36,43 @@ def bind_data(statement: syntax.DataStatement, scope: Scope) -> BoundData | None
         scope.add(declaration, name.span)
     bound = None
     with diagnostics.collect():
-        bound = _bound(statement, scope)
+        bound = _bound(statement, scope, given)
     diagnostics.raise_errors()
     if bound:
         declaration.meaning = Given(Reference("data", name.name, bound), name.span)
     return bound
 
 
-def _bound(statement: syntax.DataStatement, scope: Scope) -> BoundData | None:
+def given_data(name: str, given: Dataset, span: Span) -> BoundData:
+    """A data set that a program gives; messages about it point at `span`."""
+    renamed = copy(given)
+    # Fitted data has the name of the data that it was made of.
+    vars(renamed).pop("_fitted", None)
+    renamed.name = name
+    return BoundData(name, _GIVEN, {}, span, lambda: renamed)
+
+
+def declare_given(name: str, given: Dataset, scope: Scope) -> BoundData:
+    """Declare a data set that a program gives and no statement of the recipe describes.
+
+    Raises CompileError when the name already has a meaning.
+    """
+    source = Source("data given from Python", f"data {name}")
+    bound = given_data(name, given, Span(source, 0, len(source.text)))
+    meaning = Given(Reference("data", name, bound), bound.span)
+    scope.add(Declaration(name, "data", meaning, bound.span, source.path), bound.span)
+    return bound
+
+
+def _bound(statement: syntax.DataStatement, scope: Scope, given: Dataset | None) -> BoundData | None:
     call = statement.loader
     loader = _loader(call, scope)
     try:
         options = bind_arguments(call, loader.schema, scope)
     except Undetermined:
         return None
+    if given is not None:
+        return given_data(statement.name.name, given, statement.span)
     diagnostics = Diagnostics()
     for option in options.values():
         with diagnostics.collect():

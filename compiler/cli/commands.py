@@ -180,17 +180,10 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
             raise click.UsageError("--rules takes a file of rules, without a model and without --set")
         _check_rules(recipe, python=not no_python)
         return
-    from vggc.graph import Graph
-    from vggc.pipeline.precheck import check_fit, check_options
+    from vggc.pipeline.precheck import check_model
 
     pipeline = _bind(recipe, overrides, python=not no_python)
-    if model is None:
-        warnings = check_options(pipeline)
-    else:
-        graph = Graph.load(model)
-        graph.infer_shapes(check=True)
-        warnings = check_fit(pipeline, graph)
-    print_diagnostics(warnings)
+    print_diagnostics(check_model(pipeline, model))
     steps = sum(1 for _ in pipeline.steps())
     stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
 

@@ -126,12 +126,8 @@ def _export(request: Request, path: Path) -> ExportedModel:
 
     with progress() as show:
         exported = export_model(request, path, progress=show)
-    if exported.vacuous:
-        say(
-            f"warning: the module's outputs hardly depend on its inputs ({exported.variation:.1e} of the largest), so "
-            "the comparison proves little; are its weights trained?",
-            style="yellow",
-        )
+    if exported.warning:
+        say(f"warning: {exported.warning}", style="yellow")
     return exported
 
 

@@ -39,7 +39,7 @@ class Loader(OptionFunction):
         if isinstance(result, Dataset):
             dataset = result
         elif isinstance(result, Mapping):
-            dataset = _from_arrays(result, f"loader `{self.name}`")
+            dataset = arrays_dataset(result, f"loader `{self.name}`")
             dataset.description = described
         elif isinstance(result, Iterator):
             dataset = Streamed(lambda: self._call(base, options), self.name)
@@ -89,7 +89,11 @@ def raised(name: str, error: Exception) -> CompileError:
     return fail(f"loader `{name}` raised {type(error).__name__}: {text}", facts=(("at", where),) if where else ())
 
 
-def _from_arrays(given: Mapping[Any, Any], where: str) -> ArrayDataset:
+def arrays_dataset(given: Mapping[Any, Any], where: str) -> ArrayDataset:
+    """A data set of arrays (samples, ...) by name, with class numbers under LABELS if there are any.
+
+    `where` names the arrays in messages. Raises CompileError for what is not an array of samples.
+    """
     arrays = _checked(given, where)
     labels = arrays.pop(LABELS, None)
     found = ArrayDataset(arrays, None, where)
@@ -154,7 +158,7 @@ class Streamed(Dataset):
         for number, given in enumerate(self._yielded()):
             if not isinstance(given, Mapping):
                 raise fail(f"{where} yielded {type(given).__name__}", help="yield a dict of arrays")
-            part = _from_arrays(given, f"{where}, batch {number}")
+            part = arrays_dataset(given, f"{where}, batch {number}")
             labelled = part.labels is not None if labelled is None else labelled
             if labelled != (part.labels is not None):
                 raise fail(f"{where} yields labels with some batches only")

@@ -40,6 +40,7 @@ def compile_model(
     model: Path,
     output: Path,
     *,
+    name: str | None = None,
     verify: VerifyMode = "end",
     progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
@@ -49,10 +50,11 @@ def compile_model(
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `progress` gets what is done, `stepped` each step with a function that returns the graph after it, `warned` the
-    warnings that are known before the first step, and `ran` is called when all steps have run. Raises CompileError
-    (exit status 1) for a wrong model or data, and RequirementNotMet (exit status 3) for a gate. Then it writes no
-    output, but when a step has begun, a report of what ran beside it, which `failed` gets.
+    `name` is what the report calls the model, its path by default. `progress` gets what is done, `stepped` each step
+    with a function that returns the graph after it, `warned` the warnings that are known before the first step, and
+    `ran` is called when all steps have run. Raises CompileError (exit status 1) for a wrong model or data, and
+    RequirementNotMet (exit status 3) for a gate. Then it writes no output, but when a step has begun, a report of what
+    ran beside it, which `failed` gets.
     """
     started = time.perf_counter()
     check_output_folder(output)
@@ -72,7 +74,7 @@ def compile_model(
             pipeline, graph, model, verify=verify, report=report, progress=noted, cache=cache, stepped=stepped
         )
         before = picture(graph, runner.costs)
-        report.model = {"path": str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
+        report.model = {"path": name or str(model), "sha256": hashed.result(), "bytes": model.stat().st_size}
 
         def finish() -> str:
             """Complete the report, also that of a compile that fails here. Returns what the compile was doing."""
@@ -109,20 +111,22 @@ def plan_model(
     pipeline: Pipeline,
     model: Path,
     *,
+    name: str | None = None,
     progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
     warned: Warned = lambda warnings: None,
 ) -> Report:
     """What each step would do to a model. The steps run on a graph in memory, without gates and targets.
 
-    Raises CompileError for a wrong model or data, like compile_model.
+    `name` is what the report calls the model, its path by default. Raises CompileError for a wrong model or data, like
+    compile_model.
     """
     progress.begin("reading the model")
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     warnings = check_fit(pipeline, graph)
     warned(warnings)
-    report = Report(_recipe(pipeline), {"path": str(model)}, "off", version=__version__)
+    report = Report(_recipe(pipeline), {"path": name or str(model)}, "off", version=__version__)
     report.warnings += map(short_text, warnings)
     cache = StepCache.of_user(model, graph)
     Runner(

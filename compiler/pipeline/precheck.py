@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vggc.analysis.costs import costs
@@ -23,6 +24,18 @@ from vggc.pipeline.execute import execute, shipped, shipped_rule, size_of
 from vggc.pipeline.image_scale import scale_warning
 from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundTarget, BoundWhen, Pipeline
 from vggc.rewrite import Context, Destination, check_rules
+
+
+def check_model(pipeline: Pipeline, model: Path | None) -> tuple[Diagnostic, ...]:
+    """Raise CompileError when the recipe cannot work for the model in a file, or without one for any model.
+
+    Returns warnings.
+    """
+    if model is None:
+        return check_options(pipeline)
+    graph = Graph.load(model)
+    graph.infer_shapes(check=True)
+    return check_fit(pipeline, graph)
 
 
 def check_fit(pipeline: Pipeline, graph: Graph) -> tuple[Diagnostic, ...]:

@@ -5,7 +5,7 @@ Only this package imports torch, and only inside functions, so that vggc works w
 
 from vggc.pytorch.inputs import Dynamic, InputSpec, parse_dynamic, parse_input
 from vggc.pytorch.model import ExportedModel, Request, export_model
-from vggc.pytorch.module import is_factory
+from vggc.pytorch.module import is_factory, is_module
 
 __all__ = [
     "Dynamic",
@@ -14,6 +14,7 @@ __all__ = [
     "Request",
     "export_model",
     "is_factory",
+    "is_module",
     "parse_dynamic",
     "parse_input",
 ]

@@ -21,7 +21,7 @@ from vggc.execution.session import Session
 from vggc.graph.arrays import Array
 from vggc.pytorch.export import export_graph
 from vggc.pytorch.inputs import Dynamic, InputSpec, axes, check_inputs, draw, sizes_of
-from vggc.pytorch.module import load_module, need_torch, raised
+from vggc.pytorch.module import in_eval_mode, load_module, need_torch, raised
 from vggc.pytorch.weights import load_weights
 
 BATCHES = (1, 3)
@@ -35,9 +35,9 @@ _VACUOUS = 10
 
 @dataclass(frozen=True)
 class Request:
-    """What to export: `package.module:factory`, a weights file, and the inputs of forward in order."""
+    """What to export: `package.module:factory` or a module, a weights file, and the inputs of forward in order."""
 
-    factory: str
+    factory: Any
     inputs: tuple[InputSpec, ...]
     weights: Path | None = None
     dynamic: tuple[Dynamic, ...] = ()
@@ -64,6 +64,16 @@ class ExportedModel:
         """Whether the outputs hardly depend on the inputs, so that the comparison proves little."""
         return self.variation <= _VACUOUS * self.worst.tolerance
 
+    @property
+    def warning(self) -> str:
+        """What to doubt about the export, empty when there is nothing."""
+        if not self.vacuous:
+            return ""
+        return (
+            f"the module's outputs hardly depend on its inputs ({self.variation:.1e} of the largest), so the "
+            "comparison proves little; are its weights trained?"
+        )
+
 
 def export_model(request: Request, path: Path, *, progress: Progress = NO_PROGRESS) -> ExportedModel:
     """Write the module as an ONNX model after comparing the two. When they differ, nothing is written.
@@ -78,7 +88,7 @@ def export_model(request: Request, path: Path, *, progress: Progress = NO_PROGRE
         raise fail(f"cannot write `{path.name}`: there is no folder `{path.parent}`")
     progress.begin("building the module")
     torch = need_torch()
-    module = load_module(request.factory)
+    module = load_module(request.factory) if isinstance(request.factory, str) else in_eval_mode(request.factory)
     if request.weights is not None:
         progress.begin("loading the weights")
         load_weights(module, request.weights)

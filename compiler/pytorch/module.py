@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 import sys
@@ -19,6 +20,17 @@ INSTALL = 'install it: pip install "vggc[torch]"'
 def is_factory(text: str) -> bool:
     """Whether a text has the form `package.module:factory` or `file.py:factory`, and is not the name of a file."""
     return _FACTORY.fullmatch(text) is not None and not Path(text).exists()
+
+
+def is_module(value: object) -> bool:
+    """Whether a value is a torch.nn.Module. PyTorch is not loaded for it: it is loaded when there is a module."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def in_eval_mode(module: Any) -> Any:
+    """A copy of a module in eval mode on the CPU; the module itself stays as it is, to be trained further."""
+    return copy.deepcopy(module).cpu().eval()
 
 
 def need_torch() -> Any:

@@ -90,8 +90,18 @@ def test_the_message_shown_is_the_message_printed(tmp_path: Path) -> None:
     assert result.stderr == blocks("text")[1]
 
 
+def test_the_python_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documents.clone(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("python")[0], {})
+    assert (tmp_path / "build/digits_vgg-int8_cpu/model.onnx").is_file()
+    assert "agreement(calib) >= 97%" in capsys.readouterr().out
+
+
 def test_the_pass_shown_works(tmp_path: Path) -> None:
-    (tmp_path / "my_passes.py").write_text(blocks("python")[0], encoding="utf-8")
+    (tmp_path / "my_passes.py").write_text(blocks("python")[1], encoding="utf-8")
     (tmp_path / "own.opt").write_text(blocks("opt")[1], encoding="utf-8")
     onnx.save(onnx.parser.parse_model(TWO_RELUS), tmp_path / "relu.onnx")
     result = vggc("own.opt", "relu.onnx", "-o", "out", folder=tmp_path)

@@ -1,0 +1,23 @@
+"""vggc from Python: the functions and types that `import vggc` offers."""
+
+from vggc.api.functions import check, compile, plan
+from vggc.api.progress import ProgressUpdate
+from vggc.api.results import Check, Plan, Result
+from vggc.data import Dataset
+from vggc.diagnostics import CompileError, Diagnostic, RequirementNotMet
+from vggc.report.record import Report
+
+__all__ = [
+    "Check",
+    "CompileError",
+    "Dataset",
+    "Diagnostic",
+    "Plan",
+    "ProgressUpdate",
+    "Report",
+    "RequirementNotMet",
+    "Result",
+    "check",
+    "compile",
+    "plan",
+]
