@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 LIBRARIES = ("ml_dtypes", "numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "onnxsim", "pillow")
+
+OPTIONAL_LIBRARIES = ("torch",)
 
 _PACKAGES = ("vggc", "vggc.passes", "vggc.grammar", "vggc.recipes")
 _SOURCES = (".py", ".lark", ".opt")
@@ -26,8 +29,12 @@ def environment() -> dict[str, str]:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of the libraries that compute or decode."""
-    return {name: version(name) for name in LIBRARIES}
+    """The versions of the libraries that compute or decode; of the optional ones, of those that are installed."""
+    found = {name: version(name) for name in LIBRARIES}
+    for name in OPTIONAL_LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @cache

@@ -25,6 +25,7 @@ KINDS = {
     "checks": "measured values and comparisons",
     "outputs": "outputs of models on data",
     "ranges": "ranges of values",
+    "trainings": "checkpoints of trainings",
     "recipes": "syntax trees of recipes",
 }
 

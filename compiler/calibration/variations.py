@@ -32,6 +32,41 @@ def is_image(value: ValueType, shape: tuple[int, ...]) -> bool:
     return value.dtype.kind == "f" and len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= SMALLEST
 
 
+def is_small_image(value: ValueType, shape: tuple[int, ...]) -> bool:
+    """Whether samples of this input are images that are too small for Variations, but can be shifted and mixed."""
+    return value.dtype.kind == "f" and len(shape) == 3 and shape[0] in (1, 3) and 8 <= min(shape[1:]) < SMALLEST
+
+
+def moved(images: Array, random: np.random.Generator) -> Array:
+    """Images, (samples, channels, height, width), each shifted and half of them mirrored.
+
+    What an image is shifted by, up to an eighth of its sides, its border fills.
+    """
+    result = np.array(images, np.float32)
+    for image in result:
+        if random.random() < 0.5:
+            image[:] = image[:, :, ::-1].copy()
+        image[:] = _shifted(image, random)
+    return result.astype(images.dtype)
+
+
+def small_variations(images: Array, random: np.random.Generator) -> Array:
+    """A variation of each small image: moved, and half of them mixed with another one of the batch."""
+    result = moved(images, random)
+    others = result[random.permutation(len(result))]
+    for image, other in zip(result, others, strict=True):
+        if random.random() < 0.5:
+            image[:] = _mixed(image.copy(), other, random)
+    return result
+
+
+def _shifted(image: Floats, random: np.random.Generator) -> Floats:
+    sides = [size // 8 for size in image.shape[1:]]
+    wide = np.pad(image, ((0, 0), *((side, side) for side in sides)), mode="edge")
+    top, left = (int(random.integers(2 * side + 1)) for side in sides)
+    return wide[:, top : top + image.shape[1], left : left + image.shape[2]]
+
+
 class Variations:
     """Variations of the images of batches that are given one after another, the same ones for the same seed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels import Groups, Keep
@@ -49,6 +50,22 @@ def channels_of(node: gs.Node) -> list[int] | None:
     """The numbers a node's output channels had in the model as read; None when all are there."""
     text = node_extras(node).metadata.get(KEY)
     return None if text is None else parse(text)
+
+
+def kept_channels(graph: Graph, original: Graph) -> dict[str, Int64]:
+    """By the name of a node's output the positions of its channels among those it had in the model as read.
+
+    A model that had been pruned before it was read numbers its channels as they were before that.
+    """
+    before = {node.name: channels_of(node) for node in original.nodes if node.name}
+    found = {}
+    for node in graph.nodes:
+        channels, all_of_them = channels_of(node), before.get(node.name)
+        if channels is not None and channels != all_of_them:
+            places = {number: at for at, number in enumerate(all_of_them)} if all_of_them else None
+            numbers = channels if places is None else [places[each] for each in channels if each in places]
+            found[node.outputs[0].name] = np.array(numbers, np.int64)
+    return found
 
 
 def written(numbers: list[int]) -> str:

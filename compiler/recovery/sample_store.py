@@ -1,0 +1,68 @@
+"""All samples as arrays, which can be read in any order: in memory, or in a temporary file when they are large."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+
+from vggc.calibration.samples import Samples
+from vggc.calibration.variations import Variations, is_image, is_small_image, moved, small_variations
+from vggc.data import Batch
+from vggc.graph.arrays import Array, Int64
+
+MEMORY = 1 << 30
+"""Bytes of samples that are held in memory."""
+
+
+class SampleStore:
+    """`count` samples by their numbers; `fixed` is the batch size that a model insists on, None when it takes any."""
+
+    def __init__(self, samples: Samples) -> None:
+        kinds = samples.data.arrays
+        self.count = samples.count
+        self.fixed = samples.size if samples.fixed else None
+        self._arrays: dict[str, Array] = {}
+        whole = sum(kinds[each.name].nbytes for each in samples.inputs) * self.count
+        for each in samples.inputs:
+            kind = kinds[each.name]
+            shape = (self.count, *kind.shape)
+            if whole <= MEMORY:
+                self._arrays[each.name] = np.empty(shape, kind.dtype)
+            else:
+                with tempfile.TemporaryFile() as file:
+                    # The map keeps the file as long as it lives.
+                    self._arrays[each.name] = np.memmap(file, kind.dtype, "w+", shape=shape)
+        first = 0
+        for batch in samples:
+            last = first + len(next(iter(batch.values())))
+            for name, array in self._arrays.items():
+                array[first:last] = batch[name]
+            first = last
+        self._large = [each.name for each in samples.inputs if is_image(each, kinds[each.name].shape)]
+        self._small = [each.name for each in samples.inputs if is_small_image(each, kinds[each.name].shape)]
+
+    def __getitem__(self, rows: Int64) -> Batch:
+        return {name: array[rows] for name, array in self._arrays.items()}
+
+    def variation(self, seed: int) -> Callable[[Batch], Batch]:
+        """A function that varies the images of batches that it is given one after another; the same for a seed."""
+        large = {name: Variations(seed) for name in self._large}
+        random = np.random.default_rng(seed)
+
+        def vary(batch: Batch) -> Batch:
+            varied = dict(batch)
+            for name, variations in large.items():
+                varied[name] = variations(batch[name])
+            for name in self._small:
+                varied[name] = small_variations(batch[name], random)
+            return varied
+
+        return vary
+
+    def moved(self, seed: int) -> Callable[[Batch], Batch]:
+        """A function that mirrors and shifts the images of batches; the same for a seed."""
+        random = np.random.default_rng(seed)
+        images = (*self._large, *self._small)
+        return lambda batch: {name: moved(each, random) if name in images else each for name, each in batch.items()}

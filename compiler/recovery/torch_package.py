@@ -1,0 +1,17 @@
+"""PyTorch, which is an optional package. This module imports without it."""
+
+from __future__ import annotations
+
+from vggc.diagnostics import fail
+
+
+def need_torch() -> None:
+    """Raises CompileError that says what to install when PyTorch is missing."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise fail(
+            "recover needs `torch`, which is not installed", help='install it: pip install "vggc[torch]"'
+        ) from None

@@ -1,0 +1,84 @@
+"""Train the weights of a model towards the model as read, with samples that need no labels.
+
+    Conv(x, w)  =>  Conv(x, v)        v trained so that the outputs come near those of the model as read
+
+The graph becomes a function of PyTorch tensors, its weights are trained, and they are written back to the same graph:
+operators, shapes and the placement of QuantizeLinear and DequantizeLinear stay. Use it behind `prune_channels`,
+`sparsify` or `quantize`, when what these can repair by themselves is not enough. It needs PyTorch, the `torch` extra.
+
+- What is compared: logits, which are outputs (samples, classes) and what a Softmax reads, by their divergence (KL);
+  other outputs by mean squares; with `features`, results of products inside of the model, too. When an output cannot be
+  computed with gradients, such as that of NonMaxSuppression, it is the values in front of it.
+- What is trained: the weights and biases of products, the factors and summands of norms, and biases behind products.
+  Statistics of batch norms stay, zeros that `sparsify` has made stay, quantized weights stay on their grid (their
+  gradient is that of the numbers before rounding). Nodes without gradients keep their weights, and are reported.
+- Images are varied: mirrored, shifted and mixed; large ones also enlarged and recoloured.
+- A quarter of the samples, at most 256, is held back. They choose the learning rate, in short trials, and the epoch
+  whose weights are kept, so that the result is never worse on them than the start.
+
+The same seed gives the same weights on the same machine. A run that was killed goes on from its last checkpoint in the
+cache. With `minutes`, the number of epochs follows from the time that trials take, and the report says it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vggc.calibration.paired_samples import model_as_read, paired_samples
+from vggc.calibration.samples import warn_of_samples
+from vggc.data import Dataset
+from vggc.diagnostics import fail
+from vggc.graph import Graph
+from vggc.pruning.provenance import kept_channels
+from vggc.recovery.torch_package import need_torch
+from vggc.rewrite import Context, whole_graph
+
+_EPOCHS = 30
+
+
+@whole_graph(exact=False, learns=True)
+def recover(
+    graph: Graph,
+    context: Context,
+    *,
+    data: Dataset,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    rate: float | None = None,
+    loss: Literal["auto", "kl", "mean_squares"] = "auto",
+    features: float = 0.0,
+    vary: bool = True,
+    batch: int = 64,
+    seed: int = 0,
+) -> None:
+    """Train all weights, without labels, so that the model's results are those of the model as read.
+
+    Options:
+        data: the samples, some hundreds or more; labels are not used
+        epochs: how often the samples are read; 30 by default
+        minutes: instead of `epochs`, the time for the training
+        rate: the learning rate, as a share of the size of each tensor's numbers; by default some are tried
+        loss: `kl` for outputs that are logits or `mean_squares`; `auto` decides it for each output
+        features: the weight of values inside of the model, where both models have them; 0 compares outputs only
+        vary: vary images
+        batch: samples that each step is computed with
+        seed: seed for the order of samples and for their variations
+    """
+    need_torch()
+    if epochs is not None and minutes is not None:
+        raise fail("recover takes `epochs` or `minutes`, not both", help="write one of them: recover(epochs=30)")
+    for name, value in (("epochs", epochs), ("minutes", minutes), ("rate", rate), ("batch", batch)):
+        if value is not None and value <= 0:
+            raise fail(f"`{name}` must be above 0, but is {value:g}")
+    # Here, because they import PyTorch.
+    from vggc.recovery.recovery import recover_weights
+    from vggc.recovery.training import Settings
+
+    original = model_as_read(context, "recover")
+    graph.infer_shapes()
+    samples = paired_samples(graph, original, data, "recover")
+    warn_of_samples(context, samples, "weights")
+    epochs = epochs or (None if minutes else _EPOCHS)
+    settings = Settings(epochs, minutes, rate, batch, features, vary, seed)
+    kept = kept_channels(graph, original)
+    recover_weights(graph, original, context, samples, kept=kept, loss=loss, settings=settings)

@@ -1,0 +1,322 @@
+"""recover trains a graph towards the model as read, and changes nothing but its weights."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from vggc.cache import Store
+from vggc.data import ArrayDataset
+from vggc.diagnostics import CompileError
+from vggc.execution.session import Session
+from vggc.graph.snapshot import Snapshot
+from vggc.passes.fold_batch_norm import fold_batch_norm
+from vggc.passes.prune_channels import prune_channels
+from vggc.passes.quantize import quantize
+from vggc.passes.recover import recover
+from vggc.passes.sparsify import sparsify
+from vggc.rewrite import Context
+from vggc.values import Ratio
+
+pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason='needs PyTorch: pip install "vggc[torch]"')
+
+
+def samples(graph, count=64, seed=0):
+    value = graph.inputs[0]
+    x = np.random.default_rng(seed).standard_normal((count, *graph.shape(value)[1:]), np.float32)
+    return ArrayDataset({value.name: x}, None, "random samples")
+
+
+def damaged(graph, strength=0.3):
+    """A copy with noise on all weights of more than one axis."""
+    graph, random = graph.copy(), np.random.default_rng(0)
+    for node in graph.nodes:
+        if node.op in ("Conv", "Gemm", "MatMul"):
+            weights = graph.array(node.inputs[1])
+            noise = random.standard_normal(weights.shape) * weights.std() * strength
+            graph.set_input(node, 1, graph.constant((weights + noise).astype(np.float32)))
+    graph.tidy()
+    return graph
+
+
+def context_of(original, **more):
+    return Context(original=original.copy, cache=lambda: None, **more)
+
+
+def error(original, graph):
+    """The mean squared error of outputs on samples that training has not seen, as a share of their variance."""
+    (feed,) = samples(original, 32, seed=9).batches(32)
+    expected, found = Session(original).run(feed), Session(graph).run(feed)
+    return max(float(np.square(found[name] - want).mean() / want.var()) for name, want in expected.items())
+
+
+def numbers(graph):
+    return {value.name: np.array(graph.array(value)) for value in graph.constants()}
+
+
+@pytest.mark.parametrize("maker", ["residual_blocks_with_projection", "inverted_residuals", "plain_with_flatten"])
+@pytest.mark.parametrize("folded", [False, True])
+def test_it_brings_results_back(networks, maker, folded):
+    original = getattr(networks, maker)()
+    graph = damaged(original)
+    if folded:
+        fold_batch_norm(graph)
+        graph.tidy()
+    before, shapes = error(original, graph), [(node.op, node.name) for node in graph.nodes]
+    log = recover(graph, data=samples(graph), epochs=15, rate=1e-2, batch=16, context=context_of(original))
+    graph.tidy()
+    assert error(original, graph) < 0.6 * before
+    assert [(node.op, node.name) for node in graph.nodes] == shapes
+    assert log.changes["train weights"] > 0
+    (note,) = log.notes
+    assert note.startswith("trained 15 epochs of 48 samples at the rate 0.01; on 16 held back, the loss is ")
+
+
+def test_pruned_channels_and_features(networks):
+    original = networks.residual_blocks_with_projection(2)
+    graph = original.copy()
+    data = samples(graph)
+    prune_channels(graph, macs=Ratio(0.5), data=data, context=context_of(original))
+    graph.tidy()
+    graph = damaged(graph)
+    before = error(original, graph)
+    options = {"rate": 1e-2, "features": 0.5, "batch": 16, "loss": "mean_squares"}
+    recover(graph, data=data, epochs=30, **options, context=context_of(original))
+    graph.tidy()
+    assert error(original, graph) < before
+
+
+def test_statistics_of_batch_norms_stay(networks):
+    original = networks.batch_norms_unfolded()
+    graph = damaged(original)
+    kept = [np.array(graph.array(each)) for n in graph.nodes if n.op == "BatchNormalization" for each in n.inputs[3:]]
+    recover(graph, data=samples(graph), epochs=2, rate=1e-2, context=context_of(original))
+    graph.tidy()
+    now = [np.array(graph.array(each)) for n in graph.nodes if n.op == "BatchNormalization" for each in n.inputs[3:]]
+    assert all(np.array_equal(one, other) for one, other in zip(kept, now, strict=True))
+
+
+def test_the_same_seed_gives_the_same_weights(networks):
+    original = networks.residual_blocks_with_projection()
+    found = []
+    for seed in (0, 0, 1):
+        graph = damaged(original)
+        recover(graph, data=samples(graph), epochs=2, rate=1e-2, batch=16, seed=seed, context=context_of(original))
+        graph.tidy()
+        found.append(numbers(graph))
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
+    assert not all(np.array_equal(found[0][name], found[2][name]) for name in found[0])
+
+
+def test_it_is_never_worse_than_the_start(networks):
+    original = networks.residual_blocks_with_projection()
+    graph = original.copy()
+    before = Snapshot(graph)
+    log = recover(graph, data=samples(graph), epochs=2, context=context_of(original))
+    assert Snapshot(graph) == before
+    assert ("recover", "no epoch was better on the samples held back than the weights it began with") in log.declined
+
+
+def test_rates_are_tried(networks):
+    original = networks.plain_with_global_pooling()
+    graph = damaged(original)
+    progress = []
+    context = context_of(original, progress=lambda what, done=0, total=0: progress.append((what, done, total)))
+    log = recover(graph, data=samples(graph), epochs=3, batch=16, context=context)
+    assert [(done, total) for what, done, total in progress if what == "try learning rates"] == [
+        (index, 4) for index in range(4)
+    ]
+    assert [(done, total) for what, done, total in progress if what.startswith("train, held back")] == [
+        (index, 3) for index in range(3)
+    ]
+    assert any(f"at the rate {rate:g}" in log.notes[0] for rate in (1e-2, 3e-3, 1e-3, 3e-4))
+
+
+def test_zeros_of_sparsity_stay(networks):
+    original = networks.plain_with_flatten(4)
+    graph = original.copy()
+    sparsify(graph, pattern="2:4", smallest=1, context=context_of(original))
+    graph.tidy()
+    zeros = {node.name: np.asarray(graph.array(node.inputs[1])) == 0 for node in graph.nodes if node.op == "Conv"}
+    assert any(each.mean() == 0.5 for each in zeros.values())
+    before = error(original, graph)
+    options = {"rate": 3e-3, "batch": 16, "loss": "mean_squares"}
+    recover(graph, data=samples(graph, 192), epochs=10, **options, context=context_of(original))
+    graph.tidy()
+    assert error(original, graph) < before
+    for node in graph.nodes:
+        if node.op == "Conv" and zeros[node.name].mean() == 0.5:
+            assert (np.asarray(graph.array(node.inputs[1]))[zeros[node.name]] == 0).all()
+
+
+@pytest.mark.parametrize("placement", ["onnxruntime", "tensorrt"])
+def test_quantized_models_train_through_their_quantizers(networks, placement):
+    original = networks.residual_blocks_with_projection(4)
+    graph = damaged(original, 0.2)
+    fold_batch_norm(graph)
+    graph.tidy()
+    quantize(graph, "int8", data=samples(graph), placement=placement, context=context_of(original))
+    graph.tidy()
+    before, nodes, types = error(original, graph), operators(graph), types_of(graph)
+    options = {"rate": 3e-3, "batch": 16, "loss": "mean_squares"}
+    log = recover(graph, data=samples(graph, 192), epochs=10, **options, context=context_of(original))
+    graph.tidy()
+    assert log.changes["train weights"] > 0
+    assert error(original, graph) < before
+    assert operators(graph) == nodes
+    assert types_of(graph) == types
+
+
+@pytest.mark.parametrize("precision", ["int4", "fp8"])
+def test_weights_of_few_bits_train(net, precision):
+    n = net(opset=21)
+    x = n.op("GlobalAveragePool", n.block("x", 3, 128))
+    original = n.graph(n.linear(n.op("Relu", n.linear(n.op("Flatten", x), 128, 128)), 128, 32))
+    fold_batch_norm(original)
+    original.tidy()
+    graph = original.copy()
+    data = samples(graph, 192)
+    quantize(graph, precision, data=None if precision == "int4" else data, context=context_of(original))
+    graph.tidy()
+    before, nodes, types = error(original, graph), operators(graph), types_of(graph)
+    options = {"rate": 3e-3, "batch": 16, "loss": "mean_squares"}
+    log = recover(graph, data=data, epochs=10, **options, context=context_of(original))
+    graph.tidy()
+    assert log.changes["train weights"] > 0
+    assert error(original, graph) < before
+    assert operators(graph) == nodes
+    assert types_of(graph) == types
+
+
+def operators(graph):
+    return [(node.op, [value.name for value in node.outputs]) for node in graph.nodes]
+
+
+def types_of(graph):
+    return [str(graph.dtype(value)) for node in graph.nodes for value in node.inputs]
+
+
+def test_several_outputs_and_what_has_no_gradient(net):
+    """A segmenter beside a detector whose boxes NonMaxSuppression chooses: both heads train, by what is in front."""
+    n = net()
+    x = n.block("x", 3, 8)
+    mask = n.op("Softmax", n.conv(x, 8, 4), axis=1)
+    flat = n.op("Reshape", n.conv(n.block(x, 8, 8), 8, 8), n.ints(1, -1, 4))
+    scores = n.op("Reshape", n.op("Sigmoid", n.conv(x, 8, 2)), n.ints(1, 1, -1))
+    chosen = n.op("Cast", n.op("NonMaxSuppression", flat, scores, n.ints(5)), to=1)
+    original = n.graph(mask, chosen)
+    graph = damaged(original)
+    data = samples(graph, 32)
+    before = near(original, graph, mask)
+    log = recover(graph, data=data, epochs=20, rate=1e-2, batch=1, context=context_of(original))
+    graph.tidy()
+    assert near(original, graph, mask) < 0.7 * before
+    assert log.changes["train weights"] >= 8
+
+
+def near(original, graph, name):
+    (feed,) = samples(original, 1, seed=9).batches(1)
+    expected, found = (Session(each, [name]).run(feed)[name] for each in (original, graph))
+    return float(np.square(expected - found).mean())
+
+
+def test_nodes_that_cannot_be_trained_are_named(net):
+    n = net()
+    x = n.head(n.block("x", 3, 8), 8)
+    places = n.op("NonZero", x)
+    late = n.op("MatMul", n.op("Cast", n.op("Transpose", places, perm=[1, 0]), to=1), n.weight(2, 3))
+    original = n.graph(x, late)
+    graph = damaged(original)
+    log = recover(graph, data=samples(graph), epochs=1, rate=1e-3, context=context_of(original))
+    reasons = {reason for _, reason in log.declined}
+    assert any("its weights are not trained: it reads" in each for each in reasons)
+
+
+def test_options_that_exclude_each_other(networks, refused):
+    graph = networks.plain_with_flatten()
+    with refused("error: recover takes `epochs` or `minutes`, not both\nhelp: write one of them: recover(epochs=30)"):
+        recover(graph, data=samples(graph), epochs=3, minutes=1.0, context=context_of(graph))
+
+
+def test_it_needs_the_model_as_read(networks):
+    graph = networks.plain_with_flatten()
+    with pytest.raises(CompileError, match="recover needs the model as read"):
+        recover(graph, data=samples(graph), epochs=1)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import vggc.recovery.checkpoints as checkpoints
+from vggc.data import ArrayDataset
+from vggc.graph import Graph
+from vggc.cache import Store
+from vggc.passes.recover import recover
+from vggc.rewrite import Context
+import numpy as np
+
+checkpoints.SECONDS = 0.0
+folder = Path(sys.argv[1])
+graph = Graph.load(folder / "damaged.onnx")
+x = np.load(folder / "x.npy")
+context = Context(original=lambda: Graph.load(folder / "original.onnx"), cache=lambda: Store(folder / "cache", 1 << 30))
+log = recover(graph, data=ArrayDataset({"x": x}, None, "samples"), epochs=EPOCHS, batch=16, context=context)
+graph.save(folder / sys.argv[2])
+print(log.notes, flush=True)
+"""
+
+
+def test_a_killed_run_goes_on(networks, tmp_path):
+    """The weights after kill -9 and a second start are those of a run that nobody has interrupted."""
+    original = networks.residual_blocks_with_projection()
+    original.save(tmp_path / "original.onnx")
+    damaged(original).save(tmp_path / "damaged.onnx")
+    x = np.random.default_rng(0).standard_normal((64, *original.shape(original.inputs[0])[1:]), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    program = KILLED.replace("EPOCHS", "25")
+
+    def start(name):
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", program, str(tmp_path), name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    store = Store(tmp_path / "cache", 1 << 30)
+    first = start("killed.onnx")
+    end = time.monotonic() + 120
+    while first.poll() is None and time.monotonic() < end and not epochs_kept(store):
+        time.sleep(0.01)
+    first.kill()
+    first.communicate()
+    assert not (tmp_path / "killed.onnx").exists()
+    output, errors = start("resumed.onnx").communicate(timeout=300)
+    assert "training went on after epoch" in output, errors
+    store.clear()
+    output, errors = start("whole.onnx").communicate(timeout=300)
+    assert "trained 25 epochs" in output, errors
+    assert (tmp_path / "resumed.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+
+
+def epochs_kept(store):
+    """How many epochs the checkpoint in a store has."""
+    from vggc.recovery.checkpoints import _unpacked
+
+    for entry in store.entries():
+        content = store.read(entry.kind, entry.path.name)
+        if content is not None and entry.path.suffix == "":
+            return _unpacked(bytes(content)).epoch
+    return 0
+
+
+def test_without_torch(networks, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    graph = networks.plain_with_flatten()
+    with refused('error: recover needs `torch`, which is not installed\nhelp: install it: pip install "vggc[torch]"'):
+        recover(graph, data=samples(graph), epochs=1, context=context_of(graph))
