@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from vggc.diagnostics import spelling_help
 from vggc.grammar.kept_trees import read_tree
 from vggc.grammar.recipe_summary import Parameter, summary_of
 from vggc.grammar.shipped_recipes import ready_recipes, shipped_recipes
@@ -62,7 +63,7 @@ def test_its_files_are_those_of_the_current_folder(vggc: Any) -> None:
         ("vggc:prune", "write `vggc:prune.opt`"),
         ("vggc:transpose.opt", "write `vggc:rules/transpose.opt`"),
         ("vggc:rules/tranpose.opt", "a similar name exists: `vggc:rules/transpose.opt`"),
-        ("vggc:?", f"its recipes: {', '.join(f'`{each}`' for each in shipped_recipes())}"),
+        ("vggc:?", spelling_help("vggc:?", shipped_recipes(), "its recipes")),
     ],
 )
 @pytest.mark.parametrize("command", [(), ("check",), ("plan",), ("lock",), ("fmt",)])
