@@ -48,19 +48,21 @@ def recover(
     loss: Literal["auto", "kl", "mean_squares"] = "auto",
     features: float = 0.0,
     vary: bool = True,
+    labels: bool = False,
     batch: int = 64,
     seed: int = 0,
 ) -> None:
-    """Train all weights, without labels, so that the model's results are those of the model as read.
+    """Train all weights so that the model's results are those of the model as read.
 
     Options:
-        data: the samples, some hundreds or more; labels are not used
+        data: the samples, some hundreds or more
         epochs: how often the samples are read; 30 by default
         minutes: instead of `epochs`, the time for the training
         rate: the learning rate, as a share of the size of each tensor's numbers; by default some are tried
         loss: `kl` for outputs that are logits or `mean_squares`; `auto` decides it for each output
         features: the weight of values inside of the model, where both models have them; 0 compares outputs only
         vary: vary images
+        labels: compare classes with the labels of the data too (cross-entropy); images are then not mixed
         batch: samples that each step is computed with
         seed: seed for the order of samples and for their variations
     """
@@ -70,6 +72,8 @@ def recover(
     for name, value in (("epochs", epochs), ("minutes", minutes), ("rate", rate), ("batch", batch)):
         if value is not None and value <= 0:
             raise fail(f"`{name}` must be above 0, but is {value:g}")
+    if labels and data.labels is None:
+        raise fail(f"recover(labels=true) needs labels, but data `{data.name}` has none", help=data.label_help)
     # Here, because they import PyTorch.
     from vggc.recovery.recovery import recover_weights
     from vggc.recovery.training import Settings
@@ -79,6 +83,6 @@ def recover(
     samples = paired_samples(graph, original, data, "recover")
     warn_of_samples(context, samples, "weights")
     epochs = epochs or (None if minutes else _EPOCHS)
-    settings = Settings(epochs, minutes, rate, batch, features, vary, seed)
+    settings = Settings(epochs, minutes, rate, batch, features, vary, labels, seed)
     kept = kept_channels(graph, original)
     recover_weights(graph, original, context, samples, kept=kept, loss=loss, settings=settings)

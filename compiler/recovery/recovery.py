@@ -67,6 +67,11 @@ def _train(
     teacher = Twin(original, device=device)
     computed = twin.computed & teacher.computed
     terms = output_terms(graph, computed, loss)
+    if settings.labels and not _has_classes(graph, terms, samples):
+        raise fail(
+            f"`labels` needs an output (samples, classes) with a class for each label of data `{samples.name}`",
+            help="remove `labels`: the model as read says what the outputs should be",
+        )
     if settings.features:
         terms += feature_terms(graph, original, computed, kept, terms)
     weights = _reached(graph, context, weights, twin, terms)
@@ -94,6 +99,17 @@ def _train(
     if changed:
         context.record("train weights", changed)
     _report(context, state, learn.count, judge.count)
+
+
+def _has_classes(graph: Graph, terms: Iterable[Term], samples: Samples) -> bool:
+    """Whether the first output that has classes has one for each label."""
+    name = next((each.name for each in terms if each.kind != "mean_squares"), None)
+    value = next((each for node in graph.nodes for each in node.outputs if each.name == name), None)
+    shape = None if value is None else graph.shape(value)
+    assert samples.labels is not None
+    if shape is None or len(shape) != 2 or not isinstance(shape[1], int):
+        return False
+    return int(samples.labels.min()) >= 0 and int(samples.labels.max()) < shape[1]
 
 
 def _reached(graph: Graph, context: Context, weights: list[Weight], twin: Twin, terms: Iterable[Term]) -> list[Weight]:

@@ -17,7 +17,10 @@ MEMORY = 1 << 30
 
 
 class SampleStore:
-    """`count` samples by their numbers; `fixed` is the batch size that a model insists on, None when it takes any."""
+    """`count` samples by their numbers; `fixed` is the batch size that a model insists on, None when it takes any.
+
+    `labels` are the class numbers, (count,), or None.
+    """
 
     def __init__(self, samples: Samples) -> None:
         kinds = samples.data.arrays
@@ -34,6 +37,7 @@ class SampleStore:
                 with tempfile.TemporaryFile() as file:
                     # The map keeps the file as long as it lives.
                     self._arrays[each.name] = np.memmap(file, kind.dtype, "w+", shape=shape)
+        self.labels = samples.labels
         first = 0
         for batch in samples:
             last = first + len(next(iter(batch.values())))

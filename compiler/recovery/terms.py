@@ -48,11 +48,16 @@ class Term:
         """How far a batch is from what it should be, as a mean over its places; `spread` is the value's variance."""
         if self.kind == "mean_squares":
             return F.mse_loss(got, expected) / spread
-        if self.kind == "kl":
-            ours, theirs = torch.log_softmax(got, self.axis), torch.log_softmax(expected, self.axis)
-        else:
-            ours, theirs = got.clamp(min=_LEAST).log(), expected.clamp(min=_LEAST).log()
+        ours, theirs = self._logarithms(got), self._logarithms(expected)
         return (theirs.exp() * (theirs - ours)).sum(self.axis).mean()
+
+    def cross_entropy(self, got: Tensor, labels: Tensor) -> Tensor:
+        """How far a batch, (samples, classes), is from the class numbers of its samples."""
+        return F.nll_loss(self._logarithms(got), labels)
+
+    def _logarithms(self, value: Tensor) -> Tensor:
+        """The logarithms of the classes' shares."""
+        return torch.log_softmax(value, self.axis) if self.kind == "kl" else value.clamp(min=_LEAST).log()
 
     def agreement(self, got: Tensor, expected: Tensor) -> Tensor:
         """Where both choose the same class: (samples, *places) of booleans."""

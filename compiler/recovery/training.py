@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vggc.data import Batch
 from vggc.diagnostics.progress import Inside
 from vggc.graph.arrays import Array, Int64
 from vggc.recovery.operators.call import Tensor
@@ -53,7 +54,8 @@ class Settings:
     rate      the learning rate; None chooses it by trials
     batch     samples that one step is computed with
     features  the weight of values inside of the model beside the outputs
-    vary      whether images are varied
+    vary      whether images are varied; with labels, which mixed images do not have, they are only moved
+    labels    whether the classes of the samples are compared with their labels, too
     """
 
     epochs: int | None
@@ -62,6 +64,7 @@ class Settings:
     batch: int
     features: float
     vary: bool
+    labels: bool
     seed: int
 
 
@@ -114,6 +117,7 @@ class Trainer:
         self._size = learn.fixed or settings.batch
         self._device = device
         self._start = [twin.tensor(each.array.astype(np.float64)) for each in weights]
+        self._classes = next((each for each in terms if each.kind != "mean_squares" and not each.features), None)
         self._zeros = [None if each.zeros is None else torch.from_numpy(each.zeros).to(device) for each in weights]
         self._parameters = [each.clone().requires_grad_() for each in self._start]
         self._expected = list(self._held_back())
@@ -130,7 +134,7 @@ class Trainer:
         terms = [each for each in self._terms if not each.features]
         with torch.no_grad():
             values = self._placed()
-            for feed, expected in self._expected:
+            for feed, expected, labels in self._expected:
                 got = self._twin(feed, [each.name for each in terms], values)
                 size = len(next(iter(feed.values())))
                 for each in terms:
@@ -139,11 +143,13 @@ class Trainer:
                     if each.kind != "mean_squares":
                         agree = each.agreement(ours, theirs)
                         same, places = same + int(agree.sum()), places + agree.numel()
+                if labels is not None and self._classes is not None:
+                    total += size * float(self._classes.cross_entropy(got[self._classes.name], labels))
                 count += size
         loss = total / count
         return (loss if math.isfinite(loss) else math.inf), (same / places if places else None)
 
-    def _held_back(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def _held_back(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor], Tensor | None]]:
         """The samples held back, and the original's values. Images are mirrored and shifted.
 
         Earlier steps of the recipe may have learnt from the same samples, so that on these themselves the start looks
@@ -153,13 +159,13 @@ class Trainer:
         move = self._judge.moved(self._settings.seed)
         for rows in self._pieces(np.arange(self._judge.count)):
             feed = self._feed(move(self._judge[rows]))
-            yield feed, self._wanted(feed)
+            yield feed, self._wanted(feed), self._labels(self._judge, rows)
 
     def _spreads(self) -> dict[str, float]:
         """The variance of each value of the original on the samples held back."""
         found = {}
         for each in self._terms:
-            numbers = torch.cat([expected[each.name].reshape(-1).double() for _, expected in self._expected])
+            numbers = torch.cat([expected[each.name].reshape(-1).double() for _, expected, _ in self._expected])
             found[each.name] = max(float(numbers.var(unbiased=False)), 1e-12)
         return found
 
@@ -229,7 +235,7 @@ class Trainer:
         seeds = np.random.SeedSequence([settings.seed, part[0] == "train", part[1]])
         order_seed, variation_seed = (int(each) for each in seeds.generate_state(2))
         rows = np.random.default_rng(order_seed).permutation(self._learn.count)
-        vary = self._learn.variation(variation_seed) if settings.vary else lambda batch: batch
+        vary = self._variation(variation_seed)
         pieces = self._pieces(rows)
         together = max(1, settings.batch // self._size)
         steps = [pieces[first : first + together] for first in range(0, len(pieces), together)]
@@ -240,8 +246,9 @@ class Trainer:
                 group["lr"] = group["peak"] * factor
             optimizer.zero_grad(set_to_none=True)
             for piece in step:
-                feed = self._feed(vary(self._learn[np.sort(piece)]))
-                (self._loss(feed) / len(step)).backward()
+                chosen = np.sort(piece)
+                feed = self._feed(vary(self._learn[chosen]))
+                (self._loss(feed, self._labels(self._learn, chosen)) / len(step)).backward()
             torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
             optimizer.step()
 
@@ -249,7 +256,17 @@ class Trainer:
         """Rows in batches that the models take."""
         return [rows[first : first + self._size] for first in range(0, len(rows), self._size)]
 
-    def _loss(self, feed: Mapping[str, Tensor]) -> Tensor:
+    def _variation(self, seed: int) -> Callable[[Batch], Batch]:
+        if not self._settings.vary:
+            return lambda batch: batch
+        return self._learn.moved(seed) if self._settings.labels else self._learn.variation(seed)
+
+    def _labels(self, store: SampleStore, rows: Int64) -> Tensor | None:
+        if not self._settings.labels or store.labels is None:
+            return None
+        return torch.from_numpy(store.labels[rows]).to(self._device)
+
+    def _loss(self, feed: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
         """What a step makes smaller, for one batch."""
         expected = self._wanted(feed)
         got = self._twin(feed, [each.name for each in self._terms], self._placed())
@@ -259,6 +276,8 @@ class Trainer:
             * (self._settings.features / features if each.features else 1.0)
             for each in self._terms
         ]
+        if labels is not None and self._classes is not None:
+            parts.append(self._classes.cross_entropy(got[self._classes.name], labels))
         return sum(parts[1:], parts[0])
 
     def _wanted(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:

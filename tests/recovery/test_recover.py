@@ -237,6 +237,25 @@ def test_nodes_that_cannot_be_trained_are_named(net):
     assert any("its weights are not trained: it reads" in each for each in reasons)
 
 
+def test_labels_join_in(networks, refused):
+    original = networks.plain_with_global_pooling()
+    data = samples(original, 96)
+    (feed,) = data.batches(96)
+    with pytest.raises(CompileError, match="needs labels, but data"):
+        recover(original.copy(), data=data, labels=True, context=context_of(original))
+    # Other classes than those of the original: only labels can teach them.
+    wanted = (next(iter(Session(original).run(feed).values())).argmax(1) + 1) % 5
+    labelled = ArrayDataset(dict(feed), wanted.astype(np.int64), "labelled samples")
+    graph = original.copy()
+    recover(graph, data=labelled, labels=True, epochs=15, rate=3e-2, batch=16, context=context_of(original))
+    graph.tidy()
+    found = next(iter(Session(graph).run(feed).values())).argmax(1)
+    assert (found == wanted).mean() > 0.3
+    wrong = ArrayDataset(dict(feed), np.full(96, 7), "labelled samples")
+    with pytest.raises(CompileError, match="`labels` needs an output"):
+        recover(original.copy(), data=wrong, labels=True, context=context_of(original))
+
+
 def test_options_that_exclude_each_other(networks, refused):
     graph = networks.plain_with_flatten()
     with refused("error: recover takes `epochs` or `minutes`, not both\nhelp: write one of them: recover(epochs=30)"):
@@ -309,8 +328,8 @@ def epochs_kept(store):
     from vggc.recovery.checkpoints import _unpacked
 
     for entry in store.entries():
-        content = store.read(entry.kind, entry.path.name)
-        if content is not None and entry.path.suffix == "":
+        # An entry that is being written has another name.
+        if entry.path.suffix == "" and (content := store.read(entry.kind, entry.path.name)) is not None:
             return _unpacked(bytes(content)).epoch
     return 0
 
