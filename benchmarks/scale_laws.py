@@ -38,9 +38,9 @@ class Setting:
 
 
 LAWS = {
-    "samples": [Setting(count, 96, 32) for count in (64, 128, 256, 512)],
-    "MACs": [Setting(128, size, 32) for size in (64, 96, 128, 192)],
-    "parameters": [Setting(128, 2048 // width, width) for width in (16, 24, 32, 48, 64)],
+    "samples": [Setting(count, 96, 16) for count in (64, 128, 256, 512)],
+    "MACs": [Setting(128, size, 16) for size in (64, 96, 128, 192)],
+    "parameters": [Setting(128, 1536 // width, width) for width in (8, 12, 16, 24, 32)],
 }
 
 
