@@ -11,7 +11,7 @@ import numpy as np
 
 from vggc.graph.arrays import Array
 
-MEMORY = 512 << 20
+MEMORY = 256 << 20
 """Bytes of arrays held in memory at a time."""
 
 
