@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from svg_plots import panels, save
 
 from vggc.analysis.costs import costs
 from vggc.data import ArrayDataset
@@ -176,15 +177,8 @@ def show(points: list[Point], originals: dict[str, float]) -> None:
 
 def plot(points: list[Point], originals: dict[str, float], path: Path) -> None:
     """Accuracy over the share of MACs left, one panel a net. Needs matplotlib."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    # The same file on every run with the same numbers.
-    mpl.rcParams.update({"svg.hashsalt": "vggc", "font.size": 10, "svg.fonttype": "none"})
-    from matplotlib import pyplot as plt
-
-    figure, panels = plt.subplots(1, len(originals), figsize=(4 * len(originals), 3.4), squeeze=False)
-    for axes, (name, accuracy) in zip(panels[0], originals.items(), strict=True):
+    figure, beside = panels(len(originals))
+    for axes, (name, accuracy) in zip(beside, originals.items(), strict=True):
         own = [each for each in points if each.net == name]
         start = (100.0, accuracy)
         ours = [start, *((100 * each.macs, each.accuracy) for each in own)]
@@ -194,11 +188,9 @@ def plot(points: list[Point], originals: dict[str, float], path: Path) -> None:
             axes.plot(*zip(*theirs, strict=True), "s--", color="tab:gray", label="Torch-Pruning, best of 6")
         axes.set(title=name, xlabel="MACs left (%)", ylim=(0, 100), xlim=(0, 103))
         axes.grid(alpha=0.3)
-    panels[0][0].set_ylabel("top-1 accuracy (%), no training")
-    panels[0][0].legend(loc="lower right")
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    beside[0].set_ylabel("top-1 accuracy (%), no training")
+    beside[0].legend(loc="lower right")
+    save(figure, path)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from quantize_peers import peak_megabytes
 from resnet50 import make_resnet50
 from rich.console import Console
 from rich.table import Table
+from svg_plots import panels, save
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,9 @@ def exponent(points: list[Point]) -> float:
 
 def plot(points: list[Point], path: Path) -> None:
     """Seconds over each quantity, one panel a law, with lines of exponent 1. Needs matplotlib."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    # The same file on every run with the same numbers.
-    mpl.rcParams.update({"svg.hashsalt": "vggc", "font.size": 10, "svg.fonttype": "none"})
-    from matplotlib import pyplot as plt
-
     laws = list(dict.fromkeys(each.law for each in points))
-    figure, panels = plt.subplots(1, len(laws), figsize=(4 * len(laws), 3.4), squeeze=False)
-    for axes, law in zip(panels[0], laws, strict=True):
+    figure, beside = panels(len(laws))
+    for axes, law in zip(beside, laws, strict=True):
         for step in dict.fromkeys(each.step for each in points):
             own = [each for each in points if (each.law, each.step) == (law, step)]
             at, seconds = np.array([[each.at, each.seconds] for each in own]).T
@@ -132,9 +126,8 @@ def plot(points: list[Point], path: Path) -> None:
             axes.plot(at, seconds[0] * at / at[0], ":", color=line.get_color(), label="_linear")
         axes.set(title=law, xlabel=law, xscale="log", yscale="log")
         axes.legend(fontsize=8)
-    panels[0][0].set_ylabel("CPU seconds (dotted: linear)")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    beside[0].set_ylabel("CPU seconds (dotted: linear)")
+    save(figure, path)
 
 
 def main() -> None:

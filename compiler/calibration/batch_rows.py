@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from vggc.graph.arrays import Floats
+from vggc.graph.arrays import Float64, Floats
+
+_Numbers = TypeVar("_Numbers", Floats, Float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +40,14 @@ def gathered(batches: Iterable[BatchRows]) -> Iterator[BatchRows]:
     for batch in batches:
         held.append(batch)
         if sum(each.inputs.nbytes for each in held) >= _PIECE:
-            yield _joined(held)
+            yield joined(held)
             held = []
     if held:
-        yield _joined(held)
+        yield joined(held)
 
 
-def _joined(batches: list[BatchRows]) -> BatchRows:
+def joined(batches: Sequence[BatchRows]) -> BatchRows:
+    """The rows of all batches as those of one."""
     offsets = [each.offset for each in batches if each.offset is not None]
     return BatchRows(
         np.concatenate([each.inputs for each in batches], axis=1),
@@ -53,3 +57,21 @@ def _joined(batches: list[BatchRows]) -> BatchRows:
 
 
 RowBatches = Callable[[], Iterable[BatchRows]]
+
+Gate = tuple[float, float]
+"""The lowest and the highest number that an activation lets through."""
+
+
+def by_block(results: _Numbers, blocks: int) -> _Numbers:
+    """Results (rows, blocks * outputs) as (blocks, rows, outputs)."""
+    return results.reshape(len(results), blocks, -1).transpose(1, 0, 2)
+
+
+def reachable(target: _Numbers, reached: _Numbers, gate: Gate) -> _Numbers:
+    """Targets, of any shape, as a solution that gives `reached` should see them.
+
+    Behind an activation any number beyond the same limit as the target will do, so there the target is what is reached.
+    """
+    low, high = gate
+    moved = np.where(target <= low, np.minimum(reached, target.dtype.type(low)), target)
+    return np.asarray(np.where(target >= high, np.maximum(reached, target.dtype.type(high)), moved))

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vggc.calibration.batch_rows import BatchRows
+from vggc.calibration.batch_rows import BatchRows, Gate, by_block, joined, reachable
 from vggc.calibration.matrix import Unsuitable
-from vggc.graph.arrays import Float64, Floats
+from vggc.graph.arrays import Float64
 
-Gate = tuple[float, float]
+_FLOOR = 1e-3
+"""Inputs whose deviation is below this share of the mean one count as if they had that much."""
 
 
 class FewRows:
@@ -29,10 +30,10 @@ class FewRows:
     """
 
     def __init__(self, batches: Sequence[BatchRows], prior: Float64) -> None:
-        inputs = np.concatenate([each.inputs for each in batches], axis=1)
-        self._blocks, self.count = inputs.shape[:2]
-        self._mean = inputs.mean(axis=1, dtype=np.float64)
-        rows = inputs - self._mean[:, None].astype(np.float32)
+        given = joined(batches)
+        blocks, self.count = given.inputs.shape[:2]
+        self._mean = given.inputs.mean(axis=1, dtype=np.float64)
+        rows = given.inputs - self._mean[:, None].astype(np.float32)
         deviations = np.sqrt(np.square(rows).mean(axis=1, dtype=np.float64))
         level = deviations.mean(axis=1, keepdims=True)
         if not (np.isfinite(level).all() and (level > 0).all()):
@@ -42,28 +43,19 @@ class FewRows:
         self._products = np.matmul(self._rows, self._rows.transpose(0, 2, 1)).astype(np.float64)
         self._prior = prior
         self._expected = np.matmul(rows, prior.astype(np.float32)).astype(np.float64)
-        self._target = np.concatenate([each.target for each in batches])
-        offsets = [each.offset for each in batches if each.offset is not None]
-        self._offset = np.concatenate(offsets) if offsets else np.float32(0)
-        self._inverse: Float64 | None = None
-
-    @property
-    def wanted(self) -> Float64:
-        """What the products should be, (blocks, rows, outputs)."""
-        return self._apart(self._target - self._offset)
+        # Each (blocks, rows, outputs): what comes out in the end, and what the product itself should be.
+        self._target = by_block(given.target.astype(np.float64), blocks)
+        self._wanted = by_block(given.wanted.astype(np.float64), blocks)
 
     def error(self, bias: Float64) -> float:
         """The squared error of the weights there are with a bias (blocks, outputs), as share of the variance."""
-        wanted = self.wanted
         shift = np.einsum("bi,bio->bo", self._mean, self._prior) + bias
-        missed = wanted - self._expected - shift[:, None]
-        return float(np.square(missed).sum() / max(float(wanted.var(axis=1).sum()) * self.count, 1e-30))
+        return self._share(self._wanted - self._expected - shift[:, None])
 
     def held_back_error(self, ridge: float, edge: int) -> float:
         """The squared error on the rows from `edge` on, of weights solved on those before it."""
-        wanted = self.wanted
-        mean = wanted[:, :edge].mean(axis=1, keepdims=True)
-        missed = wanted - mean - self._expected
+        mean = self._wanted[:, :edge].mean(axis=1, keepdims=True)
+        missed = self._wanted - mean - self._expected
         solved = np.linalg.solve(self._matrix(edge, ridge), missed[:, :edge])
         return float(np.square(missed[:, edge:] - self._products[:, edge:, :edge] @ solved).sum())
 
@@ -74,46 +66,29 @@ class FewRows:
         until the error falls by a smaller share than `settled`.
         """
         inverse = np.asarray(np.linalg.inv(self._matrix(self.count, ridge)), np.float64)
-        wanted, last = self.wanted, np.inf
+        offset = self._target - self._wanted
+        wanted, last = self._wanted, np.inf
         while True:
             mean = wanted.mean(axis=1)
             duals = inverse @ (wanted - mean[:, None] - self._expected)
             reached = self._expected + self._products @ duals + mean[:, None]
             rounds -= 1
-            error = self._behind(reached, gate)
+            error = float(np.square(np.clip(reached + offset, *gate) - np.clip(self._target, *gate)).sum())
             if rounds < 0 or not np.isfinite(gate).any() or error > last * (1 - settled):
                 break
             last = error
-            wanted = self._moved(reached, gate)
+            wanted = reachable(self._target, reached + offset, gate) - offset
         change = np.matmul(self._rows.transpose(0, 2, 1), duals.astype(np.float32)) / self._scale[:, :, None]
         weights = self._prior + change
         bias = mean - np.einsum("bi,bio->bo", self._mean, weights)
-        variance = max(float(self.wanted.var(axis=1).sum()) * self.count, 1e-30)
-        return weights, bias, float(np.square(self.wanted - reached).sum()) / variance
+        return weights, bias, self._share(self._wanted - reached)
+
+    def _share(self, missed: Float64) -> float:
+        """Errors (blocks, rows, outputs), squared and summed, as share of the variance of what is wanted."""
+        variance = max(float(self._wanted.var(axis=1).sum()) * self.count, 1e-30)
+        return float(np.square(missed).sum() / variance)
 
     def _matrix(self, rows: int, ridge: float) -> Float64:
         # Where rows are much longer than there are of them, a ridge is weak beside their products: it grows with both.
         strength = ridge * max(rows, self._rows.shape[2])
         return np.asarray(self._products[:, :rows, :rows] + strength * np.eye(rows))
-
-    def _behind(self, reached: Float64, gate: Gate) -> float:
-        """The squared error of results behind the activation."""
-        target = np.clip(self._apart(self._target), *gate)
-        return float(np.square(np.clip(reached + self._apart(self._offset), *gate) - target).sum())
-
-    def _moved(self, reached: Float64, gate: Gate) -> Float64:
-        """What the products should be, where a result beyond the same limit as the target will do."""
-        low, high = gate
-        target, offset = self._apart(self._target), self._apart(self._offset)
-        total = reached + offset
-        moved = np.where(target <= low, np.minimum(total, low), target)
-        return np.where(target >= high, np.maximum(total, high), moved) - offset
-
-    def _apart(self, results: Floats | np.float32) -> Float64:
-        """(rows, blocks * outputs) as (blocks, rows, outputs)."""
-        whole = np.broadcast_to(results, self._target.shape).astype(np.float64)
-        return whole.reshape(self.count, self._blocks, -1).transpose(1, 0, 2)
-
-
-_FLOOR = 1e-3
-"""Inputs whose deviation is below this share of the mean one count as if they had that much."""

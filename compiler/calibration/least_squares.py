@@ -13,7 +13,7 @@ from itertools import chain
 
 import numpy as np
 
-from vggc.calibration.batch_rows import BatchRows, RowBatches
+from vggc.calibration.batch_rows import BatchRows, Gate, RowBatches, by_block, reachable
 from vggc.calibration.few_rows import FewRows
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.moments import Moments
@@ -55,7 +55,7 @@ class Solution:
     error: float
 
 
-def solve(pieces: RowBatches, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
+def solve(pieces: RowBatches, prior: Float64, bias: Float64, gate: Gate) -> Solution:
     """Fit weights to all pieces.
 
     `prior` (blocks, width, outputs) and `bias` (blocks * outputs,) are what there is; it is returned, without a ridge,
@@ -181,10 +181,7 @@ def _errors(moments: Moments, weights: Float64, bias: Float64) -> Float64:
     return np.asarray(moments.variance + explained + np.square(missed))
 
 
-def _gated(
-    pieces: RowBatches, system: _System, weights: Float64, bias: Float64, gate: tuple[float, float]
-) -> tuple[Float64, Float64]:
-    low, high = gate
+def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64, gate: Gate) -> tuple[Float64, Float64]:
     last = np.inf
     for _ in range(_rounds(system.count, weights)):
         count, error = 0, 0.0
@@ -196,15 +193,11 @@ def _gated(
             product = np.matmul(inputs, own).transpose(1, 0, 2).reshape(piece.target.shape)
             product += (bias + np.einsum("bi,bio->bo", system.mean, weights)).reshape(-1).astype(np.float32)
             reached = product if piece.offset is None else product + piece.offset
-            error += float(
-                np.square(np.clip(reached, low, high) - np.clip(piece.target, low, high)).sum(dtype=np.float64)
-            )
-            wanted = piece.target.copy()
-            for beyond, nearer, limit in ((wanted <= low, np.minimum, low), (wanted >= high, np.maximum, high)):
-                wanted[beyond] = nearer(reached[beyond], np.float32(limit))
+            error += float(np.square(np.clip(reached, *gate) - np.clip(piece.target, *gate)).sum(dtype=np.float64))
+            wanted = reachable(piece.target, reached, gate)
             if piece.offset is not None:
                 wanted -= piece.offset
-            apart = wanted.reshape(len(wanted), len(inputs), -1).transpose(1, 0, 2)
+            apart = by_block(wanted, len(inputs))
             crossed += np.matmul(inputs.transpose(0, 2, 1), apart)
             summed += apart.sum(axis=1, dtype=np.float64)
             count += inputs.shape[1]
@@ -221,7 +214,7 @@ def _rounds(rows: int, weights: Float64) -> int:
     return int(np.clip(_ROUNDS_WORK / (rows * weights.size), *_ROUNDS))
 
 
-def _solve_few(rows: FewRows, prior: Float64, bias: Float64, gate: tuple[float, float]) -> Solution:
+def _solve_few(rows: FewRows, prior: Float64, bias: Float64, gate: Gate) -> Solution:
     """The same where there are fewer rows than columns."""
     error = rows.error(bias.reshape(len(prior), -1))
     if error < _RIGHT:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vggc.calibration.batch_rows import by_block
 from vggc.graph.arrays import Float64, Floats
 
 
@@ -34,7 +35,7 @@ class Moments:
         if self._shift is None:
             self._shift = x.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
         x = x - self._shift
-        apart = _apart(y, len(x))
+        apart = by_block(y, len(x))
         self.count += x.shape[1]
         self._x += x.sum(axis=1, dtype=np.float64)
         self._y += apart.sum(axis=1, dtype=np.float64)
@@ -109,11 +110,6 @@ def _add_outer(matrices: Floats, first: Float64, second: Float64) -> None:
     for start in range(0, matrices.shape[1], _ROWS):
         rows = slice(start, start + _ROWS)
         matrices[:, rows] += first[:, rows, None] * second[:, None, :]
-
-
-def _apart(y: Floats, blocks: int) -> Floats:
-    """(rows, blocks * outputs) as (blocks, rows, outputs)."""
-    return y.reshape(len(y), blocks, -1).transpose(1, 0, 2)
 
 
 def _gram(x: Floats) -> Floats:
