@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vggc.cache.keys import file_hash
 from vggc.data.dataset import Batch, Dataset, SampleType
 from vggc.data.stored import readable
 from vggc.diagnostics import fail
@@ -178,11 +179,7 @@ class ImageFolder(Dataset):
     @cached_property
     def _hashes(self) -> list[str]:
         """The SHA-256 of each file, in hexadecimal."""
-        hashes = []
-        for path in self._files:
-            with path.open("rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-        return hashes
+        return [file_hash(path) for path in self._files]
 
     @cached_property
     def sha256(self) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from vggc import __version__
+from vggc.cache.keys import file_hash
 from vggc.diagnostics import Diagnostic, at, short_text
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.threads import background
 from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.operators.roles import trained_weights
-from vggc.pipeline.dependencies import file_hash
 from vggc.pipeline.failed import Failed, NotedProgress, reported_failure
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import PAGE, REPORT, check_output_folder, output_folder

@@ -8,13 +8,12 @@ that a step stands in is not part of a key. A key is None when something cannot 
 from __future__ import annotations
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vggc.cache.environment import environment
+from vggc.cache.keys import digest, file_hash
 from vggc.graph import Graph
 from vggc.graph.packed_graph import weight_files
 from vggc.measures import Measure
@@ -22,17 +21,6 @@ from vggc.options import spell
 from vggc.pipeline.execute import shipped, shipped_function
 from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 from vggc.rewrite import Destination
-
-
-def digest(*parts: Any) -> str:
-    """A key over JSON values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def key_of_model(model: Path, graph: Graph, sha256: str) -> str:

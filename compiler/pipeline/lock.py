@@ -16,6 +16,7 @@ import numpy as np
 
 from vggc import __version__
 from vggc.cache.environment import code_hash, processor, versions
+from vggc.cache.keys import file_hash
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
@@ -24,7 +25,7 @@ from vggc.graph import Graph
 from vggc.graph.fingerprint import fingerprint
 from vggc.graph.packed_graph import weight_files
 from vggc.operators.quantizers import is_quantizer
-from vggc.pipeline.dependencies import file_hash, imported_files
+from vggc.pipeline.dependencies import imported_files
 from vggc.pipeline.model import BoundData, Pipeline
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.runner import Runner

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from vggc.cache import VARIABLE, Store, Unusable, open_store
+from vggc.cache.keys import digest, file_hash
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.graph.packed_graph import all_nodes, pack, unpack
-from vggc.pipeline.dependencies import digest, file_hash, key_of_model, spelled
+from vggc.pipeline.dependencies import key_of_model, spelled
 from vggc.pipeline.watched_context import WatchedContext
 from vggc.report.record import StepRecord
 

@@ -6,13 +6,12 @@ weights, which of its values are quantized for which readers, the samples, and h
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from vggc.cache import VARIABLE, Store, Unusable
 from vggc.cache.environment import environment
+from vggc.cache.keys import digest
 from vggc.calibration.samples import Samples
 from vggc.graph.fingerprint import fingerprint
 from vggc.quantization.grids import SMALLEST_SCALE, Quantizer
@@ -124,4 +123,4 @@ def _key(plan: Plan, samples: Samples, calibration: str) -> str:
         "sites": sites,
         "products": products,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest(parts)

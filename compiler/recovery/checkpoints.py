@@ -6,7 +6,6 @@ the settings. An entry is JSON and arrays; nothing in it is executed.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import time
@@ -18,6 +17,7 @@ import numpy as np
 
 from vggc.cache import VARIABLE, Store, Unusable
 from vggc.cache.environment import environment
+from vggc.cache.keys import digest
 from vggc.calibration.samples import Samples
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
@@ -88,7 +88,7 @@ def _key(graph: Graph, original: Graph, samples: Samples, settings: Settings) ->
         "data": [samples.data.sha256, samples.count, samples.size],
         "settings": asdict(settings),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest(parts)
 
 
 def _packed(state: State) -> bytes:

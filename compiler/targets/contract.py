@@ -8,7 +8,6 @@ The signature is the option schema; the docstring's section "Options:" documents
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, overload
 
+from vggc.cache.keys import file_hash
 from vggc.diagnostics import CompileError, Diagnostic, fail
 from vggc.graph import Graph, Written
 from vggc.graph.signature import ValueType
@@ -50,7 +50,7 @@ class Artifact:
     @classmethod
     def of(cls, file: Path, folder: Path, target: str) -> Artifact:
         """The artifact for a file on disk, which is read to hash it."""
-        return cls(file.relative_to(folder).as_posix(), target, file.stat().st_size, file_sha256(file))
+        return cls(file.relative_to(folder).as_posix(), target, file.stat().st_size, file_hash(file))
 
     @classmethod
     def written(cls, file: Written, folder: Path, target: str) -> Artifact:
@@ -255,12 +255,6 @@ def target(
         )
 
     return declare(function) if function else declare
-
-
-def file_sha256(path: Path) -> str:
-    """The hash of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_name_problem(name: str) -> Diagnostic | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vggc.cache.keys import file_hash
 from vggc.diagnostics import CompileError, fail
 from vggc.graph import Graph
 from vggc.targets import flavours
-from vggc.targets.contract import file_sha256
 from vggc.targets.engine_file import Sidecar, read_engine
 from vggc.targets.engine_messages import TITLES
 from vggc.targets.engine_process import Engine, Job, build
@@ -85,7 +85,7 @@ def compiled_model(sidecar: Sidecar, given: Path | None = None) -> Path:
     wanted = sidecar.values["onnx"]
     candidates = [given] if given else sorted(sidecar.path.parent.glob("*.onnx"))
     try:
-        model = next((each for each in _files(candidates) if file_sha256(each) == wanted["sha256"]), None)
+        model = next((each for each in _files(candidates) if file_hash(each) == wanted["sha256"]), None)
         if model is None:
             sha256 = f"SHA-256 {wanted['sha256'][:16]}..."
             raise fail(
@@ -96,7 +96,7 @@ def compiled_model(sidecar: Sidecar, given: Path | None = None) -> Path:
                 help="give the compiled model with --onnx; `target onnx` in the recipe writes it beside the engine",
             )
         data = model.with_name(f"{model.name}.data")
-        if wanted["data_sha256"] and (not data.is_file() or file_sha256(data) != wanted["data_sha256"]):
+        if wanted["data_sha256"] and (not data.is_file() or file_hash(data) != wanted["data_sha256"]):
             raise fail(f"the weights of `{model}` are not the ones that the engine was built from: `{data}` differs")
     except OSError as error:
         raise fail(f"cannot read the model: {error.strerror or error}") from None

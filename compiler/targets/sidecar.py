@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import vggc
+from vggc.cache.keys import file_hash
 from vggc.graph import Written
-from vggc.targets.contract import Artifact, Provenance, file_sha256
+from vggc.targets.contract import Artifact, Provenance
 from vggc.targets.engine_process import Engine, Job
 
 FORMAT = 1
@@ -56,7 +57,7 @@ def contents(engine: Engine, job: Job, model: Sequence[Written], provenance: Pro
         "tf32": "TF32" in engine.flags,
         "workspace": engine.workspace,
         "options": {name: getattr(job, name) for name in OPTIONS},
-        "timing_cache": {"sha256": file_sha256(Path(job.timing_cache))} if job.timing_cache else None,
+        "timing_cache": {"sha256": file_hash(Path(job.timing_cache))} if job.timing_cache else None,
         "profiles": [
             {name: {"min": low, "opt": middle, "max": high} for name, (low, middle, high) in each.items()}
             for each in job.profiles
