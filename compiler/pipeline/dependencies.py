@@ -25,9 +25,13 @@ from vggc.rewrite import Destination
 
 def key_of_model(model: Path, graph: Graph, sha256: str) -> str:
     """The key of a model as read; `graph` is the graph that was read from its file, and `sha256` the file's hash."""
+    return digest("model", sha256, weight_hashes(model, graph), environment())
+
+
+def weight_hashes(model: Path, graph: Graph) -> dict[str, str]:
+    """The hash of each file beside a model that holds weights of it, by its path from the model's folder."""
     folder = model.parent.resolve()
-    others = {each.relative_to(folder).as_posix(): file_hash(each) for each in weight_files(graph, model)}
-    return digest("model", sha256, others, environment())
+    return {each.relative_to(folder).as_posix(): file_hash(each) for each in weight_files(graph, model)}
 
 
 class Dependencies:

@@ -23,9 +23,8 @@ from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.grammar.shipped_recipes import recipe_file, recipe_stem
 from vggc.graph import Graph
 from vggc.graph.fingerprint import fingerprint
-from vggc.graph.packed_graph import weight_files
 from vggc.operators.quantizers import is_quantizer
-from vggc.pipeline.dependencies import imported_files
+from vggc.pipeline.dependencies import imported_files, weight_hashes
 from vggc.pipeline.model import BoundData, Pipeline
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.runner import Runner
@@ -87,7 +86,7 @@ def make_lock(pipeline: Pipeline, model: Path, *, progress: Progress = NO_PROGRE
         report=Report({}, {}, "off"),
         progress=progress,
         stepped=lambda record, after: steps.add(record, after()),
-        cache=StepCache.of_user(model, graph),
+        cache=StepCache.of_user(model, graph, lambda: str(sources["model"]["sha256"])),
     ).run()
     return {**sources, "steps": steps.described}
 
@@ -175,7 +174,7 @@ def _ranges(graph: Graph) -> dict[str, str]:
 
 def _sources(pipeline: Pipeline, model: Path, graph: Graph) -> dict[str, Any]:
     """Everything that decides the result of a compile."""
-    folder, beside = Path(pipeline.source.path).parent, model.parent.resolve()
+    folder = Path(pipeline.source.path).parent
     python = [path for path in pipeline.files if path.suffix == ".py"]
     others = {path: file_hash(path) for path in imported_files(python)}
     return {
@@ -185,7 +184,7 @@ def _sources(pipeline: Pipeline, model: Path, graph: Graph) -> dict[str, Any]:
         "processor": processor(),
         "model": {
             "sha256": file_hash(model),
-            "weights": {each.relative_to(beside).as_posix(): file_hash(each) for each in weight_files(graph, model)},
+            "weights": weight_hashes(model, graph),
         },
         "recipe": file_hash(recipe_file(Path(pipeline.source.path))),
         "files": {_relative(path, folder): text for path, text in {**pipeline.files, **others}.items()},
