@@ -23,6 +23,7 @@ from vggc.graph.arrays import Array
 from vggc.graph.extras import body_extras, node_extras, value_extras
 from vggc.graph.graph import Graph
 from vggc.graph.model_export import message
+from vggc.graph.node_order import subgraphs
 from vggc.graph.snapshot import Snapshot
 from vggc.graph.weights import StoredWeights, is_packed
 from vggc.graph.wire import KEEP_BELOW, Extent, Skeleton
@@ -169,15 +170,18 @@ def all_nodes(graph: gs.Graph) -> Iterator[gs.Node]:
     """All nodes, each before those of its bodies."""
     for node in graph.nodes:
         yield node
-        for attribute in node.attrs.values():
-            if isinstance(attribute, gs.Graph):
-                yield from all_nodes(attribute)
+        for body in subgraphs(node):
+            yield from all_nodes(body)
+
+
+def _bodies(graph: gs.Graph) -> list[gs.Graph]:
+    """The bodies of all nodes, each before those inside of it."""
+    return [body for node in all_nodes(graph) for body in subgraphs(node)]
 
 
 def _variables(graph: gs.Graph) -> list[gs.Variable]:
     """All values that have a name and are no constants, each once, in an order that depends on the graph alone."""
-    bodies = [each for node in all_nodes(graph) for each in node.attrs.values() if isinstance(each, gs.Graph)]
-    ends = [value for each in (graph, *bodies) for value in (*each.inputs, *each.outputs)]
+    ends = [value for each in (graph, *_bodies(graph)) for value in (*each.inputs, *each.outputs)]
     inner = [value for node in all_nodes(graph) for value in (*node.inputs, *node.outputs)]
     found = {id(value): value for value in (*ends, *inner) if isinstance(value, gs.Variable) and value.name}
     return list(found.values())
@@ -185,8 +189,7 @@ def _variables(graph: gs.Graph) -> list[gs.Variable]:
 
 def _constants(graph: gs.Graph) -> list[gs.Constant]:
     """All constants, those in attributes included, each once, in an order that depends on the graph alone."""
-    bodies = [each for node in all_nodes(graph) for each in node.attrs.values() if isinstance(each, gs.Graph)]
-    outputs = [value for each in (graph, *bodies) for value in each.outputs]
+    outputs = [value for each in (graph, *_bodies(graph)) for value in each.outputs]
     inner = [value for node in all_nodes(graph) for value in (*node.inputs, *node.attrs.values())]
     found = {id(value): value for value in (*outputs, *inner) if isinstance(value, gs.Constant)}
     return list(found.values())
@@ -214,17 +217,15 @@ def _needs_digits(value: Any) -> bool:
 
 def _content(graph: Graph) -> list[Any]:
     """Everything of a graph that a pass or the writer can see."""
-    nodes = list(all_nodes(graph))
-    bodies = [each for node in nodes for each in node.attrs.values() if isinstance(each, gs.Graph)]
     constants = [(value.name, onnx_type(value.dtype), list(value.shape)) for value in graph.constants()]
     return [
         Snapshot(graph),
         {**_beside(graph), "name": graph.name, "doc": graph.doc_string or ""},
-        [_said_of(node) for node in nodes],
+        [_said_of(node) for node in all_nodes(graph)],
         [value.name for value in _variables(graph)],
         constants,
         message(graph, KEEP_BELOW)[0].SerializeToString(deterministic=True),
-        [(body.name, body.doc_string or "", sorted(body_extras(body).constants)) for body in bodies],
+        [(body.name, body.doc_string or "", sorted(body_extras(body).constants)) for body in _bodies(graph)],
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,14 +19,13 @@ from vggc.graph.health import check_numbers
 from vggc.operators.roles import trained_weights
 from vggc.pipeline.failed import Failed, NotedProgress, reported_failure
 from vggc.pipeline.model import Pipeline
-from vggc.pipeline.output_folder import PAGE, REPORT, check_output_folder, output_folder
+from vggc.pipeline.output_folder import check_output_folder, output_folder, write_report
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
 from vggc.pipeline.runner import Runner, Stepped
 from vggc.pipeline.step_cache import StepCache
 from vggc.pipeline.verify import VerifyMode
 from vggc.pipeline.written import WrittenModels
-from vggc.report.page import html_page
 from vggc.report.picture import picture
 from vggc.report.record import Report, plain_value
 from vggc.targets.contract import Artifact, Lowering, Provenance
@@ -101,9 +99,7 @@ def compile_model(
                     report.warnings += speed_warnings(graph, runner.samples.first_used())
                 finish()
                 report.artifacts = [asdict(each) for each in artifacts]
-                (staging / REPORT).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-                page = html_page(report, before, picture(graph, runner.costs))
-                (staging / PAGE).write_text(page, encoding="utf-8")
+                write_report(staging, report, before, picture(graph, runner.costs))
     return report
 
 

@@ -6,7 +6,6 @@ replaces it, and the next success removes it. The output itself does not change.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,7 @@ from pathlib import Path
 from vggc.diagnostics import CompileError, RequirementNotMet, render
 from vggc.diagnostics.progress import Progress
 from vggc.pipeline.atomic_folder import staging_folder
-from vggc.pipeline.output_folder import PAGE, REPORT, check_output_folder, output_folder
-from vggc.report.page import html_page
+from vggc.pipeline.output_folder import check_output_folder, output_folder, write_report
 from vggc.report.picture import Node
 from vggc.report.record import Failure, Report
 
@@ -89,8 +87,7 @@ def _written(folder: Path, report: Report, before: Sequence[Node]) -> Path | Non
     """The folder with the report. None when it cannot be written, which must not hide the failure itself."""
     try:
         with output_folder(folder) as staging:
-            (staging / REPORT).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-            (staging / PAGE).write_text(html_page(report, before, None), encoding="utf-8")
+            write_report(staging, report, before, None)
     except CompileError as error:
         report.warnings.append(f"the report of this failure is not written: {error.diagnostics[0].message}")
         return None

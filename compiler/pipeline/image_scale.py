@@ -58,8 +58,7 @@ def scale_warning(graph: Graph, data: Dataset) -> Diagnostic | None:
 
     The data must fit the model.
     """
-    norm = _first_norm(graph) if isinstance(data, ImageFolder) else None
-    if norm is None or not isinstance(data, ImageFolder):
+    if not isinstance(data, ImageFolder) or (norm := _first_norm(graph)) is None:
         return None
     inputs = inputs_of(graph)
     fitted = data.fit(inputs)

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,9 @@ from types import FrameType
 
 from vggc.diagnostics import CompileError, fail
 from vggc.pipeline.atomic_folder import flush, place, staging_folder
+from vggc.report.page import html_page
+from vggc.report.picture import Node
+from vggc.report.record import Report
 
 REPORT = "report.json"
 """The report for programs. It shows that a folder is an output of vggc, and lists the files that vggc wrote."""
@@ -33,6 +36,12 @@ _REPORT_LIMIT = 256 << 20
 _FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SHOWN = 3
+
+
+def write_report(folder: Path, report: Report, before: Sequence[Node], after: Sequence[Node] | None) -> None:
+    """Write a report into an output folder, for programs and for people; see `html_page`."""
+    (folder / REPORT).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / PAGE).write_text(html_page(report, before, after), encoding="utf-8")
 
 
 @contextmanager
