@@ -65,6 +65,14 @@ def size_limit() -> int:
     return int(size[1]) * int(base ** _POWERS[size[2][:1]])
 
 
+def not_written(lost: str, folder: Path | str, reason: str) -> str:
+    """The warning when the cache folder cannot be written; `lost` says what this costs."""
+    return (
+        f"{lost}: the cache folder `{folder}` cannot be written ({reason}); "
+        f"set the environment variable {VARIABLE} to another folder, or to off"
+    )
+
+
 def open_store() -> Store | None:
     """The store of this user, None when nothing is to be kept. Raises as `cache_folder` and `size_limit` do."""
     folder = cache_folder()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vggc.cache import VARIABLE, Store, Unusable, open_store
+from vggc.cache import VARIABLE, Store, Unusable, not_written, open_store
 from vggc.cache.keys import digest, file_hash
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
@@ -187,10 +187,8 @@ class StepCache:
         """Write nothing more, because the disk is full or the folder cannot be written."""
         assert self._store is not None
         self._writes = False
-        self.warnings.append(
-            f"steps are not kept for the next run: the cache folder `{self._store.folder}` cannot be written "
-            f"({error.strerror or error}); set the environment variable {VARIABLE} to another folder, or to off"
-        )
+        lost = "steps are not kept for the next run"
+        self.warnings.append(not_written(lost, self._store.folder, error.strerror or str(error)))
 
 
 class _Writing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from vggc.cache import VARIABLE, Store, Unusable
+from vggc.cache import VARIABLE, Store, Unusable, not_written
 from vggc.cache.environment import environment
 from vggc.cache.keys import digest
 from vggc.calibration.samples import Samples
@@ -19,6 +19,7 @@ from vggc.quantization.plan import Plan
 from vggc.rewrite import Context
 
 _KIND = "ranges"
+_LOST = "ranges are not kept for the next run"
 
 
 class FamilyRanges(NamedTuple):
@@ -58,7 +59,7 @@ def kept(
     try:
         store.write_json(_KIND, key, _packed(plan, found))
     except OSError as error:
-        context.log.cache_warnings.append(_unwritten(str(store.folder), error.strerror or str(error)))
+        context.log.cache_warnings.append(not_written(_LOST, store.folder, error.strerror or str(error)))
     return found
 
 
@@ -67,15 +68,8 @@ def _store(context: Context) -> Store | None:
         return context.cache()
     except RuntimeError as error:
         # A user without a home folder.
-        context.log.cache_warnings.append(_unwritten("~", str(error)))
+        context.log.cache_warnings.append(not_written(_LOST, "~", str(error)))
         return None
-
-
-def _unwritten(folder: str, reason: str) -> str:
-    return (
-        f"ranges are not kept for the next run: the cache folder `{folder}` cannot be written ({reason}); "
-        f"set the environment variable {VARIABLE} to another folder, or to off"
-    )
 
 
 def _packed(plan: Plan, ranges: FamilyRanges) -> dict[str, Any]:

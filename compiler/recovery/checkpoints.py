@@ -11,11 +11,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vggc.cache import VARIABLE, Store, Unusable
+from vggc.cache import Store, Unusable, not_written
 from vggc.cache.environment import environment
 from vggc.cache.keys import digest
 from vggc.calibration.samples import Samples
@@ -62,7 +63,7 @@ class Checkpoints:
         try:
             self._store.write(_KIND, self._key, _packed(state))
         except OSError as error:
-            self._unwritten(str(self._store.folder), error.strerror or str(error))
+            self._unwritten(self._store.folder, error.strerror or str(error))
             self._store = None
         self._written = time.monotonic()
 
@@ -74,11 +75,9 @@ class Checkpoints:
             self._unwritten("~", str(error))
             return None
 
-    def _unwritten(self, folder: str, reason: str) -> None:
-        self._context.log.cache_warnings.append(
-            f"the training could not go on after a kill: the cache folder `{folder}` cannot be written ({reason}); "
-            f"set the environment variable {VARIABLE} to another folder, or to off"
-        )
+    def _unwritten(self, folder: Path | str, reason: str) -> None:
+        lost = "the training could not go on after a kill"
+        self._context.log.cache_warnings.append(not_written(lost, folder, reason))
 
 
 def _key(graph: Graph, original: Graph, samples: Samples, settings: Settings) -> str:
