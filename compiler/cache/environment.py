@@ -7,7 +7,6 @@ import hashlib
 import os
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,21 +14,26 @@ LIBRARIES = ("ml_dtypes", "numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "
 
 OPTIONAL_LIBRARIES = ("torch",)
 
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Environment variables that say how many threads the libraries under numpy and PyTorch use."""
+
 _PACKAGES = ("vggc", "vggc.passes", "vggc.grammar", "vggc.recipes")
 _SOURCES = (".py", ".lark", ".opt")
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, str]:
     """Versions, the hash of vggc's own code, and the processor, by name."""
-    threads = {f"threads {name}": os.environ[name] for name in _THREADS if name in os.environ}
+    threads = {f"threads {name}": os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
     return {"vggc": code_hash(), **versions(), "python": platform.python_version(), "processor": processor(), **threads}
 
 
 @cache
 def versions() -> dict[str, str]:
     """The versions of the libraries that compute or decode; of the optional ones, of those that are installed."""
+    # The command line imports this module at its start, which this import would make 10 ms longer.
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {name: version(name) for name in LIBRARIES}
     for name in OPTIONAL_LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):

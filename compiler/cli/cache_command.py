@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -15,6 +12,7 @@ from vggc.cli.console import stdout
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import fail
 from vggc.diagnostics.number_text import counted, human_bytes
+from vggc.execution.variables import environment_variables
 
 
 @click.command("cache")
@@ -41,23 +39,10 @@ def cache(clear: bool) -> None:
     stdout().print(f"\n{store.folder}: {human_bytes(total)} of at most {human_bytes(store.limit)}")
 
 
-@contextmanager
-def _without_cache() -> Iterator[None]:
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "off"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
-
-
 def _switch_off(context: click.Context, parameter: click.Parameter, wanted: bool) -> bool:
     if wanted:
         # Until the command ends, and in the processes that it starts.
-        context.with_resource(_without_cache())
+        context.with_resource(environment_variables({VARIABLE: "off"}))
     return wanted
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from vggc.cache.environment import THREAD_VARIABLES
+from vggc.execution.variables import environment_variables
+
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
-
-LIBRARIES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""Variables that say how many threads the libraries under numpy and PyTorch use."""
 
 _limit: int | None = None
 
@@ -33,18 +32,12 @@ def limited_threads(count: int | None) -> Iterator[None]:
     if count is None:
         yield
         return
-    limit_before, variables_before = _limit, {name: os.environ.get(name) for name in LIBRARIES}
-    _limit = count
-    os.environ.update(dict.fromkeys(LIBRARIES, str(count)))
+    limit_before, _limit = _limit, count
     try:
-        yield
+        with environment_variables(dict.fromkeys(THREAD_VARIABLES, str(count))):
+            yield
     finally:
         _limit = limit_before
-        for name, value in variables_before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def background(name: str) -> Executor:

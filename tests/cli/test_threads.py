@@ -13,7 +13,8 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from vggc.execution.threads import LIBRARIES, thread_limit
+from vggc.cache.environment import THREAD_VARIABLES
+from vggc.execution.threads import thread_limit
 
 COMPILE = "data calib = random(seed=1, count=8)\nfold_batch_norm\nquantize(int8, data=calib)"
 
@@ -73,7 +74,7 @@ def test_the_libraries_under_numpy_have_this_number(vggc: Any, recipe: Callable[
         "print(json.dumps([status, *(each['num_threads'] for each in threadpoolctl.threadpool_info())]))"
     )
     words = [sys.executable, "-P", "-c", program, "recipe.opt", "model.onnx", "--threads", "1"]
-    environment = os.environ | dict.fromkeys(LIBRARIES, "2")
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "2")
     ran = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
     status, *numbers = json.loads(ran.stdout.splitlines()[-1])
     assert status == 0

@@ -8,8 +8,9 @@ import threading
 import pytest
 from onnx import parser
 
+from vggc.cache.environment import THREAD_VARIABLES
 from vggc.execution.session import Session
-from vggc.execution.threads import LIBRARIES, background, limited_threads, thread_limit
+from vggc.execution.threads import background, limited_threads, thread_limit
 from vggc.graph import Graph
 
 MODEL = '<ir_version: 10, opset_import: ["" : 21]> g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }'
@@ -29,13 +30,13 @@ def test_sessions_have_the_threads_that_are_allowed() -> None:
 
 
 def test_the_limit_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *others = LIBRARIES
+    first, *others = THREAD_VARIABLES
     monkeypatch.setenv(first, "7")
     for name in others:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ZeroDivisionError), limited_threads(2):
         assert thread_limit() == 2
-        assert {os.environ[name] for name in LIBRARIES} == {"2"}
+        assert {os.environ[name] for name in THREAD_VARIABLES} == {"2"}
         with limited_threads(None):
             assert thread_limit() == 2
         raise ZeroDivisionError
