@@ -18,7 +18,7 @@ from vggc.bisect.changes import Segments, joined
 from vggc.bisect.cut import around, cut
 from vggc.bisect.recipe_text import call, declarations
 from vggc.bisect.search import Bisection
-from vggc.bisect.stages import GuiltyStep, apply
+from vggc.bisect.stages import GuiltyStep, apply_step
 from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.execution.array_distance import distance
@@ -153,7 +153,7 @@ class _ReproductionSearch:
             key: _dataset(each.name, data[each.name]).fit(inputs_of(graph)) if isinstance(each, BoundData) else each
             for key, each in step.options.items()
         }
-        apply(step, after, options, self._pipeline, graph)
+        apply_step(step, after, options, self._pipeline, graph)
         after.infer_shapes()
         return after
 

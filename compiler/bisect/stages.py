@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggc.analysis.costs import costs
 from vggc.diagnostics import CompileError, fail
 from vggc.diagnostics.progress import Progress
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.pipeline.conditions import Kind, Measured
-from vggc.pipeline.execute import execute, size_of
+from vggc.pipeline.execute import apply
 from vggc.pipeline.model import BoundData, BoundStep, Pipeline
 from vggc.pipeline.runner import Runner
 from vggc.pipeline.step_cache import StepCache
@@ -162,7 +161,7 @@ class MeasuredRun:
             raise _Broken
 
 
-def apply(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
+def apply_step(step: BoundStep, graph: Graph, options: Mapping[str, Any], pipeline: Pipeline, original: Graph) -> None:
     """Run a step on a graph like the compiler does. Raises CompileError when the pass refuses or fails."""
     context = Context(targets=pipeline.destinations, original=lambda: original)
-    execute(step, graph, context, options, before=size_of(costs(graph)), doing="while bisecting")
+    apply(step, graph, context, options, doing="while bisecting")

@@ -40,19 +40,7 @@ def execute(
     log = context.log
     snapshot = Snapshot(graph)
     started = time.perf_counter()
-    try:
-        with graph.stamping({"vggc.line": step.label, "vggc.pass": pass_.name}):
-            pass_(graph, context=context, **options)
-            _settle(graph, pass_)
-    except Declined as reason:
-        context.decline(pass_.name, str(reason))
-        _settle(graph, pass_)
-    except CompileError as error:
-        raise placed(error, step.span, doing) from None
-    except Exception as error:
-        if shipped_function(pass_.function):
-            raise
-        raise _raised(error, step, doing) from None
+    apply(step, graph, context, options, doing=doing)
     seconds = time.perf_counter() - started
     if not log.total and snapshot != Snapshot(graph):
         context.record("change that the pass did not record")
@@ -66,6 +54,24 @@ def execute(
     record.precisions = log.precisions
     record.notes = log.notes
     return record, counted
+
+
+def apply(step: BoundStep, graph: Graph, context: Context, options: Mapping[str, Any], *, doing: str) -> None:
+    """Run the step's pass on `graph`, without a record of what it did. Raises CompileError like `execute`."""
+    pass_ = step.pass_
+    try:
+        with graph.stamping({"vggc.line": step.label, "vggc.pass": pass_.name}):
+            pass_(graph, context=context, **options)
+            _settle(graph, pass_)
+    except Declined as reason:
+        context.decline(pass_.name, str(reason))
+        _settle(graph, pass_)
+    except CompileError as error:
+        raise placed(error, step.span, doing) from None
+    except Exception as error:
+        if shipped_function(pass_.function):
+            raise
+        raise _raised(error, step, doing) from None
 
 
 def shipped(pass_: Pass) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vggc.analysis.costs import costs
 from vggc.data import Dataset, KnownData
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at, placed
 from vggc.diagnostics.number_text import counted
@@ -20,7 +19,7 @@ from vggc.graph.signature import ValueType, fixed_batch, inputs_of
 from vggc.options import defined_at
 from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
-from vggc.pipeline.execute import execute, shipped, shipped_rule, size_of
+from vggc.pipeline.execute import apply, shipped, shipped_rule
 from vggc.pipeline.image_scale import scale_warning
 from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundTarget, BoundWhen, Pipeline
 from vggc.rewrite import Context, Destination, check_rules
@@ -210,10 +209,9 @@ class _Walk:
         as_read = self._graph
         assert as_read is not None
         graph = as_read.copy()
-        counted = size_of(costs(graph))
         for step in steps:
             context = Context(targets=self._targets, original=lambda: as_read)
-            execute(step, graph, context, step.options, before=counted, doing="")
+            apply(step, graph, context, step.options, doing="")
         return graph
 
 
