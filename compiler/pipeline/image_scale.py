@@ -23,10 +23,10 @@ from vggc.graph.arrays import Array, Float64
 from vggc.graph.signature import fixed_batch, inputs_of
 
 _FACTOR = 8.0
-"""How many times as much or as little values vary from which on a warning is given."""
+"""A warning is given when values vary at least this many times as much as in training, or as little."""
 
 _MOST_CHANNELS = 4.0
-"""The same for the channel at the tenth percentile, so that a few odd channels do not decide."""
+"""The least such factor for nine of ten channels, so that a few odd channels do not decide."""
 
 _IMAGES, _BYTES = 8, 64 << 20
 _NODES = 200
@@ -46,10 +46,9 @@ _COMMON = (
 
 @dataclass(frozen=True)
 class _Norm:
-    """A batch norm near an input: the value that it reads, and the mean and standard deviation that it expects."""
+    """A batch norm near an input: the node, and the standard deviation of its input in training, by channel."""
 
     node: gs.Node
-    mean: Float64
     deviation: Float64
 
 
@@ -88,7 +87,7 @@ def _first_norm(graph: Graph) -> _Norm | None:
     if mean is None or variance is None or len(_before(graph, node)) > _NODES:
         return None
     untrained = not mean.any() and bool((variance == 1).all())
-    return None if untrained else _Norm(node, mean.astype(np.float64), np.sqrt(variance.astype(np.float64)))
+    return None if untrained else _Norm(node, np.sqrt(variance.astype(np.float64)))
 
 
 def _before(graph: Graph, node: gs.Node) -> set[int]:
@@ -105,7 +104,7 @@ def _before(graph: Graph, node: gs.Node) -> set[int]:
 
 
 def _ratios(values: Array, norm: _Norm) -> Float64:
-    """By how much more values (samples, channels, ...) vary around the expected mean; for channels that do vary."""
+    """The deviation of values (samples, channels, ...) divided by that in training, for channels that varied there."""
     axes = (0, *range(2, values.ndim))
     varying = norm.deviation > 0.05 * np.median(norm.deviation)
     deviation: Float64 = values.astype(np.float64).std(axis=axes)
