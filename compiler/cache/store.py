@@ -34,7 +34,7 @@ _UNFINISHED_SECONDS = 3600
 """The age at which an unfinished entry belongs to a process that was killed."""
 
 _SHARE = 64
-"""The folder is looked through again when a process has written this part of the limit."""
+"""A process looks through the folder again when it has written the limit divided by this number."""
 
 
 class Unusable(Exception):

@@ -46,7 +46,7 @@ def _in_color() -> bool:
 
 
 def say(text: str, style: str = "", *, always: bool = False) -> None:
-    """Print a note or warning to standard error, unless --quiet is given and it is not to be printed `always`."""
+    """Print a note or warning to standard error. With --quiet, only those are printed that are `always` printed."""
     write_log(text)
     if always or not verbosity().quiet:
         stderr().print(text, style=style)

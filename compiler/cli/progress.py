@@ -26,7 +26,7 @@ INTERVAL = 15.0
 """Seconds between lines within a piece of work."""
 
 _SHORT = 1.0
-"""Seconds of a piece of work from which on its time is shown."""
+"""The time of a piece of work is shown when it takes at least this many seconds."""
 
 Clock = Callable[[], float]
 Show = Callable[[str], None]

@@ -46,7 +46,7 @@ _TYPES = {
 """Element types with a numpy type of the same bytes, as onnxruntime and as numpy (or ml_dtypes) call them."""
 
 _NODE = "vggc:"
-"""Every node of a graph that is run is named so, with its index behind it."""
+"""The names of the nodes of a graph that is run begin with this; the index of the node follows."""
 
 _FATAL_ONLY = 4
 _INLINE_SHAPES = 1 << 20
@@ -84,7 +84,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimise])
-        # Of 0, onnxruntime makes one thread for each core.
+        # For 0, onnxruntime makes one thread for each core.
         options.intra_op_num_threads = threads or thread_limit() or 0
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         if profile is not None:
@@ -109,7 +109,7 @@ class Session:
                 self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             except failures() as error:
                 raise translate(error, self._labels, "load") from None
-        # onnxruntime says of a value of unknown rank what it says of a single number.
+        # onnxruntime describes a value of unknown rank like a single number.
         inputs = model.inputs if isinstance(model, Graph) else []
         unknown = {value.name for value in inputs if value.shape is None}
         types = [_value_type(each) for each in self._session.get_inputs()]
@@ -214,7 +214,7 @@ class Session:
 
     @staticmethod
     def node_index(name: str) -> int | None:
-        """The index of the node in its graph that onnxruntime speaks of by this name, alone or as a part of a name."""
+        """The index of a node in its graph, from a name that is or begins with the node's; None for other names."""
         digits = re.match(rf"{_NODE}(\d+)", name)
         return int(digits[1]) if digits else None
 

@@ -57,7 +57,7 @@ class Beforehand:
         return self.arriving()
 
     def dead_names(self, options: Mapping[str, Any], *names: str) -> list[Diagnostic]:
-        """An error for each name and glob in these options that means no node of the graph that the step will get."""
+        """An error for each name and glob in these options that matches no node of the graph that the step will get."""
         patterns = [(option, pattern) for option in names for pattern in options[option]]
         dead = [each for each in patterns if not _means_a_node(self.as_read, each[1])] if self.as_read else []
         # The steps before this one may make nodes with other names. This is looked up only for names that seem wrong.

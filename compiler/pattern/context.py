@@ -101,7 +101,7 @@ class Context:
     def engines(self) -> tuple[Destination, ...]:
         """The targets that build with TensorRT or name GPUs; of their options only `compute`.
 
-        What is decided by this is decided again only when one of these changes, not for every other target.
+        A pass that asks for these alone has the same result for all other changes of the targets.
         """
         given = ((each.target, each.options.get("compute")) for each in self.targets)
         return tuple(

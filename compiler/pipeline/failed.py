@@ -1,4 +1,4 @@
-"""What a compile leaves behind that fails: a report of what ran and what was measured, beside the output.
+"""What a failed compile leaves behind: a report of what ran and what was measured, beside the output.
 
 The report is in a folder of its own, `<output>-failed`, which appears completely or not at all. The next failure
 replaces it, and the next success removes it. The output itself does not change.
@@ -39,7 +39,7 @@ class NotedProgress(Progress):
 
 
 def failed_folder(output: Path) -> Path:
-    """Where the report of a failed compile is that would have written `output`."""
+    """The folder of the report when the compile that should write `output` fails."""
     return output.with_name(f"{output.name}-failed")
 
 

@@ -29,7 +29,7 @@ class KeptOutputs:
 
     def write(self, data: Dataset, output: str, batches: list[Array]) -> None:
         """Keep the batches of an output for all samples of a data set."""
-        # Sums over arrays of another layout may be rounded in another way, and an array is read in one of its own.
+        # Arrays are read back in C order. Sums over another layout may be rounded in another way.
         plain = all(each.dtype.kind in "biuf" and each.flags.c_contiguous for each in batches)
         if self._of_data(data) is None or not plain:
             return

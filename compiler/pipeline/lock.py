@@ -260,7 +260,7 @@ def _step_differences(then: Lock, now: Lock) -> Iterator[str]:
         if len(names) > _SHOWN:
             yield f"{kind} of {len(names) - _SHOWN} more"
     if _chosen(then) == _chosen(now):
-        yield "numbers of the graph only: it has the same widths and ranges"
+        yield "only numbers of the graph: its widths and ranges are the same"
 
 
 def _chosen(step: Lock) -> Sequence[Any]:

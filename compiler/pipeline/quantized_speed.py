@@ -35,7 +35,7 @@ _LEAST_MACS = 5_000_000
 _SECONDS, _FEWEST, _MOST = 1.0, 3, 50
 
 _CLEARLY = 1.1
-"""The ratio of the medians from which on the quantized model counts as slower."""
+"""The quantized model counts as slower when the ratio of the medians is at least this."""
 
 _SHOWN = 3
 

@@ -22,10 +22,10 @@ from vggc.pipeline.watched_context import WatchedContext
 from vggc.report.record import StepRecord
 
 SLOW_SECONDS = 0.3
-"""The graph after a step is kept when it took this time to get there from the graph that was kept before it."""
+"""A graph is kept when the steps since the last graph in the cache took at least this time."""
 
 _LARGEST_SHARE = 4
-"""An entry may take one part in so many of the cache."""
+"""An entry may take at most the size of the cache divided by this number."""
 
 
 _Content = TypeVar("_Content")

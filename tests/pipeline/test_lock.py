@@ -148,7 +148,7 @@ def test_numbers_alone_may_differ(capsys: pytest.CaptureFixture[str]) -> None:
     lock["steps"][1]["graph"] = "0" * 64
     Path("r.lock").write_text(json.dumps(lock))
     assert locked() == 1
-    assert "numbers of the graph only" in capsys.readouterr().err
+    assert "only numbers of the graph" in capsys.readouterr().err
 
 
 def test_steps_that_did_not_run(capsys: pytest.CaptureFixture[str]) -> None:
