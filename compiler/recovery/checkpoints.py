@@ -1,7 +1,8 @@
 """Checkpoints of a training in the user's cache folder, so that a run that was killed goes on where it was.
 
-The key is a hash over all that a training depends on: what computes, both graphs with their weights, the samples, and
-the settings. An entry is JSON and arrays; nothing in it is executed.
+The key is a hash over all that a training depends on: what computes, both graphs with their weights, the samples, the
+values that are compared, the weights with zeros that stay, and the settings. An entry is JSON and arrays; nothing in it
+is executed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from vggc.calibration.samples import Samples
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.fingerprint import fingerprint
+from vggc.recovery.terms import Term
 from vggc.recovery.training import Settings, State
+from vggc.recovery.weights import Weight
 from vggc.rewrite import Context
 
 _KIND = "trainings"
@@ -36,10 +39,19 @@ SECONDS = 10.0
 class Checkpoints:
     """The checkpoints of one training; without a store, none."""
 
-    def __init__(self, context: Context, graph: Graph, original: Graph, samples: Samples, settings: Settings) -> None:
+    def __init__(
+        self,
+        context: Context,
+        graph: Graph,
+        original: Graph,
+        samples: Samples,
+        weights: Iterable[Weight],
+        terms: Iterable[Term],
+        settings: Settings,
+    ) -> None:
         self._context = context
         self._store = self._opened() if samples.data.repeatable else None
-        self._key = "" if self._store is None else _key(graph, original, samples, settings)
+        self._key = "" if self._store is None else _key(graph, original, samples, weights, terms, settings)
         self._written = time.monotonic()
 
     def last(self) -> State:
@@ -80,11 +92,21 @@ class Checkpoints:
         self._context.log.cache_warnings.append(not_written(lost, folder, reason))
 
 
-def _key(graph: Graph, original: Graph, samples: Samples, settings: Settings) -> str:
+def _key(
+    graph: Graph,
+    original: Graph,
+    samples: Samples,
+    weights: Iterable[Weight],
+    terms: Iterable[Term],
+    settings: Settings,
+) -> str:
     parts = {
         "environment": environment(),
         "graphs": [fingerprint(graph), fingerprint(original)],
         "data": [samples.data.sha256, samples.count, samples.size],
+        # Which zeros stay and which channels are left follows from notes on nodes, which a fingerprint leaves out.
+        "sparse": [each.name for each in weights if each.zeros is not None],
+        "terms": [asdict(each) for each in terms],
         "settings": asdict(settings),
     }
     return digest(parts)

@@ -88,7 +88,7 @@ def _train(
         settings=settings,
         device=device,
     )
-    checkpoints = Checkpoints(context, graph, original, samples, settings)
+    checkpoints = Checkpoints(context, graph, original, samples, weights, terms, settings)
     state = trainer.train(checkpoints.last(), context.progress, checkpoints.keep)
     if not math.isfinite(state.history[0]):
         raise fail(

@@ -323,6 +323,18 @@ def test_a_killed_run_goes_on(networks, tmp_path):
     assert (tmp_path / "resumed.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
 
 
+def test_a_training_with_another_loss_begins_again(networks, tmp_path):
+    original = networks.plain_with_flatten()
+    store = Store(tmp_path / "cache", 1 << 30)
+    notes = []
+    for loss in ("kl", "mean_squares", "kl"):
+        context = Context(original=original.copy, cache=lambda: store)
+        options = {"epochs": 2, "rate": 1e-3, "batch": 16, "loss": loss}
+        notes.append(recover(damaged(original), data=samples(original), **options, context=context).notes)
+    assert [len(each) for each in notes] == [1, 1, 2]
+    assert notes[2][0] == "training went on after epoch 2 of an earlier run"
+
+
 def epochs_kept(store):
     """How many epochs the checkpoint in a store has."""
     from vggc.recovery.checkpoints import _unpacked
