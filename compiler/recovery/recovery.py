@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -26,6 +27,19 @@ _PARTS = 16
 """Samples are divided in so many parts, a quarter of which is held back."""
 
 
+@contextmanager
+def _allowed_threads() -> Iterator[None]:
+    """PyTorch uses as many threads in this block as `thread_limit` allows."""
+    threads = torch.get_num_threads()
+    if thread_limit() is not None:
+        torch.set_num_threads(thread_limit())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_allowed_threads()
 def recover_weights(
     graph: Graph,
     original: Graph,
@@ -42,26 +56,6 @@ def recover_weights(
     when nothing can be trained, and CompileError when values are not finite on the samples.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = torch.get_num_threads()
-    if thread_limit() is not None:
-        torch.set_num_threads(thread_limit())
-    try:
-        _train(graph, original, context, samples, kept=kept, loss=loss, settings=settings, device=device)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _train(
-    graph: Graph,
-    original: Graph,
-    context: Context,
-    samples: Samples,
-    *,
-    kept: Mapping[str, Int64],
-    loss: Loss,
-    settings: Settings,
-    device: torch.device,
-) -> None:
     weights = trainable(graph)
     twin = Twin(graph, device=device, trained=[place for each in weights for place in each.ids])
     teacher = Twin(original, device=device)
