@@ -8,7 +8,7 @@ trained one can be written back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,25 +55,23 @@ class Twin:
         available = set(self.inputs)
         for node in graph.nodes:
             step = self._step(graph, node)
-            missing = [name for name in step.inputs if name is not None and name not in available | self._known.keys()]
-            reason = self._reason(step) or (f"it reads `{missing[0]}`, which is not computed" if missing else None)
+            reason = self._reason(step, available)
             if reason is not None:
                 self.skipped[id(node)] = reason
-                continue
-            if self._is_constant(step):
+            elif self._is_constant(step):
                 with torch.no_grad():
                     self._known |= self._computed(step, self._known, {})
             else:
                 self._steps.append(step)
                 available |= set(step.outputs)
-        self.computed = available | {name for step in self._steps for name in step.outputs}
+        self.computed = available
 
     def __call__(
         self, feed: Mapping[str, Tensor], wanted: Iterable[str], parameters: Mapping[Place, Tensor] = {}
     ) -> dict[str, Tensor]:
         """The values with the `wanted` names. `parameters` are the tensors for the places that are trained."""
         wanted = set(wanted)
-        steps, last = self._plan(frozenset(wanted))
+        steps, last = self._plan(wanted)
         values: dict[str, Any] = {**self._known, **feed}
         for index, step in enumerate(steps):
             values |= self._computed(step, values, parameters)
@@ -85,7 +83,7 @@ class Twin:
         """Numbers as this twin computes with them: floating-point numbers on its device, whole ones on the CPU."""
         return as_tensor(array, self._device, self._floats)
 
-    def _plan(self, wanted: frozenset[str]) -> tuple[list[_Step], dict[int, list[str]]]:
+    def _plan(self, wanted: set[str]) -> tuple[list[_Step], dict[int, list[str]]]:
         """The steps that compute what is wanted, and the values that none after a step reads, by its index."""
         needed, steps = set(wanted), list[_Step]()
         for step in reversed(self._steps):
@@ -116,9 +114,14 @@ class Twin:
         function = OPERATORS.get(node.op) if is_standard(node) else None
         return _Step(node, call, function or _missing, tuple(names), tuple(value.name for value in node.outputs))
 
-    @staticmethod
-    def _reason(step: _Step) -> str | None:
-        return f"{step.node.op} has no gradient here" if step.function is _missing else None
+    def _reason(self, step: _Step, available: Container[str]) -> str | None:
+        """Why a step cannot be computed from the values that are `available`; None when it can."""
+        if step.function is _missing:
+            return f"{step.node.op} has no gradient here"
+        for name in step.inputs:
+            if name is not None and name not in available and name not in self._known:
+                return f"it reads `{name}`, which is not computed"
+        return None
 
     def _is_constant(self, step: _Step) -> bool:
         """Whether a step reads nothing but constants that are not trained."""
