@@ -199,7 +199,7 @@ class _Reader:
         block = self.open.pop()
         head, body = block.head, tuple(block.body)
         self.else_may_follow = head is None or isinstance(head, syntax.WhenStatement)
-        siblings = self.open[-1].body if self.open else self.statements
+        siblings = self._siblings
         if isinstance(head, Else):
             when = siblings[-1] if siblings else None
             if isinstance(when, syntax.WhenStatement):
@@ -215,11 +215,16 @@ class _Reader:
         In a `define` or `rule` they need its parameters.
         """
         if block.word in ("repeat", "when", "else"):
-            (self.open[-1].body if self.open else self.statements).extend(block.body)
+            self._siblings.extend(block.body)
+
+    @property
+    def _siblings(self) -> list[syntax.Statement]:
+        """The statements of the innermost open block, or of the recipe when no block is open."""
+        return self.open[-1].body if self.open else self.statements
 
     def _add(self, node: syntax.Statement | Else) -> None:
         if not isinstance(node, Else):
-            (self.open[-1].body if self.open else self.statements).append(node)
+            self._siblings.append(node)
 
     def _error(self, message: str, span: Span, help: str) -> None:
         self.errors.append(Diagnostic(message, span, help=help))
