@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from vggc.binding import bind_file, bind_text
 from vggc.data import Dataset
@@ -26,7 +26,7 @@ _STEM, _IN_MEMORY = "model", "model in memory"
 """The name of a model without a file: in paths, and in reports."""
 
 
-def is_text(recipe: Recipe) -> bool:
+def is_text(recipe: Recipe) -> TypeGuard[str]:
     """Whether a recipe is given as its text: no path in a str has a line break, and every recipe can have one."""
     return isinstance(recipe, str) and "\n" in recipe
 
@@ -37,7 +37,7 @@ def bound(
     """The pipeline of a recipe, with values of its parameters and data sets. Raises CompileError."""
     overrides = {name: value if isinstance(value, str) else spell(value) for name, value in (values or {}).items()}
     datasets = {name: as_dataset(name, each) for name, each in (data or {}).items()}
-    if isinstance(recipe, str) and is_text(recipe):
+    if is_text(recipe):
         return bind_text(recipe, overrides=overrides, python=python, data=datasets)
     return bind_file(Path(recipe), overrides=overrides, python=python, data=datasets)
 
