@@ -51,3 +51,8 @@ Operator = Callable[..., Any]
 def integers(value: Tensor) -> list[int]:
     """The numbers of a tensor of whole numbers of one axis or none."""
     return [int(each) for each in value.reshape(-1).tolist()]
+
+
+def along(numbers: Tensor, x: Tensor, axis: int = 1) -> Tensor:
+    """Numbers, one for each index of an axis of `x`, in the shape that broadcasts to `x`; by default for channels."""
+    return numbers.reshape([-1 if at == axis else 1 for at in range(x.dim())])

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from vggc.recovery.operators.call import Call, Operator, Tensor, integers
+from vggc.recovery.operators.windows import pairs_of
 
 
 def reshape(call: Call, x: Tensor, shape: Tensor) -> Tensor:
@@ -67,10 +68,11 @@ def slice_(call: Call, x: Tensor, *bounds: Tensor | None) -> Tensor:
     along = call.numbers("axes", axes) or list(range(len(first)))
     by = call.numbers("steps", steps) or [1] * len(first)
     for start, end, axis, step in zip(first, last, along, by, strict=True):
-        places = range(x.shape[axis])[start:end:step] if step > 0 else _backwards(x.shape[axis], start, end, step)
         if step > 0:
-            x = x.narrow(axis, places.start, 0) if not places else _strided(x, axis, places)
+            places = range(x.shape[axis])[start:end:step]
+            x = _strided(x, axis, places) if places else x.narrow(axis, places.start, 0)
         else:
+            places = _backwards(x.shape[axis], start, end, step)
             x = x.index_select(axis, torch.tensor(list(places), device=x.device, dtype=torch.int64))
     return x
 
@@ -118,7 +120,7 @@ def pad(
     before, after = [0] * x.dim(), [0] * x.dim()
     for at, axis in enumerate(along):
         before[axis], after[axis] = given[at], given[count + at]
-    pairs = [each for pair in reversed(list(zip(before, after, strict=True))) for each in pair]
+    pairs = pairs_of(before, after)
     while len(pairs) > 2 and pairs[-2:] == [0, 0]:
         del pairs[-2:]
     mode = call.get("mode", "constant")

@@ -44,11 +44,6 @@ def where(call: Call, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(condition.to(device), a.to(device), b.to(device))
 
 
-def gelu(call: Call, x: Tensor) -> Tensor:
-    kind = call.get("approximate", "none")
-    return F.gelu(x, approximate=kind.decode() if isinstance(kind, bytes) else kind)
-
-
 def hard_sigmoid(call: Call, x: Tensor) -> Tensor:
     return (call.get("alpha", 0.2) * x + call.get("beta", 0.5)).clamp(0, 1)
 
@@ -97,7 +92,7 @@ OPERATORS: dict[str, Operator] = {
     "Erf": _unary(torch.erf),
     "Exp": _unary(torch.exp),
     "Floor": _unary(torch.floor),
-    "Gelu": gelu,
+    "Gelu": lambda call, x: F.gelu(x, approximate=call.get("approximate", "none")),
     "Greater": _binary(torch.gt),
     "GreaterOrEqual": _binary(torch.ge),
     "HardSigmoid": hard_sigmoid,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from vggc.recovery.operators.call import Call, Operator, Tensor
+from vggc.recovery.operators.call import Call, Operator, Tensor, along
 
 
 def batch_norm(call: Call, x: Tensor, *parameters: Tensor) -> Tensor:
@@ -17,12 +17,7 @@ def batch_norm(call: Call, x: Tensor, *parameters: Tensor) -> Tensor:
         raise NotImplementedError("a batch norm in training mode")
     scale, shift, mean, variance = parameters
     factor = scale * torch.rsqrt(variance + call.get("epsilon", 1e-5))
-    return torch.addcmul(_along(shift - mean * factor, x), x, _along(factor, x))
-
-
-def _along(numbers: Tensor, x: Tensor) -> Tensor:
-    """Numbers, one for each channel, so that they broadcast to `x`."""
-    return numbers.reshape(1, -1, *[1] * (x.dim() - 2))
+    return torch.addcmul(along(shift - mean * factor, x), x, along(factor, x))
 
 
 def instance_norm(call: Call, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

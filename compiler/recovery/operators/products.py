@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from vggc.recovery.operators.call import Call, Operator, Tensor
+from vggc.recovery.operators.call import Call, Operator, Tensor, along
 from vggc.recovery.operators.windows import padded, pads_of
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -39,7 +39,7 @@ def conv_transpose(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = 
     before, after = pads[:axes], pads[axes:]
     kind = call.get("auto_pad", "NOTSET")
     wanted = call.get("output_shape")
-    if wanted is None and str(kind).startswith("SAME"):
+    if wanted is None and kind.startswith("SAME"):
         wanted = [size * stride for size, stride in zip(x.shape[2:], strides, strict=True)]
     if wanted is not None:
         cut = [size - want for size, want in zip(whole, list(wanted)[-axes:], strict=True)]
@@ -54,7 +54,7 @@ def conv_transpose(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = 
             for axis, extra in enumerate(more, 2):
                 if extra:
                     outside.narrow(axis, outside.shape[axis] - extra, extra).fill_(1)
-            result = result + outside * bias.reshape(1, -1, *[1] * axes)
+            result = result + outside * along(bias, result)
     for axis, (first, last) in enumerate(zip(before, after, strict=True), 2):
         result = result.narrow(axis, first, result.shape[axis] - first - last)
     return result
@@ -71,15 +71,10 @@ def gemm(call: Call, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
     return product + (c if beta == 1 else beta * c)
 
 
-def einsum(call: Call, *inputs: Tensor) -> Tensor:
-    equation = call.get("equation")
-    return torch.einsum(equation.decode() if isinstance(equation, bytes) else equation, *inputs)
-
-
 OPERATORS: dict[str, Operator] = {
     "Conv": conv,
     "ConvTranspose": conv_transpose,
-    "Einsum": einsum,
+    "Einsum": lambda call, *inputs: torch.einsum(call.get("equation"), *inputs),
     "Gemm": gemm,
     "MatMul": lambda call, a, b: torch.matmul(a, b),
 }

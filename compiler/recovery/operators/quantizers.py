@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from vggc.recovery.number_limits import limits
-from vggc.recovery.operators.call import Call, Operator, Tensor
+from vggc.recovery.operators.call import Call, Operator, Tensor, along
 
 _E4M3 = np.dtype(ml_dtypes.float8_e4m3fn)
 
@@ -54,7 +54,7 @@ def _spread(call: Call, numbers: Tensor, x: Tensor) -> Tensor:
     block = call.get("block_size", 0)
     if block:
         return numbers.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
-    return numbers.reshape([-1 if at == axis else 1 for at in range(x.dim())])
+    return along(numbers, x, axis)
 
 
 OPERATORS: dict[str, Operator] = {"DequantizeLinear": dequantize, "QuantizeLinear": quantize}

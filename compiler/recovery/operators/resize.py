@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vggc.graph.arrays import Float64, Int64
-from vggc.recovery.operators.call import Call, Operator, Tensor, integers
+from vggc.recovery.operators.call import Call, Operator, Tensor, along, integers
 
 
 def resize(
@@ -95,8 +95,7 @@ def _summed(x: Tensor, axis: int, places: Int64, weights: Float64) -> Tensor:
     for tap in range(places.shape[1]):
         part = x.index_select(axis, torch.from_numpy(np.ascontiguousarray(places[:, tap])).to(x.device))
         if places.shape[1] > 1:
-            factor = torch.from_numpy(weights[:, tap]).to(x.device, x.dtype)
-            part = part * factor.reshape([-1 if at == axis else 1 for at in range(x.dim())])
+            part = part * along(torch.from_numpy(weights[:, tap]).to(x.device, x.dtype), x, axis)
         parts.append(part)
     return sum(parts[1:], parts[0])
 

@@ -31,5 +31,9 @@ def padded(x: Tensor, before: Sequence[int], after: Sequence[int], value: float)
     """`x` with a constant around its last axes, a pair of numbers for each axis."""
     if not any(before) and not any(after):
         return x
-    pairs = [each for pair in reversed(list(zip(before, after, strict=True))) for each in pair]
-    return F.pad(x, pairs, value=value)
+    return F.pad(x, pairs_of(before, after), value=value)
+
+
+def pairs_of(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """Pads as PyTorch takes them: those of the last axis first, each axis with its pad before and behind it."""
+    return [each for pair in reversed(list(zip(before, after, strict=True))) for each in pair]
