@@ -193,7 +193,7 @@ class Trainer:
             self._restart()
             loss, agreement = self.measure()
             state.history, state.agreements = [loss], [agreement]
-            state.best = [np.array(each.numpy(force=True)) for each in self._start]
+            state.best = self._arrays(self._start)
         assert state.epochs is not None
         optimizer = self._optimizer(state.rate)
         if state.epoch:

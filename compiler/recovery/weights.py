@@ -115,14 +115,10 @@ def _place_of_constant(graph: Graph, node: gs.Node, index: int) -> tuple[gs.Node
 def _note(graph: Graph, found: dict[int, Weight], node: gs.Node, index: int, *, sparse: bool) -> None:
     value = node.inputs[index]
     array = graph.array(value)
-    if array is None or not array.size:
+    is_quantized = node.op == "DequantizeLinear"
+    if array is None or not array.size or not (is_quantized or has_fractions(array.dtype)):
         return
-    codes = None
-    if not has_fractions(array.dtype) or node.op == "DequantizeLinear":
-        if node.op != "DequantizeLinear":
-            return
-        codes = array.dtype
-    weight = found.setdefault(id(value), Weight(value.name, array, codes=codes))
+    weight = found.setdefault(id(value), Weight(value.name, array, codes=array.dtype if is_quantized else None))
     if sparse and array.ndim > 1:
         weight.zeros = np.asarray(array, np.float64) == 0
     if (id(node), index) not in weight.ids:
