@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from vggc.binding.modules import import_file
 from vggc.execution.session import Session
 from vggc.graph import Graph
 
 torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
 Twin = pytest.importorskip("vggc.recovery.twin").Twin
 
-MAKERS = (
-    "plain_with_flatten",
-    "plain_with_global_pooling",
-    "batch_norms_unfolded",
-    "residual_blocks_with_projection",
-    "bottlenecks",
-    "inverted_residuals",
-    "squeeze_and_excitation",
-    "dense_block",
-    "channel_shuffle",
-    "split_and_concat",
-    "unet_with_resize_and_concat",
-    "unet_with_computed_sizes",
-    "nhwc_with_reshape_to_matmul",
-)
+KINDS = tuple(import_file(Path(__file__).parents[1] / "networks.py").KINDS)
 
 
 def same(graph, feed):
@@ -47,9 +36,9 @@ def feed_of(graph, seed=0):
     return {value.name: np.random.default_rng(seed).standard_normal(shape).astype(np.float32)}
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-def test_networks(networks, maker):
-    graph = getattr(networks, maker)()
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks(networks, kind):
+    graph = networks.KINDS[kind]()
     same(graph, feed_of(graph))
 
 
@@ -118,13 +107,18 @@ def test_nodes(case):
 
 
 def one_node(op, opset, shape, arrays, attributes):
+    return graph_of([helper.make_node(op, ["x", *arrays], ["y"], **attributes)], opset, shape, arrays)
+
+
+def graph_of(nodes, opset, shape, arrays):
+    """Nodes that compute `y` from `x` and constant arrays by name."""
     model = helper.make_model(
         helper.make_graph(
-            [helper.make_node(op, ["x", *arrays], ["y"], **attributes)],
+            nodes,
             "case",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-            [_tensor(name, array) for name, array in arrays.items()],
+            [numpy_helper.from_array(array, name) for name, array in arrays.items()],
         ),
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=10,
@@ -132,13 +126,9 @@ def one_node(op, opset, shape, arrays, attributes):
     return Graph.from_model(model)
 
 
-def _tensor(name, array):
-    return numpy_helper.from_array(np.asarray(array), name)
-
-
 INTEGER_INPUTS = {
     "slice_backwards": ("Slice", 17, {"s": [5, 1], "e": [-100, 8], "a": [2, 3], "t": [-2, 3]}, {}),
-    "pad_axes": ("Pad", 18, {"p": [1, 2]}, {}),
+    "pad_axes": ("Pad", 18, {"p": [1, 2], "v": np.array(0.5, np.float32), "a": [-1]}, {}),
     "pad_reflect": ("Pad", 17, {"p": [0, 0, 1, 2, 0, 0, 3, 1]}, {"mode": "reflect"}),
     "pad_edge": ("Pad", 17, {"p": [0, 0, 1, 2, 0, 0, 3, 1]}, {"mode": "edge"}),
     "pad_cuts": ("Pad", 17, {"p": [0, 1, -1, 0, 0, 0, 0, -2]}, {}),
@@ -146,7 +136,7 @@ INTEGER_INPUTS = {
     "tile": ("Tile", 17, {"r": [1, 2, 1, 3]}, {}),
     "expand": ("Expand", 17, {"s": [3, 1, 1, 1, 1]}, {}),
     "reshape_zero": ("Reshape", 17, {"s": [0, -1, 9]}, {}),
-    "squeeze_all": ("Unsqueeze", 17, {"a": [0, -1]}, {}),
+    "unsqueeze": ("Unsqueeze", 17, {"a": [0, -1]}, {}),
     "sum": ("ReduceSum", 17, {"a": [1]}, {"keepdims": 0}),
 }
 
@@ -154,10 +144,12 @@ INTEGER_INPUTS = {
 @pytest.mark.parametrize("case", INTEGER_INPUTS)
 def test_nodes_with_sizes(case):
     op, opset, given, attributes = INTEGER_INPUTS[case]
-    arrays = {name: np.array(numbers, np.int64) for name, numbers in given.items()}
-    if case == "pad_axes":
-        arrays |= {"v": np.array(0.5, np.float32), "a": np.array([-1], np.int64)}
-    same(one_node(op, opset, X, arrays, attributes), feed_of(one_node(op, opset, X, arrays, attributes)))
+    arrays = {
+        name: numbers if isinstance(numbers, np.ndarray) else np.array(numbers, np.int64)
+        for name, numbers in given.items()
+    }
+    graph = one_node(op, opset, X, arrays, attributes)
+    same(graph, feed_of(graph))
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
@@ -180,18 +172,7 @@ def test_quantizers(dtype, axis):
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], **({"axis": axis} if axis else {})),
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], **({"axis": axis} if axis else {})),
     ]
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "case",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, X)],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, X)],
-            [_tensor("s", scale), _tensor("z", zero)],
-        ),
-        opset_imports=[helper.make_opsetid("", 21)],
-        ir_version=10,
-    )
-    graph = Graph.from_model(model)
+    graph = graph_of(nodes, 21, X, {"s": np.asarray(scale), "z": zero})
     same(graph, feed_of(graph))
 
 
