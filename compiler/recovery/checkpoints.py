@@ -33,7 +33,7 @@ _KIND = "trainings"
 _ARRAYS = ("best", "weights", "moments")
 
 SECONDS = 10.0
-"""A checkpoint is written when the last one is so old; the last state always is."""
+"""A checkpoint is written when the last one is at least this many seconds old. The final state is always written."""
 
 
 class Checkpoints:
@@ -45,13 +45,16 @@ class Checkpoints:
         graph: Graph,
         original: Graph,
         samples: Samples,
+        *,
         weights: Iterable[Weight],
         terms: Iterable[Term],
         settings: Settings,
     ) -> None:
         self._context = context
         self._store = self._opened() if samples.data.repeatable else None
-        self._key = "" if self._store is None else _key(graph, original, samples, weights, terms, settings)
+        self._key = ""
+        if self._store is not None:
+            self._key = _key(graph, original, samples, weights=weights, terms=terms, settings=settings)
         self._written = time.monotonic()
 
     def last(self) -> State:
@@ -88,7 +91,7 @@ class Checkpoints:
             return None
 
     def _unwritten(self, folder: Path | str, reason: str) -> None:
-        lost = "the training could not go on after a kill"
+        lost = "a training that is killed would begin again"
         self._context.log.cache_warnings.append(not_written(lost, folder, reason))
 
 
@@ -96,6 +99,7 @@ def _key(
     graph: Graph,
     original: Graph,
     samples: Samples,
+    *,
     weights: Iterable[Weight],
     terms: Iterable[Term],
     settings: Settings,

@@ -82,7 +82,7 @@ def recover_weights(
         settings=settings,
         device=device,
     )
-    checkpoints = Checkpoints(context, graph, original, samples, weights, terms, settings)
+    checkpoints = Checkpoints(context, graph, original, samples, weights=weights, terms=terms, settings=settings)
     state = trainer.train(checkpoints.last(), context.progress, checkpoints.keep)
     if not math.isfinite(state.history[0]):
         raise fail(
