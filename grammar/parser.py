@@ -169,7 +169,7 @@ class _Reader:
         builder = RuleBuilder(self.source, part.span.start)
         node: syntax.Statement | Else = builder.transform(tree)
         self.errors.extend(builder.problems)
-        # A statement with a number of no known unit, for one, cannot be bound.
+        # For example, a statement with a number in an unknown unit cannot be bound.
         return None if builder.problems else node
 
     def _read_statement(self, part: Statement, node: syntax.Statement | Else | None) -> None:

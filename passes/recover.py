@@ -8,7 +8,7 @@ operators, shapes and the placement of QuantizeLinear and DequantizeLinear stay.
 
 - What is compared: logits, which are outputs (samples, classes) and what a Softmax reads, by their divergence (KL);
   other outputs by mean squares; with `features`, results of products inside of the model, too. When an output cannot be
-  computed with gradients, such as that of NonMaxSuppression, it is the values in front of it.
+  computed with gradients, such as that of NonMaxSuppression, the values that it is computed from are compared.
 - What is trained: the weights and biases of products, the factors and summands of norms, and biases behind products.
   Statistics of batch norms stay, zeros that `sparsify` has made stay, quantized weights stay on their grid (their
   gradient is that of the numbers before rounding). Nodes without gradients keep their weights, and are reported.

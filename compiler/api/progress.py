@@ -42,5 +42,5 @@ class _Reported(Progress):
 
 
 def reported(callback: ProgressCallback | None) -> Progress:
-    """Progress that a function gets; without a function nobody does."""
+    """A Progress that calls a function with each update; without a function it shows nothing."""
     return NO_PROGRESS if callback is None else _Reported(callback)

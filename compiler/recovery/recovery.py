@@ -24,7 +24,7 @@ from vggc.recovery.weights import Weight, trainable, write_back
 from vggc.rewrite import Context, Declined
 
 _PARTS = 16
-"""Samples are divided in so many parts, a quarter of which is held back."""
+"""Samples are divided into at least this many parts, a quarter of which is held back."""
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def recover_weights(
         terms += feature_terms(graph, original, computed, kept, terms)
     weights = _reached(graph, context, weights, twin, terms)
     if not weights:
-        raise Declined("no weights can be trained: no value that both models compute depends on any")
+        raise Declined("no value that both models compute depends on weights that can be trained")
     judge, learn = samples.in_batches_of(max(1, samples.count // _PARTS)).apart()
     trainer = Trainer(
         twin,

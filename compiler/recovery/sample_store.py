@@ -17,7 +17,7 @@ MEMORY = 1 << 30
 
 
 class SampleStore:
-    """`count` samples by their numbers; `fixed` is the batch size that a model insists on, None when it takes any.
+    """`count` samples by their numbers; `fixed` is the batch size that a model requires, None when it takes any.
 
     `labels` are the class numbers, (count,), or None.
     """
@@ -51,7 +51,7 @@ class SampleStore:
         return {name: array[rows] for name, array in self._arrays.items()}
 
     def variation(self, seed: int) -> Callable[[Batch], Batch]:
-        """A function that varies the images of batches that it is given one after another; the same for a seed."""
+        """A function that varies the images of one batch after another. The same seed gives the same variations."""
         large = {name: Variations(seed) for name in self._large}
         random = np.random.default_rng(seed)
 
@@ -66,7 +66,7 @@ class SampleStore:
         return vary
 
     def moved(self, seed: int) -> Callable[[Batch], Batch]:
-        """A function that mirrors and shifts the images of batches; the same for a seed."""
+        """A function that mirrors and shifts the images of batches. The same seed gives the same images."""
         random = np.random.default_rng(seed)
         images = (*self._large, *self._small)
         return lambda batch: {name: moved(each, random) if name in images else each for name, each in batch.items()}

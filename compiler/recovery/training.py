@@ -2,8 +2,9 @@
 
 AdamW (Loshchilov and Hutter 2019) whose rate rises for a twentieth of the steps and falls along a cosine; the rate of
 each tensor is a share of the root mean square of its numbers, so that one rate suits weights of all sizes (as in LAMB,
-You et al. 2020, but fixed before the training). Some samples are held back: short trials on the others choose the rate
-by them, and the weights that are best on them are the result, which so is never worse than the start.
+You et al. 2020, but fixed before the training). Some samples are held back. Short trials train on the other samples,
+and the loss on those held back chooses the rate. The result is the weights with the least loss on them, so that it is
+never worse than the start.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ RATES = (1e-2, 3e-3, 1e-3, 3e-4)
 """The rates that are tried, as shares of the size of a tensor's numbers."""
 
 _TRIAL_SHARE = 20
-"""A trial of a rate takes one epoch in so many, and at least one."""
+"""A trial of a rate runs one epoch for this many epochs of the training, and at least one."""
 
 _TOLERANCE = 1.2
-"""The largest rate is chosen whose trial ends with at most so many times the least measure of all trials.
+"""The choice is the largest rate whose trial ends with a measure of at most this many times the least of all trials.
 
 A large rate costs more at first than a short trial can make up, and a long training ends better with it.
 """

@@ -1,9 +1,9 @@
 """A graph as a function of PyTorch tensors, so that its weights can be trained.
 
-It is an interpreter over the graph, and not a converter of the field: onnx2torch (1.5.15) has neither QuantizeLinear
-nor DequantizeLinear, needs torchvision, and makes modules in which a weight has no place in the graph any more. Here
-every value keeps its name, so that values of two graphs can be compared, and every weight its place, so that the
-trained one can be written back.
+It interprets the graph node by node. No existing converter is used, because onnx2torch (1.5.15) has neither
+QuantizeLinear nor DequantizeLinear, needs torchvision, and makes modules whose weights cannot be found in the graph
+again. Here every value keeps its name, so that values of two graphs can be compared, and every weight keeps its place,
+so that the trained one can be written back.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class _Step:
 class Twin:
     """A graph as a function from its inputs to any of its values.
 
-    `trained` are the places at which parameters take the place of constants. Nodes that have no function here, and
-    all that depends on them, are not computed: `skipped` has each of them by id, and why. `computed` are the names of
-    the values that are.
+    `trained` are the places at which a call gives parameters instead of constants. Nodes that have no function here,
+    and all nodes that depend on them, are not computed: `skipped` gives the reason by the id of the node. `computed`
+    are the names of the values that are computed.
     """
 
     def __init__(self, graph: Graph, *, device: Any = "cpu", floats: Any = None, trained: Iterable[Place] = ()) -> None:

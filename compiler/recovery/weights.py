@@ -56,7 +56,7 @@ class Weight:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The least and the largest quantized number; the same distance from zero when the start keeps to that."""
+        """The least and the largest quantized number, at the same distance from zero when the array is within that."""
         assert self.codes is not None
         low, high = limits(self.codes)
         is_symmetric = low < 0 and float(self.array.astype(np.float64).min(initial=0)) >= -high
