@@ -7,7 +7,8 @@ result is under a key that covers the answers. The graph after a step is a separ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -115,7 +116,7 @@ class StepCache:
             return
         parts = pack(graph, self._model, self._store.limit // _LARGEST_SHARE)
         if parts is not None:
-            with _Writing(self):
+            with self._writing():
                 head = "\n".join(labels).encode()
                 self._store.write("graphs", key, len(head).to_bytes(8, "little"), head, *parts)
 
@@ -164,7 +165,7 @@ class StepCache:
     def keep_bytes(self, kind: str, content: memoryview, *parts: Any) -> None:
         """Keep bytes that depend on all parts, unless they take too large a part of the cache."""
         if self._store is not None and self._writes and len(content) <= self._store.limit // _LARGEST_SHARE:
-            with _Writing(self):
+            with self._writing():
                 self._store.write(kind, digest(kind, *parts), content)
 
     def _read(self, kind: str, key: str) -> Any:
@@ -180,31 +181,26 @@ class StepCache:
 
     def _write(self, kind: str, key: str, content: Any) -> None:
         if self._store is not None and self._writes:
-            with _Writing(self):
+            with self._writing():
                 self._store.write_json(kind, key, content)
 
-    def stop_writing(self, error: OSError) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What cannot be written in this block is not kept."""
+        try:
+            yield
+        except OSError as error:
+            self._stop_writing(error)
+        except (TypeError, ValueError):
+            # A pass of the user's may record what JSON does not have, such as numpy's numbers.
+            return
+
+    def _stop_writing(self, error: OSError) -> None:
         """Write nothing more, because the disk is full or the folder cannot be written."""
         assert self._store is not None
         self._writes = False
         lost = "steps are not kept for the next run"
         self.warnings.append(not_written(lost, self._store.folder, error.strerror or str(error)))
-
-
-class _Writing:
-    """What cannot be written is not kept, with a warning."""
-
-    def __init__(self, cache: StepCache) -> None:
-        self._cache = cache
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, OSError):
-            self._cache.stop_writing(error)
-        # A pass of the user's may record what JSON does not have, such as numpy's numbers.
-        return isinstance(error, OSError | TypeError | ValueError)
 
 
 def _answered(step: str, asked: Sequence[str], context: WatchedContext) -> str:
