@@ -30,13 +30,6 @@ _ROUNDING = 1e-12
 """The largest relative difference of equal sides: `0.93 - 0.01` is not exactly 0.92 in binary."""
 
 
-class NamedMeasure(Protocol):
-    """The part of a measure that the state needs. `vggc.measures.Measure` is one."""
-
-    @property
-    def name(self) -> str: ...
-
-
 class State(Protocol):
     """The running compile, as conditions see it."""
 
