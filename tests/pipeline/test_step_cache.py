@@ -211,8 +211,8 @@ def test_a_bit_flipped_in_the_cache(kind: str) -> None:
     for path in chosen:
         flip(path)
     report = check(RECIPE)
-    told = [each for each in report["warnings"] if "was damaged and has been removed" in each]
-    assert bool(told) == bool(chosen and kind not in ("recipes", "ranges", "outputs"))
+    removed = [each for each in report["warnings"] if "was damaged and has been removed" in each]
+    assert bool(removed) == bool(chosen and kind not in ("recipes", "ranges", "outputs"))
     assert all(cached(check(RECIPE)))
 
 
@@ -396,9 +396,9 @@ def test_the_report_says_what_came_from_the_cache(capsys: pytest.CaptureFixture[
     assert "from the cache" not in capsys.readouterr().err
     assert "from the cache" not in Path("out/report.html").read_text(encoding="utf-8")
     compiled(RECIPE)
-    told = capsys.readouterr()
-    assert told.out.count("cached") == 4
-    assert "4 of 4 steps are from the cache" in told.err
+    printed = capsys.readouterr()
+    assert printed.out.count("cached") == 4
+    assert "4 of 4 steps are from the cache" in printed.err
     assert "from the cache" in Path("out/report.html").read_text(encoding="utf-8")
 
 
