@@ -22,6 +22,7 @@ from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
 from vggc.recovery.operators import OPERATORS, Call
 from vggc.recovery.operators.call import Tensor
+from vggc.recovery.operators.unsupported import unsupported
 
 Place = tuple[int, int]
 """An input of a node: the id of the node, and the index of the input."""
@@ -118,6 +119,9 @@ class Twin:
         """Why a step cannot be computed from the values that are `available`; None when it can."""
         if step.function is _missing:
             return f"{step.node.op} has no gradient here"
+        asked = unsupported(step.node.op, step.call)
+        if asked is not None:
+            return f"{step.node.op} with {asked} has no gradient here"
         for name in step.inputs:
             if name is not None and name not in available and name not in self._known:
                 return f"it reads `{name}`, which is not computed"

@@ -152,6 +152,24 @@ def test_nodes_with_sizes(case):
     same(graph, feed_of(graph))
 
 
+UNSUPPORTED = {
+    "AveragePool with dilations": ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 2]}, {}),
+    "Resize with antialiasing or a region": (
+        "Resize",
+        {"mode": "linear", "antialias": 1},
+        {"r": np.zeros(0, np.float32), "s": np.array([1, 1, 0.5, 0.5], np.float32)},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNSUPPORTED)
+def test_what_a_function_does_not_compute_is_skipped(case):
+    op, attributes, arrays = UNSUPPORTED[case]
+    twin = Twin(one_node(op, 19, X, arrays, attributes))
+    assert list(twin.skipped.values()) == [f"{case} has no gradient here"]
+    assert twin.computed == {"x"}
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("kind", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
 @pytest.mark.parametrize("scale", [2.0, 0.6, 1.7])

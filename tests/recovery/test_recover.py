@@ -235,6 +235,16 @@ def test_nodes_that_cannot_be_trained_are_named(net):
     assert any("its weights are not trained: it reads" in each for each in reasons)
 
 
+def test_what_is_in_front_of_an_unsupported_node_trains(net):
+    n = net(opset=21)
+    x = n.op("AveragePool", n.block("x", 3, 8), kernel_shape=[2, 2], dilations=[2, 2])
+    original = n.graph(n.conv(x, 8, 4))
+    log = recover(damaged(original), data=samples(original), epochs=1, rate=1e-3, context=context_of(original))
+    assert log.changes["train weights"] > 0
+    ((_, reason),) = log.declined
+    assert reason.startswith("its weights are not trained: it reads")
+
+
 def test_labels_join_in(networks):
     original = networks.plain_with_global_pooling()
     data = samples(original, 96)

@@ -34,17 +34,13 @@ def _window(call: Call, x: Tensor) -> tuple[list[int], list[int], list[int], lis
 
 
 def max_pool(call: Call, x: Tensor) -> Tensor:
-    if call.outputs > 1:
-        raise NotImplementedError("a pool whose indices are read")
     kernel, strides, dilations, before, after, more = _window(call, x)
     behind = [one + two for one, two in zip(after, more, strict=True)]
     return _MAX[x.dim() - 2](padded(x, before, behind, -math.inf), kernel, strides, 0, dilations)
 
 
 def average_pool(call: Call, x: Tensor) -> Tensor:
-    kernel, strides, dilations, before, after, more = _window(call, x)
-    if any(each != 1 for each in dilations):
-        raise NotImplementedError("a dilated average pool")
+    kernel, strides, _, before, after, more = _window(call, x)
     pool = _AVERAGE[x.dim() - 2]
     behind = [one + two for one, two in zip(after, more, strict=True)]
     result = pool(padded(x, before, behind, 0.0), kernel, strides)

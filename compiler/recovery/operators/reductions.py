@@ -27,8 +27,6 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 
 def _extreme(function: Operator) -> Operator:
     def index(call: Call, x: Tensor) -> Tensor:
-        if call.get("select_last_index", 0):
-            raise NotImplementedError("the last index of several")
         return function(x, call.get("axis", 0), keepdim=bool(call.get("keepdims", 1))).cpu()
 
     return index

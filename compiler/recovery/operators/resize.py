@@ -16,8 +16,6 @@ def resize(
 ) -> Tensor:
     if call.opset < 11:
         scales, sizes = region, None
-    if call.get("antialias", 0) or call.get("coordinate_transformation_mode") == "tf_crop_and_resize":
-        raise NotImplementedError("this mode of Resize")
     for axis, old, new, scale in _axes(call, x, scales, sizes):
         if old != new or scale != 1:
             places, weights = _taps(call, old, new, scale)
