@@ -29,12 +29,7 @@ _FIRST = 3
 _HELD_BACK = 5
 """One row in so many is held back."""
 
-_ROUNDS = (2, 6)
-_ROUNDS_WORK = 6e10
-"""Rounds behind an activation, at least and at most, and the multiply-accumulates they may take between these.
-
-The first ones lower the error most. Of a wide node one round takes 1e11.
-"""
+_ROUNDS = 6
 _SETTLED = 3e-3
 """A round that lowers the error by a smaller share is the last one."""
 
@@ -99,7 +94,6 @@ class _System:
 
     def __init__(self, moments: Moments, prior: Float64, ridge: float) -> None:
         self.mean = moments.mean
-        self.count = moments.count
         self._prior = prior
         # One matrix is held and no more: it can have 6,144 columns.
         self._matrix = moments.covariance
@@ -183,7 +177,7 @@ def _errors(moments: Moments, weights: Float64, bias: Float64) -> Float64:
 
 def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64, gate: Gate) -> tuple[Float64, Float64]:
     last = np.inf
-    for _ in range(_rounds(system.count, weights)):
+    for _ in range(_ROUNDS):
         count, error = 0, 0.0
         crossed = np.zeros_like(weights)
         summed = np.zeros_like(bias)
@@ -210,10 +204,6 @@ def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64,
     return weights, bias
 
 
-def _rounds(rows: int, weights: Float64) -> int:
-    return int(np.clip(_ROUNDS_WORK / (rows * weights.size), *_ROUNDS))
-
-
 def _solve_few(rows: FewRows, prior: Float64, bias: Float64, gate: Gate) -> Solution:
     """The same where there are fewer rows than columns."""
     error = rows.error(bias.reshape(len(prior), -1))
@@ -223,5 +213,5 @@ def _solve_few(rows: FewRows, prior: Float64, bias: Float64, gate: Gate) -> Solu
     best = _RIDGES[_FIRST]
     if edge < rows.count:
         best = min(_RIDGES, key=lambda ridge: rows.held_back_error(ridge, edge))
-    weights, bias, error = rows.solve(best, gate, _ROUNDS[1], _SETTLED)
+    weights, bias, error = rows.solve(best, gate, _ROUNDS, _SETTLED)
     return Solution(weights, bias.reshape(-1), best, error)
