@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file, must_be_folder
+from vggc.binding.loader_values import named_loader
 from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest, spelling_help
@@ -65,7 +66,7 @@ def declare_given(name: str, given: Dataset, scope: Scope) -> BoundData:
 
 
 def _bound(statement: syntax.DataStatement, scope: Scope, given: Dataset | None) -> BoundData | None:
-    call = statement.loader
+    call = named_loader(statement.loader, scope)
     loader = _loader(call, scope)
     try:
         options = bind_arguments(call, loader.schema, scope)
@@ -74,9 +75,10 @@ def _bound(statement: syntax.DataStatement, scope: Scope, given: Dataset | None)
     if given is not None:
         return given_data(statement.name.name, given, statement.span)
     diagnostics = Diagnostics()
+    parameter = "" if call is statement.loader else statement.loader.name
     for option in options.values():
         with diagnostics.collect():
-            _must_be_there(option, call, scope.folder)
+            _must_be_there(option, call, scope.folder, parameter)
     diagnostics.raise_errors()
 
     def load() -> Dataset:
@@ -100,21 +102,25 @@ def _loader(call: syntax.Call, scope: Scope) -> Loader:
     raise fail(f"unknown loader `{call.name}`", call.name_span, help=help)
 
 
-def _must_be_there(option: object, call: syntax.Call, folder: Path) -> None:
-    """Raise CompileError when an option is the path of a file or folder that does not exist."""
+def _must_be_there(option: object, call: syntax.Call, folder: Path, parameter: str) -> None:
+    """Raise CompileError when an option is the path of a file or folder that does not exist.
+
+    `parameter` has the call as its value; it is empty for a call in the `data` statement itself.
+    """
     if not isinstance(option, File | Folder):
         return
     written = next((each.value.span for each in call.arguments if _says(each.value, option)), call.span)
-    check = must_be_folder if isinstance(option, Folder) else must_be_file
-    words = [each.value.name for each in call.arguments if isinstance(each.value, syntax.Word)]
     try:
         with at(written):
-            check(folder / option)
+            if isinstance(option, Folder):
+                must_be_folder(folder / option)
+            else:
+                must_be_file(folder / option)
     except CompileError as error:
-        if not words or not is_shipped(Path(call.span.source.path)):
+        if not parameter or not is_shipped(Path(call.span.source.path)):
             raise
         # A ready recipe cannot be edited, and its folder is the current one.
-        help = f"name yours: --set {words[0]}=/path/to/{option}"
+        help = f"name yours, a folder of images or a file of arrays: --set {parameter}=/path/to/images"
         raise CompileError(*(replace(each, help=help) for each in error.diagnostics)) from None
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from vggc.binding.evaluate import evaluate
+from vggc.binding.loader_values import LOADER, is_path, loader_call, loader_of_path
 from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, spelling_help
 from vggc.diagnostics.source import Source, Span
@@ -29,6 +30,7 @@ TYPES: dict[str, Any] = {
     "word": BareWord,
     "list": tuple,
     "mapping": dict,
+    LOADER: Reference,
 }
 """The types that may stand behind `param NAME:`. A word, list or mapping is checked where it is used."""
 
@@ -95,7 +97,7 @@ def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overri
     try:
         with diagnostics.collect():
             # Before the name is declared: a parameter cannot be made of itself.
-            written = evaluate(statement.value, scope)
+            written = loader_call(statement.value) or evaluate(statement.value, scope)
             type_ = _type(statement, written)
             limits = _limits(statement, type_, scope)
             with diagnostics.collect():
@@ -157,6 +159,8 @@ def _type(statement: syntax.ParamStatement, value: Given) -> str:
             return "list"
         case dict():
             return "mapping"
+        case Reference() if value.value.statement == LOADER:
+            return LOADER
         case Reference():
             raise fail(
                 "a parameter cannot be a data set", value.span, help=f"write `{value.value.name}` where it is used"
@@ -184,6 +188,8 @@ def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Withi
 
 def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Given:
     annotation = TYPES[type_]
+    if type_ == LOADER:
+        return loader_of_path(given, what)
     if type_ in _ARTICLES:
         if not isinstance(given.value, annotation):
             quoted = type_ == "word" and isinstance(given.value, str)
@@ -201,10 +207,12 @@ def _override(name: syntax.Word, text: str, type_: str, limits: Within | None, s
     from vggc.grammar.parser import parse_value
 
     source = Override(COMMAND_LINE, text, name.name)
-    if type_ in ("string", "names") and not text.startswith(('"', "[")):
+    as_text = not text.startswith(('"', "[")) if type_ in ("string", "names") else type_ == LOADER and is_path(text)
+    if as_text:
         given = Given(text, Span(source, 0, len(text)))
     else:
-        given = evaluate(parse_value(source), scope)
+        value = parse_value(source)
+        given = loader_call(value) or evaluate(value, scope)
     try:
         return _checked(given, type_, limits, f"`{name.name}`")
     except CompileError as error:

@@ -20,7 +20,10 @@ from vggc.diagnostics import fail
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
+    from vggc.pipeline.lock import LockedCompile
     from vggc.pipeline.model import Pipeline
+    from vggc.pipeline.runner import Stepped
+    from vggc.pipeline.verify import VerifyMode
     from vggc.report.record import Report
 
 _PATH = click.Path(path_type=Path)
@@ -47,12 +50,35 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return overrides
 
 
-def _bind(recipe: Path, pairs: tuple[str, ...], *, python: bool) -> Pipeline:
+def _bind(recipe: Path, pairs: tuple[str, ...], model: Path | None, *, python: bool) -> Pipeline:
+    """The pipeline of a recipe. With a model, the images of a folder that `--set` gives are prepared for it."""
     from vggc.binding import bind_file
 
-    pipeline = bind_file(recipe, overrides=given_overrides(pairs), python=python)
+    overrides = given_overrides(pairs)
+    if model is not None and overrides:
+        overrides = _prepared(recipe, overrides, model)
+    pipeline = bind_file(recipe, overrides=overrides, python=python)
     print_diagnostics(pipeline.warnings)
     return pipeline
+
+
+def _prepared(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str, str]:
+    from vggc.authoring import prepared_folders
+    from vggc.grammar.broken_recipe import BrokenRecipe
+    from vggc.grammar.kept_trees import read_tree
+
+    try:
+        tree = read_tree(recipe)
+    except BrokenRecipe:
+        # Binding reports all that is wrong with it.
+        return overrides
+    overrides, sources = prepared_folders(tree, overrides, model)
+    for name, source in sources.items():
+        say(f"note: {name} = {source.call}")
+        for guess in source.guesses:
+            if not guess.certain and guess.reason:
+                say(f"warning: `{guess.name}` is a guess: {guess.reason}", style="yellow")
+    return overrides
 
 
 @click.command("compile", cls=LoadingCommand, hidden=True)
@@ -88,7 +114,7 @@ def compile_(
     weights: Path | None,
     inputs: tuple[str, ...],
     dynamic: tuple[str, ...],
-    verify: str,
+    verify: VerifyMode,
     locked: bool,
     print_after: str | None,
 ) -> None:
@@ -97,19 +123,38 @@ def compile_(
     MODEL is an ONNX file, or a PyTorch module written as PACKAGE.MODULE:FACTORY, which vggc exports first (see
     `vggc export`).
     """
+    from vggc.binding import bind_file
     from vggc.cli.graph_printer import graph_printer
-    from vggc.cli.step_details import detailed
     from vggc.grammar.shipped_recipes import recipe_stem
+    from vggc.pytorch import is_factory
+
+    folder = output or Path("build") / f"{stem(model)}-{recipe_stem(recipe)}"
+    if is_factory(str(model)):
+        # A wrong recipe is reported before the export, which takes a while.
+        bind_file(recipe, overrides=given_overrides(overrides), python=not no_python)
+    model = onnx_file(model, folder, weights, inputs, dynamic)
+    pipeline = _bind(recipe, overrides, model, python=not no_python)
+    lock = locked_compile(recipe, pipeline, model) if locked else None
+    compile_and_show(pipeline, model, folder, verify=verify, stepped=graph_printer(pipeline, print_after), lock=lock)
+
+
+def compile_and_show(
+    pipeline: Pipeline,
+    model: Path,
+    folder: Path,
+    *,
+    verify: VerifyMode = "end",
+    stepped: Stepped = lambda record, graph: None,
+    lock: LockedCompile | None = None,
+) -> None:
+    """Compile the model in a file, and print the tables of the result or of what ran before a failure."""
+    from vggc.cli.step_details import detailed
     from vggc.pipeline.compile import compile_model
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.terminal_tables import declines, summary
 
-    pipeline = _bind(recipe, overrides, python=not no_python)
-    folder = output or Path("build") / f"{stem(model)}-{recipe_stem(recipe)}"
-    model = onnx_file(model, folder, weights, inputs, dynamic)
     failures: list[tuple[Report, Path | None]] = []
-    stepped = detailed(graph_printer(pipeline, print_after))
-    lock = locked_compile(recipe, pipeline, model) if locked else None
+    stepped = detailed(stepped)
     if lock is not None:
         stepped = both(stepped, lock.stepped)
     try:
@@ -118,7 +163,7 @@ def compile_(
                 pipeline,
                 model,
                 folder,
-                verify=verify,  # type: ignore[arg-type]
+                verify=verify,
                 progress=show,
                 stepped=stepped,
                 ran=lock.finish if lock is not None else lambda: None,
@@ -182,7 +227,7 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
         return
     from vggc.pipeline.precheck import check_model
 
-    pipeline = _bind(recipe, overrides, python=not no_python)
+    pipeline = _bind(recipe, overrides, model, python=not no_python)
     print_diagnostics(check_model(pipeline, model))
     steps = sum(1 for _ in pipeline.steps())
     stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
@@ -221,7 +266,7 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool)
     from vggc.pipeline.compile import plan_model
     from vggc.report import terminal_tables
 
-    pipeline = _bind(recipe, overrides, python=not no_python)
+    pipeline = _bind(recipe, overrides, model, python=not no_python)
     with progress() as show:
         report = plan_model(
             pipeline, model, progress=show, stepped=detailed(lambda record, graph: None), warned=print_diagnostics
@@ -245,7 +290,7 @@ def lock(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool,
     """
     from vggc.pipeline.lock import lock_path
 
-    write_lock(_bind(recipe, overrides, python=not no_python), model, output or lock_path(recipe))
+    write_lock(_bind(recipe, overrides, model, python=not no_python), model, output or lock_path(recipe))
 
 
 @click.command()

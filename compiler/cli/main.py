@@ -14,6 +14,7 @@ import click
 
 from vggc import __version__
 from vggc.cli import (
+    authoring_commands,
     bisect_command,
     cache_command,
     commands,
@@ -74,6 +75,8 @@ def vggc() -> None:
 
 vggc.add_command(commands.compile_, "compile")
 for command in (
+    authoring_commands.new,
+    authoring_commands.optimize,
     commands.check,
     commands.plan,
     commands.fmt,

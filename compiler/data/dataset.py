@@ -43,6 +43,7 @@ class Dataset(Declared, ABC):
     description  where it comes from, for reports
     arrays       type and shape of a sample, by array name
     labels       class numbers, (samples,) in int64, or None
+    classes      the names of the classes by number, when the data has them
     """
 
     statement: ClassVar[str] = "data"
@@ -51,6 +52,7 @@ class Dataset(Declared, ABC):
     description: str
     arrays: Mapping[str, SampleType]
     labels: Int64 | None
+    classes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,8 @@ import numpy as np
 from vggc.cache.keys import file_hash
 from vggc.data.dataset import Batch, Dataset, SampleType
 from vggc.data.stored import readable
-from vggc.diagnostics import fail
+from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics.number_text import counted
 from vggc.graph.arrays import Array, Int64
 
 Layout = Literal["nchw", "nhwc"]
@@ -28,7 +29,10 @@ _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may decode. It knows others by their content, and starts programs for some of them (EPS)."""
 
 _EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-_REMOVE = "remove it or copy it again"
+_REMOVE = "remove it or copy it again, or leave out all bad images: images(..., skip_bad=true)"
+_SHOWN = 20
+"""The most bad images that are listed."""
+
 _LARGEST = 89_478_485
 """How many pixels an image may have: Pillow's own limit against decompression bombs."""
 
@@ -67,11 +71,13 @@ class Preparation:
         return np.ascontiguousarray(prepared)
 
     def _pixels(self, path: Path) -> Array:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         with opened(path) as image:
             try:
-                decoded = image.convert("L" if self.channels == "gray" else "RGB")
+                # Cameras write pixels as the sensor lies, and beside them how the picture is to be turned.
+                upright = ImageOps.exif_transpose(image)
+                decoded = upright.convert("L" if self.channels == "gray" else "RGB")
             except (OSError, SyntaxError, ValueError) as error:
                 raise fail(f"the image `{path}` cannot be decoded: {error}", help=_REMOVE) from None
         size = self._resized(decoded.size)
@@ -98,6 +104,34 @@ class Preparation:
         return int(self.resize * width / height), self.resize
 
 
+def _read_header(path: Path) -> None:
+    with opened(path):
+        pass
+
+
+def _problem(read: Callable[[Path], object], path: Path) -> Diagnostic | None:
+    """What is wrong with an image, or None."""
+    try:
+        read(path)
+    except CompileError as error:
+        return error.diagnostics[0]
+    return None
+
+
+def _all_problems(read: Callable[[Path], object], files: Sequence[Path]) -> list[Diagnostic]:
+    return _listed([problem for each in files if (problem := _problem(read, each))])
+
+
+def _listed(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """The messages about bad images, at most `_SHOWN` of them. Those of several end with how to leave them out."""
+    if len(problems) == 1:
+        return list(problems)
+    left = len(problems) - _SHOWN
+    message = f"{counted(len(problems), 'image')} cannot be used" + (f"; {left} more are not shown" if left > 0 else "")
+    last = Diagnostic(message, help="repair or remove them, or leave them out: images(..., skip_bad=true)")
+    return [*(replace(each, help="") for each in problems[:_SHOWN]), last]
+
+
 def opened(path: Path) -> Any:
     """An image of which only the header is read. Raises CompileError unless it has 8 bits for each channel."""
     from PIL import Image, UnidentifiedImageError
@@ -107,7 +141,7 @@ def opened(path: Path) -> Any:
     try:
         image = Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
-        raise fail(f"`{path}` is not an image that can be read", help="remove it from the folder") from None
+        raise fail(f"`{path}` is not an image that can be read", help=_REMOVE) from None
     except (OSError, SyntaxError, ValueError) as error:
         raise fail(f"the image `{path}` cannot be read: {error}", help=_REMOVE) from None
     finally:
@@ -136,18 +170,38 @@ def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
 
 
 class ImageFolder(Dataset):
-    """Images of one size. Headers are read at once, pixels batch by batch."""
+    """Images of one size. Headers are read at once, pixels batch by batch.
 
-    def __init__(self, files: Sequence[Path], labels: Int64 | None, prepare: Preparation, description: str) -> None:
+    skipped      why images were left out, one message each
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        labels: Int64 | None,
+        prepare: Preparation,
+        description: str,
+        *,
+        classes: Sequence[str] = (),
+        skip_bad: bool = False,
+    ) -> None:
         self.name = "data"
-        self.description = description
-        self.labels = labels
-        self._files = tuple(files)
         self.preparation = prepare
-        self._shape = prepare.apply(self._files[0]).shape
-        for path in self._files[1:]:
-            with opened(path):
-                pass
+        # A file that can be opened may still be cut short, which only decoding shows.
+        read = prepare.apply if skip_bad else _read_header
+        problems = {path: problem for path in files if (problem := _problem(read, path))}
+        if problems and (not skip_bad or len(problems) == len(files)):
+            raise CompileError(*_listed([*problems.values()]))
+        self.skipped = tuple(each.message for each in problems.values())
+        self._files = tuple(path for path in files if path not in problems)
+        good = np.array([path not in problems for path in files])
+        self.labels = labels if labels is None else labels[good]
+        self.classes = tuple(classes)
+        self.description = f"{description}, {len(problems)} bad ones left out" if problems else description
+        try:
+            self._shape = prepare.apply(self._files[0]).shape
+        except CompileError:
+            raise CompileError(*_all_problems(prepare.apply, self._files)) from None
         self.arrays = {"images": SampleType(np.dtype(np.float32), self._shape)}
 
     def __len__(self) -> int:
@@ -162,14 +216,22 @@ class ImageFolder(Dataset):
         return True
 
     def parts(self) -> Iterator[Batch]:
-        for path in self._files:
-            image = self.preparation.apply(path)
-            if image.shape != self._shape:
-                raise fail(
-                    f"the image `{path}` gives {list(image.shape)} and `{self._files[0]}` {list(self._shape)}",
-                    help="bring them to one size: images(..., size=224)",
-                )
+        for number, path in enumerate(self._files):
+            try:
+                image = self._image(path)
+            except CompileError:
+                # The user learns of all bad files at once.
+                raise CompileError(*_all_problems(self._image, self._files[number:])) from None
             yield {"images": image[None]}
+
+    def _image(self, path: Path) -> Array:
+        image = self.preparation.apply(path)
+        if image.shape != self._shape:
+            raise fail(
+                f"the image `{path}` gives {list(image.shape)} and `{self._files[0]}` {list(self._shape)}",
+                help="bring them to one size: images(..., size=224)",
+            )
+        return image
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -184,7 +246,8 @@ class ImageFolder(Dataset):
     @cached_property
     def sha256(self) -> str:
         """A hash over the files and their preparation; rounding in the decoder is not part of it."""
-        digest = hashlib.sha256(repr(self.preparation).encode())
+        # "upright" since images are turned as their EXIF data says.
+        digest = hashlib.sha256(f"upright {self.preparation!r}".encode())
         for each in self._hashes:
             digest.update(bytes.fromhex(each))
         if self.labels is not None:
@@ -213,14 +276,27 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda each: each.relative_to(folder).as_posix())
 
 
-def by_folder(folder: Path, files: Sequence[Path]) -> Int64:
-    """The class of each image, (files,): the position of its top folder in the sorted list of top folders."""
+def by_folder(folder: Path, files: Sequence[Path]) -> tuple[Int64, list[str]]:
+    """The class of each image, (files,), and the names of the classes: the top folders in sorted order.
+
+    This is how `torchvision.datasets.ImageFolder` numbers them. Raises CompileError for an image outside of all class
+    folders, and for a class folder without images: its number would be missing in one place and not in the other.
+    """
     tops = [each.relative_to(folder).parts for each in files]
     for path, parts in zip(files, tops, strict=True):
         if len(parts) < 2:
             raise fail(f"the image `{path}` is in no class folder", help=f"put it in a folder below `{folder}`")
-    classes = {name: number for number, name in enumerate(sorted({parts[0] for parts in tops}))}
-    return np.array([classes[parts[0]] for parts in tops], np.int64)
+    names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    filled = {parts[0] for parts in tops}
+    if empty := [name for name in names if name not in filled]:
+        listed = ", ".join(f"`{name}`" for name in empty[:10])
+        raise fail(
+            f"{counted(len(empty), 'class folder')} of `{folder}` {'has' if len(empty) == 1 else 'have'} no images: "
+            + listed,
+            help="classes are numbered by their folders, so each folder needs an image; remove folders of no class",
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[parts[0]] for parts in tops], np.int64), names
 
 
 def by_table(folder: Path, table: Path) -> tuple[list[Path], Int64]:

@@ -99,6 +99,8 @@ def images(
     channels: Channels = "rgb",
     labels: Literal["folders"] | File | None = None,
     limit: Count | None = None,
+    every: Count = 1,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Images of a folder and the folders in it, in the order of their paths, decoded batch by batch.
 
@@ -115,21 +117,25 @@ def images(
         std: divided by last, one number or one for each channel.
         layout: nchw (channels first) or nhwc (channels last).
         channels: rgb, bgr or gray.
-        labels: folders (the top folders, numbered in sorted order), or a CSV table: file, class number.
+        labels: folders (the top folders, numbered in sorted order as torchvision does), or a CSV table: file, class
+            number.
         limit: take the first samples only, at most so many.
+        every: take one image of so many, in the order of their paths: every=10 takes a tenth of each class folder.
+        skip_bad: leave out images that cannot be decoded. All images are decoded at once to find them.
     """
     root = base / folder
     count = 1 if channels == "gray" else 3
     if size is not None and (resize is not None or crop is not None):
         raise fail("`size` cannot be combined with `resize` or `crop`", help="give `size`, or `resize` and `crop`")
-    numbers = None
+    numbers, classes = None, list[str]()
     if labels is None or labels == "folders":
         files = image_files(root)
-        numbers = None if labels is None else by_folder(root, files)
+        if labels is not None:
+            numbers, classes = by_folder(root, files)
     else:
         files, numbers = by_table(root, base / labels)
-    total = len(files)
-    taken = total if limit is None else min(limit, total)
+    chosen = slice(0, None if limit is None else limit * every, every)
+    taken = len(files[chosen])
     cover = None if size is None else _pair(size, "size")
     prepare = Preparation(
         resize=resize if resize is None or isinstance(resize, int) else _pair(resize, "resize"),
@@ -143,8 +149,14 @@ def images(
     )
     if 0 in prepare.std:
         raise fail("`std` is 0 for a channel: the divisor must not be 0")
-    chosen = None if numbers is None else numbers[:taken]
-    return ImageFolder(files[:taken], chosen, prepare, f"{taken} of {total} images of {folder}")
+    return ImageFolder(
+        files[chosen],
+        None if numbers is None else numbers[chosen],
+        prepare,
+        f"{taken} of {len(files)} images of {folder}",
+        classes=classes,
+        skip_bad=skip_bad,
+    )
 
 
 def _pair(given: int | Sequence[int], option: str) -> tuple[int, int]:

@@ -45,11 +45,18 @@ _COMMON = (
 
 
 @dataclass(frozen=True)
-class _Norm:
-    """A batch norm near an input: the node, and the standard deviation of its input in training, by channel."""
+class Norm:
+    """A batch norm near an input: the node, and mean and standard deviation of its input in training, by channel."""
 
     node: gs.Node
+    mean: Float64
     deviation: Float64
+
+    @property
+    def varying(self) -> Array:
+        """Which channels varied in training, (channels,) in bool: the others say nothing."""
+        found: Array = self.deviation > 0.05 * np.median(self.deviation)
+        return found
 
 
 def scale_warning(graph: Graph, data: Dataset) -> Diagnostic | None:
@@ -57,7 +64,7 @@ def scale_warning(graph: Graph, data: Dataset) -> Diagnostic | None:
 
     The data must fit the model.
     """
-    if not isinstance(data, ImageFolder) or (norm := _first_norm(graph)) is None:
+    if not isinstance(data, ImageFolder) or (norm := first_norm(graph)) is None:
         return None
     inputs = inputs_of(graph)
     fitted = data.fit(inputs)
@@ -78,7 +85,7 @@ def scale_warning(graph: Graph, data: Dataset) -> Diagnostic | None:
     return _warning(graph, data, norm, float(np.median(ratios)))
 
 
-def _first_norm(graph: Graph) -> _Norm | None:
+def first_norm(graph: Graph) -> Norm | None:
     """The first batch norm with trained statistics, when few nodes are before it."""
     node = next((each for each in graph.nodes if each.op == "BatchNormalization"), None)
     if node is None or node.attrs.get("training_mode", 0) or not node.inputs[0].name:
@@ -87,7 +94,7 @@ def _first_norm(graph: Graph) -> _Norm | None:
     if mean is None or variance is None or len(_before(graph, node)) > _NODES:
         return None
     untrained = not mean.any() and bool((variance == 1).all())
-    return None if untrained else _Norm(node, np.sqrt(variance.astype(np.float64)))
+    return None if untrained else Norm(node, mean.astype(np.float64), np.sqrt(variance.astype(np.float64)))
 
 
 def _before(graph: Graph, node: gs.Node) -> set[int]:
@@ -103,12 +110,11 @@ def _before(graph: Graph, node: gs.Node) -> set[int]:
     return seen
 
 
-def _ratios(values: Array, norm: _Norm) -> Float64:
+def _ratios(values: Array, norm: Norm) -> Float64:
     """The deviation of values (samples, channels, ...) divided by that in training, for channels that varied there."""
     axes = (0, *range(2, values.ndim))
-    varying = norm.deviation > 0.05 * np.median(norm.deviation)
     deviation: Float64 = values.astype(np.float64).std(axis=axes)
-    return deviation[varying] / norm.deviation[varying]
+    return deviation[norm.varying] / norm.deviation[norm.varying]
 
 
 def _all_wrong(ratios: Float64) -> bool:
@@ -126,7 +132,7 @@ def _gain(preparation: Preparation) -> float:
     return abs(preparation.scale) * float(np.mean([1 / abs(each) for each in preparation.std]))
 
 
-def _warning(graph: Graph, data: ImageFolder, norm: _Norm, ratio: float) -> Diagnostic:
+def _warning(graph: Graph, data: ImageFolder, norm: Norm, ratio: float) -> Diagnostic:
     per_gain = ratio / _gain(data.preparation)
     common, _ = min(_COMMON, key=lambda each: abs(math.log(per_gain * each[1])))
     more = f"{ratio:.0f} times as much" if ratio > 1 else f"only {ratio:.2g} times as much"

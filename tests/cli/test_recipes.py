@@ -47,11 +47,11 @@ def test_its_rules_are_found_wherever_it_runs(vggc: Any) -> None:
 
 def test_its_files_are_those_of_the_current_folder(vggc: Any) -> None:
     ran = vggc("check", "vggc:int8_cpu.opt")
-    line = 1 + (FOLDER / "int8_cpu.opt").read_text().splitlines().index("data calib = npz(samples)")
+    line = 1 + (FOLDER / "int8_cpu.opt").read_text().splitlines().index('param samples: loader = "calib.npz"')
     assert ran.status == 1
     assert "error: there is no file `calib.npz`" in ran.err
-    assert f"--> vggc:int8_cpu.opt:{line}:14\n" in ran.err
-    assert ran.err.endswith("help: name yours: --set samples=/path/to/calib.npz\n")
+    assert f"--> vggc:int8_cpu.opt:{line}:25\n" in ran.err
+    assert ran.err.endswith("help: name yours, a folder of images or a file of arrays: --set samples=/path/to/images\n")
     np.savez("mine.npz", x=np.zeros((4, 3, 8, 8), np.float32))
     assert vggc("check", "vggc:int8_cpu.opt", "model.onnx", "--set", "samples=mine.npz").status == 0
 

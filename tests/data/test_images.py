@@ -15,6 +15,7 @@ from vggc.data.loaders import images
 from vggc.diagnostics import CompileError
 
 Refused = Callable[[str], AbstractContextManager[None]]
+REMOVE = "remove it or copy it again, or leave out all bad images: images(..., skip_bad=true)"
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), np.uint8)
 
 
@@ -149,13 +150,11 @@ def test_folders_that_do_not_fit(folder: Path, refused: Refused) -> None:
 def test_images_that_cannot_be_read(folder: Path, refused: Refused) -> None:
     bad = folder / "set" / "b" / "bad.png"
     bad.write_bytes(b"not an image")
-    with refused(f"error: `{bad}` is not an image that can be read\nhelp: remove it from the folder"):
+    with refused(f"error: `{bad}` is not an image that can be read\nhelp: {REMOVE}"):
         images.load("test", folder, folder="set")
     bad.write_bytes((folder / "set" / "a" / "1.png").read_bytes()[:200])
     dataset = images.load("test", folder, folder="set")
-    with refused(
-        f"error: the image `{bad}` cannot be decoded: image file is truncated\nhelp: remove it or copy it again"
-    ):
+    with refused(f"error: the image `{bad}` cannot be decoded: image file is truncated\nhelp: {REMOVE}"):
         list(dataset.batches(2))
     Image.fromarray(np.zeros((8, 10), np.uint16)).save(bad)
     with refused(
@@ -163,6 +162,74 @@ def test_images_that_cannot_be_read(folder: Path, refused: Refused) -> None:
         "help: write a loader of your own for such images, or convert them to 8 bits"
     ):
         images.load("test", folder, folder="set")
+
+
+def test_all_bad_images_are_named_at_once(folder: Path) -> None:
+    good = (folder / "set" / "a" / "1.png").read_bytes()
+    for name in ("c1.png", "c2.png"):
+        (folder / "set" / "b" / name).write_bytes(good[:200])
+    dataset = images.load("test", folder, folder="set")
+    with pytest.raises(CompileError) as caught:
+        list(dataset.batches(2))
+    cut, other, last = caught.value.diagnostics
+    assert "c1.png` cannot be decoded" in cut.message and "c2.png` cannot be decoded" in other.message
+    assert last.message == "2 images cannot be used" and "skip_bad=true" in last.help
+    (folder / "set" / "a" / "text.png").write_text("text")
+    for number in range(30):
+        (folder / "set" / "b" / f"text{number}.png").write_text("text")
+    with pytest.raises(CompileError) as caught:
+        images.load("test", folder, folder="set")
+    assert len(caught.value.diagnostics) == 21
+    assert caught.value.diagnostics[-1].message == "31 images cannot be used; 11 more are not shown"
+
+
+def test_bad_images_are_left_out(folder: Path, refused: Refused) -> None:
+    (folder / "set" / "a" / "1.png").write_text("text")
+    (folder / "set" / "b" / "2.png").write_bytes((folder / "set" / "a" / "3.png").read_bytes()[:200])
+    dataset = images.load("test", folder, folder="set", labels="folders", skip_bad=True)
+    assert dataset.description == "6 of 6 images of set, 2 bad ones left out"
+    assert dataset.labels is not None and dataset.labels.tolist() == [0, 0, 1, 1]
+    assert len(dataset.skipped) == 2 and "2.png` cannot be decoded" in dataset.skipped[1]
+    found = np.concatenate([each["images"] for each in dataset.batches(4)])
+    np.testing.assert_allclose(found, NOISE[[3, 5, 0, 4]].transpose(0, 3, 1, 2) / 255, rtol=1e-6)
+    for path in (folder / "set").rglob("*.png"):
+        path.write_text("text")
+    with pytest.raises(CompileError, match="is not an image that can be read"):
+        images.load("test", folder, folder="set", skip_bad=True)
+
+
+def test_pictures_are_turned_as_their_camera_says(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    path = folder / "turned" / "photo.png"
+    path.parent.mkdir()
+    Image.fromarray(NOISE[0]).save(path, exif=exif)
+    upright = np.rot90(NOISE[0], -1)
+    np.testing.assert_allclose(pixels(folder, folder="turned")[0], upright.transpose(2, 0, 1) / 255, rtol=1e-6)
+
+
+def test_classes_are_numbered_by_folders(folder: Path, refused: Refused) -> None:
+    (folder / "set" / "B").mkdir()
+    Image.fromarray(NOISE[0]).save(folder / "set" / "B" / "0.png")
+    dataset = images.load("test", folder, folder="set", labels="folders")
+    # Capital letters before small ones, as torchvision and Python sort.
+    assert dataset.classes == ("B", "a", "b")
+    assert dataset.labels is not None and dataset.labels.tolist() == [0, 1, 1, 1, 2, 2, 2]
+    (folder / "set" / "aa").mkdir()
+    with refused(
+        f"error: 1 class folder of `{folder}/set` has no images: `aa`\n"
+        "help: classes are numbered by their folders, so each folder needs an image; remove folders of no class"
+    ):
+        images.load("test", folder, folder="set", labels="folders")
+
+
+def test_every_so_many_th_image(folder: Path) -> None:
+    dataset = images.load("test", folder, folder="set", labels="folders", every=2, limit=2)
+    assert dataset.labels is not None and dataset.labels.tolist() == [0, 0]
+    assert dataset.description == "2 of 6 images of set"
+    np.testing.assert_allclose(
+        pixels(folder, folder="set", every=2), NOISE[[1, 5, 2]].transpose(0, 3, 1, 2) / 255, rtol=1e-6
+    )
 
 
 def test_images_of_different_sizes(folder: Path, refused: Refused) -> None:
@@ -233,5 +300,5 @@ def test_tables_that_lead_outside_of_the_folder(folder: Path, path: str) -> None
 def test_other_formats_behind_the_name_of_an_image(folder: Path, refused: Refused) -> None:
     bad = folder / "set" / "b" / "bad.png"
     Image.fromarray(NOISE[0]).save(bad, "GIF")
-    with refused(f"error: `{bad}` is not an image that can be read\nhelp: remove it from the folder"):
+    with refused(f"error: `{bad}` is not an image that can be read\nhelp: {REMOVE}"):
         images.load("test", folder, folder="set")

@@ -35,7 +35,7 @@ def test_its_recipes_bind(tmp_path: Path, text: str) -> None:
 def test_the_ready_recipe_prunes_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = np.load(DIGITS / "calib.npz")["image"][:96]
     np.savez(tmp_path / "few.npz", image=images)
-    assert "vggc:prune.opt model.onnx --set samples=/path/to/calib.npz --set remaining=25%" in PAGE
+    assert "vggc:prune.opt model.onnx --set samples=/path/to/images --set remaining=25%" in PAGE
     given = ["--set", f"samples={tmp_path / 'few.npz'}", "--set", "remaining=25%"]
     out = tmp_path / "out"
     status = run([str(ROOT / "recipes" / "prune.opt"), str(DIGITS / "digits_vgg.onnx"), "-o", str(out), *given])
