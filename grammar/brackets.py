@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.diagnostics.source import Source, Span
 
 CLOSER = {"(": ")", "[": "]", "{": "}"}
@@ -184,7 +184,9 @@ class _Matcher:
 
     def _problem(self, lexeme: Lexeme, message: str, help: str) -> None:
         if len(self.found.problems) < MOST_PROBLEMS:
-            self.found.problems.append(Diagnostic(message, Span(self.source, lexeme.start, lexeme.end), help=help))
+            self.found.problems.append(
+                Diagnostic(message, Span(self.source, lexeme.start, lexeme.end), help=help, code=Code.BRACKET)
+            )
 
 
 def _lexemes(text: str) -> list[Lexeme]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.grammar.situation import Situation
 
 # What word processors, chats and other keyboards put in place of ASCII.
@@ -49,14 +49,20 @@ def diagnose_character(situation: Situation) -> Diagnostic | None:
     character = situation.found
     if character in _MEANT:
         what = f"`{character}` (U+{ord(character):04X}) is not `{_MEANT[character]}`"
-        return Diagnostic(what, situation.span, help=f"write `{_MEANT[character]}`, the ASCII sign")
+        return Diagnostic(
+            what, situation.span, help=f"write `{_MEANT[character]}`, the ASCII sign", code=Code.CHARACTER
+        )
     if re.fullmatch(r"\.\d*", character):
         return _diagnose_point(situation)
     if character == "%" and (digits := re.search(r"\d[\d.]*\Z", situation.before)):
         span = situation.last.to(situation.span)
-        return Diagnostic("there must be no space between a number and its unit", span, help=f"write `{digits[0]}%`")
+        return Diagnostic(
+            "there must be no space between a number and its unit", span, help=f"write `{digits[0]}%`", code=Code.UNIT
+        )
     if character in _HELP:
-        return Diagnostic(f"`{character}` has no meaning here", situation.span, help=_HELP[character])
+        return Diagnostic(
+            f"`{character}` has no meaning here", situation.span, help=_HELP[character], code=Code.CHARACTER
+        )
     if len(character) != 1 or (character.isascii() and (character.isalnum() or character in '_"#()[]{}+-*/=<>:,|?')):
         return None
     name = unicodedata.name(character, "a control character").lower()
@@ -69,7 +75,7 @@ def diagnose_character(situation: Situation) -> Diagnostic | None:
         help = "names consist of the letters a to z, digits and `_`; other letters are allowed in strings and comments"
     else:
         help = "remove it; outside strings and comments a recipe is plain ASCII"
-    return Diagnostic(f"unknown character {shown}", situation.span, help=help)
+    return Diagnostic(f"unknown character {shown}", situation.span, help=help, code=Code.CHARACTER)
 
 
 def _diagnose_point(situation: Situation) -> Diagnostic:
@@ -94,7 +100,7 @@ def _diagnose_point(situation: Situation) -> Diagnostic:
         message, help = "a number must start with a digit", f"write `0{digits[0]}`"
     else:
         message, help = "`.` has no meaning here", "remove it"
-    return Diagnostic(message, situation.span, help=help)
+    return Diagnostic(message, situation.span, help=help, code=Code.CHARACTER)
 
 
 def _dotted(text: str) -> str:

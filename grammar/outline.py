@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar.brackets import Brackets, match_brackets
 
@@ -50,7 +50,9 @@ def outline(source: Source) -> Outline:
     problems = list(brackets.problems)
     if len(parts) > MAX_STATEMENTS:
         message = f"the recipe has more than {MAX_STATEMENTS:,} statements"
-        problems.append(Diagnostic(message, parts[MAX_STATEMENTS].span, help="nothing was read from here on"))
+        problems.append(
+            Diagnostic(message, parts[MAX_STATEMENTS].span, help="nothing was read from here on", code=Code.TOO_LARGE)
+        )
     return Outline(tuple(parts[:MAX_STATEMENTS]), tuple(problems))
 
 

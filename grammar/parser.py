@@ -10,7 +10,7 @@ from typing import Any
 from lark import Lark
 from lark.exceptions import UnexpectedInput
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.brackets import match_brackets
@@ -61,12 +61,15 @@ def parse(source: Source) -> syntax.Recipe:
     errors = sorted(reader.errors, key=lambda each: each.span.start if each.span else 0)
     if len(errors) > SHOWN_ERRORS:
         more = f"{len(errors) - SHOWN_ERRORS}{' or more' if len(errors) >= SOUGHT_ERRORS else ''}"
-        errors = [*errors[:SHOWN_ERRORS], Diagnostic(f"`{source.path}` has {more} more syntax errors")]
+        errors = [
+            *errors[:SHOWN_ERRORS],
+            Diagnostic(f"`{source.path}` has {more} more syntax errors", code=Code.STATEMENT),
+        ]
     if errors:
         raise BrokenRecipe(*errors, recipe=syntax.Recipe(source, statements), broken=tuple(reader.broken))
     if not statements:
         help = "write a step, such as `simplify`, and a `target`"
-        raise fail("the recipe has no steps", Span(source, 0, 0), help=help)
+        raise fail("the recipe has no steps", Span(source, 0, 0), help=help, code=Code.EMPTY_RECIPE)
     return syntax.Recipe(source, statements)
 
 
@@ -86,7 +89,11 @@ def _parse_part(source: Source, start: str, rows: tuple[Row, ...]) -> Any:
     """Parse a text that is only a part of a statement."""
     errors = list(match_brackets(source).problems)
     if not errors and len(source.text) > MAX_STATEMENT:
-        raise fail(f"this text has {len(source.text):,} characters", help=f"write at most {MAX_STATEMENT:,}")
+        raise fail(
+            f"this text has {len(source.text):,} characters",
+            help=f"write at most {MAX_STATEMENT:,}",
+            code=Code.TOO_LARGE,
+        )
     if not errors:
         try:
             tree = language().parse(source.text, start=start)
@@ -227,7 +234,7 @@ class _Reader:
             self._siblings.append(node)
 
     def _error(self, message: str, span: Span, help: str) -> None:
-        self.errors.append(Diagnostic(message, span, help=help))
+        self.errors.append(Diagnostic(message, span, help=help, code=Code.BLOCK))
 
 
 def _brace(part: Statement) -> Span:

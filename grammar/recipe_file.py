@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vggc.diagnostics import CompileError, fail, nearest
+from vggc.diagnostics import Code, CompileError, fail, nearest
 from vggc.diagnostics.source import Source
 from vggc.grammar.shipped_recipes import is_shipped, recipe_file
 
@@ -22,28 +22,38 @@ def read_recipe(path: Path) -> Source:
     place = recipe_file(path)
     try:
         if place.is_dir():
-            raise fail(f"`{path}` is a folder", help=_recipes_in(path))
+            raise fail(f"`{path}` is a folder", help=_recipes_in(path), code=Code.UNREADABLE_RECIPE)
         if place.exists() and not place.is_file():
-            raise fail(f"`{path}` is not a regular file", help="give the path of a recipe, a text file `NAME.opt`")
+            raise fail(
+                f"`{path}` is not a regular file",
+                help="give the path of a recipe, a text file `NAME.opt`",
+                code=Code.UNREADABLE_RECIPE,
+            )
         with place.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise fail(f"there is no recipe `{path}`", help=_similar_file(path)) from None
+        raise fail(f"there is no recipe `{path}`", help=_similar_file(path), code=Code.UNREADABLE_RECIPE) from None
     except PermissionError:
-        raise fail(f"`{path}` cannot be read: permission denied", help="give yourself permission to read it") from None
+        raise fail(
+            f"`{path}` cannot be read: permission denied",
+            help="give yourself permission to read it",
+            code=Code.UNREADABLE_RECIPE,
+        ) from None
     except (OSError, ValueError) as error:
         # ValueError: a path with a NUL character in it.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise fail(f"`{path}` cannot be read: {reason}") from None
+        raise fail(f"`{path}` cannot be read: {reason}", code=Code.UNREADABLE_RECIPE) from None
     if len(content) > MAX_BYTES:
-        raise fail(f"`{path}` is larger than 1 MiB", help="a recipe is a short text: is this the model?")
+        raise fail(
+            f"`{path}` is larger than 1 MiB", help="a recipe is a short text: is this the model?", code=Code.TOO_LARGE
+        )
     return _decode(path, content)
 
 
 def _decode(path: Path, content: bytes) -> Source:
     for start, name in _OTHER_ENCODINGS.items():
         if content.startswith(start):
-            raise fail(f"`{path}` is not UTF-8 text but {name}", help="save it as UTF-8")
+            raise fail(f"`{path}` is not UTF-8 text but {name}", help="save it as UTF-8", code=Code.UNREADABLE_RECIPE)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -54,7 +64,7 @@ def _decode(path: Path, content: bytes) -> Source:
     if nul >= 0:
         line, column = source.position(nul)
         message = f"`{path}` is not a text file: NUL character in line {line}, column {column}"
-        raise fail(message, help="a recipe is a short text: is this the model?")
+        raise fail(message, help="a recipe is a short text: is this the model?", code=Code.UNREADABLE_RECIPE)
     return source
 
 
@@ -63,7 +73,7 @@ def _not_utf8(path: Path, content: bytes, error: UnicodeDecodeError) -> CompileE
     offset = error.start + len(content) - len(error.object)
     line = content.count(b"\n", 0, offset) + 1
     message = f"`{path}` is not UTF-8 text: byte 0x{content[offset]:02X} at offset {offset}, line {line}"
-    return fail(message, help="save it as UTF-8")
+    return fail(message, help="save it as UTF-8", code=Code.UNREADABLE_RECIPE)
 
 
 def _similar_file(path: Path) -> str:

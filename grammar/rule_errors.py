@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from vggc.diagnostics import Code
 from vggc.grammar import suggestions as suggest
 from vggc.grammar.situation import COMPARE, END, NAME, VALUE, WORD, Row
 from vggc.grammar.value_errors import SIGN_ROWS
@@ -111,7 +113,12 @@ _TERM_ROWS: tuple[Row, ...] = (
 )
 # fmt: on
 
+
+def _of_rules(rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple(replace(row, code=Code.RULE_TEXT) for row in rows)
+
+
 _SIGN_ROWS = tuple(row for row in SIGN_ROWS if not row.head)
 
-PATTERN_ROWS = (*(replace(row, part="pattern") for row in _PATTERN_ROWS), *_SIGN_ROWS)
-RULE_ROWS = (*_HEAD_ROWS, *_BODY_ROWS, *PATTERN_ROWS, *_TERM_ROWS)
+PATTERN_ROWS = (*_of_rules(replace(row, part="pattern") for row in _PATTERN_ROWS), *_SIGN_ROWS)
+RULE_ROWS = (*_of_rules((*_HEAD_ROWS, *_BODY_ROWS)), *PATTERN_ROWS, *_of_rules(_TERM_ROWS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 
 SHIPPED = "vggc:"
 """What the name of a recipe that comes with vggc begins with."""
@@ -43,7 +43,7 @@ def recipe_file(path: Path) -> Path:
     # A name without its folder or its suffix is meant more often than another one with similar letters.
     same = [each for each in shipped_recipes() if recipe_stem(Path(each)) == recipe_stem(path)]
     help = f"write `{same[0]}`" if same else spelling_help(name, shipped_recipes(), "its recipes")
-    raise fail(f"no recipe `{name}` comes with vggc", help=help)
+    raise fail(f"no recipe `{name}` comes with vggc", help=help, code=Code.UNREADABLE_RECIPE)
 
 
 def recipe_stem(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar.brackets import CLOSER, OPENER
 from vggc.grammar.keywords import KEYWORDS
@@ -149,7 +149,7 @@ class Row:
     any), `before` the end of the text before the error, `found` the whole offending token, and `ahead` the beginning of
     the text from there. `inside` lists brackets, one of which must be the innermost open one ("." for no open bracket,
     "" for any); `part` is the part of a rule ("" for any). `message` and `help` are templates over the named groups and
-    `found`. A help may be a function; when it returns None the row does not apply.
+    `found`. A help may be a function; when it returns None the row does not apply. `code` is that of the table.
     """
 
     before: str
@@ -161,6 +161,7 @@ class Row:
     ahead: str = ""
     part: str = ""
     at: Place = "found"
+    code: Code = Code.STATEMENT
 
     def diagnose(self, situation: Situation) -> Diagnostic | None:
         """The message when the row applies, else None."""
@@ -180,7 +181,7 @@ class Row:
         help = self.help(situation, words) if callable(self.help) else self.help.format(**words)
         if help is None:
             return None
-        return Diagnostic(self.message.format(**words), situation.place(self.at), help=help)
+        return Diagnostic(self.message.format(**words), situation.place(self.at), help=help, code=self.code)
 
 
 def _without_comments(text: str) -> str:

@@ -6,9 +6,11 @@ columns.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lark.exceptions import UnexpectedInput
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.diagnostics.source import Span
 from vggc.grammar import suggestions as suggest
 from vggc.grammar.characters import diagnose_character
@@ -109,7 +111,7 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
 
 STATEMENT_ROWS = (*_STATEMENT_ROWS, *VALUE_ROWS)
 
-LAST_ROWS: tuple[Row, ...] = (
+_LAST_ROWS: tuple[Row, ...] = (
     Row(r".*[\w%\"\])}]", rf"(?!(?:{KEYWORD})$){WORD}",
         "there are two statements on one line", "write `{found}` on a line of its own", inside=".", head="(?!when).*"),
     Row(r".*[\w%\"\])}]", VALUE,
@@ -119,6 +121,8 @@ LAST_ROWS: tuple[Row, ...] = (
     Row(r".*", r".+", "`{found}` cannot stand here", suggest.expected),
 )
 # fmt: on
+
+LAST_ROWS = tuple(replace(row, code=Code.INCOMPLETE) for row in _LAST_ROWS)
 
 
 def diagnose(error: UnexpectedInput, text: Span, rows: tuple[Row, ...]) -> Diagnostic:

@@ -11,7 +11,7 @@ from lark import Token
 from lark.tree import Meta
 from lark.visitors import Transformer_NonRecursive, v_args
 
-from vggc.diagnostics import Diagnostic, nearest
+from vggc.diagnostics import Code, Diagnostic, nearest
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.keywords import KEYWORDS
@@ -246,7 +246,7 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
         return node
 
     def _problem(self, message: str, span: Span, help: str) -> None:
-        self.problems.append(Diagnostic(message, span, help=help))
+        self.problems.append(Diagnostic(message, span, help=help, code=Code.UNIT))
 
 
 def unknown_unit(unit: str, digits: str, span: Span) -> tuple[str, Span, str]:

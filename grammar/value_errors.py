@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from vggc.diagnostics import Code
 from vggc.grammar import suggestions as suggest
 from vggc.grammar.situation import COMPARE, VALUE, WORD, Row
 
 OPERATORS = rf"[-+*/]|\.\.|\?\?|{COMPARE}|\b(?:of|and|or|not|in)\b"
 
 # fmt: off
-SIGN_ROWS: tuple[Row, ...] = (
+_SIGN_ROWS: tuple[Row, ...] = (
     # --- signs of other languages
     Row(r".*", "=", "`=<` is spelled `<=`", "write `<=`", ahead="=<"),
     Row(r"<", ">", "`<>` is spelled `!=`", "write `!=`"),
@@ -30,11 +33,13 @@ SIGN_ROWS: tuple[Row, ...] = (
     Row(r".*", "=", "`=` assigns a value; `==` compares", "write `==`", head="require|when", inside="."),
 )
 
-VALUE_ROWS: tuple[Row, ...] = (
+_FIRST_ROWS: tuple[Row, ...] = (
     Row(r".*", "=>", "`=>` is spelled `>=`", "write `>=`"),
     Row(r".*", r"\|", "`|` has no meaning here", "write `or`"),
     Row(r".*", r"\?\??", "`{found}` has no meaning here", "leave it out: only rules have optional inputs"),
-    *SIGN_ROWS,
+)
+
+_OTHER_ROWS: tuple[Row, ...] = (
     # --- arguments, list items, entries
     Row(r"(?P<name>[A-Z]\w*)", r"\(", "operators can be built in rules only", "write `{name}` alone"),
     Row(r"(?:^|[(\[{,=:])", "and|or|of|in|else",
@@ -70,3 +75,10 @@ VALUE_ROWS: tuple[Row, ...] = (
         "a comma is missing", "write `,` before `{found}`", inside="([{"),
 )
 # fmt: on
+
+SIGN_ROWS = tuple(replace(row, code=Code.VALUE) for row in _SIGN_ROWS)
+VALUE_ROWS = (
+    *(replace(row, code=Code.VALUE) for row in _FIRST_ROWS),
+    *SIGN_ROWS,
+    *(replace(row, code=Code.VALUE) for row in _OTHER_ROWS),
+)

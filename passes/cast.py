@@ -20,7 +20,7 @@ from vggc.analysis.node_selection import check_names, named, names_of
 from vggc.calibration.samples import Samples
 from vggc.calibration.streams import SAMPLES
 from vggc.data import Dataset
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.graph import Graph
 from vggc.operators.number_types import HALF_SCALE_OPSET
 from vggc.operators.quantizers import QUANTIZERS, is_quantizer
@@ -39,7 +39,7 @@ def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnosti
     found = beforehand.dead_names(options, "keep")
     if _slows_integers_down(beforehand):
         message = f"a cast to {options['precision']} after `quantize` makes the model many times slower on the CPU"
-        found.append(Diagnostic(message, facts=_SLOW, help="remove the cast", severity="warning"))
+        found.append(Diagnostic(message, facts=_SLOW, help="remove the cast", severity="warning", code=Code.SLOW))
     return found
 
 

@@ -24,7 +24,7 @@ from vggc.analysis.channels import Group, Groups, channel_groups, prove
 from vggc.calibration.samples import Samples, sample_sizes, warn_of_samples
 from vggc.calibration.spill import Spill
 from vggc.data import Dataset, KnownData
-from vggc.diagnostics import Diagnostic, Diagnostics, fail
+from vggc.diagnostics import Code, Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Int64
 from vggc.operators.quantizers import is_quantized
@@ -198,17 +198,22 @@ def _check_options(budgets: Mapping[str, float | None]) -> None:
         raise fail(
             f"prune_channels takes one of `macs`, `params`, `keep` and `size`; given: {told}",
             help="say what may remain: prune_channels(macs=50%)",
+            code=Code.OPTION_CONFLICT,
         )
 
 
 def _check_data(data: Dataset | KnownData | None, importance: Importance, repair: Repair) -> None:
     advice = "give it some: prune_channels(..., data=calib)"
     if data is None and importance in NEEDS_DATA:
-        raise fail(f"importance={importance} needs samples", help=advice)
+        raise fail(f"importance={importance} needs samples", help=advice, code=Code.NEEDS_SAMPLES)
     if data is None and repair != "none":
-        raise fail(f"repair={repair} needs samples", help=advice)
+        raise fail(f"repair={repair} needs samples", help=advice, code=Code.NEEDS_SAMPLES)
     if data is not None and data.unlabelled and importance == "taylor":
-        raise fail(f"importance=taylor needs labels, but data `{data.name}` has none", help=data.label_help)
+        raise fail(
+            f"importance=taylor needs labels, but data `{data.name}` has none",
+            help=data.label_help,
+            code=Code.NEEDS_LABELS,
+        )
 
 
 def _warn_of_quantized(graph: Graph, context: Context) -> None:

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.quantization.blocks import quantize_blocks
 from vggc.quantization.candidates import candidates, check_formats, choose, nothing_to_quantize
@@ -50,7 +50,7 @@ def _check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnosti
         found.extend(_no_samples(precision).diagnostics)
     if _quantized_before(beforehand):
         help = "remove one of the two, or run `strip_qdq` between them: it removes QuantizeLinear and DequantizeLinear"
-        found.error("a `quantize` before this step has already quantized the model", help=help)
+        found.error("a `quantize` before this step has already quantized the model", help=help, code=Code.QUANTIZE)
     found.extend(beforehand.dead_names(options, "only", "except_"))
     graph = None if found.errors else beforehand.graph()
     if graph is not None:
@@ -76,7 +76,11 @@ def _quantized_before(beforehand: Beforehand) -> bool:
 
 
 def _no_samples(precision: Precision) -> CompileError:
-    return fail(f"quantizing to {precision} needs samples", help="give it some: quantize(..., data=calib)")
+    return fail(
+        f"quantizing to {precision} needs samples",
+        help="give it some: quantize(..., data=calib)",
+        code=Code.NEEDS_SAMPLES,
+    )
 
 
 @whole_graph(exact=False, check=_check)

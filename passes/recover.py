@@ -27,7 +27,7 @@ from typing import Literal
 from vggc.calibration.paired_samples import model_as_read, paired_samples
 from vggc.calibration.samples import warn_of_samples
 from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.pruning.provenance import kept_channels
 from vggc.recovery.torch_package import need_torch
@@ -68,12 +68,20 @@ def recover(
     """
     need_torch()
     if epochs is not None and minutes is not None:
-        raise fail("recover takes `epochs` or `minutes`, not both", help="write one of them: recover(epochs=30)")
+        raise fail(
+            "recover takes `epochs` or `minutes`, not both",
+            help="write one of them: recover(epochs=30)",
+            code=Code.OPTION_CONFLICT,
+        )
     for name, value in (("epochs", epochs), ("minutes", minutes), ("rate", rate), ("batch", batch)):
         if value is not None and value <= 0:
-            raise fail(f"`{name}` must be above 0, but is {value:g}")
+            raise fail(f"`{name}` must be above 0, but is {value:g}", code=Code.OPTION_LIMITS)
     if labels and data.labels is None:
-        raise fail(f"recover(labels=true) needs labels, but data `{data.name}` has none", help=data.label_help)
+        raise fail(
+            f"recover(labels=true) needs labels, but data `{data.name}` has none",
+            help=data.label_help,
+            code=Code.NEEDS_LABELS,
+        )
     # Here, because they import PyTorch.
     from vggc.recovery.recovery import recover_weights
     from vggc.recovery.training import Settings

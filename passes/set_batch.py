@@ -20,7 +20,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.analysis.interface import data_nodes, redeclare
 from vggc.analysis.no_ops import zero_states
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
 from vggc.graph.signature import ValueType, inputs_of
@@ -71,7 +71,9 @@ def _batched(inputs: Sequence[ValueType]) -> tuple[dict[str, list[Size]], int | 
     for value in inputs:
         if value.shape is None:
             raise fail(
-                f"the rank of the model's input `{value.name}` is unknown", help="declare it with set_input_shapes"
+                f"the rank of the model's input `{value.name}` is unknown",
+                help="declare it with set_input_shapes",
+                code=Code.BATCH,
             )
         if value.shape:
             shapes[value.name] = list(value.shape)
@@ -84,6 +86,7 @@ def _batched(inputs: Sequence[ValueType]) -> tuple[dict[str, list[Size]], int | 
         raise fail(
             f"no first dimension is the batch of all inputs: {told}",
             help="export the model with a dynamic batch",
+            code=Code.BATCH,
         )
     return shapes, sizes.pop()
 
@@ -117,6 +120,7 @@ def _rewrite_target(graph: Graph, context: Context, node: gs.Node, old: int, new
         raise fail(
             f"the batch size {old} is baked into {graph.label(node)}, whose target is {target}",
             help="export the model with a dynamic batch",
+            code=Code.BATCH,
         )
     graph.set_input(node, 1, graph.constant(np.array(target, np.int64), hint=node.inputs[1].name))
     context.record("set batch size of Reshape")
@@ -132,6 +136,7 @@ def _free_state(graph: Graph, context: Context, node: gs.Node) -> None:
             raise fail(
                 f"the batch size is baked into {graph.label(node)}, whose initial state `{value.name}` is constant",
                 help="export the model with a dynamic batch",
+                code=Code.BATCH,
             )
 
 
@@ -147,6 +152,7 @@ def _check_outputs(graph: Graph, before: dict[str, list[Size] | None], old: int,
                 f"the batch size {old} is baked into {graph.label(node)}",
                 facts=(("note", f"output `{value.name}` stays {shape}"),),
                 help="export the model with a dynamic batch",
+                code=Code.BATCH,
             )
 
 

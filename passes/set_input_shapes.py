@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vggc.analysis.interface import redeclare
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
 from vggc.graph.signature import ValueType, inputs_of
@@ -45,7 +45,9 @@ def _changed_shapes(inputs: Sequence[ValueType], shapes: Mapping[str, Sequence[i
     known = {each.name: each.shape for each in inputs}
     for name in shapes:
         if name not in known:
-            raise fail(f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"))
+            raise fail(
+                f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"), code=Code.MODEL_INPUT
+            )
     chosen: dict[str, Size] = {}
     for name, wanted in shapes.items():
         _choose(name, known[name], wanted, chosen)
@@ -66,17 +68,21 @@ def _choose(name: str, old: Sequence[Size] | None, wanted: Sequence[int | str], 
     """Note what each named dimension becomes. Raises CompileError where a static dimension would change."""
     for each in wanted:
         if isinstance(each, int) and each < 1:
-            raise fail(f"a dimension of `{name}` must be at least 1, not {each}")
+            raise fail(f"a dimension of `{name}` must be at least 1, not {each}", code=Code.INPUT_SHAPES)
     if old is None:
         return
     if len(old) != len(wanted):
-        raise fail(f"the input `{name}` has {len(old)} dimensions {list(old)}, but {len(wanted)} are given")
+        raise fail(
+            f"the input `{name}` has {len(old)} dimensions {list(old)}, but {len(wanted)} are given",
+            code=Code.INPUT_SHAPES,
+        )
     for axis, (have, want) in enumerate(zip(old, wanted, strict=True)):
         if isinstance(have, int) and have != want:
             raise fail(
                 f"dimension {axis} of the input `{name}` is {have} in the model, and cannot become {want}",
                 help="export the model with a dynamic dimension"
                 + (", or use set_batch for its batch size" if axis == 0 else ""),
+                code=Code.INPUT_SHAPES,
             )
         if isinstance(have, str) and chosen.setdefault(have, want) != want:
-            raise fail(f"the dimension `{have}` cannot be both {chosen[have]} and {want}")
+            raise fail(f"the dimension `{have}` cannot be both {chosen[have]} and {want}", code=Code.INPUT_SHAPES)

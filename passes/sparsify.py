@@ -26,7 +26,7 @@ from vggc.calibration.matrix import AsMatrix, Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples, warn_of_samples
 from vggc.data import Dataset
-from vggc.diagnostics import Diagnostic, Diagnostics, fail
+from vggc.diagnostics import Code, Diagnostic, Diagnostics, fail
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
 from vggc.operators.roles import PRODUCTS, RECURRENT
@@ -111,10 +111,11 @@ def _thinning(pattern: str | None, amount: Ratio | None) -> Thinning:
         raise fail(
             "sparsify takes `pattern` or `amount`, not both",
             help='write one of them: sparsify(pattern="2:4") or sparsify(amount=50%)',
+            code=Code.OPTION_CONFLICT,
         )
     if amount is not None:
         if not 0 < amount < 1:
-            raise fail(f"`amount` must be above 0% and below 100%, but is {amount:.0%}")
+            raise fail(f"`amount` must be above 0% and below 100%, but is {amount:.0%}", code=Code.OPTION_LIMITS)
         return Thinning(share=float(amount))
     found = re.fullmatch(r"(\d{1,2}):(\d{1,2})", "2:4" if pattern is None else pattern)
     keep, of = (int(each) for each in found.groups()) if found else (0, 0)
@@ -122,6 +123,7 @@ def _thinning(pattern: str | None, amount: Ratio | None) -> Thinning:
         raise fail(
             f'`pattern` is "{pattern}", which is not a pattern',
             help='"2:4" keeps 2 weights of each 4 input channels',
+            code=Code.OPTION_LIMITS,
         )
     return Thinning(keep, of)
 

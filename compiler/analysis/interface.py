@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
 from vggc.graph.extras import value_extras
@@ -34,7 +34,9 @@ def redeclare(graph: Graph, shapes: Mapping[str, Sequence[Size]]) -> None:
     except onnx.shape_inference.InferenceError as error:
         wanted = ", ".join(f"`{name}` {list(shape)}" for name, shape in shapes.items())
         lines = [line for line in str(error).splitlines() if "op_type" in line] or str(error).splitlines()
-        raise fail(f"the model cannot work with its input {wanted}", facts=(("note", lines[0].strip()),)) from None
+        raise fail(
+            f"the model cannot work with its input {wanted}", facts=(("note", lines[0].strip()),), code=Code.MODEL_INPUT
+        ) from None
     graph.infer_shapes()
     for value in graph.outputs:
         rank = declared[value.name]

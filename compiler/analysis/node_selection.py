@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 
 
 def names_of(node: gs.Node) -> set[str]:
@@ -51,4 +51,5 @@ def check_names(option: str, patterns: Sequence[str], known: Iterable[set[str]],
             raise fail(
                 f"`{option}` names `{pattern}`, but no {what} has that name",
                 help=spelling_help(pattern, sorted(set().union(*everything)), "there are"),
+                code=Code.NO_NODE,
             )

@@ -14,7 +14,7 @@ from typing import Any
 from vggc.api.given import Recipe, bound, default_folder, model_file
 from vggc.api.progress import ProgressCallback, reported
 from vggc.api.results import Check, Plan, Result
-from vggc.diagnostics import CompileError, Diagnostic, render, short_text
+from vggc.diagnostics import Code, CompileError, Diagnostic, render, short_text
 from vggc.pipeline.compile import compile_model, plan_model
 from vggc.pipeline.precheck import check_model
 from vggc.pipeline.verify import VerifyMode
@@ -83,7 +83,7 @@ def check(
         else:
             with model_file(model, inputs, dynamic, reported(None)) as file:
                 warnings += check_model(pipeline, file.path)
-            warnings += [Diagnostic(each, severity="warning") for each in file.warnings]
+            warnings += [Diagnostic(each, severity="warning", code=Code.EXPORT) for each in file.warnings]
     return Check(tuple(warnings), sum(1 for _ in pipeline.steps()), len(pipeline.targets))
 
 
@@ -117,5 +117,5 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except CompileError as error:
-        error.add_note("\n" + "\n\n".join(render(each) for each in error.diagnostics))
+        error.add_note("\n" + "\n\n".join(render(each, code=True) for each in error.diagnostics))
         raise

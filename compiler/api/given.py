@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeGuard
 from vggc.binding import bind_file, bind_text
 from vggc.data import Dataset
 from vggc.data.loader import Streamed, arrays_dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.progress import Progress
 from vggc.grammar.shipped_recipes import recipe_stem
@@ -62,6 +62,7 @@ def as_dataset(name: str, given: Any) -> Dataset:
         raise fail(
             f"{where} cannot be made of an object of type `{type(given).__name__}`",
             help="give a dict of arrays named like the model's inputs, or an object that yields such dicts when looped",
+            code=Code.NOT_A_MODEL,
         )
     held.description = f"{counted(len(held), 'sample')} from memory"
     return held
@@ -89,7 +90,11 @@ def model_file(model: Any, inputs: Sequence[str], dynamic: Sequence[str], progre
     """
     module = is_module(model)
     if not module and (inputs or dynamic):
-        raise fail("`inputs` and `dynamic` are for PyTorch modules", help="an ONNX model declares its own inputs")
+        raise fail(
+            "`inputs` and `dynamic` are for PyTorch modules",
+            help="an ONNX model declares its own inputs",
+            code=Code.NOT_A_MODEL,
+        )
     if isinstance(model, str | Path):
         yield ModelFile(Path(model))
         return
@@ -109,9 +114,13 @@ def _save(model: Any, path: Path) -> None:
 
     if not isinstance(model, onnx.ModelProto):
         help = "give the path of an ONNX file, an onnx.ModelProto, or a torch.nn.Module with `inputs`"
-        raise fail(f"an object of type `{type(model).__name__}` is not a model", help=help)
+        raise fail(f"an object of type `{type(model).__name__}` is not a model", help=help, code=Code.NOT_A_MODEL)
     try:
         path.write_bytes(model.SerializeToString())
     except ValueError:
         # protobuf cannot write messages of more than 2 GiB.
-        raise fail("the model is larger than 2 GiB", help="save it with external data, and give its path") from None
+        raise fail(
+            "the model is larger than 2 GiB",
+            help="save it with external data, and give its path",
+            code=Code.NOT_A_MODEL,
+        ) from None

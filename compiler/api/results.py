@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vggc.diagnostics import Diagnostic, fail
+from vggc.diagnostics import Code, Diagnostic, fail
 from vggc.pipeline.output_folder import PAGE
 from vggc.report.record import Report
 
@@ -76,7 +76,9 @@ class Result(_Shown):
 
         written = next((each["path"] for each in self.report.artifacts if each["target"] == _TARGET), None)
         if written is None:
-            raise fail("this compile wrote no ONNX model", help="add `target onnx` to the recipe")
+            raise fail(
+                "this compile wrote no ONNX model", help="add `target onnx` to the recipe", code=Code.NOT_A_MODEL
+            )
         return onnx.load(self.folder / written)
 
     def _tables(self) -> RenderableType:

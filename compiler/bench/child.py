@@ -29,7 +29,17 @@ def main(arguments: list[str]) -> None:
         _serve(job, sys.stdin, out)
     except CompileError as error:
         first = error.diagnostics[0]
-        _send(out, {"failed": {"message": first.message, "facts": list(first.facts), "help": first.help}})
+        _send(
+            out,
+            {
+                "failed": {
+                    "message": first.message,
+                    "facts": list(first.facts),
+                    "help": first.help,
+                    "code": first.code.name,
+                }
+            },
+        )
 
 
 def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType, inputs_of
@@ -78,4 +78,4 @@ def _profile(sidecar: Sidecar, inputs: tuple[ValueType, ...], batch: int) -> tup
             wanted.append(value._replace(shape=tuple(shape)))
         if any(each.shape and each.shape[0] == batch for each in wanted):
             return number, wanted
-    raise fail(f"no profile of the engine takes {batch} samples")
+    raise fail(f"no profile of the engine takes {batch} samples", code=Code.BENCH)

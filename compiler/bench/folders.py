@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 _SIDECAR = ".engine.json"
 """The end of the names of sidecars."""
@@ -17,7 +17,7 @@ def measurable_files(path: Path) -> list[Path]:
     files = sorted(path.glob("*.onnx")) + sorted(path.glob(f"*{_SIDECAR}"))
     if not files:
         help = "give the output folder of a compile"
-        raise fail(f"the folder `{path}` contains neither a model nor an engine", help=help)
+        raise fail(f"the folder `{path}` contains neither a model nor an engine", help=help, code=Code.BENCH)
     return files
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.execution.threads import thread_limit
 from vggc.graph.arrays import Feeds
 from vggc.targets.npz import write_npz
@@ -79,7 +79,9 @@ class Worker:
         if "failed" in answer:
             failed = answer["failed"]
             facts = (("model", f"`{self._model}`"), *((str(name), str(text)) for name, text in failed["facts"]))
-            raise CompileError(Diagnostic(failed["message"], facts=facts, help=failed["help"]))
+            raise CompileError(
+                Diagnostic(failed["message"], facts=facts, help=failed["help"], code=Code[failed["code"]])
+            )
         return answer
 
     def _ended(self) -> CompileError:
@@ -89,11 +91,14 @@ class Worker:
         ending = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         help = "signal 9 usually means that the machine ran out of memory: try a smaller batch" if status == -9 else ""
         facts = (("last output", lines[-1]),) if lines else ()
-        return fail(f"the process that measured `{self._model}` {ending}", facts=facts, help=help)
+        return fail(f"the process that measured `{self._model}` {ending}", facts=facts, help=help, code=Code.BENCH)
 
 
 def _check_storable(model: Path, feeds: Feeds) -> None:
     """Raise CompileError for a type that .npz files do not support."""
     for name, array in feeds.items():
         if array.dtype.kind in "OV":
-            raise fail(f"the input `{name}` of `{model}` has type {array.dtype}, which `vggc bench` does not support")
+            raise fail(
+                f"the input `{name}` of `{model}` has type {array.dtype}, which `vggc bench` does not support",
+                code=Code.BENCH,
+            )

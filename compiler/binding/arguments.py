@@ -8,7 +8,7 @@ from typing import Any
 
 from vggc.binding.evaluate import evaluate
 from vggc.binding.scope import BindingErrors, Scope
-from vggc.diagnostics import Diagnostics, spelling_help
+from vggc.diagnostics import Code, Diagnostics, spelling_help
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
@@ -33,7 +33,9 @@ def bind_arguments(
         for option in schema.options:
             if option.required and option.name not in matched:
                 help = f"{option.name}: {option.doc or wanted(option.annotation)}"
-                diagnostics.error(f"`{call.name}` needs `{option.name}`", call.name_span, help=help)
+                diagnostics.error(
+                    f"`{call.name}` needs `{option.name}`", call.name_span, help=help, code=Code.MISSING_OPTION
+                )
     for name, argument in matched.items():
         option = schema.by_name[name]
         with diagnostics.collect():
@@ -63,23 +65,33 @@ def match_arguments(
             name = argument.name.name
             if name not in names:
                 help = lacking.get(name) or spelling_help(name, names, "its options") or "it takes none"
-                diagnostics.error(f"`{call.name}` has no option `{name}`", argument.name.span, help=help)
+                diagnostics.error(
+                    f"`{call.name}` has no option `{name}`", argument.name.span, help=help, code=Code.UNKNOWN_OPTION
+                )
                 continue
         elif named:
             diagnostics.error(
                 "a value without a name follows one with a name",
                 argument.span,
                 help="write values without a name first",
+                code=Code.OPTION_ORDER,
             )
             continue
         elif number >= len(positional):
-            diagnostics.error(_too_many(call.name, len(positional)), argument.span, help=_names_help(positional, names))
+            diagnostics.error(
+                _too_many(call.name, len(positional)),
+                argument.span,
+                help=_names_help(positional, names),
+                code=Code.OPTION_ORDER,
+            )
             continue
         else:
             name = positional[number]
         if name in matched:
             note = ("note", f"it is first given at {matched[name].span.place}")
-            diagnostics.error(f"`{name}` is given twice", argument.span, facts=(note,), help="give it once")
+            diagnostics.error(
+                f"`{name}` is given twice", argument.span, facts=(note,), help="give it once", code=Code.OPTION_ORDER
+            )
             continue
         matched[name] = argument
     return matched

@@ -19,7 +19,7 @@ from vggc.binding.steps import MAX_STEPS, Steps, TooManySteps, define, first_lin
 from vggc.binding.targets import Written, bind_target
 from vggc.binding.uses import Uses, declared_names
 from vggc.data import Dataset
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.broken_recipe import BrokenRecipe
@@ -64,7 +64,9 @@ def bind_with_measure(
     asked = parse(Source(origin, f"require {measure} == original\n"))
     (statement, *more) = asked.statements
     if more or not isinstance(statement, syntax.RequireStatement):
-        raise fail(f"{origin} takes one measure", help=f"for example {origin} 'agreement(test)'")
+        raise fail(
+            f"{origin} takes one measure", help=f"for example {origin} 'agreement(test)'", code=Code.NOT_A_MEASURE
+        )
     binder = _Binder(recipe, Overrides(overrides or {}), shipped(), statement.condition)
     pipeline = binder.bind()
     assert binder.measured is not None
@@ -206,7 +208,9 @@ class _Binder:
                 self._statement(statement)
         except TooManySteps as error:
             help = "a `define` that calls another one twice doubles its steps"
-            self.diagnostics.error(f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help)
+            self.diagnostics.error(
+                f"the recipe has more than {MAX_STEPS:,} steps", error.span, help=help, code=Code.TOO_LARGE
+            )
         params = [each.name for each in self.scope.names.values() if each.kind == "param"]
         self.diagnostics.extend(self.overrides.unclaimed(params))
         if self.broken is None:
@@ -224,7 +228,12 @@ class _Binder:
     def _measure(self, asked: syntax.Comparison) -> Measured:
         bound = bind_requirement(asked, self.scope)
         if not isinstance(bound.left, Measured):
-            raise fail("this is not a measure", asked.left.span, help="name one measure, such as `agreement(test)`")
+            raise fail(
+                "this is not a measure",
+                asked.left.span,
+                help="name one measure, such as `agreement(test)`",
+                code=Code.NOT_A_MEASURE,
+            )
         return bound.left
 
     def _statement(self, statement: syntax.Statement) -> None:
@@ -256,7 +265,9 @@ class _Binder:
         if self.last_target:
             note = ("note", f"the target stands at {self.last_target.place}")
             help = "a target is made from the finished model: move the targets to the end"
-            self.diagnostics.error("this step follows a target", statement.span, facts=(note,), help=help)
+            self.diagnostics.error(
+                "this step follows a target", statement.span, facts=(note,), help=help, code=Code.BLOCK
+            )
             self.last_target = None
         self.body += self.steps.bind((statement,), self.scope, ())
 
@@ -273,7 +284,9 @@ class _Binder:
                 "write a step, such as `simplify`, and a `target`; a recipe of defines alone is brought in with `use`"
             )
             place = first_line(self.recipe.statements[0])
-            self.diagnostics.error("the recipe does nothing: it has no step and no target", place, help=help)
+            self.diagnostics.error(
+                "the recipe does nothing: it has no step and no target", place, help=help, code=Code.EMPTY_RECIPE
+            )
 
     def _must_be_used(self, given: Sequence[str], described: Collection[str]) -> None:
         """Refuse data sets that a program gives when no statement names them: a misspelt name would change nothing.
@@ -286,7 +299,9 @@ class _Binder:
             declaration = self.scope.names.get(name)
             if declaration and not declaration.used and not (wrong and nearest(name, described) is None):
                 help = spelling_help(name, described, "its data")
-                self.diagnostics.error(f"the recipe uses no data `{name}`", declaration.span, help=help)
+                self.diagnostics.error(
+                    f"the recipe uses no data `{name}`", declaration.span, help=help, code=Code.UNKNOWN_PARAM
+                )
 
     def _warn_unused(self) -> None:
         # The first data set is always used: the models before and after are compared on its samples.
@@ -295,4 +310,6 @@ class _Binder:
         for each in self.scope.names.values():
             own = each.span is not None and each.span.source is self.recipe.source
             if not each.used and own and each.kind in what and each.name != compared:
-                self.diagnostics.warning(f"{what[each.kind]} `{each.name}` is never used", each.span)
+                self.diagnostics.warning(
+                    f"{what[each.kind]} `{each.name}` is never used", each.span, code=Code.UNUSED_NAME
+                )

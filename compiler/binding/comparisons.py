@@ -8,7 +8,7 @@ from typing import Any, cast
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.evaluate import calculate, evaluate, is_number, share_of
 from vggc.binding.scope import BindingErrors, Scope, Undetermined
-from vggc.diagnostics import CompileError, Diagnostics, fail, nearest
+from vggc.diagnostics import Code, CompileError, Diagnostics, fail, nearest
 from vggc.grammar import syntax
 from vggc.measures import Measure
 from vggc.options import Content, Given, Reference, describe
@@ -86,7 +86,12 @@ def unknown_name(value: syntax.Word | syntax.Call, scope: Scope) -> Exception:
     if not close and scope.incomplete:
         return Undetermined()
     measures = ", ".join(f"`{each}`" for each in measure_names(scope))
-    return fail(message, span, help=f"a similar name exists: `{close}`" if close else f"measures: {measures}")
+    return fail(
+        message,
+        span,
+        help=f"a similar name exists: `{close}`" if close else f"measures: {measures}",
+        code=Code.WRONG_KIND,
+    )
 
 
 # --- words -------------------------------------------------------------------------------------------------
@@ -107,17 +112,24 @@ def _compare_words(comparison: syntax.Comparison, given: list[Given | None], sco
     )
     for each, side in zip((left, right), sides, strict=True):
         if isinstance(each, tuple | dict | Interval | Reference):
-            raise fail(f"{describe(each)} cannot be compared", side.span, help="compare numbers, words or texts")
+            raise fail(
+                f"{describe(each)} cannot be compared",
+                side.span,
+                help="compare numbers, words or texts",
+                code=Code.NOT_COMPARABLE,
+            )
     if left is None or right is None or type(left) is not type(right):
         texts = [
             f"`{side.span.text}`" if each is None else describe(each)
             for each, side in zip((left, right), sides, strict=True)
         ]
         help = "both sides must be of one kind: words, texts, truth values or numbers"
-        raise fail(f"{texts[0]} cannot be compared with {texts[1]}", comparison.span, help=help)
+        raise fail(
+            f"{texts[0]} cannot be compared with {texts[1]}", comparison.span, help=help, code=Code.NOT_COMPARABLE
+        )
     if comparison.operator not in ("==", "!="):
         help = "compare words, texts and truth values with `==` or `!=`"
-        raise fail(f"{describe(left)} has no order", comparison.span, help=help)
+        raise fail(f"{describe(left)} has no order", comparison.span, help=help, code=Code.NOT_COMPARABLE)
     return Truth((left == right) == (comparison.operator == "=="))
 
 
@@ -185,10 +197,10 @@ def _expression(value: syntax.Value, scope: Scope, measured: Measures) -> Expres
         return Opset()
     if isinstance(value, syntax.Call | syntax.Comparison | syntax.Logical) or value.span.text == "dynamic":
         help = "conditions are joined with `and`, `or` and `not`"
-        raise fail("a condition cannot be compared with a number", value.span, help=help)
+        raise fail("a condition cannot be compared with a number", value.span, help=help, code=Code.NOT_COMPARABLE)
     given = evaluate(value, scope)
     if not is_number(given.value):
-        raise fail(f"a number is needed here, not {describe(given.value)}", value.span)
+        raise fail(f"a number is needed here, not {describe(given.value)}", value.span, code=Code.NOT_COMPARABLE)
     number = cast(float, given.value)
     return Fixed(number, kind_of(number))
 
@@ -197,11 +209,11 @@ def _original(word: syntax.Word, measured: Measures) -> Original:
     of = list(measured.values())
     if not of:
         help = "`original` is the measure beside it, of the model as read: `size <= 30% of original`"
-        raise fail("`original` needs a measure beside it", word.span, help=help)
+        raise fail("`original` needs a measure beside it", word.span, help=help, code=Code.ORIGINAL)
     if any(each != of[0] for each in of):
         names = " or ".join(f"`{each.span.text}`" for each in measured)
         help = "compare one measure with the original at a time"
-        raise fail(f"`original` could mean {names} of the model as read", word.span, help=help)
+        raise fail(f"`original` could mean {names} of the model as read", word.span, help=help, code=Code.ORIGINAL)
     return Original(of[0].measure, of[0].options, of[0].kind)
 
 
@@ -211,12 +223,12 @@ def _arithmetic(value: syntax.Binary, scope: Scope, measured: Measures) -> Expre
         number = calculate(value, cast(Any, left.value), cast(Any, right.value))
         return Fixed(number, kind_of(number))
     if value.operator == "/" and isinstance(right, Fixed) and right.value == 0:
-        raise fail("division by zero", value.span, help="the divisor must not be 0")
+        raise fail("division by zero", value.span, help="the divisor must not be 0", code=Code.ARITHMETIC)
     kind = combined(value.operator, left.kind, right.kind)
     if kind is None:
         text = f"`{value.left.span.text}` is {_KINDS[left.kind]} and `{value.right.span.text}` is {_KINDS[right.kind]}"
         help = share_of(value, right.value) if isinstance(right, Fixed) and right.kind == "ratio" else ""
-        raise fail(f"the units do not fit: {text}", value.span, help=help)
+        raise fail(f"the units do not fit: {text}", value.span, help=help, code=Code.UNITS_DIFFER)
     if value.operator in ("+", "-"):
         _check_scale(left, right, value.right, 1.0)
         _check_scale(right, left, value.left, 1.0)
@@ -237,6 +249,7 @@ def _check_scale(share: Expression, number: Expression, text: syntax.Value, leas
             f"`{text.span.text}` means {100 * number.value:g} %, and it stands beside a share between 0 and 1",
             text.span,
             help=f"write `{number.value:g}%`",
+            code=Code.UNITS_DIFFER,
         )
 
 
@@ -254,4 +267,4 @@ def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expres
     elif "ratio" in kinds and not isinstance(left, Opset) and not isinstance(right, Opset):
         ratio = comparison.left if left.kind == "ratio" else comparison.right
         help = f"write a share as `{ratio.span.text} of original`"
-    return fail(f"the units do not fit: {' and '.join(texts)}", comparison.span, help=help)
+    return fail(f"the units do not fit: {' and '.join(texts)}", comparison.span, help=help, code=Code.UNITS_DIFFER)

@@ -6,7 +6,7 @@ import onnx
 
 from vggc.binding.comparisons import bind_comparison, find_measure, measure_names, unknown_name
 from vggc.binding.scope import CONDITION_WORDS, BindingErrors, Scope
-from vggc.diagnostics import fail, nearest
+from vggc.diagnostics import Code, fail, nearest
 from vggc.grammar import syntax
 from vggc.options import describe
 from vggc.pipeline.conditions import (
@@ -50,6 +50,7 @@ def bind_condition(value: syntax.Value, scope: Scope) -> Condition:
         "this is not a condition",
         value.span,
         help="write a comparison (`nodes > 100`) or a question (`has(Softmax)`, `dynamic`)",
+        code=Code.NOT_A_CONDITION,
     )
 
 
@@ -62,6 +63,7 @@ def bind_requirement(value: syntax.Comparison, scope: Scope) -> BoundComparison:
             "this requirement measures nothing",
             value.span,
             help=f"compare a measure, such as `size <= 30% of original`; measures: {measures}",
+            code=Code.NOT_A_MEASURE,
         )
     return bound
 
@@ -74,10 +76,17 @@ def _measures(expression: Expression) -> bool:
 
 def _has(call: syntax.Call) -> HasOperator:
     if len(call.arguments) != 1 or call.arguments[0].name is not None:
-        raise fail("`has` takes one operator", call.span, help="such as `has(BatchNormalization)`")
+        raise fail(
+            "`has` takes one operator", call.span, help="such as `has(BatchNormalization)`", code=Code.NOT_A_CONDITION
+        )
     word = call.arguments[0].value
     if not isinstance(word, syntax.Word):
-        raise fail("`has` takes the name of an operator", word.span, help="such as `has(BatchNormalization)`")
+        raise fail(
+            "`has` takes the name of an operator",
+            word.span,
+            help="such as `has(BatchNormalization)`",
+            code=Code.NOT_A_CONDITION,
+        )
     domain, _, operator = word.name.rpartition(".")
     if not domain and not onnx.defs.has(operator):
         known = {each.name for each in onnx.defs.get_all_schemas() if each.domain == ""}
@@ -87,13 +96,18 @@ def _has(call: syntax.Call) -> HasOperator:
             if close
             else "write an operator of another domain with its domain: `com.microsoft.Gelu`"
         )
-        raise fail(f"ONNX has no operator `{operator}`", word.span, help=help)
+        raise fail(f"ONNX has no operator `{operator}`", word.span, help=help, code=Code.NOT_A_CONDITION)
     return HasOperator(operator, domain)
 
 
 def _dynamic(call: syntax.Call) -> IsDynamic:
     if len(call.arguments) != 1 or not isinstance(call.arguments[0].value, syntax.String) or call.arguments[0].name:
-        raise fail("`dynamic` takes the quoted name of an input", call.span, help='such as `dynamic("input")`')
+        raise fail(
+            "`dynamic` takes the quoted name of an input",
+            call.span,
+            help='such as `dynamic("input")`',
+            code=Code.NOT_A_CONDITION,
+        )
     return IsDynamic(call.arguments[0].value.value, call.span)
 
 
@@ -105,7 +119,12 @@ def _truth(value: syntax.Word | syntax.Call, scope: Scope) -> Truth:
     text = value.span.text
     if given is not None:
         message = f"`{text}` is not a condition by itself: it is {describe(given.value)}"
-        raise fail(message, value.span, help="compare it, or make it `true` or `false`")
+        raise fail(message, value.span, help="compare it, or make it `true` or `false`", code=Code.NOT_A_CONDITION)
     if find_measure(value.name, scope) or value.name in CONDITION_WORDS:
-        raise fail(f"`{text}` is not a condition by itself", value.span, help=f"compare it: `{text} > ...`")
+        raise fail(
+            f"`{text}` is not a condition by itself",
+            value.span,
+            help=f"compare it: `{text} > ...`",
+            code=Code.NOT_A_CONDITION,
+        )
     raise unknown_name(value, scope)

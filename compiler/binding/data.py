@@ -11,7 +11,7 @@ from vggc.binding.files import must_be_file, must_be_folder
 from vggc.binding.loader_values import named_loader
 from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
 from vggc.data import Dataset, Loader
-from vggc.diagnostics import CompileError, Diagnostics, at, fail, nearest, spelling_help
+from vggc.diagnostics import Code, CompileError, Diagnostics, at, fail, nearest, spelling_help
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.shipped_recipes import is_shipped
@@ -99,7 +99,7 @@ def _loader(call: syntax.Call, scope: Scope) -> Loader:
         raise Undetermined
     names = [*scope.registry.loaders, *scope.named("loader")]
     help = spelling_help(call.name, names, "loaders")
-    raise fail(f"unknown loader `{call.name}`", call.name_span, help=help)
+    raise fail(f"unknown loader `{call.name}`", call.name_span, help=help, code=Code.UNKNOWN_LOADER)
 
 
 def _must_be_there(option: object, call: syntax.Call, folder: Path, parameter: str) -> None:

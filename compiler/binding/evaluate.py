@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from vggc.binding.scope import BindingErrors, Scope
-from vggc.diagnostics import CompileError, Diagnostics, fail
+from vggc.diagnostics import Code, CompileError, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import LARGEST, UNITS, BareWord, Content, Given, describe, spell
@@ -37,12 +37,18 @@ def evaluate(value: syntax.Value, scope: Scope) -> Given:
         case syntax.Binary():
             return _binary(value, scope)
         case syntax.Comparison() | syntax.Logical():
-            raise fail("a condition is not a value", value.span, help="conditions belong in `when` and `require`")
+            raise fail(
+                "a condition is not a value",
+                value.span,
+                help="conditions belong in `when` and `require`",
+                code=Code.NOT_A_VALUE,
+            )
         case syntax.Call():
             raise fail(
                 f"`{value.name}(...)` is not a value",
                 value.name_span,
                 help="a call is a step, a loader, a target or, in a condition, a measure",
+                code=Code.NOT_A_VALUE,
             )
 
 
@@ -57,7 +63,7 @@ def number(value: syntax.Number) -> int | float:
         return Seconds(exact / _PER_SECOND[value.unit])
     size = exact * UNITS[value.unit]
     if size != size.to_integral_value():
-        raise fail(f"`{value.span.text}` is not a whole number of bytes", value.span)
+        raise fail(f"`{value.span.text}` is not a whole number of bytes", value.span, code=Code.UNIT)
     return Bytes(size)
 
 
@@ -67,7 +73,7 @@ def _word(word: syntax.Word, scope: Scope) -> Given:
         return replace(known, span=word.span)
     if word.name == "original":
         help = "it stands for the model as read, and only `when` and `require` can compare with it"
-        raise fail("`original` has no value here", word.span, help=help)
+        raise fail("`original` has no value here", word.span, help=help, code=Code.ORIGINAL)
     if early := scope.too_early(word.name, word.span):
         raise early
     return Given(BareWord(word.name), word.span)
@@ -88,13 +94,13 @@ def _interval(value: syntax.IntervalLiteral, scope: Scope) -> Given:
     points = _all(value.points, scope)
     for each in points:
         if not is_number(each.value):
-            raise fail(f"a range needs numbers, not {describe(each.value)}", each.span)
+            raise fail(f"a range needs numbers, not {describe(each.value)}", each.span, code=Code.RANGE)
     if len({kind_of(each.value) for each in points}) > 1:
-        raise fail("the ends of a range must have the same unit", value.span)
+        raise fail("the ends of a range must have the same unit", value.span, code=Code.RANGE)
     numbers = tuple(each.value for each in points)
     if list(numbers) != sorted(numbers):  # type: ignore[type-var]
         rising = "..".join(spell(each) for each in sorted(numbers))  # type: ignore[type-var]
-        raise fail("a range must run from low to high", value.span, help=f"write {rising}")
+        raise fail("a range must run from low to high", value.span, help=f"write {rising}", code=Code.RANGE)
     return Given(Interval(numbers), value.span)  # type: ignore[arg-type]
 
 
@@ -104,7 +110,7 @@ def _mapping(value: syntax.Mapping, scope: Scope) -> Given:
     for key, _ in value.entries:
         name = key.name if isinstance(key, syntax.Word) else key.value
         if name in first:
-            diagnostics.error(f"`{name}` appears twice in this mapping", key.span)
+            diagnostics.error(f"`{name}` appears twice in this mapping", key.span, code=Code.OPTION_ORDER)
         first.setdefault(name, key.span)
     with diagnostics.collect():
         items = _all(tuple(each for _, each in value.entries), scope)
@@ -116,7 +122,7 @@ def _binary(value: syntax.Binary, scope: Scope) -> Given:
     left, right = _all((value.left, value.right), scope)
     for each in (left, right):
         if not is_number(each.value):
-            raise fail(f"arithmetic works on numbers, not on {describe(each.value)}", each.span)
+            raise fail(f"arithmetic works on numbers, not on {describe(each.value)}", each.span, code=Code.ARITHMETIC)
     return Given(calculate(value, left.value, right.value), value.span)
 
 
@@ -128,7 +134,12 @@ def calculate(value: syntax.Binary, left: Content, right: Content) -> int | floa
         raise _units_differ(value, left, right)
     result = compute(value.operator, left, right, value.span)
     if not abs(result) < LARGEST:
-        raise fail("this number is too large", value.span, help="numbers must be below 2 to the power of 63")
+        raise fail(
+            "this number is too large",
+            value.span,
+            help="numbers must be below 2 to the power of 63",
+            code=Code.ARITHMETIC,
+        )
     if kind == "ratio":
         return Ratio(result)
     if kind == "seconds":
@@ -153,7 +164,7 @@ def _units_differ(value: syntax.Binary, left: int | float, right: int | float) -
     help = (
         share_of(value, right) if isinstance(right, Ratio) else "give both numbers the same unit, or one of them none"
     )
-    return fail(f"cannot {what[value.operator]}", value.span, help=help)
+    return fail(f"cannot {what[value.operator]}", value.span, help=help, code=Code.NOT_A_VALUE)
 
 
 def share_of(value: syntax.Binary, share: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vggc.diagnostics import fail, nearest
+from vggc.diagnostics import Code, fail, nearest
 
 
 def must_be_file(path: Path) -> None:
@@ -24,13 +24,14 @@ def _must_be(path: Path, wanted: str) -> None:
         raise fail(
             f"`{path}` cannot be looked up: {error.strerror}",
             help="give a shorter path, or one that you have permission to read",
+            code=Code.NO_FILE,
         ) from None
     if not there:
-        raise fail(f"there is no {wanted} `{path}`", help=_help(path))
+        raise fail(f"there is no {wanted} `{path}`", help=_help(path), code=Code.NO_FILE)
     if folder and wanted == "file":
-        raise fail(f"`{path}` is a folder, not a file", help="name a file in it")
+        raise fail(f"`{path}` is a folder, not a file", help="name a file in it", code=Code.NO_FILE)
     if not folder and wanted == "folder":
-        raise fail(f"`{path}` is a file, not a folder", help=f"name the folder: `{path.parent}`")
+        raise fail(f"`{path}` is a file, not a folder", help=f"name the folder: `{path.parent}`", code=Code.NO_FILE)
 
 
 def _help(path: Path) -> str:

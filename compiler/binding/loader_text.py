@@ -8,7 +8,7 @@ from vggc.binding.data import bind_data
 from vggc.binding.registry import shipped
 from vggc.binding.scope import Scope
 from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.source import Source
 from vggc.grammar import syntax
 
@@ -24,7 +24,7 @@ def bind_loader(text: str, origin: str) -> Dataset:
     recipe = parse(Source(origin, f"data samples = {text}\n"))
     (statement, *more) = recipe.statements
     if more or not isinstance(statement, syntax.DataStatement):
-        raise fail(f"{origin} takes one data set", help=f"for example {origin} 'npz(\"test.npz\")'")
+        raise fail(f"{origin} takes one data set", help=f"for example {origin} 'npz(\"test.npz\")'", code=Code.LOADER)
     bound = bind_data(statement, Scope(shipped(), Path(), later={}))
     assert bound is not None, "nothing stands before the statement that its options could depend on"
     return bound.load()

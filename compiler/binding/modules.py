@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from vggc.data import Loader
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.grammar.keywords import KEYWORDS
 from vggc.measures import Measure
 from vggc.options import defined_at
@@ -60,25 +60,41 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
         place = defined_at(value.function)
         if not (value.name.isidentifier() and value.name[0].islower() and value.name.isascii()):
             message = f"no recipe can name the {kind} `{value.name}`"
-            raise fail(message, facts=place, help="a name is a lower-case letter, followed by letters, digits and _")
+            raise fail(
+                message,
+                facts=place,
+                help="a name is a lower-case letter, followed by letters, digits and _",
+                code=Code.PYTHON_FUNCTION,
+            )
         if value.name in KEYWORDS:
-            raise fail(f"the {kind} `{value.name}` is named like a keyword of the language", facts=place)
+            raise fail(
+                f"the {kind} `{value.name}` is named like a keyword of the language",
+                facts=place,
+                code=Code.PYTHON_FUNCTION,
+            )
         if kind != "predicate" and value.schema.returns is None and kind == "measure":
             help = "write what it gives: `-> Ratio`, `-> Bytes`, `-> Seconds`, `-> int` or `-> float`"
-            raise fail(f"the measure `{value.name}` has no result type", facts=place, help=help)
+            raise fail(
+                f"the measure `{value.name}` has no result type", facts=place, help=help, code=Code.PYTHON_FUNCTION
+            )
         yield kind, value.name, value
 
 
 def _raised(path: Path, error: BaseException) -> CompileError:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         help = "the message is Python's own"
-        return fail(f"`{path}` is not valid Python: {error.msg}", facts=(("at", f"{path}:{error.lineno}"),), help=help)
+        return fail(
+            f"`{path}` is not valid Python: {error.msg}",
+            facts=(("at", f"{path}:{error.lineno}"),),
+            help=help,
+            code=Code.PYTHON_FILE,
+        )
     if isinstance(error, OSError) and error.filename == str(path):
-        return fail(f"`{path}` cannot be read: {error.strerror}")
+        return fail(f"`{path}` cannot be read: {error.strerror}", code=Code.PYTHON_FILE)
     own = [each for each in traceback.extract_tb(error.__traceback__) if each.filename == str(path)]
     facts = (("at", f"{path}:{own[-1].lineno}: {own[-1].line}"),) if own else ()
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     help = ""
     if isinstance(error, ModuleNotFoundError):
         help = f"install `{error.name}` for this Python; a file beside the recipe is brought in by its own `use`"
-    return fail(f"importing `{path}` failed with {what}", facts=facts, help=help)
+    return fail(f"importing `{path}` failed with {what}", facts=facts, help=help, code=Code.PYTHON_FILE)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from vggc.binding.evaluate import evaluate
 from vggc.binding.loader_values import LOADER, is_path, loader_call, loader_of_path
 from vggc.binding.scope import Declaration, Scope, Undetermined, UnknownValue
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, spelling_help
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail, spelling_help
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.options import BareWord, Content, Given, Origin, Reference, convert, describe, spell
@@ -80,7 +80,9 @@ class Overrides:
                 source = Source(COMMAND_LINE, f"--set {name}={text}")
                 help = spelling_help(name, params, "its parameters") or "it declares no parameters"
                 span = Span(source, len("--set "), len("--set ") + len(name))
-                errors.append(Diagnostic(f"the recipe has no parameter `{name}`", span, help=help))
+                errors.append(
+                    Diagnostic(f"the recipe has no parameter `{name}`", span, help=help, code=Code.UNKNOWN_PARAM)
+                )
         return errors
 
 
@@ -134,7 +136,7 @@ def _type(statement: syntax.ParamStatement, value: Given) -> str:
         word = statement.type.name
         if word not in TYPES:
             help = spelling_help(word, TYPES, "the types")
-            raise fail(f"there is no type `{word}`", statement.type.span, help=help)
+            raise fail(f"there is no type `{word}`", statement.type.span, help=help, code=Code.PARAM)
         return word
     match value.value:
         case bool():
@@ -163,7 +165,10 @@ def _type(statement: syntax.ParamStatement, value: Given) -> str:
             return LOADER
         case Reference():
             raise fail(
-                "a parameter cannot be a data set", value.span, help=f"write `{value.value.name}` where it is used"
+                "a parameter cannot be a data set",
+                value.span,
+                help=f"write `{value.value.name}` where it is used",
+                code=Code.PARAM,
             )
 
 
@@ -172,12 +177,12 @@ def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Withi
         return None
     if type_ not in _LIMITED:
         help = "only numbers and ranges can have limits"
-        raise fail(f"a {type_} cannot have limits", statement.bounds.span, help=help)
+        raise fail(f"a {type_} cannot have limits", statement.bounds.span, help=help, code=Code.PARAM)
     given = evaluate(statement.bounds, scope)
     assert isinstance(given.value, Interval)
     if len(given.value.points) != 2:
         low, _, high = (spell(each) for each in given.value.points)
-        raise fail("the limits must be two numbers", given.span, help=f"write `in {low}..{high}`")
+        raise fail("the limits must be two numbers", given.span, help=f"write `in {low}..{high}`", code=Code.PARAM)
     unlimited: Any = float if type_ == "range" else Annotated[TYPES[type_], _NO_LIMITS]
     low, high = (
         convert(Given(each, given.span), unlimited, f"a limit of `{statement.name.name}`")
@@ -194,7 +199,12 @@ def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Give
         if not isinstance(given.value, annotation):
             quoted = type_ == "word" and isinstance(given.value, str)
             help = f"write it without quotes: {given.value}" if quoted else ""
-            raise fail(f"{what} must be {_ARTICLES[type_]}, not {describe(given.value)}", given.span, help=help)
+            raise fail(
+                f"{what} must be {_ARTICLES[type_]}, not {describe(given.value)}",
+                given.span,
+                help=help,
+                code=Code.PARAM,
+            )
         return given
     if limits or type_ == "ratio":
         # A parameter may be any ratio; the option it is used for has limits of its own.

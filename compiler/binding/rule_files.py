@@ -8,7 +8,7 @@ from vggc.binding.registry import shipped
 from vggc.binding.rules import declare_rule, declared_rules
 from vggc.binding.scope import Scope
 from vggc.binding.uses import Uses, declared_names
-from vggc.diagnostics import Diagnostic, Diagnostics, fail
+from vggc.diagnostics import Code, Diagnostic, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.grammar.shipped_recipes import recipe_file
@@ -36,7 +36,12 @@ def bind_rule_file(recipe: syntax.Recipe, *, python: bool = True) -> tuple[list[
     diagnostics.raise_errors()
     rules = list(declared_rules(scope, recipe.source))
     if not rules:
-        raise fail("there is no rule in this file", Span(recipe.source, 0, 0), help="write `rule NAME { ... => ... }`")
+        raise fail(
+            "there is no rule in this file",
+            Span(recipe.source, 0, 0),
+            help="write `rule NAME { ... => ... }`",
+            code=Code.EMPTY_RECIPE,
+        )
     diagnostics.extend(check_rules(rules))
     diagnostics.raise_errors()
     return rules, diagnostics.messages

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vggc.binding.registry import Registry
 from vggc.data import Loader
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.measures import Measure
@@ -130,7 +130,13 @@ class Scope:
         """The error for a name that is used at `span` and declared further down, if it is."""
         if name in self.later:
             note = ("note", f"it is declared at {self.later[name].place}")
-            return fail(f"`{name}` is used before it is declared", span, facts=(note,), help="move its declaration up")
+            return fail(
+                f"`{name}` is used before it is declared",
+                span,
+                facts=(note,),
+                help="move its declaration up",
+                code=Code.UNKNOWN_NAME,
+            )
         return self.outer.too_early(name, span) if self.outer else None
 
     def visible(self) -> Iterator[Declaration]:
@@ -152,11 +158,19 @@ class Scope:
             return
         if known:
             note = ("note", f"it is already {KINDS[known.kind]}, declared at {known.place}")
-            raise CompileError(Diagnostic(f"`{name}` is declared twice", at, facts=(note,), help="choose another name"))
+            raise CompileError(
+                Diagnostic(
+                    f"`{name}` is declared twice",
+                    at,
+                    facts=(note,),
+                    help="choose another name",
+                    code=Code.DECLARED_TWICE,
+                )
+            )
         if taken := self._taken(name, declaration.kind):
             where = () if declaration.span else (("defined", declaration.file),)
             help = f"choose another name, such as `my_{name}`"
-            raise fail(f"`{name}` is the name of {taken}", at, facts=where, help=help)
+            raise fail(f"`{name}` is the name of {taken}", at, facts=where, help=help, code=Code.DECLARED_TWICE)
         self.names[name] = declaration
 
     def _taken(self, name: str, kind: str) -> str:

@@ -9,7 +9,7 @@ from vggc.binding.conditions import bind_condition, bind_requirement
 from vggc.binding.evaluate import evaluate
 from vggc.binding.rule_groups import grouped
 from vggc.binding.scope import KINDS, BindingErrors, Declaration, Definition, Scope, Undetermined, UnknownValue
-from vggc.diagnostics import Diagnostics, fail, nearest, spelling_help
+from vggc.diagnostics import Code, Diagnostics, fail, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import Origin
@@ -55,10 +55,15 @@ class Steps:
                 return (BoundGate(condition, statement.otherwise, span, _one_line(span.text)),)
             case syntax.TargetStatement():
                 help = "move it to the end of the recipe, outside all blocks"
-                raise fail("a `target` cannot stand inside a block", statement.call.name_span, help=help)
+                raise fail(
+                    "a `target` cannot stand inside a block", statement.call.name_span, help=help, code=Code.BLOCK
+                )
             case _:
                 raise fail(
-                    "a declaration cannot stand inside a block", first_line(statement), help="move it before the block"
+                    "a declaration cannot stand inside a block",
+                    first_line(statement),
+                    help="move it before the block",
+                    code=Code.BLOCK,
                 )
 
     def _when(self, statement: syntax.WhenStatement, scope: Scope, via: tuple[Span, ...]) -> tuple[Bound, ...]:
@@ -91,11 +96,11 @@ class Steps:
                 return declared.meaning
             if isinstance(declared.meaning, UnknownValue) and declared.kind == "define":
                 help = "a define cannot call itself; `repeat` runs steps again"
-                raise fail(f"`{call.name}` calls itself", call.name_span, help=help)
+                raise fail(f"`{call.name}` calls itself", call.name_span, help=help, code=Code.DEFINE)
             if isinstance(declared.meaning, UnknownValue) and declared.kind == "rule":
                 # What is wrong with the rule is reported there.
                 raise Undetermined
-            raise fail(f"`{call.name}` is {KINDS[declared.kind]}, not a step", call.name_span)
+            raise fail(f"`{call.name}` is {KINDS[declared.kind]}, not a step", call.name_span, code=Code.WRONG_KIND)
         if call.name in scope.registry.passes:
             return scope.registry.passes[call.name]
         if early := scope.too_early(call.name, call.name_span):
@@ -117,7 +122,7 @@ class Steps:
             return Undetermined()
         else:
             help = spelling_help(call.name, known, "passes")
-        return fail(f"unknown pass `{call.name}`", call.name_span, help=help)
+        return fail(f"unknown pass `{call.name}`", call.name_span, help=help, code=Code.UNKNOWN_PASS)
 
     def _expand(
         self, call: syntax.Call, definition: Definition, scope: Scope, via: tuple[Span, ...]
@@ -125,7 +130,9 @@ class Steps:
         """The steps of a define, with the values of this call."""
         if len(via) >= MAX_DEPTH:
             help = "write the steps of the innermost defines where those are called"
-            raise fail(f"defines call each other more than {MAX_DEPTH} deep", call.name_span, help=help)
+            raise fail(
+                f"defines call each other more than {MAX_DEPTH} deep", call.name_span, help=help, code=Code.DEFINE
+            )
         if not definition.sound:
             raise Undetermined
         diagnostics = BindingErrors()
@@ -135,7 +142,7 @@ class Steps:
         if missing:
             help = f"write {call.name}({', '.join(f'{each}=...' for each in names)})"
             listed = ", ".join(f"`{each}`" for each in missing)
-            diagnostics.error(f"`{call.name}` needs {listed}", call.name_span, help=help)
+            diagnostics.error(f"`{call.name}` needs {listed}", call.name_span, help=help, code=Code.DEFINE)
         inner = Scope(scope.registry, definition.scope.folder, definition.scope)
         for name, argument in matched.items():
             declaration = Declaration(name, "argument", UnknownValue(), argument.span, call.span.source.path)
@@ -170,11 +177,13 @@ def define(statement: syntax.DefineStatement, scope: Scope, diagnostics: Diagnos
             inner.add(Declaration(each.name, "argument", UnknownValue(), each.span, each.span.source.path), each.span)
     Steps(inside).bind(statement.body, inner, ())
     if not statement.body:
-        inside.error(f"`{name.name}` has no steps", name.span, help="write a step between `{` and `}`")
+        inside.error(
+            f"`{name.name}` has no steps", name.span, code=Code.DEFINE, help="write a step between `{` and `}`"
+        )
     for each in statement.parameters:
         declared = inner.names.get(each.name)
         if declared and not declared.used and not inside.errors:
-            inside.warning(f"parameter `{each.name}` of `{name.name}` is never used", each.span)
+            inside.warning(f"parameter `{each.name}` of `{name.name}` is never used", each.span, code=Code.UNUSED_NAME)
     diagnostics.extend(inside.messages)
     declaration.meaning = Definition(name.name, statement.parameters, statement.body, scope, not inside.errors)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file
 from vggc.binding.scope import Scope
-from vggc.diagnostics import Diagnostics, at, fail, spelling_help
+from vggc.diagnostics import Code, Diagnostics, at, fail, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.pipeline.model import BoundTarget
@@ -24,7 +24,7 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
     targets = scope.registry.targets
     if call.name not in targets:
         help = spelling_help(call.name, targets, "targets")
-        raise fail(f"unknown target `{call.name}`", call.name_span, help=help)
+        raise fail(f"unknown target `{call.name}`", call.name_span, help=help, code=Code.UNKNOWN_TARGET)
     target = targets[call.name]
     options = bind_arguments(call, target.schema, scope, target.lacking)
     for name, option in options.items():
@@ -35,7 +35,7 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
     diagnostics = Diagnostics()
     for name in target.files(options):
         if problem := target.name_problem(name):
-            diagnostics.error(problem.message, call.span, help=problem.help)
+            diagnostics.error(problem.message, call.span, help=problem.help, code=Code.FILE_NAMES)
             break
         if name in taken:
             note = ("note", f"the first one stands at {taken[name][1].place}")
@@ -43,7 +43,9 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
             help = f'give one of them another name: name="{stem}_2{dot}{suffix}"'
             if target.folders:
                 help = f"give one of them another folder than `{name.rpartition('/')[0]}`"
-            diagnostics.error(f"two targets write the file `{name}`", call.span, facts=(note,), help=help)
+            diagnostics.error(
+                f"two targets write the file `{name}`", call.span, facts=(note,), help=help, code=Code.FILE_NAMES
+            )
             break
     for name, writers in target.reads(options).items():
         writer, span = taken.get(name, ("", call.span))
@@ -56,6 +58,7 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
                 call.span,
                 facts=facts,
                 help=f"write {wanted} before this target",
+                code=Code.NO_ENGINE,
             )
     diagnostics.raise_errors()
     taken |= dict.fromkeys(target.files(options), (call.name, call.span))

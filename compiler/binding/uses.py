@@ -11,7 +11,7 @@ from vggc.binding.modules import TEXT_HASH, definitions, import_file
 from vggc.binding.rules import declare_rule
 from vggc.binding.scope import Declaration, Scope
 from vggc.binding.steps import define, first_line
-from vggc.diagnostics import CompileError, Diagnostics, at, fail
+from vggc.diagnostics import Code, CompileError, Diagnostics, at, fail
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.grammar.kept_trees import read_tree
@@ -66,7 +66,7 @@ class Uses:
             scope.incomplete = True
             raise
         if file in scope.used:
-            self.diagnostics.warning(f"`{path.name}` is used twice", span)
+            self.diagnostics.warning(f"`{path.name}` is used twice", span, code=Code.USE)
         scope.used.add(file)
         scope.incomplete = scope.incomplete or library.incomplete
         diagnostics = Diagnostics()
@@ -79,12 +79,12 @@ class Uses:
         _check_path(path)
         if path.suffix == ".py" and not self.python:
             help = "read the file, and leave out --no-python if you trust it: it runs with your permissions"
-            raise fail(f"`{path.name}` is Python, which --no-python refuses", help=help)
+            raise fail(f"`{path.name}` is Python, which --no-python refuses", help=help, code=Code.PYTHON_REFUSED)
         key = recipe_file(path).resolve()
         if key in self.open:
             circle = " -> ".join(each.name for each in [*self.open[self.open.index(key) :], key])
             help = "move what both need into a third recipe"
-            raise fail("recipes use each other in a circle", facts=(("circle", circle),), help=help)
+            raise fail("recipes use each other in a circle", facts=(("circle", circle),), help=help, code=Code.USE)
         if key not in self.libraries:
             self.libraries[key] = Library(incomplete=True)
             self.libraries[key] = self._python(path) if path.suffix == ".py" else self._recipe(path, scope)
@@ -125,7 +125,7 @@ class Uses:
             help = (
                 "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`"
             )
-            raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help)
+            raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help, code=Code.PYTHON_FUNCTION)
         return Library(exports)
 
 
@@ -149,7 +149,7 @@ def _check_path(path: Path) -> None:
     file = recipe_file(path)
     if path.suffix not in (".opt", ".py"):
         help = "name a recipe, `NAME.opt`, or a Python file, `NAME.py`"
-        raise fail(f"`use` cannot bring in `{path.name}`", help=help)
+        raise fail(f"`use` cannot bring in `{path.name}`", help=help, code=Code.USE)
     must_be_file(file)
 
 
@@ -157,4 +157,9 @@ def _no_declaration(statement: syntax.Statement) -> CompileError:
     """The error for a statement that only the main recipe may have."""
     what = _NOT_IN_LIBRARY[type(statement)]
     help = "such a recipe can hold only `rule`, `define` and `use`; a `define` takes values as parameters"
-    return fail(f"{what} cannot stand in a recipe that is brought in with `use`", first_line(statement), help=help)
+    return fail(
+        f"{what} cannot stand in a recipe that is brought in with `use`",
+        first_line(statement),
+        help=help,
+        code=Code.USE,
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.progress import Progress
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
@@ -108,7 +108,8 @@ class MeasuredRun:
         self._badness = self.scale.badness(first)
         if math.isinf(self._badness):
             raise fail(
-                f"the measure `{measured.measure.name}` of the model as read is not a number, so nothing is worse"
+                f"the measure `{measured.measure.name}` of the model as read is not a number, so nothing is worse",
+                code=Code.BISECT,
             )
         self._worst = 0.0
 

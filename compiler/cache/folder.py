@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from vggc.cache.store import Store
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 VARIABLE = "VGGC_CACHE"
 """The environment variable: `off`, or the folder to use instead of the user's cache folder."""
@@ -38,6 +38,7 @@ def cache_folder() -> Path | None:
             raise fail(
                 f"the environment variable {VARIABLE} is `{given}`",
                 help="it is `off`, or the absolute path of a folder",
+                code=Code.VARIABLE,
             )
         return Path(given)
     if sys.platform == "win32":
@@ -60,6 +61,7 @@ def size_limit() -> int:
         raise fail(
             f"the environment variable {SIZE_VARIABLE} is `{given}`",
             help="it is a number of bytes, or a size such as `500MB` or `4GiB`",
+            code=Code.VARIABLE,
         )
     base = 1024 if size[2].endswith("iB") else 1000
     return int(size[1]) * int(base ** _POWERS[size[2][:1]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vggc.calibration.samples import Samples
 from vggc.data import Dataset
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.signature import fixed_batch, inputs_of, shape_text
 from vggc.rewrite import Context
@@ -16,6 +16,7 @@ def model_as_read(context: Context, step: str) -> Graph:
         raise fail(
             f"{step} needs the model as read, and there is none",
             help=f"in Python: {step}(graph, ..., context=Context(original=lambda: Graph.load(path)))",
+            code=Code.INTERFACE,
         )
     original = context.original()
     original.infer_shapes()
@@ -40,4 +41,5 @@ def paired_samples(graph: Graph, original: Graph, data: Dataset, step: str) -> S
             ("as read", ", ".join(f"`{each.name}` {shape_text(each.shape)}" for each in then)),
         ),
         help=f"run `{step}` before `set_batch` and `set_input_shapes`",
+        code=Code.INTERFACE,
     )

@@ -13,7 +13,7 @@ from vggc.calibration.variations import Variations, is_image
 from vggc.data import Batch, Dataset
 from vggc.data.content import apart_by_content
 from vggc.data.selected import Selected
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.progress import Inside
 from vggc.execution.session import Session
@@ -61,6 +61,7 @@ class Samples:
             raise fail(
                 f"data `{data.name}` has {given}, but the model takes batches of {self.size}",
                 help="give it more samples",
+                code=Code.TOO_FEW_SAMPLES,
             )
 
     def _bytes_per_sample(self, graph: Graph) -> int:
@@ -212,4 +213,5 @@ def not_finite(what: str, data: str) -> CompileError:
     return fail(
         f"{what} has NaN or infinite numbers on the samples of data `{data}`",
         help="look at the samples and at the model before pruning it: vggc inspect, vggc diff",
+        code=Code.NOT_FINITE_RESULT,
     )

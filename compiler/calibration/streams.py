@@ -8,7 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.calibration.samples import Samples
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Floats
@@ -35,5 +35,6 @@ def stream(graph: Graph, values: Iterable[gs.Tensor], samples: Samples) -> Itera
                 raise fail(
                     f"`{name}` has NaN or infinite numbers on the samples of data `{samples.name}`",
                     help="look at the samples and at the model before quantizing it: vggc inspect, vggc diff",
+                    code=Code.NOT_FINITE_RESULT,
                 )
         yield {name: np.asarray(found[name], np.float32) for name in names}

@@ -13,7 +13,7 @@ from vggc.cli.console import print_diagnostics, replace_text, say
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity_options
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 if TYPE_CHECKING:
     from vggc.authoring import DataSource, Goal, Runtime
@@ -56,9 +56,13 @@ def new(goal: str, model: Path | None, data: Path | None, runtime: Runtime, outp
     model = model or _only_model()
     path = output or Path(f"{model.stem}-{goal}.opt")
     if path.suffix != ".opt":
-        raise fail(f"`{path}` is not the name of a recipe", help=f"a recipe's name ends in .opt: `{path}.opt`")
+        raise fail(
+            f"`{path}` is not the name of a recipe",
+            help=f"a recipe's name ends in .opt: `{path}.opt`",
+            code=Code.CANNOT_WRITE,
+        )
     if path.exists():
-        raise fail(f"`{path}` exists", help="name another file: -o FILE; or remove it")
+        raise fail(f"`{path}` exists", help="name another file: -o FILE; or remove it", code=Code.CANNOT_WRITE)
     graph, source = _looked_at(model, data, path.parent, GOALS[goal])
     replace_text(path, recipe_text(graph, model.name, GOALS[goal], runtime, source))
     click.echo(f"wrote {path}")
@@ -110,9 +114,13 @@ def _only_model() -> Path:
         return models[0]
     if not models:
         help = "name the model: vggc new int8 MODEL --data PATH"
-        raise fail("there is no ONNX file in the current folder", help=help)
+        raise fail("there is no ONNX file in the current folder", help=help, code=Code.CANNOT_WRITE)
     listed = ", ".join(f"`{each}`" for each in models[:5])
-    raise fail(f"the current folder has {len(models)} ONNX files: {listed}", help="name one: vggc new int8 MODEL")
+    raise fail(
+        f"the current folder has {len(models)} ONNX files: {listed}",
+        help="name one: vggc new int8 MODEL",
+        code=Code.CANNOT_WRITE,
+    )
 
 
 def _looked_at(model: Path, data: Path | None, folder: Path, goal: Goal) -> tuple[Graph, DataSource | None]:
@@ -122,9 +130,17 @@ def _looked_at(model: Path, data: Path | None, folder: Path, goal: Goal) -> tupl
 
     if goal.lossy and data is None:
         help = "give a few hundred samples: --data FOLDER of images, or --data FILE.npz"
-        raise fail("this changes the model's results, so it needs samples to calibrate and to compare with", help=help)
+        raise fail(
+            "this changes the model's results, so it needs samples to calibrate and to compare with",
+            help=help,
+            code=Code.CANNOT_WRITE,
+        )
     if not goal.lossy and data is not None:
-        raise fail("exact optimizations use no samples", help="leave out --data, or choose a goal such as int8")
+        raise fail(
+            "exact optimizations use no samples",
+            help="leave out --data, or choose a goal such as int8",
+            code=Code.CANNOT_WRITE,
+        )
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
     return graph, None if data is None else data_source(graph, data, folder)

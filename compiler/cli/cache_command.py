@@ -10,7 +10,7 @@ from vggc.cache import VARIABLE, open_store
 from vggc.cache.store import KINDS
 from vggc.cli.console import stdout
 from vggc.cli.tables import plain_table
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted, human_bytes
 from vggc.execution.variables import environment_variables
 
@@ -29,7 +29,9 @@ def cache(clear: bool) -> None:
         try:
             store.clear()
         except OSError as error:
-            raise fail(f"cannot clear the cache folder `{store.folder}`: {error.strerror or error}") from None
+            raise fail(
+                f"cannot clear the cache folder `{store.folder}`: {error.strerror or error}", code=Code.CANNOT_WRITE
+            ) from None
         stdout().print(f"removed {counted(sum(count for count, _ in sizes.values()), 'file')}, {human_bytes(total)}")
         return
     table = plain_table("", "files", "bytes", right=1)

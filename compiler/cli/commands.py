@@ -16,7 +16,7 @@ from vggc.cli.progress import progress
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity, verbosity_options
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
@@ -311,7 +311,11 @@ def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
         if text == source.text:
             continue
         if is_shipped(path) and not only_check:
-            raise fail(f"`{path}` comes with vggc and is not rewritten", help="`vggc recipes NAME` prints it")
+            raise fail(
+                f"`{path}` comes with vggc and is not rewritten",
+                help="`vggc recipes NAME` prints it",
+                code=Code.CANNOT_WRITE,
+            )
         changed.append(path)
         if not only_check:
             replace_text(path, text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vggc.cli.verbosity import verbosity, write_log
-from vggc.diagnostics import Diagnostic, fail, render
+from vggc.diagnostics import Code, Diagnostic, fail, render
 
 WIDE = 140
 """Columns of output to a file or a pipe, where the width of the reader's window is not known."""
@@ -32,10 +32,10 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     found = list(diagnostics)
     if not found:
         return
-    write_log("\n\n".join(render(each) for each in found))
+    write_log("\n\n".join(render(each, code=True) for each in found))
     shown = [each for each in found if each.severity == "error" or not verbosity().quiet]
     if shown:
-        print("\n\n".join(render(each, color=_in_color()) for each in shown), file=sys.stderr)
+        print("\n\n".join(render(each, color=_in_color(), code=True) for each in shown), file=sys.stderr)
 
 
 def _in_color() -> bool:
@@ -63,4 +63,4 @@ def replace_text(path: Path, text: str) -> None:
         fresh.replace(target)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise fail(f"cannot write `{path}`: {error.strerror or error}") from None
+        raise fail(f"cannot write `{path}`: {error.strerror or error}", code=Code.CANNOT_WRITE) from None

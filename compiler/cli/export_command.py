@@ -13,7 +13,7 @@ from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity, verbosity_options
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 if TYPE_CHECKING:
     from vggc.pytorch import ExportedModel, Request
@@ -93,14 +93,18 @@ def onnx_file(
     if not is_factory(str(model)):
         if weights is not None or inputs or dynamic:
             help = "an ONNX model contains its weights and inputs; a module is written as `package.module:factory`"
-            raise fail(f"--weights, --input and --dynamic are for PyTorch modules, but `{model}` is not one", help=help)
+            raise fail(
+                f"--weights, --input and --dynamic are for PyTorch modules, but `{model}` is not one",
+                help=help,
+                code=Code.NOT_A_MODEL,
+            )
         return model
     request = _request(str(model), weights, inputs, dynamic, None)
     path = folder.with_name(f"{folder.name}.exported.onnx")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise fail(f"cannot write `{path}`: {error.strerror or error}") from None
+        raise fail(f"cannot write `{path}`: {error.strerror or error}", code=Code.CANNOT_WRITE) from None
     exported = _export(request, path)
     if not verbosity().quiet:
         stdout().print(_summary(exported, path), end="\n\n")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.graph import Graph
 from vggc.graph.text import graph_text
 from vggc.pipeline.model import Pipeline
@@ -20,7 +20,11 @@ def graph_printer(pipeline: Pipeline, wanted: str | None) -> Callable[[StepRecor
     """
     names = {step.name for step in pipeline.steps()}
     if wanted is not None and wanted != "changed" and wanted not in names:
-        raise fail(f"--print-after: the recipe has no step `{wanted}`", help=spelling_help(wanted, names, "its steps"))
+        raise fail(
+            f"--print-after: the recipe has no step `{wanted}`",
+            help=spelling_help(wanted, names, "its steps"),
+            code=Code.UNKNOWN_PASS,
+        )
 
     def show(record: StepRecord, after: Callable[[], Graph]) -> None:
         if wanted == record.name or (wanted == "changed" and record.total):

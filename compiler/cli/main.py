@@ -17,6 +17,7 @@ from vggc.cli import (
     authoring_commands,
     bisect_command,
     cache_command,
+    code_command,
     commands,
     compare_commands,
     export_command,
@@ -94,6 +95,7 @@ for command in (
     commands.explain,
     commands.lock,
     cache_command.cache,
+    code_command.explain_error,
 ):
     vggc.add_command(command)
 

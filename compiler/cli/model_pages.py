@@ -15,7 +15,7 @@ from rich.text import Text
 from vggc.analysis.channels import groups_table
 from vggc.analysis.costs import NodeCost, costs
 from vggc.cli.tables import plain_table
-from vggc.diagnostics import CompileError, fail, spelling_help
+from vggc.diagnostics import Code, CompileError, fail, spelling_help
 from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
@@ -109,7 +109,7 @@ def node_page(graph: Graph, name: str) -> RenderableType:
     nodes = [node for node in graph.nodes if node.name == name or any(value.name == name for value in node.outputs)]
     if not nodes:
         names = {node.name for node in graph.nodes if node.name}
-        raise fail(f"the model has no node `{name}`", help=spelling_help(name, names, "its nodes"))
+        raise fail(f"the model has no node `{name}`", help=spelling_help(name, names, "its nodes"), code=Code.NO_NODE)
     node = nodes[0]
     known = {key: text for key, text in node_extras(node).metadata.items() if key.startswith("vggc.")}
     table = plain_table("", "")

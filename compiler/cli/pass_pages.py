@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vggc.binding.registry import shipped
 from vggc.cli.tables import plain_table
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.options import spell
 from vggc.options.schema import Option
 from vggc.options.type_text import catalogue_text
@@ -28,7 +28,7 @@ def pass_page(name: str) -> RenderableType:
     """One pass: how a recipe calls it, what it does, and its options. Raises CompileError for an unknown name."""
     passes = shipped().passes
     if name not in passes:
-        raise fail(f"unknown pass `{name}`", help=spelling_help(name, passes, "passes"))
+        raise fail(f"unknown pass `{name}`", help=spelling_help(name, passes, "passes"), code=Code.UNKNOWN_PASS)
     shown = passes[name]
     options = shown.schema.options
     kind = "exact: the results of the model stay the same" if shown.exact else "lossy: the results of the model change"

@@ -11,7 +11,7 @@ from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity_options
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 
 _PATH = click.Path(path_type=Path)
 FLAVOURS = click.Choice(["tensorrt_rtx", "tensorrt"])
@@ -84,6 +84,7 @@ def rebuild(sidecar: Path, model: Path | None) -> None:
         raise fail(
             f"the engine built again from `{rebuilt.model}` is not `{name}`: its SHA-256 is {sha256}...",
             help="the recorded engine was not built from this model in this way",
+            code=Code.OTHER_ENGINE,
         )
 
 

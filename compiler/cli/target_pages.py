@@ -8,7 +8,7 @@ from rich.text import Text
 from vggc.binding.registry import shipped
 from vggc.cli.pass_pages import options_markdown, options_table
 from vggc.cli.tables import plain_table
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.targets.contract import Target
 
 
@@ -24,7 +24,7 @@ def target_page(name: str) -> RenderableType:
     """One target: what it writes and its options. Raises CompileError for an unknown name."""
     targets = shipped().targets
     if name not in targets:
-        raise fail(f"unknown target `{name}`", help=spelling_help(name, targets, "targets"))
+        raise fail(f"unknown target `{name}`", help=spelling_help(name, targets, "targets"), code=Code.UNKNOWN_TARGET)
     table = options_table(targets[name].schema.options)
     return Group(Text(f"target {name}", style="bold"), *(Text(each) for each in _parts(targets[name])), table)
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import click
 
 from vggc import __version__
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 
 class LogFile:
@@ -24,7 +24,7 @@ class LogFile:
             self._file: TextIO = path.open("a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             message = f"cannot write the log `{path}`: {error.strerror or error}"
-            raise fail(message, help="name a file in a folder that exists") from None
+            raise fail(message, help="name a file in a folder that exists", code=Code.CANNOT_WRITE) from None
 
     def write(self, text: str) -> None:
         """Append a text of one or more lines."""

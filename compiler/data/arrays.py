@@ -8,7 +8,7 @@ import numpy as np
 
 from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
 from vggc.data.stored import StoredArray
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.arrays import Array, Int64
 
 
@@ -48,7 +48,7 @@ class ArrayDataset(Dataset):
         for name, array in self._held.items():
             if array.dtype.hasobject or array.ndim == 0:
                 what = "Python objects" if array.dtype.hasobject else "a single number"
-                raise fail(f"array `{name}` of {description} is {what}, not an array of samples")
+                raise fail(f"array `{name}` of {description} is {what}, not an array of samples", code=Code.DATA_ARRAYS)
         self._count = same_length({name: len(array) for name, array in self._held.items()}, description)
         self.arrays = {name: SampleType(array.dtype, array.shape[1:]) for name, array in self._held.items()}
 
@@ -66,13 +66,13 @@ class ArrayDataset(Dataset):
 def same_length(lengths: Mapping[str, int], where: str, advice: str = "") -> int:
     """The number of samples. Raises CompileError when arrays differ in it, or when nothing is there."""
     if not lengths:
-        raise fail(f"{where} has no arrays of samples")
+        raise fail(f"{where} has no arrays of samples", code=Code.DATA_ARRAYS)
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
-        raise fail(f"the arrays of {where} have different lengths: {listed}", help=advice)
+        raise fail(f"the arrays of {where} have different lengths: {listed}", help=advice, code=Code.DATA_ARRAYS)
     count = next(iter(lengths.values()))
     if count == 0:
-        raise fail(f"{where} has no samples")
+        raise fail(f"{where} has no samples", code=Code.DATA_ARRAYS)
     return count
 
 

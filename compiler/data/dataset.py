@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.arrays import Array, Int64
 from vggc.graph.signature import ValueType, shape_text, type_text
 from vggc.values import Declared
@@ -190,21 +190,33 @@ def as_labels(array: Array, count: int, where: str) -> Int64:
         raise fail(
             f"{where} has shape {shape_text(array.shape)}: labels must be one class number for each sample",
             help="save class numbers, for instance y.argmax(axis=1)",
+            code=Code.LABELS,
         )
     if len(array) != count:
-        raise fail(f"{where} has {len(array)} labels for {count} samples")
+        raise fail(f"{where} has {len(array)} labels for {count} samples", code=Code.LABELS)
     if array.dtype.kind not in "biuf":
-        raise fail(f"{where} is {type_text(array.dtype)}; labels must be class numbers", help="save them as int64")
+        raise fail(
+            f"{where} is {type_text(array.dtype)}; labels must be class numbers",
+            help="save them as int64",
+            code=Code.LABELS,
+        )
     numbers = array.astype(np.int64) if array.dtype.kind != "f" or np.isfinite(array).all() else None
     if numbers is None or (array.dtype.kind == "f" and not np.array_equal(numbers, array)):
-        raise fail(f"{where} has numbers that are not whole; labels must be class numbers", help="save them as int64")
+        raise fail(
+            f"{where} has numbers that are not whole; labels must be class numbers",
+            help="save them as int64",
+            code=Code.LABELS,
+        )
     if len(numbers) and numbers.min() < 0:
         bad = int(np.argmax(numbers < 0))
-        raise fail(f"{where}: label {numbers[bad]} of sample {bad} is negative")
+        raise fail(f"{where}: label {numbers[bad]} of sample {bad} is negative", code=Code.LABELS)
     return numbers
 
 
 def need_samples(dataset: Dataset, count: int, what: str) -> None:
     """Raise CompileError unless there are at least `count` samples; `what` says in the message what needs them."""
     if len(dataset) < count:
-        raise fail(f"{what} needs at least {count} samples, but data `{dataset.name}` has {len(dataset)}")
+        raise fail(
+            f"{what} needs at least {count} samples, but data `{dataset.name}` has {len(dataset)}",
+            code=Code.TOO_FEW_SAMPLES,
+        )

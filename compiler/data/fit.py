@@ -10,7 +10,7 @@ import numpy as np
 
 from vggc.data.arrays import described
 from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
-from vggc.diagnostics import fail, nearest
+from vggc.diagnostics import Code, fail, nearest
 from vggc.diagnostics.number_text import counted
 from vggc.graph.arrays import Array, Size
 from vggc.graph.signature import ValueType, batch_sizes, type_text
@@ -49,7 +49,8 @@ class Fitted(Dataset):
         if len(batch_sizes(inputs)) > 1:
             declared = ", ".join(str(each) for each in inputs)
             raise fail(
-                f"the model's inputs differ in their first dimension, so that samples cannot form a batch: {declared}"
+                f"the model's inputs differ in their first dimension, so that samples cannot form a batch: {declared}",
+                code=Code.DATA_FIT,
             )
         if not self._source.checked_on_reading:
             for _ in self.parts():
@@ -94,7 +95,7 @@ def pair(dataset: Dataset, inputs: Sequence[ValueType]) -> Mapping[str, str]:
     """The array for each input of a model. Raises CompileError for an input without an array."""
     names = [each.name for each in inputs]
     if not names:
-        raise fail("the model has no inputs, so no data fits it")
+        raise fail("the model has no inputs, so no data fits it", code=Code.DATA_FIT)
     if all(name in dataset.arrays for name in names):
         return {name: name for name in names}
     if len(names) == 1 and len(dataset.arrays) == 1:
@@ -108,6 +109,7 @@ def pair(dataset: Dataset, inputs: Sequence[ValueType]) -> Mapping[str, str]:
             ("model", ", ".join(str(each) for each in inputs)),
         ),
         help=f'name the arrays like the inputs, or map the names: inputs={{"{missing.name}": "{close}"}}',
+        code=Code.DATA_FIT,
     )
 
 
@@ -119,16 +121,21 @@ def _check_shape(dataset: Dataset, name: str, given: SampleType, wanted: ValueTy
         raise fail(
             f"the model's input `{wanted.name}` is a single number, but data gives one value for each sample",
             facts=facts,
+            code=Code.DATA_FIT,
         )
     message = f"array `{name}` of data `{dataset.name}` does not fit the model's input `{wanted.name}`"
     advice = _advice(given, wanted, len(dataset))
     if len(given.shape) != len(wanted.shape) - 1:
-        raise fail(f"{message}: {_dimensions(given)} for {len(wanted.shape)}", facts=facts, help=advice)
+        raise fail(
+            f"{message}: {_dimensions(given)} for {len(wanted.shape)}", facts=facts, help=advice, code=Code.DATA_FIT
+        )
     for axis, (got, want) in enumerate(zip(given.shape, wanted.shape[1:], strict=True), 1):
         if isinstance(want, int) and got != want:
-            raise fail(f"{message}: {got} along axis {axis} for {want}", facts=facts, help=advice)
+            raise fail(f"{message}: {got} along axis {axis} for {want}", facts=facts, help=advice, code=Code.DATA_FIT)
         if isinstance(want, str) and sizes.setdefault(want, got) != got:
-            raise fail(f"{message}: `{want}` is {sizes[want]} in another input and {got} here", facts=facts)
+            raise fail(
+                f"{message}: `{want}` is {sizes[want]} in another input and {got} here", facts=facts, code=Code.DATA_FIT
+            )
 
 
 def _dimensions(given: SampleType) -> str:
@@ -182,7 +189,7 @@ def _check_type(dataset: Dataset, name: str, given: SampleType, wanted: ValueTyp
             "scale it as in training and save it as float32; x.astype(numpy.float32) alone is right "
             "only for a model that takes the numbers as they are"
         )
-    raise fail(message, help=advice)
+    raise fail(message, help=advice, code=Code.DATA_FIT)
 
 
 def _converted(dataset: Dataset, name: str, array: Array, wanted: ValueType, first: int) -> Array:
@@ -194,6 +201,7 @@ def _converted(dataset: Dataset, name: str, array: Array, wanted: ValueType, fir
         raise fail(
             f"{where} has {'NaN' if np.isnan(number) else 'infinity'} in sample {first + bad}",
             help="remove that sample, or repair what wrote it",
+            code=Code.NOT_FINITE_DATA,
         )
     if array.dtype == wanted.dtype:
         return array
@@ -210,7 +218,10 @@ def _converted(dataset: Dataset, name: str, array: Array, wanted: ValueType, fir
             wrong |= (array < 0) != (result < 0)
     if wrong.any():
         bad, number = _first_bad(array, wrong)
-        raise fail(f"{where}: {number} in sample {first + bad} does not fit {type_text(wanted.dtype)}")
+        raise fail(
+            f"{where}: {number} in sample {first + bad} does not fit {type_text(wanted.dtype)}",
+            code=Code.NOT_FINITE_DATA,
+        )
     return result
 
 

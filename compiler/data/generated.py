@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.arrays import Array
 from vggc.graph.signature import ValueType
 
@@ -66,12 +66,17 @@ class RandomDataset(Dataset):
         return hashlib.sha256(repr((self.count, self.seed, sorted(self._shapes.items()))).encode()).hexdigest()
 
     def parts(self) -> Iterator[Batch]:
-        raise fail(f"data `{self.name}` is random: it has samples for the inputs of a model only")
+        raise fail(
+            f"data `{self.name}` is random: it has samples for the inputs of a model only", code=Code.RANDOM_DATA
+        )
 
     def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
         for name in self._shapes:
             if name not in {each.name for each in inputs}:
-                raise fail(f"data `{self.name}` gives a shape for `{name}`, but the model has no such input")
+                raise fail(
+                    f"data `{self.name}` gives a shape for `{name}`, but the model has no such input",
+                    code=Code.RANDOM_DATA,
+                )
         kinds = {each.name: SampleType(each.dtype, self._sample_shape(each)) for each in inputs}
         return _Generated(self, kinds)
 
@@ -83,6 +88,7 @@ class RandomDataset(Dataset):
                 raise fail(
                     f"random data needs to know the size of the model's input {wanted}",
                     help=f'give the shape of one sample: random(shapes={{"{wanted.name}": [3, 224, 224]}})',
+                    code=Code.RANDOM_DATA,
                 )
             return tuple(each for each in sizes if isinstance(each, int))
         fits = sizes is None or (
@@ -90,7 +96,10 @@ class RandomDataset(Dataset):
             and all(not isinstance(want, int) or want == got for got, want in zip(given, sizes, strict=True))
         )
         if not fits:
-            raise fail(f"data `{self.name}` gives samples of shape {list(given)} for the model's input {wanted}")
+            raise fail(
+                f"data `{self.name}` gives samples of shape {list(given)} for the model's input {wanted}",
+                code=Code.RANDOM_DATA,
+            )
         return tuple(given)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from vggc.cache.keys import file_hash
 from vggc.data.dataset import Batch, Dataset, SampleType
 from vggc.data.stored import readable
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.diagnostics.number_text import counted
 from vggc.graph.arrays import Array, Int64
 
@@ -79,10 +79,10 @@ class Preparation:
                 upright = ImageOps.exif_transpose(image)
                 decoded = upright.convert("L" if self.channels == "gray" else "RGB")
             except (OSError, SyntaxError, ValueError) as error:
-                raise fail(f"the image `{path}` cannot be decoded: {error}", help=_REMOVE) from None
+                raise fail(f"the image `{path}` cannot be decoded: {error}", help=_REMOVE, code=Code.IMAGES) from None
         size = self._resized(decoded.size)
         if size[0] * size[1] > _LARGEST:
-            raise fail(f"the image `{path}` would have {size[1]} x {size[0]} pixels after resizing")
+            raise fail(f"the image `{path}` would have {size[1]} x {size[0]} pixels after resizing", code=Code.IMAGES)
         if size != decoded.size:
             decoded = decoded.resize(size, Image.Resampling.BILINEAR)
         if self.crop is not None:
@@ -128,7 +128,9 @@ def _listed(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
         return list(problems)
     left = len(problems) - _SHOWN
     message = f"{counted(len(problems), 'image')} cannot be used" + (f"; {left} more are not shown" if left > 0 else "")
-    last = Diagnostic(message, help="repair or remove them, or leave them out: images(..., skip_bad=true)")
+    last = Diagnostic(
+        message, help="repair or remove them, or leave them out: images(..., skip_bad=true)", code=Code.IMAGES
+    )
     return [*(replace(each, help="") for each in problems[:_SHOWN]), last]
 
 
@@ -141,19 +143,20 @@ def opened(path: Path) -> Any:
     try:
         image = Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
-        raise fail(f"`{path}` is not an image that can be read", help=_REMOVE) from None
+        raise fail(f"`{path}` is not an image that can be read", help=_REMOVE, code=Code.IMAGES) from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise fail(f"the image `{path}` cannot be read: {error}", help=_REMOVE) from None
+        raise fail(f"the image `{path}` cannot be read: {error}", help=_REMOVE, code=Code.IMAGES) from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     if image.width * image.height > _LARGEST:
         image.close()
-        raise fail(f"the image `{path}` is too large: {image.width} x {image.height} pixels")
+        raise fail(f"the image `{path}` is too large: {image.width} x {image.height} pixels", code=Code.IMAGES)
     if image.mode not in _EIGHT_BITS:
         image.close()
         raise fail(
             f"the image `{path}` has more than 8 bits a channel (mode {image.mode})",
             help="write a loader of your own for such images, or convert them to 8 bits",
+            code=Code.IMAGES,
         )
     return image
 
@@ -164,6 +167,7 @@ def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
         raise fail(
             f"the image `{path}` is {height} x {width} after resizing: too small to crop {crop[0]} x {crop[1]}",
             help=f"resize first: resize={max(crop)}",
+            code=Code.IMAGES,
         )
     left, top = round((width - crop[1]) / 2), round((height - crop[0]) / 2)
     return left, top, left + crop[1], top + crop[0]
@@ -230,6 +234,7 @@ class ImageFolder(Dataset):
             raise fail(
                 f"the image `{path}` gives {list(image.shape)} and `{self._files[0]}` {list(self._shape)}",
                 help="bring them to one size: images(..., size=224)",
+                code=Code.IMAGES,
             )
         return image
 
@@ -261,16 +266,20 @@ def image_files(folder: Path) -> list[Path]:
     Raises CompileError when there is no such folder, no image in it, or a link in it leads outside.
     """
     if not folder.exists():
-        raise fail(f"there is no folder `{folder}`", help="paths are relative to the recipe")
+        raise fail(f"there is no folder `{folder}`", help="paths are relative to the recipe", code=Code.IMAGE_FOLDER)
     if not folder.is_dir():
-        raise fail(f"`{folder}` is a file, not a folder")
+        raise fail(f"`{folder}` is a file, not a folder", code=Code.IMAGE_FOLDER)
     files = [
         each
         for each in folder.rglob("*")
         if each.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in each.relative_to(folder).parts)
     ]
     if not files:
-        raise fail(f"the folder `{folder}` has no images", help=f"images end in {', '.join(sorted(SUFFIXES))}")
+        raise fail(
+            f"the folder `{folder}` has no images",
+            help=f"images end in {', '.join(sorted(SUFFIXES))}",
+            code=Code.IMAGE_FOLDER,
+        )
     for each in files:
         _check_inside(each, folder)
     return sorted(files, key=lambda each: each.relative_to(folder).as_posix())
@@ -285,7 +294,11 @@ def by_folder(folder: Path, files: Sequence[Path]) -> tuple[Int64, list[str]]:
     tops = [each.relative_to(folder).parts for each in files]
     for path, parts in zip(files, tops, strict=True):
         if len(parts) < 2:
-            raise fail(f"the image `{path}` is in no class folder", help=f"put it in a folder below `{folder}`")
+            raise fail(
+                f"the image `{path}` is in no class folder",
+                help=f"put it in a folder below `{folder}`",
+                code=Code.IMAGE_FOLDER,
+            )
     names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
     filled = {parts[0] for parts in tops}
     if empty := [name for name in names if name not in filled]:
@@ -294,6 +307,7 @@ def by_folder(folder: Path, files: Sequence[Path]) -> tuple[Int64, list[str]]:
             f"{counted(len(empty), 'class folder')} of `{folder}` {'has' if len(empty) == 1 else 'have'} no images: "
             + listed,
             help="classes are numbered by their folders, so each folder needs an image; remove folders of no class",
+            code=Code.IMAGE_FOLDER,
         )
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([numbers[parts[0]] for parts in tops], np.int64), names
@@ -308,19 +322,24 @@ def by_table(folder: Path, table: Path) -> tuple[list[Path], Int64]:
         with table.open(newline="", encoding="utf-8-sig") as text:
             rows = [(number, row) for number, row in enumerate(csv.reader(text), 1) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise fail(f"cannot read the labels in `{table}`: {error}", help="save it as UTF-8 text") from None
+        raise fail(
+            f"cannot read the labels in `{table}`: {error}", help="save it as UTF-8 text", code=Code.IMAGE_FOLDER
+        ) from None
     for position, (number, row) in enumerate(rows):
         if len(row) != 2:
-            raise fail(f"line {number} of `{table}` has {len(row)} columns instead of 2: file, class number")
+            raise fail(
+                f"line {number} of `{table}` has {len(row)} columns instead of 2: file, class number",
+                code=Code.IMAGE_FOLDER,
+            )
         if position == 0 and not row[1].strip().lstrip("-").isdigit():
             continue
         labels.append(_class_number(row[1], table, number))
         files.append(folder / row[0].strip())
         _check_inside(files[-1], folder)
         if not files[-1].is_file():
-            raise fail(f"line {number} of `{table}`: there is no image `{files[-1]}`")
+            raise fail(f"line {number} of `{table}`: there is no image `{files[-1]}`", code=Code.IMAGE_FOLDER)
     if not files:
-        raise fail(f"`{table}` names no images")
+        raise fail(f"`{table}` names no images", code=Code.IMAGE_FOLDER)
     return files, np.array(labels, np.int64)
 
 
@@ -331,7 +350,11 @@ def _check_inside(path: Path, folder: Path) -> None:
     """
     # realpath also takes links that lead to each other.
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise fail(f"the image `{path}` is outside the folder `{folder}`", help="copy the image into the folder")
+        raise fail(
+            f"the image `{path}` is outside the folder `{folder}`",
+            help="copy the image into the folder",
+            code=Code.IMAGE_FOLDER,
+        )
 
 
 def _class_number(text: str, table: Path, number: int) -> int:
@@ -340,5 +363,5 @@ def _class_number(text: str, table: Path, number: int) -> int:
     except ValueError:
         class_number = -1
     if class_number < 0:
-        raise fail(f"line {number} of `{table}`: `{text.strip()}` is not a class number")
+        raise fail(f"line {number} of `{table}`: `{text.strip()}` is not a class number", code=Code.IMAGE_FOLDER)
     return class_number

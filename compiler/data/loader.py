@@ -12,7 +12,7 @@ import numpy as np
 
 from vggc.data.arrays import ArrayDataset
 from vggc.data.dataset import Batch, Dataset, SampleType, as_labels
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.options.schema import OptionFunction
 
 LABELS = "labels"
@@ -48,6 +48,7 @@ class Loader(OptionFunction):
             raise fail(
                 f"loader `{self.name}` returned {type(result).__name__}",
                 help="return a dict of arrays with samples along their first axis, or yield such dicts batch by batch",
+                code=Code.LOADER,
             )
         dataset.name = name
         return dataset
@@ -86,7 +87,11 @@ def raised(name: str, error: Exception) -> CompileError:
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     text = str(error) or "no message"
-    return fail(f"loader `{name}` raised {type(error).__name__}: {text}", facts=(("at", where),) if where else ())
+    return fail(
+        f"loader `{name}` raised {type(error).__name__}: {text}",
+        facts=(("at", where),) if where else (),
+        code=Code.LOADER,
+    )
 
 
 def arrays_dataset(given: Mapping[Any, Any], where: str) -> ArrayDataset:
@@ -106,11 +111,11 @@ def _checked(given: Mapping[Any, Any], where: str) -> Batch:
     arrays: Batch = {}
     for name, values in given.items():
         if not isinstance(name, str):
-            raise fail(f"{where} returned a dict with a key that is not a name: {name!r}")
+            raise fail(f"{where} returned a dict with a key that is not a name: {name!r}", code=Code.LOADER)
         try:
             arrays[name] = np.asarray(values)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise fail(f"`{name}` of {where} is not an array: {error}") from None
+            raise fail(f"`{name}` of {where} is not an array: {error}", code=Code.LOADER) from None
     return arrays
 
 
@@ -130,7 +135,7 @@ class Streamed(Dataset):
         self.labels = None
         label_parts = [labels for _, labels in self._pieces(first=True)]
         if not self._count:
-            raise fail(f"loader `{name}` yielded no samples")
+            raise fail(f"loader `{name}` yielded no samples", code=Code.LOADER)
         if label_parts and label_parts[0] is not None:
             self.labels = np.concatenate([each for each in label_parts if each is not None])
 
@@ -150,6 +155,7 @@ class Streamed(Dataset):
             raise fail(
                 f"loader `{self._loader}` yielded {self._count} samples at first, but {seen} now",
                 help="it is run several times, and has to yield the same samples each time",
+                code=Code.LOADER,
             )
 
     def _pieces(self, *, first: bool) -> Iterator[tuple[Batch, Any]]:
@@ -157,15 +163,18 @@ class Streamed(Dataset):
         labelled: bool | None = None
         for number, given in enumerate(self._yielded()):
             if not isinstance(given, Mapping):
-                raise fail(f"{where} yielded {type(given).__name__}", help="yield a dict of arrays")
+                raise fail(f"{where} yielded {type(given).__name__}", help="yield a dict of arrays", code=Code.LOADER)
             part = arrays_dataset(given, f"{where}, batch {number}")
             labelled = part.labels is not None if labelled is None else labelled
             if labelled != (part.labels is not None):
-                raise fail(f"{where} yields labels with some batches only")
+                raise fail(f"{where} yields labels with some batches only", code=Code.LOADER)
             if first and not self.arrays:
                 self.arrays = dict(part.arrays)
             if dict(self.arrays) != dict(part.arrays):
-                raise fail(f"{where}, batch {number} differs from batch 0: {_difference(self.arrays, part.arrays)}")
+                raise fail(
+                    f"{where}, batch {number} differs from batch 0: {_difference(self.arrays, part.arrays)}",
+                    code=Code.LOADER,
+                )
             if first:
                 self._count += len(part)
             yield next(part.parts()), part.labels

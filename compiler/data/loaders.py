@@ -12,7 +12,7 @@ from vggc.data.generated import RandomDataset
 from vggc.data.images import Channels, ImageFolder, Layout, Preparation, by_folder, by_table, image_files
 from vggc.data.loader import loader
 from vggc.data.stored import StoredArray, open_npy, open_npz
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.diagnostics.number_text import counted
 from vggc.values import File, Folder, Within
 
@@ -45,10 +45,12 @@ def npz(
     named = {label} if label is not None else set()
     for name in (*named, *(inputs or {}).values()):
         if name not in arrays:
-            raise fail(f"{where} has no array `{name}`", help=spelling_help(name, arrays, "its arrays"))
+            raise fail(
+                f"{where} has no array `{name}`", help=spelling_help(name, arrays, "its arrays"), code=Code.DATA_ARRAYS
+            )
     chosen = {name: arrays[array] for name, array in inputs.items()} if inputs else _all_but(arrays, label)
     if not chosen:
-        raise fail(f"{where} has no array beside the labels `{label}`")
+        raise fail(f"{where} has no array beside the labels `{label}`", code=Code.DATA_ARRAYS)
     advice = f'say which to take: inputs={{"input": "{next(iter(chosen))}"}}'
     for each in chosen.values():
         each.check()
@@ -126,7 +128,11 @@ def images(
     root = base / folder
     count = 1 if channels == "gray" else 3
     if size is not None and (resize is not None or crop is not None):
-        raise fail("`size` cannot be combined with `resize` or `crop`", help="give `size`, or `resize` and `crop`")
+        raise fail(
+            "`size` cannot be combined with `resize` or `crop`",
+            help="give `size`, or `resize` and `crop`",
+            code=Code.IMAGE_OPTIONS,
+        )
     numbers, classes = None, list[str]()
     if labels is None or labels == "folders":
         files = image_files(root)
@@ -148,7 +154,7 @@ def images(
         cover=cover is not None,
     )
     if 0 in prepare.std:
-        raise fail("`std` is 0 for a channel: the divisor must not be 0")
+        raise fail("`std` is 0 for a channel: the divisor must not be 0", code=Code.IMAGE_OPTIONS)
     return ImageFolder(
         files[chosen],
         None if numbers is None else numbers[chosen],
@@ -162,14 +168,14 @@ def images(
 def _pair(given: int | Sequence[int], option: str) -> tuple[int, int]:
     both = (given, given) if isinstance(given, int) else tuple(given)
     if len(both) != 2 or min(both) < 1:
-        raise fail(f"`{option}` must be one number, or [height, width]")
+        raise fail(f"`{option}` must be one number, or [height, width]", code=Code.IMAGE_OPTIONS)
     return both[0], both[1]
 
 
 def _by_channel(given: float | Sequence[float], count: int, option: str) -> tuple[float, ...]:
     values = (given,) * count if isinstance(given, int | float) else tuple(given)
     if len(values) != count:
-        raise fail(f"`{option}` has {len(values)} numbers for {counted(count, 'channel')}")
+        raise fail(f"`{option}` has {len(values)} numbers for {counted(count, 'channel')}", code=Code.IMAGE_OPTIONS)
     return values
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from vggc.data.dataset import SampleType
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.graph.arrays import Array
 from vggc.graph.signature import type_text
 
@@ -57,7 +57,7 @@ class StoredArray(ABC):
     def rows(self) -> int:
         """Length of the first axis. Raises CompileError for a single number."""
         if not self.header.shape:
-            raise fail(f"{self.where} is a single number, not an array of samples")
+            raise fail(f"{self.where} is a single number, not an array of samples", code=Code.DATA_ARRAYS)
         return self.header.shape[0]
 
     @property
@@ -71,9 +71,14 @@ class StoredArray(ABC):
             raise fail(
                 f"{self.where} holds Python objects, which are never loaded",
                 help="save an array of numbers: x = numpy.array(x, dtype=numpy.float32)",
+                code=Code.UNREADABLE_DATA,
             )
         if dtype.kind not in _KINDS:
-            raise fail(f"{self.where} has the type {type_text(dtype)}", help="save it as float32 or as integers")
+            raise fail(
+                f"{self.where} has the type {type_text(dtype)}",
+                help="save it as float32 or as integers",
+                code=Code.DATA_ARRAYS,
+            )
 
     @abstractmethod
     def chunks(self, rows: int, limit: int) -> Iterator[Array]:
@@ -102,7 +107,7 @@ class Mapped(StoredArray):
             start = self._start + self.header.size
             return np.memmap(self._path, self.header.dtype, "r", start, self.header.shape, order)  # type: ignore[call-overload,no-any-return]
         except (OSError, ValueError) as error:
-            raise fail(f"cannot read {self.where}: {error}") from None
+            raise fail(f"cannot read {self.where}: {error}", code=Code.UNREADABLE_DATA) from None
 
     def chunks(self, rows: int, limit: int) -> Iterator[Array]:
         for at in range(0, min(limit, self.rows), rows):
@@ -127,6 +132,7 @@ class Packed(StoredArray):
             raise fail(
                 f"each sample of {self.where} unpacks to {sample:,} bytes",
                 help="if that is right, save it uncompressed: numpy.savez(path, name=array)",
+                code=Code.DATA_ARRAYS,
             )
 
     def chunks(self, rows: int, limit: int) -> Iterator[Array]:
@@ -138,6 +144,7 @@ class Packed(StoredArray):
                 raise fail(
                     f"{self.where} is compressed column by column and too large to be held in memory",
                     help="save it row by row: numpy.ascontiguousarray(x)",
+                    code=Code.UNREADABLE_DATA,
                 )
             if wanted > HELD_BYTES:
                 yield from self._stream(rows, limit)
@@ -171,14 +178,18 @@ class _reading:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, _BROKEN) and not isinstance(error, CompileError):
-            raise fail(f"cannot read {self._where}: {error}", help="the file is damaged: save it again") from None
+            raise fail(
+                f"cannot read {self._where}: {error}",
+                help="the file is damaged: save it again",
+                code=Code.UNREADABLE_DATA,
+            ) from None
 
 
 def _numbers(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> Array:
     size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     data = file.read(size)
     if len(data) < size:
-        raise fail(f"{where} is cut short", help="the file is damaged: save it again")
+        raise fail(f"{where} is cut short", help="the file is damaged: save it again", code=Code.UNREADABLE_DATA)
     return np.frombuffer(data, dtype).reshape(shape)
 
 
@@ -189,16 +200,20 @@ def _header(stored: IO[bytes], where: str) -> Header:
     try:
         version = npy.read_magic(file)
     except ValueError:
-        raise fail(f"{where} is not a numpy array") from None
+        raise fail(f"{where} is not a numpy array", code=Code.UNREADABLE_DATA) from None
     if version not in ((1, 0), (2, 0)):
-        raise fail(f"{where} has fields or an unknown format", help="save plain arrays with numpy.save")
+        raise fail(
+            f"{where} has fields or an unknown format",
+            help="save plain arrays with numpy.save",
+            code=Code.UNREADABLE_DATA,
+        )
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
         shape, fortran, dtype = read(file)
     except (ValueError, SyntaxError) as error:
-        raise fail(f"{where} has a damaged header: {str(error).splitlines()[0]}") from None
+        raise fail(f"{where} has a damaged header: {str(error).splitlines()[0]}", code=Code.UNREADABLE_DATA) from None
     if any(each < 0 for each in shape):
-        raise fail(f"{where} has a damaged header: a negative length")
+        raise fail(f"{where} has a damaged header: a negative length", code=Code.UNREADABLE_DATA)
     return Header(tuple(shape), fortran, dtype, file.tell())
 
 
@@ -208,13 +223,20 @@ def open_npy(path: Path) -> StoredArray:
     size = readable(path)
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
-            raise fail(f"`{path}` is an archive of arrays, not one array", help=f'read it with npz("{path.name}")')
+            raise fail(
+                f"`{path}` is an archive of arrays, not one array",
+                help=f'read it with npz("{path.name}")',
+                code=Code.UNREADABLE_DATA,
+            )
         file.seek(0)
         header = _header(file, f"`{path}`")
     array = Mapped(where, header, path, 0)
     array.check()
     if header.size + header.nbytes > size:
-        raise fail(f"`{path}` is cut short: {size} bytes where {header.size + header.nbytes} are needed")
+        raise fail(
+            f"`{path}` is cut short: {size} bytes where {header.size + header.nbytes} are needed",
+            code=Code.UNREADABLE_DATA,
+        )
     return array
 
 
@@ -230,6 +252,7 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
         raise fail(
             f"`{path}` is not an .npz file, or is cut short",
             help=f'it holds one array: npy("{path.name}")' if single else "save it with numpy.savez(path, name=array)",
+            code=Code.UNREADABLE_DATA,
         ) from None
     with archive:
         for info in archive.infolist():
@@ -238,17 +261,21 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
                 continue
             where = f"array `{name}` of `{path}`"
             if info.flag_bits & 1:
-                raise fail(f"{where} is encrypted")
+                raise fail(f"{where} is encrypted", code=Code.UNREADABLE_DATA)
             with _reading(where), archive.open(info) as file:
                 header = _header(file, where)
             if header.size + header.nbytes > info.file_size and not header.dtype.hasobject:
-                raise fail(f"{where} is cut short", help="the file is damaged: save it again")
+                raise fail(
+                    f"{where} is cut short", help="the file is damaged: save it again", code=Code.UNREADABLE_DATA
+                )
             if info.compress_type == zipfile.ZIP_STORED:
                 arrays[name] = Mapped(where, header, path, _data_start(path, info))
             else:
                 arrays[name] = Packed(where, header, path, info.filename)
     if not arrays:
-        raise fail(f"`{path}` holds no arrays", help="save it with numpy.savez(path, name=array)")
+        raise fail(
+            f"`{path}` holds no arrays", help="save it with numpy.savez(path, name=array)", code=Code.DATA_ARRAYS
+        )
     return arrays
 
 
@@ -267,11 +294,13 @@ def readable(path: Path) -> int:
             file.seek(0, 2)
             size = file.tell()
     except FileNotFoundError:
-        raise fail(f"there is no file `{path}`", help="paths are relative to the recipe") from None
+        raise fail(
+            f"there is no file `{path}`", help="paths are relative to the recipe", code=Code.UNREADABLE_DATA
+        ) from None
     except IsADirectoryError:
-        raise fail(f"`{path}` is a folder, not a file") from None
+        raise fail(f"`{path}` is a folder, not a file", code=Code.UNREADABLE_DATA) from None
     except OSError as error:
-        raise fail(f"cannot read `{path}`: {error.strerror}") from None
+        raise fail(f"cannot read `{path}`: {error.strerror}", code=Code.UNREADABLE_DATA) from None
     if size == 0:
-        raise fail(f"`{path}` is empty")
+        raise fail(f"`{path}` is empty", code=Code.UNREADABLE_DATA)
     return size

@@ -1,5 +1,6 @@
 """Messages for the person who wrote the recipe, and the places in it that they point at."""
 
+from vggc.diagnostics.codes import Code
 from vggc.diagnostics.declined import Declined
 from vggc.diagnostics.diagnostic import (
     CompileError,
@@ -19,6 +20,7 @@ from vggc.diagnostics.diagnostic import (
 from vggc.diagnostics.source import Source, Span
 
 __all__ = [
+    "Code",
     "CompileError",
     "Declined",
     "Diagnostic",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from vggc.diagnostics.codes import Code
 from vggc.diagnostics.source import Span
 
 Severity = Literal["error", "warning"]
@@ -27,7 +28,8 @@ class Diagnostic:
     """One message.
 
     `doing` stands behind the carets ("while running step 2 of 4"); `facts` are (label, text) pairs such as
-    ("node", "Conv `features.7`") or ("note", "..."); `help` says what to write instead.
+    ("node", "Conv `features.7`") or ("note", "..."); `help` says what to write instead. `code` stays the same when the
+    words change.
     """
 
     message: str
@@ -36,6 +38,7 @@ class Diagnostic:
     facts: tuple[tuple[str, str], ...] = ()
     help: str = ""
     severity: Severity = "error"
+    code: Code = Code.OWN
 
 
 class CompileError(Exception):
@@ -90,10 +93,15 @@ class Diagnostics:
 
 
 def fail(
-    message: str, span: Span | None = None, *, facts: tuple[tuple[str, str], ...] = (), help: str = ""
+    message: str,
+    span: Span | None = None,
+    *,
+    facts: tuple[tuple[str, str], ...] = (),
+    help: str = "",
+    code: Code = Code.OWN,
 ) -> CompileError:
     """A CompileError of one message, to be raised by the caller."""
-    return CompileError(Diagnostic(message, span, facts=facts, help=help))
+    return CompileError(Diagnostic(message, span, facts=facts, help=help, code=code))
 
 
 def first_line(error: Exception) -> str:
@@ -165,13 +173,15 @@ def short_text(diagnostic: Diagnostic) -> str:
     return f"{place}{diagnostic.message}" + (f"; {diagnostic.help}" if diagnostic.help else "")
 
 
-def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
-    """The terminal text of one message, without a final newline."""
+def render(diagnostic: Diagnostic, *, color: bool = False, code: bool = False) -> str:
+    """The terminal text of one message, without a final newline; with `code`, its code is behind the message."""
 
     def paint(style: str, text: str) -> str:
         return f"{_STYLE[style]}{text}{_RESET}" if color else text
 
     lines = [f"{paint(diagnostic.severity, diagnostic.severity)}: {_printable(diagnostic.message)}"]
+    if code and diagnostic.code is not Code.OWN:
+        lines[0] += f" [{diagnostic.code.id}]"
     margin = ""
     span = diagnostic.span
     if span is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 
 Labels = dict[str, str]
 """How messages name each node, by the name that onnxruntime uses."""
@@ -67,23 +67,31 @@ def translate(error: Exception, labels: Labels, doing: Literal["load", "run"]) -
             f"onnxruntime has no operator {unknown['op']} of the domain `{domain}`",
             facts=tuple(("node", each) for each in nodes[:1]),
             help=WITHOUT_RUNNING,
+            code=Code.ONNXRUNTIME,
         )
     newer = _OPSET.search(text)
     if newer:
         return fail(
             f"onnxruntime does not know opset {newer['version']} yet",
             help="export the model with an older opset, or use --verify off",
+            code=Code.ONNXRUNTIME,
         )
     if any(each in text for each in _NO_KERNEL):
         return fail(
             "onnxruntime cannot load the model: its CPU has no kernel for this operator with these types",
             facts=_node(text, labels),
             help=WITHOUT_RUNNING,
+            code=Code.ONNXRUNTIME,
         )
     if "bad_alloc" in text or "Failed to allocate memory" in text or isinstance(error, MemoryError):
-        return fail(f"there is not enough memory to {doing} the model", facts=_node(text, labels))
+        return fail(f"there is not enough memory to {doing} the model", facts=_node(text, labels), code=Code.MEMORY)
     help = _OTHER_INPUTS if doing == "run" else ""
-    return fail(f"onnxruntime cannot {doing} the model: {_reason(text)}", facts=_node(text, labels), help=help)
+    return fail(
+        f"onnxruntime cannot {doing} the model: {_reason(text)}",
+        facts=_node(text, labels),
+        help=help,
+        code=Code.ONNXRUNTIME,
+    )
 
 
 def _node(text: str, labels: Labels) -> tuple[tuple[str, str], ...]:

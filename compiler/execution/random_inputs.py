@@ -9,7 +9,7 @@ from itertools import zip_longest
 import numpy as np
 
 from vggc.data.generated import SMALL, random_array
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.execution.batching import run
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -64,7 +64,7 @@ def random_inputs(
     wanted = tuple(inputs if inputs is not None else own)
     for each in wanted:
         if each.shape is None:
-            raise fail(f"the rank of the model's input `{each.name}` is unknown", help=_GIVE_DATA)
+            raise fail(f"the rank of the model's input `{each.name}` is unknown", help=_GIVE_DATA, code=Code.SHAPES)
     if _certain(wanted):
         return [_draw(wanted, {}, SMALL, seed)]
     return _SizeSearch(model if isinstance(model, Session) else Session(model), wanted, batches, seed).run()
@@ -105,7 +105,12 @@ class _SizeSearch:
         dimensions = f" for its dimensions {', '.join(f'`{each}`' for each in names[:_NAMED])}{more}" if names else ""
         facts = (("note", first.message), *first.facts)
         raise CompileError(
-            Diagnostic(f"the model does not run on random inputs{dimensions}", facts=facts, help=_GIVE_DATA)
+            Diagnostic(
+                f"the model does not run on random inputs{dimensions}",
+                facts=facts,
+                help=_GIVE_DATA,
+                code=Code.RANDOM_INPUTS,
+            )
         )
 
     def _growth(self, sizes: Mapping[Key, int], below: int) -> float:
@@ -205,6 +210,10 @@ def _draw(inputs: Sequence[ValueType], sizes: Mapping[Key, int], below: int, see
     for position, each in enumerate(inputs):
         shape = _shape(each, sizes)
         if math.prod(shape) * max(1, each.dtype.itemsize) > _LARGEST_BYTES:
-            raise fail(f"random numbers for the model's input {each} would take more than 1 GiB", help=_GIVE_DATA)
+            raise fail(
+                f"random numbers for the model's input {each} would take more than 1 GiB",
+                help=_GIVE_DATA,
+                code=Code.MEMORY,
+            )
         feeds[each.name] = random_array(np.random.default_rng((seed, position)), each.dtype, shape, below)
     return feeds

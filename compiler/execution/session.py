@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from vggc.diagnostics import fail, spelling_help
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.execution.errors import WITHOUT_RUNNING, Labels, failures, translate
 from vggc.execution.threads import thread_limit
 from vggc.graph import Graph, StoredWeights
@@ -93,7 +93,7 @@ class Session:
         if isinstance(model, Path) and outputs is not None:
             model = Graph.load(model)
         if isinstance(model, Path) and not model.is_file():
-            raise fail(f"there is no model `{model}`")
+            raise fail(f"there is no model `{model}`", code=Code.NO_MODEL)
         self._asked = list(outputs) if outputs is not None else None
         self._kept: list[Any] = [options]
         self._labels: Labels = {}
@@ -222,18 +222,24 @@ class Session:
         known = [each.name for each in self.inputs]
         for name in feeds:
             if name not in known:
-                raise fail(f"the model has no input `{name}`", help=spelling_help(name, known, "its inputs"))
+                raise fail(
+                    f"the model has no input `{name}`",
+                    help=spelling_help(name, known, "its inputs"),
+                    code=Code.MODEL_INPUT,
+                )
         for wanted in self.inputs:
             if wanted.name not in feeds:
-                raise fail(f"no value is given for the model's input `{wanted.name}`")
+                raise fail(f"no value is given for the model's input `{wanted.name}`", code=Code.MODEL_INPUT)
             array = feeds[wanted.name]
             strings = array.dtype.kind in "OUST" and wanted.dtype.kind == "O"
             if array.dtype != wanted.dtype and not strings:
                 want, got = type_text(wanted.dtype), type_text(array.dtype)
-                raise fail(f"the model's input `{wanted.name}` is {want}, but {got} is given")
+                raise fail(f"the model's input `{wanted.name}` is {want}, but {got} is given", code=Code.MODEL_INPUT)
             if wanted.shape is not None and not _fits(array.shape, wanted.shape):
                 want, got = shape_text(wanted.shape), shape_text(array.shape)
-                raise fail(f"the model's input `{wanted.name}` has shape {want}, but {got} is given")
+                raise fail(
+                    f"the model's input `{wanted.name}` has shape {want}, but {got} is given", code=Code.MODEL_INPUT
+                )
 
 
 def check_loadable(path: Path) -> None:
@@ -321,7 +327,11 @@ def _inline(tensor: onnx.TensorProto, held: Array | StoredWeights) -> onnx.Tenso
 def _value_type(given: Any) -> ValueType:
     kind = given.type.removeprefix("tensor(").removesuffix(")")
     if kind not in _TYPES:
-        raise fail(f"the model's input `{given.name}` is a {given.type}, which vggc cannot feed", help=WITHOUT_RUNNING)
+        raise fail(
+            f"the model's input `{given.name}` is a {given.type}, which vggc cannot feed",
+            help=WITHOUT_RUNNING,
+            code=Code.MODEL_INPUT,
+        )
     return ValueType(given.name, _dtype(kind), tuple(given.shape))
 
 
@@ -351,6 +361,8 @@ def _from_ort(value: Any) -> Any:
         return value.numpy()
     kind = value.data_type().removeprefix("tensor(").removesuffix(")")
     if kind not in _TYPES:
-        raise fail(f"a value of type {kind} cannot be read from onnxruntime", help=WITHOUT_RUNNING)
+        raise fail(
+            f"a value of type {kind} cannot be read from onnxruntime", help=WITHOUT_RUNNING, code=Code.ONNXRUNTIME
+        )
     numbers = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
     return np.frombuffer(numbers, _dtype(kind)).reshape(value.shape())

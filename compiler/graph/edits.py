@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.extras import annotate, body_extras, node_extras, value_extras
 from vggc.graph.links import LinkedGraph
 from vggc.graph.node_order import live_nodes, reads, subgraphs
@@ -242,7 +242,7 @@ class EditableGraph(LinkedGraph):
         top = {id(value): value for node in self.nodes for value in (*node.inputs, *node.outputs)}
         for value in (*self.inputs, *self.outputs, *top.values()):
             if value.name and named.setdefault(value.name, value) is not value:
-                raise fail(f"two values have the name `{value.name}`")
+                raise fail(f"two values have the name `{value.name}`", code=Code.INVALID_MODEL)
 
 
 def _origins(node: gs.Node) -> list[str]:

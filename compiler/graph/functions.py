@@ -8,7 +8,7 @@ import onnx
 import onnx.defs
 import onnx.inliner
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 MOST_NODES = 2_000_000
 """Nodes after inlining. Functions that call each other can say in a few lines what fills any memory."""
@@ -25,6 +25,7 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
         raise fail(
             f"the model's functions make more than {MOST_NODES} nodes of it",
             help="export it again without functions that call each other so often",
+            code=Code.MODEL_FUNCTIONS,
         )
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
@@ -35,7 +36,9 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rpartition(": ")[2]
         raise fail(
-            f"the model is not valid ONNX: its functions do not fit their calls: {reason}", help="export it again"
+            f"the model is not valid ONNX: its functions do not fit their calls: {reason}",
+            help="export it again",
+            code=Code.INVALID_MODEL,
         ) from None
     calls = {(each.domain, each.name, each.overload) for each in model.functions}
     for node in _all(inlined.graph.node):
@@ -44,6 +47,7 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"the model's function `{node.op_type}` is written in another opset than the model, and onnx "
                 f"{onnx.__version__} cannot convert it",
                 help="export the model again with one opset for all of it",
+                code=Code.MODEL_FUNCTIONS,
             )
     return inlined
 
@@ -106,7 +110,9 @@ class _Count:
             return 1
         if key in self._open:
             raise fail(
-                f"the model is not valid ONNX: its function `{node.op_type}` calls itself", help="export it again"
+                f"the model is not valid ONNX: its function `{node.op_type}` calls itself",
+                help="export it again",
+                code=Code.INVALID_MODEL,
             )
         if key not in self._known:
             self._open.append(key)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.arrays import Array
 from vggc.graph.links import static_shape
 from vggc.graph.weights import StoredWeights
@@ -38,6 +38,7 @@ def check_numbers(constants: Iterable[gs.Constant]) -> None:
             raise fail(
                 f"the weights of the model are not numbers: initializer `{constant.name}` is NaN at [{index}]",
                 help="the training diverged or the file is damaged: export the model from a healthy checkpoint",
+                code=Code.WEIGHTS_NOT_FINITE,
             )
 
 
@@ -68,6 +69,7 @@ def check_sizes(graph: gs.Graph) -> None:
                     f"the model cannot be run here: the result of {what} takes {size >> 30} GiB, "
                     f"and this machine has {memory >> 30} GiB",
                     help="compile it with --verify off and without measuring it, or where there is more memory",
+                    code=Code.MEMORY,
                 )
 
 

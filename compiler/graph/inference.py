@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail, first_line
+from vggc.diagnostics import Code, fail, first_line
 from vggc.graph.arrays import Dimensions
 from vggc.graph.domains import is_standard
 from vggc.graph.long_rows import hide_long_rows
@@ -50,7 +50,7 @@ def infer_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
         hide_long_rows(model)
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise fail(f"shape inference failed: {first_line(error)}") from None
+        raise fail(f"shape inference failed: {first_line(error)}", code=Code.SHAPES) from None
     types = {each.name: each.type for each in (*inferred.value_info, *inferred.output)}
     _forget_sizes_of_sequences(model.graph.node, types)
     return types
@@ -156,7 +156,7 @@ def _check(model: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         context = tuple(("note", line.removeprefix("==> Context: ")) for line in lines[1:3])
-        raise fail(f"the model is not valid ONNX: {lines[0]}", facts=context) from None
+        raise fail(f"the model is not valid ONNX: {lines[0]}", facts=context, code=Code.INVALID_MODEL) from None
     for output in untyped:
         output.ClearField("type")
     for each in unknown:

@@ -7,7 +7,7 @@ from itertools import chain
 
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.extras import body_extras
 
 
@@ -106,7 +106,10 @@ def _sorted(nodes: list[gs.Node], producers: dict[int, gs.Node]) -> list[gs.Node
                 if source is None or id(source) in done:
                     continue
                 if id(source) in open_:
-                    raise fail(f"the graph has a cycle through {source.op} `{source.name or source.outputs[0].name}`")
+                    raise fail(
+                        f"the graph has a cycle through {source.op} `{source.name or source.outputs[0].name}`",
+                        code=Code.INVALID_MODEL,
+                    )
                 open_.add(id(source))
                 stack.append((source, reads(source)))
                 break

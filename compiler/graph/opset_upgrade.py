@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 from onnx import version_converter
 
-from vggc.diagnostics import fail, first_line
+from vggc.diagnostics import Code, fail, first_line
 from vggc.graph.domains import domain_of
 from vggc.graph.extras import node_extras
 
@@ -29,6 +29,7 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
         raise fail(
             f"{reason} needs opset {wanted}, but opset {before} cannot be raised: {first_line(error)[:200]}",
             help=f"export the model again with opset {wanted}",
+            code=Code.OPSET,
         ) from None
     fresh = type(graph).from_model(converted)
     _weights_back(fresh, {value.name: value for value in graph.constants()})

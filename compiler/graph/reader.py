@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.extras import body_extras, copy_extras, node_extras, value_extras
 from vggc.graph.functions import inline_functions
 from vggc.graph.soundness import check_count, reject_references, reject_unsound
@@ -162,7 +162,9 @@ def _store(value: gs.Constant, extent: Extent | None, folder: Path) -> None:
         size = extent.size if extent else len(tensor.raw_data)
         needed = stored_bytes(tensor.data_type, list(tensor.dims))
         if needed != size:
-            raise fail(f"initializer `{tensor.name}` holds {size} bytes but its shape needs {needed}")
+            raise fail(
+                f"initializer `{tensor.name}` holds {size} bytes but its shape needs {needed}", code=Code.WEIGHTS_FILE
+            )
     else:
         check_count(tensor)
     value._values = StoredWeights(tensor, extent)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
 
@@ -64,6 +64,7 @@ def _value_type(graph: Graph, value: gs.Tensor, what: str) -> ValueType:
         raise fail(
             f"the model's {what} `{value.name}` is not a tensor, or its type is not declared",
             help=f"vggc runs models whose {what}s are tensors with declared types: export the model again",
+            code=Code.INVALID_MODEL,
         )
     shape = graph.shape(value)
     return ValueType(value.name, dtype, None if shape is None else tuple(_dimension(each) for each in shape))

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 
 _TYPES = frozenset(onnx.TensorProto.DataType.values())
 _ATTRIBUTES = frozenset(onnx.AttributeProto.AttributeType.values()) - {onnx.AttributeProto.UNDEFINED}
@@ -28,7 +28,9 @@ def reject_unsound(model: onnx.ModelProto) -> None:
         _nodes(function.node)
     _graph(model.graph)
     if not model.graph.output:
-        raise fail("the model has no outputs, so there is nothing to compile", help="export it again")
+        raise fail(
+            "the model has no outputs, so there is nothing to compile", help="export it again", code=Code.INVALID_MODEL
+        )
 
 
 def _graph(graph: onnx.GraphProto) -> None:
@@ -41,7 +43,7 @@ def _graph(graph: onnx.GraphProto) -> None:
         _texts("an initializer", tensor.name)
         _element_type(tensor.name, tensor)
         if tensor.name in names:
-            raise fail("the model has two initializers of one name", help="export it again")
+            raise fail("the model has two initializers of one name", help="export it again", code=Code.INVALID_MODEL)
         names.add(tensor.name)
     for sparse in graph.sparse_initializer:
         _texts("a sparse initializer", sparse.values.name)
@@ -52,7 +54,11 @@ def _graph(graph: onnx.GraphProto) -> None:
         _results_of_bodies(node)
         for name in node.output:
             if name and name in made:
-                raise fail(f"the model is not valid ONNX: two nodes compute `{name}`", help="export it again")
+                raise fail(
+                    f"the model is not valid ONNX: two nodes compute `{name}`",
+                    help="export it again",
+                    code=Code.INVALID_MODEL,
+                )
             made.add(name)
 
 
@@ -89,6 +95,7 @@ def reject_references(nodes: Iterable[onnx.NodeProto]) -> None:
                     f"the model is not valid ONNX: attribute `{attribute.name}` of {label} refers to an attribute "
                     f"`{attribute.ref_attr_name}` of a function, and the node is in no function",
                     help="export it again",
+                    code=Code.INVALID_MODEL,
                 )
             for graph in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
                 reject_references(graph.node)
@@ -102,7 +109,11 @@ def _results_of_bodies(node: onnx.NodeProto) -> None:
     bodies = {attribute.name for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH}
     for name in ("then_branch", "else_branch") if node.op_type == "If" else ("body",):
         if name not in bodies:
-            raise fail(f"the model is not valid ONNX: {label} has no body `{name}`", help="export it again")
+            raise fail(
+                f"the model is not valid ONNX: {label} has no body `{name}`",
+                help="export it again",
+                code=Code.INVALID_MODEL,
+            )
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             given = len(attribute.g.output) - _CONDITIONS[node.op_type]
@@ -111,6 +122,7 @@ def _results_of_bodies(node: onnx.NodeProto) -> None:
                     f"the model is not valid ONNX: {label} has {len(node.output)} outputs, and its body "
                     f"`{attribute.name}` gives {max(given, 0)}",
                     help="export it again",
+                    code=Code.INVALID_MODEL,
                 )
 
 
@@ -198,4 +210,8 @@ def _unknown_type(name: str, number: int) -> CompileError:
 
 
 def _damaged(reason: str) -> CompileError:
-    return fail(f"the model is not valid ONNX: {reason}", help="the file is damaged: copy or export it again")
+    return fail(
+        f"the model is not valid ONNX: {reason}",
+        help="the file is damaged: copy or export it again",
+        code=Code.INVALID_MODEL,
+    )

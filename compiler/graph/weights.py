@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.graph.arrays import Array
 from vggc.graph.wire import Extent
 
@@ -35,7 +35,7 @@ def _file_bytes(extent: Extent) -> mmap.mmap:
 
 
 def _cut_short(extent: Extent) -> CompileError:
-    return fail(f"the weights in `{extent.path}` were cut short while being read")
+    return fail(f"the weights in `{extent.path}` were cut short while being read", code=Code.WEIGHTS_FILE)
 
 
 class StoredWeights(LazyValues):
@@ -133,7 +133,7 @@ def _readable(where: str) -> Iterator[None]:
         # What Python says of such a name differs between its versions.
         unnameable = "no file can have this name" if isinstance(error, ValueError) else str(error)
         reason = getattr(error, "strerror", None) or unnameable
-        raise fail(f"{where} cannot be read: {reason}", help="save the model again") from None
+        raise fail(f"{where} cannot be read: {reason}", help="save the model again", code=Code.WEIGHTS_FILE) from None
 
 
 def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
@@ -152,19 +152,26 @@ def external_extent(tensor: onnx.TensorProto, folder: Path) -> Extent:
         raise fail(
             f"{where} is outside the model's folder: `{location}`",
             help="keep the data file beside the model and save the model again",
+            code=Code.WEIGHTS_FILE,
         )
     try:
         offset, size = int(entries.get("offset", "0")), entries.get("length")
     except ValueError:
-        raise fail(f"{where} has a malformed offset: `{entries.get('offset')}`") from None
+        raise fail(f"{where} has a malformed offset: `{entries.get('offset')}`", code=Code.WEIGHTS_FILE) from None
     need = stored_bytes(tensor.data_type, list(tensor.dims))
     with _readable(where):
         length_of_file = path.stat().st_size if path.is_file() else None
     if length_of_file is None:
-        raise fail(f"{where} is missing: there is no file `{path}`", help=f"put `{location}` beside the model")
+        raise fail(
+            f"{where} is missing: there is no file `{path}`",
+            help=f"put `{location}` beside the model",
+            code=Code.WEIGHTS_FILE,
+        )
     length = int(size) if size and size.isdigit() else need
     if length != need or offset < 0:
-        raise fail(f"{where} does not fit its shape: {length} bytes at {offset} for {need} needed")
+        raise fail(
+            f"{where} does not fit its shape: {length} bytes at {offset} for {need} needed", code=Code.WEIGHTS_FILE
+        )
     if offset + length > length_of_file:
-        raise fail(f"{where} is cut short: `{path}` ends before byte {offset + length}")
+        raise fail(f"{where} is cut short: `{path}` ends before byte {offset + length}", code=Code.WEIGHTS_FILE)
     return Extent(path, offset, length)

@@ -16,7 +16,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from vggc.diagnostics import CompileError, fail, nearest
+from vggc.diagnostics import Code, CompileError, fail, nearest
 
 MODEL_GRAPH = 7
 GRAPH_INITIALIZER = 5
@@ -168,14 +168,14 @@ def read_skeleton(path: Path) -> Skeleton:
         kind = path.stat()
         if not stat.S_ISREG(kind.st_mode) and not stat.S_ISDIR(kind.st_mode):
             # A pipe would be waited for.
-            raise fail(f"the model `{path}` is not a regular file", help="write it to a file first")
+            raise fail(f"the model `{path}` is not a regular file", help="write it to a file first", code=Code.NO_MODEL)
         with path.open("rb") as file:
             if kind.st_size == 0:
-                raise fail(f"the model `{path}` is empty")
+                raise fail(f"the model `{path}` is empty", code=Code.NO_MODEL)
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise fail(f"cannot read the model `{path}`: {reason}", help=_similar_model(path)) from None
+        raise fail(f"cannot read the model `{path}`: {reason}", help=_similar_model(path), code=Code.NO_MODEL) from None
     with data:
         _reject_other_files(path, data)
         try:
@@ -208,12 +208,16 @@ def _reject_other_files(path: Path, data: mmap.mmap) -> None:
         if data[: len(magic)] != magic:
             continue
         if b".npy" in data[:_ZIP_NAME]:
-            raise fail(f"{what} numpy arrays (.npz)", help="give the model first and data in the recipe")
-        raise fail(f"{what} {kind}", help=advice)
+            raise fail(
+                f"{what} numpy arrays (.npz)", help="give the model first and data in the recipe", code=Code.NOT_ONNX
+            )
+        raise fail(f"{what} {kind}", help=advice, code=Code.NOT_ONNX)
 
 
 def _not_onnx(path: Path) -> CompileError:
-    return fail(f"`{path}` is not an ONNX model", help="vggc reads the .onnx files that exporters write")
+    return fail(
+        f"`{path}` is not an ONNX model", help="vggc reads the .onnx files that exporters write", code=Code.NOT_ONNX
+    )
 
 
 def _cut_short(path: Path, data: mmap.mmap) -> CompileError:
@@ -223,4 +227,5 @@ def _cut_short(path: Path, data: mmap.mmap) -> CompileError:
     return fail(
         f"the model `{path}` is cut short: its last part is missing after {len(data)} bytes",
         help="copy or export it again",
+        code=Code.NOT_ONNX,
     )

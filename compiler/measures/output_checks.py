@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggc.data import Dataset, KnownData
-from vggc.diagnostics import Diagnostic, spelling_help
+from vggc.diagnostics import Code, Diagnostic, spelling_help
 from vggc.graph.arrays import Array, Size
 from vggc.graph.signature import inputs_of, outputs_of, shape_text
 from vggc.rewrite import Beforehand
@@ -46,24 +46,34 @@ def check_classes(options: Mapping[str, Any], beforehand: Beforehand) -> list[Di
 
 def no_output(output: str, names: Sequence[str]) -> Diagnostic:
     """The error for an output that the model does not have."""
-    return Diagnostic(f"the model has no output `{output}`", help=spelling_help(output, names, "its outputs"))
+    return Diagnostic(
+        f"the model has no output `{output}`", help=spelling_help(output, names, "its outputs"), code=Code.MODEL_OUTPUT
+    )
 
 
 def no_labels(data: Dataset | KnownData) -> Diagnostic:
     """The error for data without labels."""
     facts = (("note", f"it is declared at {data.place}"),) if isinstance(data, KnownData) else ()
-    return Diagnostic(f"data `{data.name}` has no labels to measure accuracy with", facts=facts, help=data.label_help)
+    return Diagnostic(
+        f"data `{data.name}` has no labels to measure accuracy with",
+        facts=facts,
+        help=data.label_help,
+        code=Code.NEEDS_LABELS,
+    )
 
 
 def not_rows(output: str, shape: Sequence[Size]) -> Diagnostic:
     """The error for an output with more than one row for each sample."""
     message = f"output `{output}` has shape {shape_text(shape)}: accuracy needs one row of logits for each sample"
-    return Diagnostic(message, help="name the output with the logits: output=...")
+    return Diagnostic(message, help="name the output with the logits: output=...", code=Code.MODEL_OUTPUT)
 
 
 def single_logit(output: str) -> Diagnostic:
     """The error for an output with one number for each sample."""
-    return Diagnostic(f"output `{output}` has a single logit for each sample: accuracy needs one for each class")
+    return Diagnostic(
+        f"output `{output}` has a single logit for each sample: accuracy needs one for each class",
+        code=Code.MODEL_OUTPUT,
+    )
 
 
 def unknown_class(data: str, labels: Array, first: int, classes: int, output: str) -> Diagnostic | None:
@@ -73,7 +83,8 @@ def unknown_class(data: str, labels: Array, first: int, classes: int, output: st
     bad = int(np.argmax(labels >= classes))
     return Diagnostic(
         f"label {labels[bad]} of sample {first + bad} of data `{data}` is not a class of the model: "
-        f"output `{output}` has {classes} classes, numbered from 0"
+        f"output `{output}` has {classes} classes, numbered from 0",
+        code=Code.LABELS,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vggc.data import Dataset
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.execution.array_distance import same_class, searchable
 from vggc.graph.arrays import Array
 from vggc.graph.signature import shape_text
@@ -59,7 +59,10 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
         scores = _scores(logits, name)
         if scores.ndim == 1:
             if places > 1:
-                raise fail(f"output `{name}` has one class for each sample, but top5 needs the scores of all classes")
+                raise fail(
+                    f"output `{name}` has one class for each sample, but top5 needs the scores of all classes",
+                    code=Code.MODEL_OUTPUT,
+                )
             right += int(np.count_nonzero(scores == labels))
         else:
             if wrong := unknown_class(data.name, labels, at, scores.shape[1], name):
@@ -188,7 +191,8 @@ def _pairs(subject: Subject, data: Dataset, output: str | None) -> Iterator[tupl
             return
         if new.shape[1:] != old.shape[1:]:
             raise fail(
-                f"output `{name}` has shape {shape_text(new.shape)}, but {shape_text(old.shape)} in the model as read"
+                f"output `{name}` has shape {shape_text(new.shape)}, but {shape_text(old.shape)} in the model as read",
+                code=Code.MODEL_OUTPUT,
             )
         # The two models may have different fixed batch sizes.
         count = min(len(new), len(old))

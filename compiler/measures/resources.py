@@ -8,7 +8,7 @@ import numpy as np
 
 from vggc.analysis.costs import Costs, costs
 from vggc.data import Dataset, fit
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.execution.latency import alternating_times, warm_up
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
@@ -52,6 +52,7 @@ def macs(subject: Subject) -> int:
             f"the MACs of {len(counted.unknown)} nodes are unknown",
             facts=(("node", first.label),),
             help="fix the shapes first: set_batch(1) before this line, or `simplify`",
+            code=Code.SHAPES,
         )
     return counted.macs
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vggc.data import Batch, Dataset, fit
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -122,6 +122,7 @@ class Subject:
                 raise fail(
                     f"output `{output}` {shape}, not one row for each of {rows} samples",
                     help="name another output: output=...",
+                    code=Code.MODEL_OUTPUT,
                 )
             yield result[:count]
 

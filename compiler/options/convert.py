@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
 from vggc.options.given import BareWord, Given, Reference, describe, spell
 from vggc.options.type_text import Name, advice, bound, items, members, wanted
 from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
@@ -58,7 +58,7 @@ class _Conversion:
             return self._as(given, annotation, what, None)
         except _Mismatch:
             message = f"{what} must be {wanted(annotation)}, not {describe(given.value)}"
-            wrong = Diagnostic(message, given.span, help=self._advice(given, annotation))
+            wrong = Diagnostic(message, given.span, help=self._advice(given, annotation), code=Code.OPTION_TYPE)
             raise CompileError(at_use(wrong, given)) from None
         except CompileError as error:
             raise CompileError(*(at_use(each, given) for each in error.diagnostics)) from None
@@ -120,7 +120,9 @@ class _Conversion:
         if kind is list or arguments[-1] is ...:
             return kind(self._each([(each, arguments[0], one) for each in given.value]))
         if len(given.value) != len(arguments):
-            raise fail(f"{what} must have {len(arguments)} items, not {len(given.value)}", given.span)
+            raise fail(
+                f"{what} must have {len(arguments)} items, not {len(given.value)}", given.span, code=Code.OPTION_TYPE
+            )
         paired = zip(given.value, arguments, strict=True)
         return tuple(self._each([(each, annotation, one) for each, annotation in paired]))
 
@@ -159,7 +161,7 @@ def _scalar(given: Given, annotation: Any, what: str, limits: Within | None) -> 
         if not isinstance(value, str):
             raise _Mismatch
         if not value and annotation is not str:
-            raise fail(f"{what} is empty", given.span)
+            raise fail(f"{what} is empty", given.span, code=Code.OPTION_TYPE)
         return value if annotation is Name else annotation(value)
     if annotation is Interval:
         if not isinstance(value, Interval):
@@ -184,7 +186,7 @@ def _number(given: Given, annotation: Any, what: str, limits: Within | None) -> 
     if not fits:
         raise _Mismatch
     if not abs(value) < LARGEST:
-        raise fail(f"{what} is too large", given.span)
+        raise fail(f"{what} is too large", given.span, code=Code.OPTION_LIMITS)
     _stay_within(value, limits or _OWN_LIMITS.get(annotation), given, what)
     return annotation(value)
 
@@ -201,7 +203,7 @@ def _stay_within(value: float, limits: Within | None, given: Given, what: str) -
         allowed = f"must be between {low} and {high}"
     percent = limits == _OWN_LIMITS[Ratio] and type(value) in (int, float) and 1 < value <= 100
     help = f"write {spell(value)}%" if percent else ""
-    raise fail(f"{what} {allowed}, but is {spell(given)}", given.span, help=help)
+    raise fail(f"{what} {allowed}, but is {spell(given)}", given.span, help=help, code=Code.OPTION_LIMITS)
 
 
 def _dimension(given: Given, what: str) -> int | Interval:
@@ -211,7 +213,9 @@ def _dimension(given: Given, what: str) -> int | Interval:
         raise _Mismatch
     for each in points:
         if type(each) is not int or not 1 <= each < LARGEST:
-            raise fail(f"{what} must be a whole number of at least 1, but is {spell(value)}", given.span)
+            raise fail(
+                f"{what} must be a whole number of at least 1, but is {spell(value)}", given.span, code=Code.OPTION_TYPE
+            )
     assert isinstance(value, int | Interval)
     return value
 
@@ -222,7 +226,7 @@ def _allowed(given: Given, words: tuple[Any, ...], what: str) -> Any:
         if value.name in words:
             return value.name
         help = spelling_help(value.name, [str(each) for each in words])
-        raise fail(f"{what} cannot be `{value.name}`", given.span, help=help)
+        raise fail(f"{what} cannot be `{value.name}`", given.span, help=help, code=Code.OPTION_LIMITS)
     if type(value) is int and value in [each for each in words if type(each) is int]:
         return value
     raise _Mismatch

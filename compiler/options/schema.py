@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.values import Bytes, Declared, File, Folder, Interval, Names, Ratio, Seconds
 
 _SCALARS = (bool, int, float, str, File, Folder, Ratio, Bytes, Seconds, Names, Interval)
@@ -138,7 +138,7 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _unfit(function: Callable[..., Any], problem: str, help: str = "") -> CompileError:
     message = f"`{function.__name__}` cannot be used in a recipe: {problem}"
-    return fail(message, facts=defined_at(function), help=help)
+    return fail(message, facts=defined_at(function), help=help, code=Code.PYTHON_FUNCTION)
 
 
 def defined_at(function: Callable[..., Any]) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx.printer
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.node_order import subgraphs
@@ -57,7 +57,9 @@ def wrong(rule: Rule, label: str, found: Difference, before: Graph) -> CompileEr
     facts.append(("matched", graph_as_text(before)))
     help = "correct the rule, restrict it with `where`, or state how far results may differ: `rule NAME tolerance=1e-3`"
     return CompileError(
-        Diagnostic(f"rule `{rule.name}` changes what it rewrites", rule.name_span, "", tuple(facts), help)
+        Diagnostic(
+            f"rule `{rule.name}` changes what it rewrites", rule.name_span, "", tuple(facts), help, code=Code.RULE_WRONG
+        )
     )
 
 
@@ -82,7 +84,7 @@ def difference(graph: Graph, instance: Instance) -> Difference | None:
     except DoesNotRun as error:
         message = f"the replacement of rule `{instance.rule.name}` does not run here"
         facts = (("at", instance.label), ("note", error.diagnostics[0].message), ("matched", graph_as_text(before)))
-        raise CompileError(Diagnostic(message, instance.rule.name_span, "", facts)) from None
+        raise CompileError(Diagnostic(message, instance.rule.name_span, "", facts, code=Code.RULE_WRONG)) from None
     allowed = instance.rule.tolerance
     if allowed is None:
         return found.worst

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vggc.analysis.node_selection import named, names_of
-from vggc.diagnostics import Diagnostic, nearest, spelling_help
+from vggc.diagnostics import Code, Diagnostic, nearest, spelling_help
 from vggc.graph import Graph
 from vggc.pattern.context import Destination
 
@@ -68,6 +68,7 @@ class Beforehand:
             Diagnostic(
                 f"`{option.removesuffix('_')}` names `{pattern}`, but no node of the model has that name",
                 help=_similar(graph, pattern),
+                code=Code.NO_NODE,
             )
             for option, pattern in dead
             if not _means_a_node(graph, pattern)

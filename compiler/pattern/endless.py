@@ -6,7 +6,7 @@ from collections import Counter
 
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.graph import Graph
 from vggc.pattern.application import Applied
 
@@ -70,7 +70,7 @@ class Watch:
         span = recent[-1].rule.name_span if len(rules) == 1 else None
         one = "the rule does" if len(rules) == 1 else "the rules do"
         help = "write a replacement that neither this rule nor another one of the step matches again"
-        return CompileError(Diagnostic(f"{one} not terminate", span, "", tuple(facts), help))
+        return CompileError(Diagnostic(f"{one} not terminate", span, "", tuple(facts), help, code=Code.RULE_ENDLESS))
 
 
 def _results(applied: Applied) -> list[gs.Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from vggc.diagnostics import Diagnostic, Diagnostics, nearest, spelling_help
+from vggc.diagnostics import Code, Diagnostic, Diagnostics, nearest, spelling_help
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
@@ -100,7 +100,12 @@ class _Checks:
         for index, each in enumerate(node.inputs):
             if isinstance(each, syntax.OmittedInput) and index < schema.min_input:
                 help = "only optional inputs can be left out"
-                self.found.error(f"input {index + 1} of `{node.operator.name}` is required", each.span, help=help)
+                self.found.error(
+                    f"input {index + 1} of `{node.operator.name}` is required",
+                    each.span,
+                    help=help,
+                    code=Code.RULE_OPERATOR,
+                )
         self._output(node.operator, schema, node.output, node.span)
         given = {each.name.name for each in node.attributes if each.name is not None}
         for argument in node.attributes:
@@ -110,7 +115,12 @@ class _Checks:
         if missing and node.like is None:
             listed = ", ".join(f"`{each}`" for each in missing)
             help = f"write `{missing[0]}=...`, or `like` a node that has it"
-            self.found.error(f"`{node.operator.name}` needs the attribute {listed}", node.operator.span, help=help)
+            self.found.error(
+                f"`{node.operator.name}` needs the attribute {listed}",
+                node.operator.span,
+                help=help,
+                code=Code.RULE_ATTRIBUTE,
+            )
 
     # --- operators ----------------------------------------------------------------------------------------
 
@@ -142,7 +152,7 @@ class _Checks:
                 if close
                 else "write an operator of another domain with its domain: `com.microsoft.Gelu`"
             )
-        self.found.error(message, span, help=help)
+        self.found.error(message, span, help=help, code=Code.RULE_ATTRIBUTE)
 
     def _count_inputs(
         self,
@@ -155,16 +165,22 @@ class _Checks:
         name = operator.name
         if given > schema.max_input:
             limit = counted(schema.max_input, "input")
-            self.found.error(f"`{name}` has at most {limit}, not {given}", node.span, help=_usage(schema))
+            self.found.error(
+                f"`{name}` has at most {limit}, not {given}", node.span, help=_usage(schema), code=Code.RULE_OPERATOR
+            )
         elif least < schema.min_input:
             limit = counted(schema.min_input, "input")
-            self.found.error(f"`{name}` has at least {limit}, not {given}", node.span, help=_usage(schema))
+            self.found.error(
+                f"`{name}` has at least {limit}, not {given}", node.span, help=_usage(schema), code=Code.RULE_OPERATOR
+            )
 
     def _output(self, operator: syntax.Operator, schema: onnx.defs.OpSchema, index: int, span: Span) -> None:
         if index >= schema.max_output:
             most = counted(schema.max_output, "output")
             help = "outputs are counted from `.0`"
-            self.found.error(f"`{operator.name}` has no output `.{index}`: it has {most}", span, help=help)
+            self.found.error(
+                f"`{operator.name}` has no output `.{index}`: it has {most}", span, help=help, code=Code.RULE_OPERATOR
+            )
 
     # --- attributes ---------------------------------------------------------------------------------------
 
@@ -181,7 +197,7 @@ class _Checks:
             help = f"it was removed in opset {gone}, and may be an input now: write `where opset < {gone}`"
         else:
             help = spelling_help(name.name, schema.attributes, "its attributes") or "it has none"
-        self.found.error(message, name.span, help=help)
+        self.found.error(message, name.span, help=help, code=Code.RULE_ATTRIBUTE)
         return False
 
     def _literal(self, op: str, attribute: onnx.defs.OpSchema.Attribute, match: syntax.AttributeMatch) -> None:
@@ -195,7 +211,7 @@ class _Checks:
         if given != wanted and (wanted, given) not in numbers:
             what, help = ("a type", 'write its name: `"float16"`') if of_type else (wanted, f"write {wanted}")
             message = f"attribute `{attribute.name}` of `{op}` is {what}, not {given}"
-            self.found.error(message, value.span, help=help)
+            self.found.error(message, value.span, help=help, code=Code.RULE_ATTRIBUTE)
 
 
 def _kind(value: Number | String | Bool | syntax.Literals) -> str:

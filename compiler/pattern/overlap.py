@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.grammar import pattern_syntax as syntax
 from vggc.grammar import syntax as recipe
 from vggc.grammar.syntax import Number, Word
@@ -39,7 +39,7 @@ def check_recreates(rule: recipe.RuleStatement) -> list[Diagnostic]:
             if unchanged or (rule.guard is None and certain):
                 help = "write a replacement that the pattern does not match, or restrict the rule with `where`"
                 message = f"rule `{rule.name.name}` produces what it matches, so that it would never terminate"
-                return [Diagnostic(message, construct.span, help=help)]
+                return [Diagnostic(message, construct.span, help=help, code=Code.RULE_OVERLAP)]
     return []
 
 
@@ -67,7 +67,7 @@ def _conflict(earlier: Rule, first: Tree, later: Rule, second: Tree) -> Diagnost
     if shadowed is not None and _always_applies(earlier, first, later, second):
         message = f"rule `{later.name}` never applies: `{earlier.name}` before it matches the same nodes"
         help = "put the more specific rule first, or remove one"
-        return Diagnostic(message, later.name_span, facts=places, help=help)
+        return Diagnostic(message, later.name_span, facts=places, help=help, code=Code.RULE_OVERLAP)
     if shadowed is not None or next(surely(second, first, {}), None) is not None:
         return None
     assert earlier.body is not None and later.body is not None
@@ -75,7 +75,7 @@ def _conflict(earlier: Rule, first: Tree, later: Rule, second: Tree) -> Diagnost
     if first.size == second.size and not guarded and maybe(first, second):
         message = f"rules `{earlier.name}` and `{later.name}` can match the same nodes, and neither is more specific"
         help = "the first one is tried first; restrict one of them with `where` if this is not intended"
-        return Diagnostic(message, later.name_span, facts=places, help=help, severity="warning")
+        return Diagnostic(message, later.name_span, facts=places, help=help, severity="warning", code=Code.RULE_OVERLAP)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from vggc.diagnostics import Diagnostic, Diagnostics, spelling_help
+from vggc.diagnostics import Code, Diagnostic, Diagnostics, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import pattern_syntax as syntax
 from vggc.pattern.compiled import Kind, compile_pattern
@@ -53,7 +53,9 @@ class _PatternNames:
         nodes = list(pattern_nodes(self._roots))
         if len(nodes) > MOST_NODES:
             help = f"split the rule: a pattern can have at most {MOST_NODES} nodes"
-            self._found.error(f"this pattern has {len(nodes)} nodes", self._roots[0].span, help=help)
+            self._found.error(
+                f"this pattern has {len(nodes)} nodes", self._roots[0].span, help=help, code=Code.RULE_PATTERN
+            )
             return self._found.messages
         for node in nodes:
             self._node(node)
@@ -73,6 +75,7 @@ class _PatternNames:
                     node.label.span,
                     facts=(note,),
                     help="give each node its own label",
+                    code=Code.RULE_TWICE,
                 )
             self._name(node.label.name, "node", node.label.span)
         for each in node.inputs:
@@ -87,7 +90,9 @@ class _PatternNames:
         for attribute in node.attributes:
             name = attribute.name.name
             if name in given:
-                self._found.error(f"attribute `{name}` is given twice", attribute.span, help="give it once")
+                self._found.error(
+                    f"attribute `{name}` is given twice", attribute.span, help="give it once", code=Code.RULE_TWICE
+                )
             given[name] = attribute.span
             if isinstance(attribute.value, syntax.Capture):
                 self._name(attribute.value.name, "attribute", attribute.value.span)
@@ -95,7 +100,9 @@ class _PatternNames:
     def _name(self, name: str, kind: Kind, span: Span) -> None:
         if name in RESERVED:
             help = "choose another name"
-            self._found.error(f"`{name}` is the opset of the model, which cannot be captured", span, help=help)
+            self._found.error(
+                f"`{name}` is the opset of the model, which cannot be captured", span, help=help, code=Code.RULE_NAME
+            )
             return
         known, first = self._kinds.setdefault(name, (kind, span))
         if known == kind:
@@ -105,29 +112,35 @@ class _PatternNames:
         if "node" in (known, kind) and "value" in (known, kind):
             help = f"write an output of the node as `{name}.0`"
         message = f"`{name}` is {WHAT[kind]} here, and {WHAT[known]} elsewhere"
-        self._found.error(message, span, facts=(note,), help=help)
+        self._found.error(message, span, facts=(note,), help=help, code=Code.RULE_PATTERN)
 
     def _output(self, output: syntax.OutputOf) -> None:
         name = output.label.name
         if name not in self._labels:
             help = spelling_help(name, self._labels, "labels of the pattern") or LABEL_HELP
-            self._found.error(f"no node of the pattern is labelled `{name}`", output.label.span, help=help)
+            self._found.error(
+                f"no node of the pattern is labelled `{name}`", output.label.span, help=help, code=Code.RULE_NAME
+            )
 
     def _check_roots(self) -> None:
         first = self._roots[0]
         if isinstance(first, syntax.OutputOf):
             help = "start with the node that has the label"
-            self._found.error("the first pattern must be a node", first.span, help=help)
+            self._found.error("the first pattern must be a node", first.span, help=help, code=Code.RULE_PATTERN)
             return
         seen: dict[tuple[str, int], Span] = {}
         for root in self._roots:
             label = root.label.name if root.label is not None else ""
             key = (label, root.index if isinstance(root, syntax.OutputOf) else root.output)
             if label and key in seen:
-                self._found.error(f"`{label}.{key[1]}` would be replaced twice", root.span, help="write it once")
+                self._found.error(
+                    f"`{label}.{key[1]}` would be replaced twice", root.span, help="write it once", code=Code.RULE_TWICE
+                )
             seen[key] = root.span
         compiled = compile_pattern(self._roots)
         for root, climb in zip(self._roots[1:], compiled.climbs, strict=True):
             if climb is None and isinstance(root, syntax.NodePattern):
                 help = "let both capture the same value, or use an output of a labelled node"
-                self._found.error("this pattern shares no value with the ones before it", root.span, help=help)
+                self._found.error(
+                    "this pattern shares no value with the ones before it", root.span, help=help, code=Code.RULE_PATTERN
+                )

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
 from vggc.values import Bytes, Ratio, Seconds
@@ -186,7 +186,12 @@ class IsDynamic:
             inputs = [each for each in inputs if each.name == self.name]
             if not inputs:
                 known = ", ".join(f"`{each.name}`" for each in state.graph.inputs)
-                raise fail(f"the model has no input `{self.name}`", self.span, help=f"its inputs: {known}")
+                raise fail(
+                    f"the model has no input `{self.name}`",
+                    self.span,
+                    help=f"its inputs: {known}",
+                    code=Code.MODEL_INPUT,
+                )
         return any(state.graph.static_shape(each) is None for each in inputs)
 
 
@@ -264,6 +269,8 @@ def compute(operator: Operator, left: float, right: float, span: Span) -> float:
             case "/":
                 return left / right
     except ZeroDivisionError:
-        raise fail("division by zero", span, help="the divisor must not be 0") from None
+        raise fail("division by zero", span, help="the divisor must not be 0", code=Code.ARITHMETIC) from None
     except OverflowError:
-        raise fail("this number is too large", span, help="numbers must be below 2 to the power of 63") from None
+        raise fail(
+            "this number is too large", span, help="numbers must be below 2 to the power of 63", code=Code.ARITHMETIC
+        ) from None

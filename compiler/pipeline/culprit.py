@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.execution.model_comparison import Difference, DoesNotRun, ModelComparison, compare, first_difference
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -80,7 +80,9 @@ class Culprit:
         else:
             message = "the written model does not compute what the model as read computes"
         help = "nothing was written; vggc read or wrote the model wrongly, and no step caused this: please report this"
-        return CompileError(Diagnostic(message, facts=self._facts(wrong), help=f"{help} with the model"))
+        return CompileError(
+            Diagnostic(message, facts=self._facts(wrong), help=f"{help} with the model", code=Code.RESULTS_CHANGED)
+        )
 
     def _wrong(self, before: Graph, after: Graph, tolerance: float) -> ModelComparison | DoesNotRun | None:
         """The comparison of two graphs when it exceeds the tolerance; None when they agree."""
@@ -123,7 +125,13 @@ class Culprit:
             "makes a model that does not run" if broken else "changes the results of the model"
         )
         return CompileError(
-            Diagnostic(message, rule.name_span or step.span, facts=self._facts(wrong), help=rule_advice(rule))
+            Diagnostic(
+                message,
+                rule.name_span or step.span,
+                facts=self._facts(wrong),
+                help=rule_advice(rule),
+                code=Code.RESULTS_CHANGED,
+            )
         )
 
     # --- a step as a whole --------------------------------------------------------------------------------
@@ -141,7 +149,9 @@ class Culprit:
             if first is not None:
                 text = f"`{first.name}`{_producer(after, first)}: {first}"
                 facts.insert(1, ("first value that differs", text))
-        return CompileError(Diagnostic(message, step.span, facts=tuple(facts), help=_step_advice(step)))
+        return CompileError(
+            Diagnostic(message, step.span, facts=tuple(facts), help=_step_advice(step), code=Code.RESULTS_CHANGED)
+        )
 
     def _facts(self, wrong: ModelComparison | DoesNotRun) -> tuple[tuple[str, str], ...]:
         inputs = ("inputs", self._inputs.description)

@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 
 import vggc.recipes
 from vggc.analysis.costs import Costs, costs
-from vggc.diagnostics import CompileError, Diagnostic, placed
+from vggc.diagnostics import Code, CompileError, Diagnostic, placed
 from vggc.grammar.shipped_recipes import is_shipped
 from vggc.graph import Graph
 from vggc.graph.snapshot import Snapshot
@@ -119,5 +119,6 @@ def _raised(error: Exception, step: BoundStep, doing: str) -> CompileError:
             doing,
             tuple(facts),
             "a pass says `raise Declined(reason)` to leave a graph as it is",
+            code=Code.PASS_RAISED,
         )
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.execution.array_distance import has_fractions
 from vggc.execution.batching import run
 from vggc.execution.session import Session
@@ -44,6 +44,7 @@ def check_finite(step: BoundStep, graph: Graph, as_read: Callable[[], Graph], da
                 doing,
                 help="exclude the nodes that cause this (`keep` of cast, `except` of quantize); "
                 "vggc diff shows where two models diverge",
+                code=Code.NOT_FINITE_RESULT,
             )
         )
 

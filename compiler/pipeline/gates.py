@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from vggc.diagnostics import Diagnostic, RequirementNotMet, at
+from vggc.diagnostics import Code, Diagnostic, RequirementNotMet, at
 from vggc.measures import format_value
 from vggc.pipeline.conditions import State
 from vggc.pipeline.model import BoundGate
@@ -48,5 +48,6 @@ def failure(gate: BoundGate, result: Requirement) -> RequirementNotMet:
             gate.span,
             facts=(("measured", result.measured), ("wanted", result.wanted)),
             help="`else rollback` undoes the steps since the last gate that held; `else warn` continues",
+            code=Code.REQUIREMENT,
         )
     )

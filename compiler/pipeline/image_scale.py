@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.data import Dataset
 from vggc.data.images import ImageFolder, Preparation
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.execution.intermediates import fetch
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64
@@ -141,4 +141,5 @@ def _warning(graph: Graph, data: ImageFolder, norm: Norm, ratio: float) -> Diagn
         facts=(("note", f"the values that {graph.label(norm.node)} reads vary {more} as in training"),),
         help=f"prepare images as in training; of the common ways, this one is nearest: {common}",
         severity="warning",
+        code=Code.IMAGE_SCALE,
     )

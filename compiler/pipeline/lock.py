@@ -17,7 +17,7 @@ import numpy as np
 from vggc import __version__
 from vggc.cache.environment import code_hash, processor, versions
 from vggc.cache.keys import file_hash
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.grammar.shipped_recipes import recipe_file, recipe_stem
@@ -59,11 +59,11 @@ def read_lock(path: Path) -> Lock:
     try:
         lock = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise fail(f"there is no lock file `{path}`", help=advice) from None
+        raise fail(f"there is no lock file `{path}`", help=advice, code=Code.LOCK) from None
     except (OSError, ValueError) as error:
-        raise fail(f"the lock file `{path}` cannot be read: {error}", help=advice) from None
+        raise fail(f"the lock file `{path}` cannot be read: {error}", help=advice, code=Code.LOCK) from None
     if not isinstance(lock, dict) or lock.get("format") != _FORMAT or not lock.keys() >= {"steps", "model", "data"}:
-        raise fail(f"`{path}` is not a lock file of this version of vggc", help=advice)
+        raise fail(f"`{path}` is not a lock file of this version of vggc", help=advice, code=Code.LOCK)
     return lock
 
 
@@ -111,6 +111,7 @@ class LockedCompile:
                     f"this compile is not the one of `{self._path}`",
                     facts=tuple(("differs", each) for each in found),
                     help="undo these changes, or write the lock again with `vggc lock`",
+                    code=Code.LOCK,
                 )
             )
 
@@ -128,13 +129,13 @@ class LockedCompile:
             )
             message = f"step {number}, `{record.name}`, did not make the graph of `{self._path}`"
             help = "another processor may round in another way; write a lock there with `vggc lock`"
-            raise CompileError(Diagnostic(message, step.span, facts=tuple(facts), help=help))
+            raise CompileError(Diagnostic(message, step.span, facts=tuple(facts), help=help, code=Code.LOCK))
 
     def finish(self) -> None:
         """Raise CompileError when steps of the lock did not run."""
         ran, locked = len(self._steps.described), len(self._lock["steps"])
         if ran < locked:
-            raise fail(f"only {ran} of the {counted(locked, 'step')} of `{self._path}` ran")
+            raise fail(f"only {ran} of the {counted(locked, 'step')} of `{self._path}` ran", code=Code.LOCK)
 
 
 class _Steps:

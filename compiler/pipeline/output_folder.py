@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from types import FrameType
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.pipeline.atomic_folder import flush, place, staging_folder
 from vggc.report.page import html_page
 from vggc.report.picture import Node
@@ -75,27 +75,32 @@ def check_output_folder(path: Path) -> Path:
         if not target.exists():
             return target
         if not target.is_dir():
-            raise fail(f"the output folder `{path}` is a file", help="name another folder with -o")
+            raise fail(
+                f"the output folder `{path}` is a file", help="name another folder with -o", code=Code.OUTPUT_FOLDER
+            )
         if Path.cwd().is_relative_to(target):
             raise fail(
                 f"the output folder `{path}` is the current folder or contains it",
                 help="vggc replaces the whole folder: name another folder with -o, such as `-o build/model`",
+                code=Code.OUTPUT_FOLDER,
             )
         if os.path.ismount(target):
             raise fail(
                 f"the output folder `{path}` is a mount point, which cannot be replaced as a whole",
                 help=f"name a folder inside it: `-o {path / 'model'}`",
+                code=Code.OUTPUT_FOLDER,
             )
         foreign = list(islice(_foreign(target), _SHOWN + 1))
     except OSError as error:
         raise _explained(error, path) from None
     except RuntimeError as error:
-        raise fail(f"the output folder `{path}` cannot be found: {error}") from None
+        raise fail(f"the output folder `{path}` cannot be found: {error}", code=Code.OUTPUT_FOLDER) from None
     if foreign:
         shown = ", ".join(f"`{each}`" for each in foreign[:_SHOWN]) + " and more" * (len(foreign) > _SHOWN)
         raise fail(
             f"the output folder `{path}` contains files that vggc did not write: {shown}",
             help="vggc replaces the whole folder: name a new or empty folder with -o, or move these files away",
+            code=Code.OUTPUT_FOLDER,
         )
     return target
 
@@ -187,7 +192,7 @@ def _explained(error: OSError, path: Path) -> CompileError:
         errno.ENAMETOOLONG: ("the name is too long", elsewhere),
     }
     reason, advice = reasons.get(error.errno or 0, (error.strerror or str(error), ""))
-    return fail(f"cannot write the output folder `{path}`: {reason}", help=advice)
+    return fail(f"cannot write the output folder `{path}`: {reason}", help=advice, code=Code.OUTPUT_FOLDER)
 
 
 def _parent(path: Path) -> str:

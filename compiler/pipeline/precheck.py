@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.data import Dataset, KnownData
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, at, placed
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, at, placed
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
@@ -153,7 +153,7 @@ class _Walk:
             if samples is not None and batch is not None and len(samples) < batch:
                 given = counted(len(samples), "sample")
                 message = f"data `{samples.name}` has {given}, but the model takes batches of {batch}"
-                self.found.append(Diagnostic(message, step.span, help="give it more samples"))
+                self.found.append(Diagnostic(message, step.span, help="give it more samples", code=Code.PASS_RAISED))
 
     def _set_inputs(self, step: BoundStep, *, may_be_skipped: bool) -> None:
         after = step.pass_.sets_inputs
@@ -198,7 +198,11 @@ class _Walk:
             if check.__module__.startswith("vggc."):
                 raise
             message = f"the check of `{name}` raised {type(error).__name__}: {error}"
-            problems = [Diagnostic(message, facts=defined_at(check), help="a check returns a list of Diagnostic")]
+            problems = [
+                Diagnostic(
+                    message, facts=defined_at(check), help="a check returns a list of Diagnostic", code=Code.PASS_RAISED
+                )
+            ]
         self.found += [each if each.span else replace(each, span=span) for each in problems]
 
     def _known(self, data: BoundData) -> KnownData:

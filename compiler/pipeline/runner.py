@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.analysis.costs import Costs
-from vggc.diagnostics import CompileError, Diagnostic, at
+from vggc.diagnostics import Code, CompileError, Diagnostic, at
 from vggc.diagnostics.progress import Progress
 from vggc.graph import Graph
 from vggc.pipeline.dependencies import Dependencies
@@ -186,6 +186,7 @@ class Runner:
                 repeat.span,
                 facts=(("note", f"still changing it: {names}"),),
                 help="two steps undo each other's work, or one finds something to do every time",
+                code=Code.REPEAT,
             )
         )
 

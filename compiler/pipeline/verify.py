@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vggc.diagnostics import CompileError, fail, placed
+from vggc.diagnostics import Code, CompileError, fail, placed
 from vggc.execution.model_comparison import DoesNotRun, ModelComparison, Observe, Runnable, compare
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -165,7 +165,11 @@ class Verifier:
         culprit = Culprit(sequence.start.graph, sequence.steps, self._rerun, self._inputs)
         found = culprit.find()
         if reason and (found is None or "please report" in found.diagnostics[0].help):
-            return fail(f"the model is not valid ONNX: {reason}", help="export it again; nothing was written")
+            return fail(
+                f"the model is not valid ONNX: {reason}",
+                help="export it again; nothing was written",
+                code=Code.INVALID_MODEL,
+            )
         return found or culprit.of_files(wrong)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.diagnostics.progress import Progress
 from vggc.execution.output_fidelity import Fidelities
 from vggc.execution.session import Session, check_loadable
@@ -147,7 +147,9 @@ class WrittenModels:
             return
         facts = (("note", reason.message), *reason.facts)
         help = "nothing was written; compile without --verify off to find the step that caused this"
-        raise CompileError(Diagnostic("the compiled model does not load in onnxruntime", facts=facts, help=help))
+        raise CompileError(
+            Diagnostic("the compiled model does not load in onnxruntime", facts=facts, help=help, code=Code.NOT_WRITTEN)
+        )
 
     def _same_interface(self, path: Path) -> None:
         """Raise CompileError when inputs or outputs have other names, types or ranks than in the model as read."""
@@ -164,6 +166,7 @@ class WrittenModels:
                     f"the {kind} of the compiled model differ from those of the model as read",
                     facts=(("before", ", ".join(was) or "none"), ("after", ", ".join(now) or "none")),
                     help="nothing was written; a pass must keep the names and types of inputs and outputs",
+                    code=Code.INTERFACE,
                 )
         self.warnings += _lost(before, after)
         if not self._runner.sets_inputs:
@@ -177,6 +180,7 @@ class WrittenModels:
                     f"the shape of input `{old.name}` of the compiled model differs from that of the model as read",
                     facts=(("before", str(was)), ("after", str(now))),
                     help="nothing was written; declare a pass that sets shapes with @whole_graph(sets_inputs=True)",
+                    code=Code.INTERFACE,
                 )
 
 

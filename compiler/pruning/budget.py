@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from vggc.analysis.channels import Group, Groups, TotalCost
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.graph import Graph
 from vggc.pruning.elimination import Elimination
 from vggc.pruning.statistics import norm_behind
@@ -84,7 +84,7 @@ def _unknown_macs(groups: Groups, *, sampled: bool) -> CompileError:
     params = "limit the parameters instead: prune_channels(params=50%)"
     sizes = "give sizes: prune_channels(..., data=calib) counts at those of the samples, set_input_shapes fixes them"
     advice = params if sampled else f"{sizes}; or {params}"
-    return fail(f"the MACs of this model are unknown: those of {unknown[0]}{more}", help=advice)
+    return fail(f"the MACs of this model are unknown: those of {unknown[0]}{more}", help=advice, code=Code.PRUNE)
 
 
 def check_reachable(
@@ -110,6 +110,7 @@ def check_reachable(
         f"the least it can reach is {_share(cost, limit)}",
         facts=tuple(facts),
         help=_finer(groups, chosen, limit, align) or f"ask for at least {_share(cost, limit, up=True)}",
+        code=Code.PRUNE,
     )
 
 
@@ -129,10 +130,12 @@ def nothing_to_prune(groups: Groups, named: bool) -> CompileError:
         return fail(
             "`only` and `except` leave no channels to remove",
             help="name other nodes: " + ", ".join(group.name for group in groups.prunable[:_SHOWN]),
+            code=Code.PRUNE,
         )
     return fail(
         "no channels of this model can be removed",
         facts=tuple(_reasons(list(groups))) or (("note", "it has no node with weights between two others"),),
+        code=Code.PRUNE,
     )
 
 

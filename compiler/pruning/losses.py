@@ -10,7 +10,7 @@ from vggc.analysis.channels import Group, Groups
 from vggc.analysis.channels.masks import GATE, gated
 from vggc.calibration.samples import Samples, floating_outputs, not_finite
 from vggc.data import Batch
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.execution.session import Session
 from vggc.graph.arrays import Array, Float64
 from vggc.graph.signature import shape_text
@@ -79,13 +79,15 @@ class Losses:
                 f"importance=taylor needs one row of logits for each sample, but output `{self._output}` has shape "
                 f"{shape_text(found.shape)} for {len(labels)}",
                 help="choose another importance: obs needs no labels",
+                code=Code.LABELS,
             )
         if not np.isfinite(scores).all():
             raise not_finite(f"output `{self._output}`", data)
         if labels.max() >= scores.shape[1]:
             raise fail(
                 f"label {labels.max()} of data `{data}` is not a class of the model: output `{self._output}` has "
-                f"{scores.shape[1]}, numbered from 0"
+                f"{scores.shape[1]}, numbered from 0",
+                code=Code.LABELS,
             )
         own = scores[np.arange(len(labels)), labels]
         if self._normal:

@@ -10,7 +10,7 @@ import numpy as np
 from vggc.analysis.channels import Group, Groups
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.arrays import Int64
 from vggc.pruning import importance as scores
 from vggc.pruning.budget import Budget
@@ -48,6 +48,7 @@ def order(
                 help="prune before `quantize`, or behind `strip_qdq`"
                 if quantized and importance != "bn_scale"
                 else "choose another importance, or leave them out with `except`",
+                code=Code.PRUNE,
             )
         return by_scores(found)
     assert readings is not None

@@ -17,7 +17,7 @@ from vggc.calibration.samples import Samples, floating_outputs, not_finite
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.data import Batch
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Int64
@@ -50,7 +50,9 @@ class Trials:
         self._spill = spill
         self._outputs = floating_outputs(groups.graph)
         if not self._outputs:
-            raise fail("no output of the model is a float, so that the effect of pruning cannot be measured")
+            raise fail(
+                "no output of the model is a float, so that the effect of pruning cannot be measured", code=Code.PRUNE
+            )
         macs = groups.cost({}).macs or 1e9
         wanted = int(np.clip(_WORK / (macs * max(1, trials)), _FEWEST, _MOST))
         self._batches = min(-(-wanted // samples.size), len(samples))

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.passes.simplify import simplify
@@ -104,6 +104,7 @@ def _explained(error: BaseException, dims: Sequence[str]) -> CompileError:
                 facts=_place(texts),
                 help="write this part of forward with other operators; PyTorch lists the supported ones at "
                 "https://docs.pytorch.org/docs/stable/onnx_export.html",
+                code=Code.EXPORT,
             )
     first = next((line.strip() for line in texts[-1].splitlines() if line.strip()), type(chain[-1]).__name__)
     facts = (("note", f"{type(chain[-1]).__name__}: {first}"), *_place(texts))
@@ -113,7 +114,7 @@ def _explained(error: BaseException, dims: Sequence[str]) -> CompileError:
         help = f"if the module supports only one size, export it without --dynamic {' --dynamic '.join(dims)}"
     else:
         help = "torch.export must be able to trace forward: https://docs.pytorch.org/docs/stable/export.html"
-    return fail("PyTorch's exporter cannot export this module", facts=facts, help=help)
+    return fail("PyTorch's exporter cannot export this module", facts=facts, help=help, code=Code.EXPORT)
 
 
 def _place(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

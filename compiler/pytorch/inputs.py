@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vggc.data import random_array
-from vggc.diagnostics import fail, nearest, spelling_help
+from vggc.diagnostics import Code, fail, nearest, spelling_help
 from vggc.graph.arrays import Array
 
 TYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
@@ -48,15 +48,23 @@ def parse_input(text: str) -> InputSpec:
     """Parse `x: 1x3x32x32` or `ids: int64 1x128`. Raises CompileError for any other text."""
     match = _SPEC.fullmatch(text)
     if match is None:
-        raise fail(f"`{text}` is not an input specification", help=_HELP)
+        raise fail(f"`{text}` is not an input specification", help=_HELP, code=Code.MODULE_INPUTS)
     dtype = match["type"] or "float32"
     if dtype not in TYPES:
-        raise fail(f"`{dtype}` is not a type of an input", help=spelling_help(dtype, TYPES, "types"))
+        raise fail(
+            f"`{dtype}` is not a type of an input", help=spelling_help(dtype, TYPES, "types"), code=Code.MODULE_INPUTS
+        )
     shape = tuple(int(each) for each in match["shape"].split("x"))
     if 0 in shape:
-        raise fail(f"the input `{match['name']}` is empty: an axis of its shape is 0", help=_HELP)
+        raise fail(
+            f"the input `{match['name']}` is empty: an axis of its shape is 0", help=_HELP, code=Code.MODULE_INPUTS
+        )
     if int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize > _LARGEST_BYTES:
-        raise fail(f"the input `{match['name']}` would take more than 1 GiB", help="give it a smaller shape")
+        raise fail(
+            f"the input `{match['name']}` would take more than 1 GiB",
+            help="give it a smaller shape",
+            code=Code.MODULE_INPUTS,
+        )
     return InputSpec(match["name"], dtype, shape)
 
 
@@ -66,19 +74,21 @@ def parse_dynamic(text: str) -> Dynamic:
     places = [_AXIS.fullmatch(each) for each in rest.split(",")] if equals else []
     if not name.isidentifier() or not all(places):
         help = "write `--dynamic batch` for the first axis of every input, or `--dynamic height=x:2` for axis 2 of `x`"
-        raise fail(f"`{text}` is not a dynamic dimension", help=help)
+        raise fail(f"`{text}` is not a dynamic dimension", help=help, code=Code.MODULE_INPUTS)
     return Dynamic(name, tuple((each["input"], int(each["axis"])) for each in places if each is not None))
 
 
 def check_inputs(inputs: Sequence[InputSpec]) -> None:
     """Raise CompileError when there are no inputs, or two with the same name."""
     if not inputs:
-        raise fail("a PyTorch module does not declare its inputs", help=_HELP)
+        raise fail("a PyTorch module does not declare its inputs", help=_HELP, code=Code.MODULE_INPUTS)
     names = [each.name for each in inputs]
     for name in names:
         if names.count(name) > 1:
             raise fail(
-                f"the input `{name}` is given twice", help="write one --input for each argument of forward, in order"
+                f"the input `{name}` is given twice",
+                help="write one --input for each argument of forward, in order",
+                code=Code.MODULE_INPUTS,
             )
 
 
@@ -92,11 +102,18 @@ def axes(inputs: Sequence[InputSpec], dynamic: Sequence[Dynamic]) -> dict[str, d
             if name not in known:
                 close = nearest(name, known)
                 help = f"a similar name exists: `{close}`" if close else f"inputs: {', '.join(map(str, inputs))}"
-                raise fail(f"{option}: there is no input `{name}`", help=help)
+                raise fail(f"{option}: there is no input `{name}`", help=help, code=Code.MODULE_INPUTS)
             if axis >= len(known[name].shape):
-                raise fail(f"{option}: input {known[name]} has no axis {axis}", help="axes count from 0")
+                raise fail(
+                    f"{option}: input {known[name]} has no axis {axis}",
+                    help="axes count from 0",
+                    code=Code.MODULE_INPUTS,
+                )
             if axis in names[name]:
-                raise fail(f"axis {axis} of input `{name}` is dynamic twice: {names[name][axis]} and {dimension.name}")
+                raise fail(
+                    f"axis {axis} of input `{name}` is dynamic twice: {names[name][axis]} and {dimension.name}",
+                    code=Code.MODULE_INPUTS,
+                )
             names[name][axis] = dimension.name
     return names
 
@@ -111,6 +128,7 @@ def sizes_of(inputs: Sequence[InputSpec], symbols: Mapping[str, Mapping[int, str
                 raise fail(
                     f"the dynamic dimension `{symbol}` is {size} in one input, but {spec.shape[axis]} in {spec}",
                     help="axes with the same name have the same size; give the other axis another name",
+                    code=Code.MODULE_INPUTS,
                 )
     return sizes
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.array_distance import distance
 from vggc.execution.model_comparison import TOLERANCE, Difference, difference
@@ -85,7 +85,7 @@ def export_model(request: Request, path: Path, *, progress: Progress = NO_PROGRE
     symbols = axes(request.inputs, request.dynamic)
     sizes = sizes_of(request.inputs, symbols)
     if not path.absolute().parent.is_dir():
-        raise fail(f"cannot write `{path.name}`: there is no folder `{path.parent}`")
+        raise fail(f"cannot write `{path.name}`: there is no folder `{path.parent}`", code=Code.CANNOT_WRITE)
     progress.begin("building the module")
     torch = need_torch()
     module = load_module(request.factory) if isinstance(request.factory, str) else in_eval_mode(request.factory)
@@ -113,7 +113,7 @@ def _staging(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".vggc-", dir=path.parent) as folder:
             yield Path(folder)
     except OSError as error:
-        raise fail(f"cannot write `{path}`: {error.strerror or error}") from None
+        raise fail(f"cannot write `{path}`: {error.strerror or error}", code=Code.CANNOT_WRITE) from None
 
 
 def _at_least_two(sizes: Mapping[str, int]) -> dict[str, int]:
@@ -133,7 +133,7 @@ def _run(torch: Any, module: Any, arguments: Sequence[Any], request: Request) ->
             for each, array in zip(request.inputs, arguments, strict=True)
         )
         help = "write one --input for each argument of forward, in order, with its shape and type"
-        raise fail(problem.message, facts=(*problem.facts, ("inputs", given)), help=help) from error
+        raise fail(problem.message, facts=(*problem.facts, ("inputs", given)), help=help, code=Code.EXPORT) from error
     leaves = torch.utils._pytree.tree_leaves(outputs)
     return [_array(torch, each) for each in leaves if each is not None]
 
@@ -169,7 +169,10 @@ def _compare(
             {each.name: array for each, array in zip(request.inputs, arrays, strict=True) if each.name in known}
         )
         if len(got) != len(expected):
-            raise fail(f"the module returns {len(expected)} tensors, but the exported model {len(got)}")
+            raise fail(
+                f"the module returns {len(expected)} tensors, but the exported model {len(got)}",
+                code=Code.EXPORT_DIFFERS,
+            )
         for (name, array), wanted in zip(got.items(), expected, strict=True):
             output = difference(name, wanted, np.asarray(array), _allowed(request, wanted))
             if not output.ok:
@@ -177,7 +180,9 @@ def _compare(
             worst = output if worst is None else max(worst, output, key=lambda each: each.error)
     if worst is None:
         raise fail(
-            "the module returns no tensor", help="forward must return a tensor, or several tensors in a tuple or dict"
+            "the module returns no tensor",
+            help="forward must return a tensor, or several tensors in a tuple or dict",
+            code=Code.EXPORT,
         )
     # The first two runs have the same size and different numbers.
     first, second = seen[: len(_SEEDS)]
@@ -213,4 +218,5 @@ def _differs(output: Difference, sizes: Mapping[str, int]) -> CompileError:
         f"the exported model does not compute what the module computes{at}; nothing was written",
         facts=(("output", f"`{output.name}`: {output}"),),
         help=help,
+        code=Code.EXPORT_DIFFERS,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vggc.diagnostics import CompileError, fail, spelling_help
+from vggc.diagnostics import Code, CompileError, fail, spelling_help
 
 _FACTORY = re.compile(r"(?P<place>[A-Za-z_][\w.]*|.*\.py):(?P<name>[A-Za-z_]\w*)")
 INSTALL = 'install it: pip install "vggc[torch]"'
@@ -42,7 +42,9 @@ def need_torch() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "onnxscript"):
             raise
-        raise fail(f"exporting needs `{error.name}`, which is not installed", help=INSTALL) from None
+        raise fail(
+            f"exporting needs `{error.name}`, which is not installed", help=INSTALL, code=Code.MISSING_PACKAGE
+        ) from None
     return torch
 
 
@@ -55,18 +57,23 @@ def load_module(text: str) -> Any:
     torch = need_torch()
     match = _FACTORY.fullmatch(text)
     if match is None:
-        raise fail(f"`{text}` is not a factory", help="write `package.module:function` or `folder/file.py:function`")
+        raise fail(
+            f"`{text}` is not a factory",
+            help="write `package.module:function` or `folder/file.py:function`",
+            code=Code.FACTORY,
+        )
     home = _import(match["place"])
     name = match["name"]
     if not hasattr(home, name):
         own = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
-        raise fail(f"`{match['place']}` has no `{name}`", help=spelling_help(name, own, "it has"))
+        raise fail(f"`{match['place']}` has no `{name}`", help=spelling_help(name, own, "it has"), code=Code.FACTORY)
     module = getattr(home, name)
     if not isinstance(module, torch.nn.Module):
         if not callable(module):
             raise fail(
                 f"`{text}` cannot be called: it has type {type(module).__name__}",
                 help="name a function without arguments that returns the module",
+                code=Code.FACTORY,
             )
         try:
             module = module()
@@ -76,6 +83,7 @@ def load_module(text: str) -> Any:
         raise fail(
             f"`{text}` returned a {type(module).__name__}, not a torch.nn.Module",
             help="the function must return the module, and must not load its weights onto a GPU",
+            code=Code.FACTORY,
         )
     return module.cpu().eval()
 
@@ -83,7 +91,7 @@ def load_module(text: str) -> Any:
 def _import(place: str) -> ModuleType:
     path = Path(place) if place.endswith(".py") else None
     if path is not None and not path.is_file():
-        raise fail(f"there is no file `{path}`")
+        raise fail(f"there is no file `{path}`", code=Code.FACTORY)
     folder = str((path.parent if path is not None else Path()).resolve())
     if folder not in sys.path:
         # The folder stays on the path, because the factory may import files beside it when it is called.
@@ -101,6 +109,7 @@ def _import(place: str) -> ModuleType:
             f"`{path}` cannot be imported: another module has the name `{name}`",
             facts=(("other module", imported.__file__ or "built in"),),
             help="give the file another name",
+            code=Code.FACTORY,
         )
     return imported
 
@@ -111,10 +120,12 @@ def _no_module(name: str, missing: str, place: str) -> CompileError:
             f"there is no module `{missing}`",
             facts=(("looked in", f"{Path.cwd()}, and what is installed for {sys.executable}"),),
             help="run vggc in the folder that contains the package, or name the file: `folder/file.py:factory`",
+            code=Code.FACTORY,
         )
     return fail(
         f"importing `{place}` needs the module `{missing}`, which cannot be found",
         help=f"install it for {sys.executable}, or run vggc in the folder that contains it",
+        code=Code.FACTORY,
     )
 
 
@@ -127,7 +138,9 @@ def raised(doing: str, error: BaseException) -> CompileError:
         (("at", f"{own[-1].filename}:{own[-1].lineno}" + (f": {own[-1].line}" if own[-1].line else "")),) if own else ()
     )
     first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return fail(f"{doing} failed with {type(error).__name__}" + (f": {first}" if first else ""), facts=place)
+    return fail(
+        f"{doing} failed with {type(error).__name__}" + (f": {first}" if first else ""), facts=place, code=Code.FACTORY
+    )
 
 
 def _of_vggc(filename: str) -> bool:

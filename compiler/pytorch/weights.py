@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.pytorch.module import INSTALL, need_torch
 
 _NESTED = ("state_dict", "model_state_dict", "model")
@@ -36,8 +36,13 @@ def load_weights(module: Any, path: Path) -> None:
     messages = _misfits(given, wanted)
     if messages:
         raise CompileError(
-            *(Diagnostic(f"the weights in `{path}` do not fit: {each}") for each in messages[:-1]),
-            Diagnostic(f"the weights in `{path}` do not fit: {messages[-1]}", help=_advice(given, wanted)),
+            *(
+                Diagnostic(f"the weights in `{path}` do not fit: {each}", code=Code.CHECKPOINT)
+                for each in messages[:-1]
+            ),
+            Diagnostic(
+                f"the weights in `{path}` do not fit: {messages[-1]}", help=_advice(given, wanted), code=Code.CHECKPOINT
+            ),
         )
     for name in wanted.keys() - given.keys():
         given[name] = wanted[name]
@@ -47,7 +52,7 @@ def load_weights(module: Any, path: Path) -> None:
 def _read(path: Path) -> Any:
     torch = need_torch()
     if not path.is_file():
-        raise fail(f"there is no weights file `{path}`")
+        raise fail(f"there is no weights file `{path}`", code=Code.CHECKPOINT)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
@@ -58,6 +63,7 @@ def _read(path: Path) -> Any:
             f"`{path}` cannot be read as weights",
             facts=(("note", note),),
             help="loading a whole module would run its code: write torch.save(module.state_dict(), FILE) instead",
+            code=Code.CHECKPOINT,
         ) from None
 
 
@@ -66,11 +72,13 @@ def _read_safetensors(path: Path) -> Any:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ModuleNotFoundError:
-        raise fail(f"reading `{path}` needs `safetensors`, which is not installed", help=INSTALL) from None
+        raise fail(
+            f"reading `{path}` needs `safetensors`, which is not installed", help=INSTALL, code=Code.MISSING_PACKAGE
+        ) from None
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise fail(f"`{path}` is not a safetensors file", facts=(("note", str(error)),)) from None
+        raise fail(f"`{path}` is not a safetensors file", facts=(("note", str(error)),), code=Code.CHECKPOINT) from None
 
 
 def _weights(content: Any, path: Path) -> dict[str, Any]:
@@ -85,6 +93,7 @@ def _weights(content: Any, path: Path) -> dict[str, Any]:
         raise fail(
             f"`{path}` contains {kind}, not weights",
             help="write the weights with torch.save(module.state_dict(), FILE)",
+            code=Code.CHECKPOINT,
         )
     return dict(content)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.graph import Graph
 from vggc.quantization.plan import Plan, Product
 from vggc.quantization.precisions import (
@@ -58,6 +58,7 @@ def format_for(targets: Sequence[Destination], precision: Precision, placement: 
         raise fail(
             f"placement={chosen} does not support {precision}",
             help=f"write placement={able[0]}, or quantize to int8",
+            code=Code.QUANTIZE,
         )
     return found
 
@@ -79,6 +80,7 @@ def check_capabilities(targets: Sequence[Destination], precision: Precision) -> 
             raise fail(
                 f"GPUs of {', '.join(lacking)} do not support {precision}, but target `{each.target}` includes them",
                 help=f"leave them out of its `compute`: sm{oldest} and newer support it; or quantize to int8",
+                code=Code.CAPABILITY,
             )
 
 
@@ -120,6 +122,7 @@ def nothing_to_quantize(context: Context) -> CompileError:
     return fail(
         "nothing in this model can be quantized",
         facts=tuple(facts) or (("note", "it has no convolution or matrix product that the step may quantize"),),
+        code=Code.QUANTIZE,
     )
 
 

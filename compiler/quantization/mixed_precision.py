@@ -13,7 +13,7 @@ import numpy as np
 
 from vggc.calibration.samples import Samples, floating_outputs
 from vggc.calibration.streams import SAMPLES
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.execution.array_distance import same_class
 from vggc.graph import Graph
@@ -45,6 +45,7 @@ def quantize_until(graph: Graph, context: Context, samples: Samples, settings: S
         raise fail(
             "no output of the model chooses among classes, so there is no agreement to reach",
             help="leave out `agreement`, and check the model with a measure: require sqnr(...) >= 30",
+            code=Code.QUANTIZE,
         )
     trials = _Trials(graph, context, settings, divided(samples), outputs)
     choice = _choose(trials, context, goal)
@@ -243,4 +244,5 @@ def _not_reached(goal: float, first: float, reached: float, judge: Samples) -> C
             ("reached", f"{first:.2%} with all nodes quantized"),
         ),
         help="ask for less, or leave the model in float",
+        code=Code.QUANTIZE,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.opset_upgrade import raise_opset
 from vggc.operators.quantizers import is_quantized
@@ -22,6 +22,7 @@ def refuse_quantized(graph: Graph) -> None:
         raise fail(
             f"the model is already quantized: {graph.label(found[0])}{more}",
             help="run `strip_qdq` before this step: it removes QuantizeLinear and DequantizeLinear",
+            code=Code.QUANTIZE,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats
 from vggc.quantization.grids import SMALLEST_SCALE, Grid, Quantizer
@@ -64,7 +64,10 @@ def encoded(
         assert array is not None
         matrix = rows(array, axis)
         if not np.isfinite(matrix).all():
-            raise fail(f"the weights of {graph.label(products[0].node)} have NaN or infinite numbers")
+            raise fail(
+                f"the weights of {graph.label(products[0].node)} have NaN or infinite numbers",
+                code=Code.WEIGHTS_NOT_FINITE,
+            )
         steps = scales(matrix, plan.weight_grid, method)
         biases = []
         for product in products:

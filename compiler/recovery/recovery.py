@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from vggc.calibration.samples import Samples
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted
 from vggc.execution.threads import thread_limit
 from vggc.graph import Graph
@@ -65,6 +65,7 @@ def recover_weights(
         raise fail(
             f"`labels` needs an output (samples, classes) with a class for each label of data `{samples.name}`",
             help="remove `labels`: the model as read says what the outputs should be",
+            code=Code.RECOVER,
         )
     if settings.features:
         terms += feature_terms(graph, original, computed, kept, terms)
@@ -88,6 +89,7 @@ def recover_weights(
         raise fail(
             f"outputs have NaN or infinite numbers on the samples of data `{samples.name}`",
             help="look at the samples and at the model: vggc inspect, vggc diff",
+            code=Code.NOT_FINITE_RESULT,
         )
     changed = write_back(graph, weights, trainer.best(state)) if state.best_epoch else 0
     if changed:

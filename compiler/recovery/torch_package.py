@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 
 
 def need_torch() -> None:
@@ -13,5 +13,7 @@ def need_torch() -> None:
         if error.name != "torch":
             raise
         raise fail(
-            "recover needs `torch`, which is not installed", help='install it: pip install "vggc[torch]"'
+            "recover needs `torch`, which is not installed",
+            help='install it: pip install "vggc[torch]"',
+            code=Code.MISSING_PACKAGE,
         ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from vggc.diagnostics import Diagnostic, fail, spelling_help
+from vggc.diagnostics import Code, Diagnostic, fail, spelling_help
 from vggc.graph import Graph
 from vggc.targets.verifier.types import capability_number, oldest_capability
 
@@ -22,11 +22,18 @@ def compute_problems(compute: Sequence[str] | None) -> list[Diagnostic]:
         return []
     known = get_args(Capability)
     if not compute:
-        return [Diagnostic("compute=[] names no GPU", help=spelling_help("", known))]
+        return [Diagnostic("compute=[] names no GPU", help=spelling_help("", known), code=Code.TARGET_OPTIONS)]
     if unknown := [each for each in compute if each not in known]:
-        return [Diagnostic(f"unknown compute capability `{each}`", help=spelling_help(each, known)) for each in unknown]
+        return [
+            Diagnostic(
+                f"unknown compute capability `{each}`", help=spelling_help(each, known), code=Code.TARGET_OPTIONS
+            )
+            for each in unknown
+        ]
     repeated = sorted({each for each in compute if compute.count(each) > 1}, key=capability_number)
-    return [Diagnostic(f"compute names `{each}` twice", help="write it once") for each in repeated]
+    return [
+        Diagnostic(f"compute names `{each}` twice", help="write it once", code=Code.TARGET_OPTIONS) for each in repeated
+    ]
 
 
 def chosen(graph: Graph, compute: Sequence[str] | None) -> tuple[str, ...]:
@@ -39,5 +46,6 @@ def chosen(graph: Graph, compute: Sequence[str] | None) -> tuple[str, ...]:
         raise fail(
             f"{', '.join(lacking)} GPUs do not support {type_name}, which the model uses",
             help=f"compute=[{', '.join(able)}] support it",
+            code=Code.CAPABILITY,
         )
     return tuple(compute)

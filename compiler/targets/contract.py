@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, overload
 
 from vggc.cache.keys import file_hash
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.graph import Graph, Written
 from vggc.graph.signature import ValueType
 from vggc.options.schema import OptionFunction
@@ -91,6 +91,7 @@ class Lowering:
             raise fail(
                 f"two targets write the file `{name}`",
                 help=f'give one of them another name: name="{PurePosixPath(name).stem}_2{PurePosixPath(name).suffix}"',
+                code=Code.FILE_NAMES,
             )
         return path
 
@@ -102,7 +103,9 @@ class Lowering:
                 raise CompileError(problem)
             folder /= name
         if os.path.lexists(folder):
-            raise fail(f"two targets write the folder `{path}`", help="give one of them another name")
+            raise fail(
+                f"two targets write the folder `{path}`", help="give one of them another name", code=Code.FILE_NAMES
+            )
         folder.mkdir(parents=True)
         return folder
 
@@ -117,7 +120,7 @@ class Lowering:
             if flavour
             else f"no target before this one built the engine `{name}`"
         )
-        raise fail(problem, help=f"write {wanted} before this target")
+        raise fail(problem, help=f"write {wanted} before this target", code=Code.NO_ENGINE)
 
     def save_model(self, name: str, *, external: bool) -> list[Written]:
         """Write the graph as the ONNX file `name`. With `external`, or beyond 2 GiB, its weights go beside it."""
@@ -260,12 +263,17 @@ def target(
 def file_name_problem(name: str) -> Diagnostic | None:
     """Why a file directly in the output folder cannot have this name; None when it can."""
     if name in RESERVED:
-        return Diagnostic(f"the name `{name}` is reserved for the compile report", help="choose another name")
+        return Diagnostic(
+            f"the name `{name}` is reserved for the compile report", help="choose another name", code=Code.FILE_NAMES
+        )
     if not name or name.startswith(".") or any(each in name for each in "/\\:\0"):
         return Diagnostic(
             f"`{name}` is not a file name",
             help="write a name without folders that does not begin with a dot; `-o` sets the output folder",
+            code=Code.FILE_NAMES,
         )
     if len(name.encode()) > 200:
-        return Diagnostic(f"the file name `{name[:40]}...` is too long", help="use at most 200 bytes")
+        return Diagnostic(
+            f"the file name `{name[:40]}...` is too long", help="use at most 200 bytes", code=Code.FILE_NAMES
+        )
     return None

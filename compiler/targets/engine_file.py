@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.targets.contract import file_name_problem
 from vggc.targets.engine_config import HARDWARE
 from vggc.targets.engine_messages import TITLES
@@ -75,13 +75,14 @@ def read_sidecar(path: Path) -> Sidecar:
             raise _no_sidecar(path, "it is not a file, or it is too large")
         values = json.loads(path.read_bytes())
     except OSError as error:
-        raise fail(f"cannot read the sidecar `{path}`: {error.strerror or error}") from None
+        raise fail(f"cannot read the sidecar `{path}`: {error.strerror or error}", code=Code.SIDECAR) from None
     except (ValueError, RecursionError):
         raise _no_sidecar(path, "it is not JSON") from None
     if isinstance(values, dict) and values.get("format") != FORMAT and isinstance(values.get("format"), int):
         raise fail(
             f"the sidecar `{path}` has format {values['format']}, but this version of vggc reads format {FORMAT}",
             help="use the version of vggc that wrote it, or compile the model again",
+            code=Code.SIDECAR,
         )
     if wrong := next(_mismatches(values, _WANTED, ""), ""):
         raise _no_sidecar(path, wrong)
@@ -90,7 +91,9 @@ def read_sidecar(path: Path) -> Sidecar:
     if (hardware := values["options"]["hardware"]) not in (None, *HARDWARE):
         raise _no_sidecar(path, f"`options.hardware` is `{hardware[:40]}`")
     if problem := file_name_problem(values["engine"]["file"]):
-        raise CompileError(Diagnostic(f"the sidecar `{path}` does not name an engine file: {problem.message}"))
+        raise CompileError(
+            Diagnostic(f"the sidecar `{path}` does not name an engine file: {problem.message}", code=Code.SIDECAR)
+        )
     return Sidecar(path, values)
 
 
@@ -107,7 +110,9 @@ def read_engine(sidecar: Sidecar) -> bytes:
             raise _other_engine(sidecar)
         content = sidecar.engine.read_bytes()
     except OSError as error:
-        raise fail(f"cannot read the engine `{sidecar.engine}`: {error.strerror or error}") from None
+        raise fail(
+            f"cannot read the engine `{sidecar.engine}`: {error.strerror or error}", code=Code.OTHER_ENGINE
+        ) from None
     if hashlib.sha256(content).hexdigest() != recorded["sha256"]:
         raise _other_engine(sidecar)
     return content
@@ -150,6 +155,7 @@ def _no_sidecar(path: Path, why: str) -> CompileError:
     return fail(
         f"`{path}` is not the sidecar of an engine: {why}",
         help="vggc writes one beside each engine: `model.engine.json` describes `model.engine`",
+        code=Code.SIDECAR,
     )
 
 
@@ -157,4 +163,5 @@ def _other_engine(sidecar: Sidecar) -> CompileError:
     return fail(
         f"the engine `{sidecar.engine}` is not the one that `{sidecar.path.name}` describes: its SHA-256 differs",
         help="an engine contains code: load it only from a source you trust, or build it again from its model",
+        code=Code.OTHER_ENGINE,
     )

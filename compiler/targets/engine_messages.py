@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.targets.engine_child import errors_in
 from vggc.targets.node_names import Describe
 
@@ -101,7 +101,12 @@ def crashed(package: str, status: int, stderr: str) -> CompileError:
     if _LOST_MEMORY.search(stderr):
         return _out_of_memory(title, facts)
     if status >= 0:
-        return fail(f"the {title} build ended without a result (exit status {status})", facts=facts, help=_KEEP_MODEL)
+        return fail(
+            f"the {title} build ended without a result (exit status {status})",
+            facts=facts,
+            help=_KEEP_MODEL,
+            code=Code.BUILD_ENDED,
+        )
     known = {each.value: each.name for each in signal.Signals}
     name = known.get(-status, f"signal {-status}")
     if name == "SIGKILL":
@@ -109,8 +114,11 @@ def crashed(package: str, status: int, stderr: str) -> CompileError:
             f"the {title} build was killed (SIGKILL)",
             facts=facts,
             help="the system kills a process when memory runs out: close other programs or build a smaller model",
+            code=Code.BUILD_ENDED,
         )
-    return fail(f"{title} crashed while it built the engine ({name})", facts=facts, help=_KEEP_MODEL)
+    return fail(
+        f"{title} crashed while it built the engine ({name})", facts=facts, help=_KEEP_MODEL, code=Code.BUILD_ENDED
+    )
 
 
 def timed_out(package: str, timeout: float) -> CompileError:
@@ -118,6 +126,7 @@ def timed_out(package: str, timeout: float) -> CompileError:
     return fail(
         f"{TITLES[package]} did not finish the engine within {timeout:g} s",
         help="allow it more time with timeout=",
+        code=Code.BUILD_ENDED,
     )
 
 
@@ -127,6 +136,7 @@ def stalled(package: str, seconds: float) -> CompileError:
     return fail(
         f"{title} makes no progress: it has done nothing for {seconds:g} s",
         help=f"{title} can deadlock when memory is short: close other programs and try again",
+        code=Code.BUILD_ENDED,
     )
 
 
@@ -141,7 +151,11 @@ def failed(package: str, result: dict[str, Any], stderr: str, describe: Describe
     if kind == "import":
         if _LOST_MEMORY.search(result["text"]):
             return _out_of_memory(title, (("loader", result["text"]),))
-        return fail(f"the Python package `{package}` cannot be loaded: {result['text']}", help="install it again")
+        return fail(
+            f"the Python package `{package}` cannot be loaded: {result['text']}",
+            help="install it again",
+            code=Code.MISSING_PACKAGE,
+        )
     if kind == "memory" or any(_LOST_MEMORY.search(each["text"]) for each in own):
         return _out_of_memory(title, logged)
     if kind == "import_model" and result.get("errors"):
@@ -149,31 +163,43 @@ def failed(package: str, result: dict[str, Any], stderr: str, describe: Describe
     if kind == "build" and own:
         return CompileError(*_by_node(own, f"{title} cannot build {{}}", title, describe))
     if kind == "no_layers":
-        return fail(f"{title} found no operator in the model, so there is nothing to build", facts=logged)
+        return fail(
+            f"{title} found no operator in the model, so there is nothing to build", facts=logged, code=Code.BUILD
+        )
     if kind == "capability":
         unknown, known = (", ".join(each.lower() for each in result[key]) for key in ("unknown", "known"))
         return fail(
-            f"{title} {result['version']} does not support compute capability {unknown}", help=f"it supports {known}"
+            f"{title} {result['version']} does not support compute capability {unknown}",
+            help=f"it supports {known}",
+            code=Code.CAPABILITY,
         )
     if kind == "lacking":
         option, version = result["option"], result["version"]
-        return fail(f"{title} {version} does not support the option `{option}`: it has no {result['what']}")
+        return fail(
+            f"{title} {version} does not support the option `{option}`: it has no {result['what']}", code=Code.BUILD
+        )
     if kind == "timing_cache":
         return fail(
             f"{title} cannot use the timing cache `{result['path']}`",
             facts=logged,
             help="it belongs to another release or GPU: build without it, and keep a new one with keep_timings=true",
+            code=Code.BUILD,
         )
     if kind in _RUNNING:
-        return fail(_RUNNING[kind][0].format(title=title, **result), facts=logged, help=_RUNNING[kind][1])
+        return fail(
+            _RUNNING[kind][0].format(title=title, **result), facts=logged, help=_RUNNING[kind][1], code=Code.ENGINE_RUN
+        )
     if kind == "shape_input":
         return CompileError(*(_shape_input(name, title) for name in result["inputs"]))
     if kind == "exception":
         text = result["text"].strip().splitlines()[0]
         advice = "TensorRT needs an NVIDIA GPU and its driver to build" if package == "tensorrt" else ""
-        return fail(f"{title} could not build the engine: {text}", facts=logged, help=advice)
+        return fail(f"{title} could not build the engine: {text}", facts=logged, help=advice, code=Code.BUILD)
     return fail(
-        f"{title} did not build the engine and gave no reason", facts=logged or _last_line(stderr), help=_KEEP_MODEL
+        f"{title} did not build the engine and gave no reason",
+        facts=logged or _last_line(stderr),
+        help=_KEEP_MODEL,
+        code=Code.BUILD,
     )
 
 
@@ -208,9 +234,11 @@ def _by_node(entries: Iterable[Entry], message: str, title: str, describe: Descr
         facts, help = ((("note", known[0]), *facts), known[1]) if known else (facts, "")
         if name:
             described = describe(name)
-            messages.append(Diagnostic(message.format(described.label), facts=described.facts + facts, help=help))
+            messages.append(
+                Diagnostic(message.format(described.label), facts=described.facts + facts, help=help, code=Code.BUILD)
+            )
         else:
-            messages.append(Diagnostic(message.format("this model"), facts=facts, help=help))
+            messages.append(Diagnostic(message.format("this model"), facts=facts, help=help, code=Code.BUILD))
     return messages
 
 
@@ -254,15 +282,18 @@ def import_message(error: dict[str, Any], title: str, describe: Describe) -> Dia
     help = known[1] if known else ""
     if error["node"]:
         described = describe(error["node"])
-        return Diagnostic(f"{title} cannot import {described.label}", facts=described.facts + facts, help=help)
+        return Diagnostic(
+            f"{title} cannot import {described.label}", facts=described.facts + facts, help=help, code=Code.IMPORT
+        )
     what = f"the input `{error['input']}`" if error["input"] else "this model"
-    return Diagnostic(f"{title} cannot import {what}", facts=facts, help=help)
+    return Diagnostic(f"{title} cannot import {what}", facts=facts, help=help, code=Code.IMPORT)
 
 
 def _shape_input(name: str, title: str) -> Diagnostic:
     return Diagnostic(
         f"the values of the input `{name}` determine shapes inside the model, and {title} has no profile for them",
         help="make that input a constant before compiling",
+        code=Code.PROFILE,
     )
 
 
@@ -271,6 +302,7 @@ def _out_of_memory(title: str, facts: Facts) -> CompileError:
         f"{title} ran out of memory while it built the engine",
         facts=facts,
         help="close other programs, or build where there is more memory",
+        code=Code.BUILD_MEMORY,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc import __version__
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets import flavours, sidecar
@@ -103,7 +103,7 @@ def _package_problems(package: str, options: Mapping[str, Any]) -> list[Diagnost
     problems = [each] if (each := flavours.missing(package)) else []
     for name in ("workspace", "timeout"):
         if options[name] is not None and options[name] <= 0:
-            problems.append(Diagnostic(f"{name} must be more than 0, not {options[name]}"))
+            problems.append(Diagnostic(f"{name} must be more than 0, not {options[name]}", code=Code.TARGET_OPTIONS))
     return problems
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph.signature import inputs_of, outputs_of
 from vggc.graph.writer import PROTOBUF_LIMIT, value_info
 from vggc.targets.contract import Artifact, Lowering, target
@@ -56,6 +56,7 @@ def ep_context(
             raise fail(
                 f"the engine `{engine}` is larger than the 2 GiB that an ONNX file can hold",
                 help="use embed=false to keep it beside the file",
+                code=Code.FILE_NAMES,
             )
     node = helper.make_node(
         "EPContext",

@@ -9,7 +9,7 @@ import re
 import sys
 from functools import cache
 
-from vggc.diagnostics import Diagnostic
+from vggc.diagnostics import Code, Diagnostic
 from vggc.targets.engine_messages import TITLES
 
 OLDEST: dict[str, tuple[int, int]] = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 5)}
@@ -25,12 +25,14 @@ def missing(package: str) -> Diagnostic | None:
         return Diagnostic(
             f"the target `{package}` needs the Python package `{package}`, which is not installed",
             help=_installation(package),
+            code=Code.MISSING_PACKAGE,
         )
     installed, oldest = release(package), OLDEST[package]
     if installed < oldest:
         return Diagnostic(
             f"{title} {_text(installed)} is installed, but vggc needs {_text(oldest)} or newer",
             help=_installation(package),
+            code=Code.MISSING_PACKAGE,
         )
     return None
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vggc.diagnostics import Code
 from vggc.graph import Graph
 from vggc.graph.arrays import Size
 from vggc.graph.signature import outputs_of, shape_text, type_text
@@ -41,7 +42,9 @@ def import_findings(graph: Graph, package: str, *, timeout: float | None = IMPOR
         # The message's facts begin with the node's origin, which a finding adds by itself.
         facts = message.facts[len(describe(error["node"]).facts) :] if node is not None else message.facts
         help = INSTEAD.get(node.op, message.help) if node is not None else message.help
-        findings.append(Finding(message.message, known[0] if known else short(error["text"]), node, facts, help))
+        findings.append(
+            Finding(message.message, known[0] if known else short(error["text"]), node, facts, help, Code.IMPORT)
+        )
     if unseen := done["unseen"]:
         more = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
         what = f"{describe(unseen[0]).label}{more} could not be checked"
@@ -51,6 +54,7 @@ def import_findings(graph: Graph, package: str, *, timeout: float | None = IMPOR
                 f"{what}: the shapes they read are not known",
                 help="fix the input shapes with set_input_shapes, or state the shapes of values in the model",
                 severity="warning",
+                code=Code.UNCHECKED,
             )
         )
     return findings + output_mismatches(graph, done["outputs"], TITLES[package])
@@ -64,14 +68,18 @@ def output_mismatches(graph: Graph, built: Sequence[dict[str, Any]], title: str)
         made = by_name.get(declared.name)
         if made is None:
             text = f"the engine that {title} built has no output `{declared.name}`"
-            findings.append(Finding(text, text))
+            findings.append(Finding(text, text, code=Code.ENGINE_INTERFACE))
             continue
         type_name, shape = sidecar.type_name(made["type"]), made["shape"]
         if type_name == type_text(declared.dtype).replace("_", "") and _agree(declared.shape, shape):
             continue
         computed = shape_text([None if each < 0 else each for each in shape])
         text = f"the model declares the output {declared}, but {title} computes {type_name} {computed}"
-        findings.append(Finding(text, text, help="export the model with the output's right type and shape"))
+        findings.append(
+            Finding(
+                text, text, help="export the model with the output's right type and shape", code=Code.ENGINE_INTERFACE
+            )
+        )
     return findings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.graph.signature import ValueType, inputs_of, outputs_of
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
 from vggc.values import Within
@@ -48,9 +48,13 @@ def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diag
     if providers is None:
         return problems
     if not providers:
-        problems.append(Diagnostic("providers=[] names no provider", help="write providers=[cpu]"))
+        problems.append(
+            Diagnostic("providers=[] names no provider", help="write providers=[cpu]", code=Code.TARGET_OPTIONS)
+        )
     if repeated := sorted({each for each in providers if providers.count(each) > 1}):
-        problems.append(Diagnostic(f"providers names `{repeated[0]}` twice", help="write it once"))
+        problems.append(
+            Diagnostic(f"providers names `{repeated[0]}` twice", help="write it once", code=Code.TARGET_OPTIONS)
+        )
     return problems
 
 

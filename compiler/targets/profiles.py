@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
 
-from vggc.diagnostics import CompileError, Diagnostic, spelling_help
+from vggc.diagnostics import Code, CompileError, Diagnostic, spelling_help
 from vggc.graph.arrays import Size
 from vggc.graph.signature import ValueType, shape_text
 from vggc.targets.engine_process import Profile
@@ -39,10 +39,19 @@ def profiles_problems(inputs: Sequence[ValueType], shapes: ShapesOption, batch: 
     """What is wrong with the options for these inputs, each problem with the number of its profile."""
     lists = {name: len(each) for name, each in (("shapes", shapes), ("batch", batch)) if _is_list(each)}
     if empty := [name for name, count in lists.items() if count == 0]:
-        return [Diagnostic(f"{name}=[] contains no profile", help="remove it, or write a range") for name in empty]
+        return [
+            Diagnostic(f"{name}=[] contains no profile", help="remove it, or write a range", code=Code.PROFILE)
+            for name in empty
+        ]
     if len(set(lists.values())) > 1:
         text = f"shapes gives {lists['shapes']} profiles, but batch gives {lists['batch']}"
-        return [Diagnostic(text, help="give both the same number of profiles, or one of them once for all profiles")]
+        return [
+            Diagnostic(
+                text,
+                help="give both the same number of profiles, or one of them once for all profiles",
+                code=Code.PROFILE,
+            )
+        ]
     entries = _entries(shapes, batch)
     problems = []
     for number, each in enumerate(entries, 1):
@@ -83,12 +92,12 @@ def profile_problems(inputs: Sequence[ValueType], shapes: Shapes | None, batch: 
     """What is wrong with the options for these inputs, a missing range included."""
     names = [each.name for each in inputs]
     problems = [
-        Diagnostic(f"the model has no input `{name}`", help=spelling_help(name, names, "its inputs"))
+        Diagnostic(f"the model has no input `{name}`", help=spelling_help(name, names, "its inputs"), code=Code.PROFILE)
         for name in shapes or {}
         if name not in names
     ]
     if batch is not None and (wrong := _wrong_range(batch)):
-        problems.append(Diagnostic(f"batch={batch}: {wrong}"))
+        problems.append(Diagnostic(f"batch={batch}: {wrong}", code=Code.PROFILE))
         return problems
     for each in inputs:
         if shapes and each.name in shapes:
@@ -148,14 +157,18 @@ def _mismatches(each: ValueType, shape: Sequence[Dimension]) -> list[Diagnostic]
     fact = (("note", f"the model declares `{each.name}` {shape_text(each.shape)}"),)
     if len(shape) != len(each.shape):
         message = f"shapes gives `{each.name}` {len(shape)} dimensions, but it has {len(each.shape)}"
-        return [Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}")]
+        return [Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}", code=Code.PROFILE)]
     problems = []
     for index, (size, declared) in enumerate(zip(shape, each.shape, strict=True)):
         if wrong := _wrong_range(size):
-            problems.append(Diagnostic(f"shapes gives dimension {index} of `{each.name}` as {size}: {wrong}"))
+            problems.append(
+                Diagnostic(f"shapes gives dimension {index} of `{each.name}` as {size}: {wrong}", code=Code.PROFILE)
+            )
         elif _fixed(declared) and limits(size) != (declared, declared, declared):
             message = f"shapes gives dimension {index} of `{each.name}` as {size}, but it is always {declared}"
-            problems.append(Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}"))
+            problems.append(
+                Diagnostic(message, facts=fact, help=f"write shapes={{{_entry(each, None)}}}", code=Code.PROFILE)
+            )
     return problems
 
 
@@ -182,6 +195,7 @@ def _missing(missing: Sequence[ValueType], inputs: Sequence[ValueType], shapes: 
         "an engine is built for a range of sizes",
         facts=tuple(("input", str(each)) for each in missing),
         help=f"write the range (min..opt..max): {text}",
+        code=Code.PROFILE,
     )
 
 
@@ -189,6 +203,7 @@ def _unknown_rank(each: ValueType) -> Diagnostic:
     return Diagnostic(
         f"the input `{each.name}` has no declared number of dimensions; TensorRT would treat it as a single number",
         help="export the model with the input's shape",
+        code=Code.PROFILE,
     )
 
 
@@ -219,7 +234,9 @@ def _unequal_names(inputs: Sequence[ValueType], shapes: Shapes | None, batch: Di
                 )
                 problems.append(
                     Diagnostic(
-                        message, help="dimensions with the same name have the same size: give both the same range"
+                        message,
+                        help="dimensions with the same name have the same size: give both the same range",
+                        code=Code.PROFILE,
                     )
                 )
     return problems

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggc.cache.keys import file_hash
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.graph import Graph
 from vggc.targets import flavours
 from vggc.targets.engine_file import Sidecar, read_engine
@@ -74,6 +74,7 @@ def _check_release(flavour: str, recorded: str) -> None:
         raise fail(
             f"the engine was built with {TITLES[flavour]} {recorded}, but {installed} is installed",
             help=f"a different release builds a different engine: pip install {package}=={recorded}",
+            code=Code.ENGINE_RUN,
         )
 
 
@@ -94,12 +95,16 @@ def compiled_model(sidecar: Sidecar, given: Path | None = None) -> Path:
                 else f"`{sidecar.path.parent}` does not contain the model that the engine was built from: "
                 f"no ONNX file in it has {sha256}",
                 help="give the compiled model with --onnx; `target onnx` in the recipe writes it beside the engine",
+                code=Code.SIDECAR,
             )
         data = model.with_name(f"{model.name}.data")
         if wanted["data_sha256"] and (not data.is_file() or file_hash(data) != wanted["data_sha256"]):
-            raise fail(f"the weights of `{model}` are not the ones that the engine was built from: `{data}` differs")
+            raise fail(
+                f"the weights of `{model}` are not the ones that the engine was built from: `{data}` differs",
+                code=Code.OTHER_ENGINE,
+            )
     except OSError as error:
-        raise fail(f"cannot read the model: {error.strerror or error}") from None
+        raise fail(f"cannot read the model: {error.strerror or error}", code=Code.NO_MODEL) from None
     return model
 
 
@@ -113,6 +118,9 @@ def _profile(sidecar: Sidecar, recorded: dict[str, Any]) -> dict[str, tuple[list
     for name, limits in recorded.items():
         shapes: list[Any] = [limits.get(each) for each in ("min", "opt", "max")] if isinstance(limits, dict) else []
         if not shapes or not all(isinstance(each, list) and all(type(n) is int for n in each) for each in shapes):
-            raise fail(f"`{sidecar.path}` is not the sidecar of an engine: the profile of `{name}` has no shapes")
+            raise fail(
+                f"`{sidecar.path}` is not the sidecar of an engine: the profile of `{name}` has no shapes",
+                code=Code.SIDECAR,
+            )
         profile[name] = (shapes[0], shapes[1], shapes[2])
     return profile

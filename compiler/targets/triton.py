@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.graph.signature import ValueType, inputs_of, outputs_of
 from vggc.targets import triton_config
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
@@ -42,12 +42,14 @@ def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diag
     problems = [each for name in (options["repository"], options["name"]) if (each := file_name_problem(name))]
     preferred = options["preferred"] or []
     if preferred and options["delay"] is None:
-        problems.append(Diagnostic("preferred=... needs delay=...: otherwise no request waits for others"))
+        problems.append(
+            Diagnostic("preferred=... needs delay=...: otherwise no request waits for others", code=Code.TRITON)
+        )
     if options["delay"] is not None and options["max_batch"] == 0:
-        problems.append(Diagnostic("delay=... needs max_batch=...: otherwise there are no batches"))
+        problems.append(Diagnostic("delay=... needs max_batch=...: otherwise there are no batches", code=Code.TRITON))
     if too_large := [each for each in preferred if not 0 < each <= options["max_batch"]]:
         limit = f"max_batch={options['max_batch']}"
-        problems.append(Diagnostic(f"preferred={too_large[0]} is not a batch size from 1 to {limit}"))
+        problems.append(Diagnostic(f"preferred={too_large[0]} is not a batch size from 1 to {limit}", code=Code.TRITON))
     return problems + triton_config.problems(inputs, (), options["max_batch"])
 
 
@@ -132,4 +134,5 @@ def _too_small_batch(engine: str, largest: int, max_batch: int) -> Diagnostic | 
     return Diagnostic(
         f"the engine `{engine}` takes batches of at most {largest}, but Triton would send {max_batch}",
         help=f"write max_batch={largest}, or build the engine with batch=1..{max_batch}",
+        code=Code.TRITON,
     )

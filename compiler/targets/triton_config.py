@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.graph.signature import ValueType, type_text
 from vggc.graph.writer import onnx_type
 from vggc.targets.serving_types import TRITON_TYPES
@@ -37,13 +37,21 @@ def problems(inputs: Sequence[ValueType], outputs: Sequence[ValueType], max_batc
         for value in values:
             if value.shape is None:
                 message = f"the {role} `{value.name}` has no declared number of dimensions, which Triton needs"
-                found.append(Diagnostic(message, help=f"export the model with the {role}'s shape"))
+                found.append(Diagnostic(message, help=f"export the model with the {role}'s shape", code=Code.TRITON))
             elif _number(value) not in TRITON_TYPES:
                 type_name = type_text(value.dtype)
-                found.append(Diagnostic(f"Triton does not support the type {type_name} of the {role} `{value.name}`"))
+                found.append(
+                    Diagnostic(
+                        f"Triton does not support the type {type_name} of the {role} `{value.name}`", code=Code.TRITON
+                    )
+                )
             elif max_batch > 0 and (not value.shape or isinstance(value.shape[0], int)):
                 message = f"Triton batches along the first dimension, but that of the {role} {value} does not vary"
-                found.append(Diagnostic(message, help="use max_batch=0 to serve the model with its fixed batch size"))
+                found.append(
+                    Diagnostic(
+                        message, help="use max_batch=0 to serve the model with its fixed batch size", code=Code.TRITON
+                    )
+                )
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vggc.diagnostics import CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.execution.array_distance import distance
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
@@ -56,7 +56,11 @@ def validate(sidecar: Sidecar, model: Path | None = None, *, timeout: float | No
     not load or run, its model is not found, or the error of an output exceeds the tolerance of the model's types.
     """
     if sidecar.values["options"]["strip"]:
-        raise fail("the engine was built without its weights", help="refit it, or build it without strip=true")
+        raise fail(
+            "the engine was built without its weights",
+            help="refit it, or build it without strip=true",
+            code=Code.OTHER_ENGINE,
+        )
     source = compiled_model(sidecar, model)
     graph = Graph.load(source)
     graph.infer_shapes()
@@ -133,7 +137,7 @@ def _compare(session: Session, run: dict[str, Any], allowed: float) -> float:
     with np.load(run["outputs"]) as computed:
         for name, values in expected.items():
             if name not in computed:
-                raise fail(f"the engine has no output `{name}`")
+                raise fail(f"the engine has no output `{name}`", code=Code.ENGINE_INTERFACE)
             difference = distance(values, computed[name].astype(values.dtype, copy=False))
             if difference.error > allowed:
                 shapes = ", ".join(f"`{each}` {shape}" for each, shape in run["shapes"].items())
@@ -142,6 +146,7 @@ def _compare(session: Session, run: dict[str, Any], allowed: float) -> float:
                         f"the engine's output `{name}` differs from onnxruntime's: {difference}",
                         facts=(("inputs", shapes), ("allowed", f"{allowed:g}")),
                         help="build with tf32=false to see whether rounding explains it",
+                        code=Code.ENGINE_DIFFERS,
                     )
                 )
             worst = max(worst, difference.error)

@@ -25,34 +25,35 @@ def damage(path: Path, how: Callable[[onnx.ModelProto], None]) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "error: the model `model.onnx` is empty\n"),
+        (b"", "error: the model `model.onnx` is empty [VGGC401]\n"),
         (
             b"\x00\x01garbage" * 50,
-            "error: `model.onnx` is not an ONNX model\nhelp: vggc reads the .onnx files that exporters write\n",
+            "error: `model.onnx` is not an ONNX model [VGGC402]\n"
+            "help: vggc reads the .onnx files that exporters write\n",
         ),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-            "error: `model.onnx` is not an ONNX model but a Git LFS pointer\n"
+            "error: `model.onnx` is not an ONNX model but a Git LFS pointer [VGGC402]\n"
             "help: fetch the file itself: git lfs pull\n",
         ),
         (
             b"PK\x03\x04torch",
-            "error: `model.onnx` is not an ONNX model but a zip archive, as torch.save writes\n"
+            "error: `model.onnx` is not an ONNX model but a zip archive, as torch.save writes [VGGC402]\n"
             "help: export it first: torch.onnx.export(model, ...)\n",
         ),
         (
             b"PK\x03\x04\x14\x00" + b"\x00" * 24 + b"image.npy",
-            "error: `model.onnx` is not an ONNX model but numpy arrays (.npz)\n"
+            "error: `model.onnx` is not an ONNX model but numpy arrays (.npz) [VGGC402]\n"
             "help: give the model first and data in the recipe\n",
         ),
         (
             b"vtrt\x00\x00\x00\x00\x02",
-            "error: `model.onnx` is not an ONNX model but a TensorRT for RTX engine\n"
+            "error: `model.onnx` is not an ONNX model but a TensorRT for RTX engine [VGGC402]\n"
             "help: give the ONNX model that the engine was built from\n",
         ),
         (
             b"\x89PNG\r\n\x1a\n",
-            "error: `model.onnx` is not an ONNX model but an image\n"
+            "error: `model.onnx` is not an ONNX model but an image [VGGC402]\n"
             "help: give the model first and data in the recipe\n",
         ),
     ],
@@ -66,7 +67,10 @@ def test_what_is_no_model(vggc: Any, recipe: Write, content: bytes, message: str
 
 def test_a_missing_model(vggc: Any, recipe: Write) -> None:
     ran = vggc(recipe("simplify"), "absent.onnx")
-    assert (ran.status, ran.err) == (1, "error: cannot read the model `absent.onnx`: No such file or directory\n")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: cannot read the model `absent.onnx`: No such file or directory [VGGC401]\n",
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
@@ -75,14 +79,14 @@ def test_a_pipe_for_a_model_is_not_waited_for(vggc: Any) -> None:
     ran = vggc("inspect", "pipe.onnx")
     assert (ran.status, ran.err) == (
         1,
-        "error: the model `pipe.onnx` is not a regular file\nhelp: write it to a file first\n",
+        "error: the model `pipe.onnx` is not a regular file [VGGC401]\nhelp: write it to a file first\n",
     )
 
 
 def test_a_folder_for_a_model(vggc: Any, recipe: Write) -> None:
     Path("folder.onnx").mkdir()
     ran = vggc(recipe("simplify"), "folder.onnx")
-    assert (ran.status, ran.err) == (1, "error: cannot read the model `folder.onnx`: Is a directory\n")
+    assert (ran.status, ran.err) == (1, "error: cannot read the model `folder.onnx`: Is a directory [VGGC401]\n")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
@@ -93,7 +97,7 @@ def test_a_model_cut_short(vggc: Any, recipe: Write, share: float) -> None:
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert ran.status == 1
     assert ran.err == (
-        f"error: the model `model.onnx` is cut short: its last part is missing after {len(cut)} bytes\n"
+        f"error: the model `model.onnx` is cut short: its last part is missing after {len(cut)} bytes [VGGC402]\n"
         "help: copy or export it again\n"
     )
 
@@ -117,7 +121,7 @@ def test_an_unknown_operator(vggc: Any, recipe: Write) -> None:
     assert ran.status == 1
     assert (
         ran.err.splitlines()[0]
-        == "error: the model is not valid ONNX: No Op registered for Rellu with domain_version of 17"
+        == "error: the model is not valid ONNX: No Op registered for Rellu with domain_version of 17 [VGGC403]"
     )
 
 
@@ -142,7 +146,7 @@ def test_weights_that_are_no_numbers(vggc: Any, recipe: Write) -> None:
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (
         1,
-        "error: the weights of the model are not numbers: initializer `w` is NaN at [1, 2, 0, 1]\n"
+        "error: the weights of the model are not numbers: initializer `w` is NaN at [1, 2, 0, 1] [VGGC405]\n"
         "help: the training diverged or the file is damaged: export the model from a healthy checkpoint\n",
     )
 
@@ -173,7 +177,8 @@ def test_missing_external_data(vggc: Any, recipe: Write, tmp_path: Path) -> None
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (
         1,
-        f"error: the external data of initializer `w` is missing: there is no file `{tmp_path / 'weights.bin'}`\n"
+        "error: the external data of initializer `w` is missing: "
+        f"there is no file `{tmp_path / 'weights.bin'}` [VGGC404]\n"
         "help: put `weights.bin` beside the model\n",
     )
 
@@ -184,7 +189,7 @@ def test_external_data_outside_the_folder(vggc: Any, recipe: Write, location: st
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (
         1,
-        f"error: the external data of initializer `w` is outside the model's folder: `{location}`\n"
+        f"error: the external data of initializer `w` is outside the model's folder: `{location}` [VGGC404]\n"
         "help: keep the data file beside the model and save the model again\n",
     )
 
@@ -197,7 +202,7 @@ def test_external_data_of_a_name_that_no_file_can_have(vggc: Any, recipe: Write,
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (
         1,
-        f"error: the external data of initializer `w` cannot be read: {reason}\nhelp: save the model again\n",
+        f"error: the external data of initializer `w` cannot be read: {reason} [VGGC404]\nhelp: save the model again\n",
     )
 
 

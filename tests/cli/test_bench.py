@@ -34,9 +34,12 @@ def test_what_is_wrong_is_told_before_anything_runs(vggc: Any, tmp_path: Path) -
     assert vggc("bench", "model.onnx", "--batch", "0").status == 2
     assert vggc("bench").status == 2
     ran = vggc("bench", "nowhere.onnx")
-    assert (ran.status, ran.err) == (1, "error: cannot read the model `nowhere.onnx`: No such file or directory\n")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: cannot read the model `nowhere.onnx`: No such file or directory [VGGC401]\n",
+    )
     (tmp_path / "empty").mkdir()
     ran = vggc("bench", "model.onnx", "empty")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err.startswith("error: the folder `empty` contains neither a model nor an engine\n")
+    assert ran.err.startswith("error: the folder `empty` contains neither a model nor an engine [VGGC902]\n")
     shutil.rmtree("empty")

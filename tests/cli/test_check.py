@@ -39,12 +39,13 @@ def test_everything_that_cannot_work_is_found_in_one_run(vggc: Any, recipe: Any,
     ran = vggc("check", recipe("set_batch(4)\n" + WRONG), "model.onnx")
     assert (ran.status, ran.out) == (1, "")
     assert heads(ran.err) == [
-        "error: prune_channels takes one of `macs`, `params`, `keep` and `size`; given: none",
-        "error: `except` names `haed`, but no node of the model has that name",
-        "error: quantizing to int8 needs samples",
-        "error: data `calib` has no labels to measure accuracy with",
-        "error: the model has no output `logit`",
-        "error: Triton batches along the first dimension, but that of the input `x` float32 [4, 3, 8, 8] does not vary",
+        "error: prune_channels takes one of `macs`, `params`, `keep` and `size`; given: none [VGGC136]",
+        "error: `except` names `haed`, but no node of the model has that name [VGGC412]",
+        "error: quantizing to int8 needs samples [VGGC506]",
+        "error: data `calib` has no labels to measure accuracy with [VGGC507]",
+        "error: the model has no output `logit` [VGGC411]",
+        "error: Triton batches along the first dimension, but that of the input `x` float32 [4, 3, 8, 8] does not vary "
+        "[VGGC606]",
     ]
 
 
@@ -54,7 +55,7 @@ def test_a_compile_begins_with_the_check(vggc: Any, recipe: Any, data: None) -> 
         "@whole_graph\ndef long_work(graph: Graph) -> None:\n    Path('worked').touch()\n"
     )
     ran = vggc(recipe('use "mine.py"\nlong_work\nquantize(int8)'), "model.onnx", "-o", "out")
-    assert (ran.status, heads(ran.err)) == (1, ["error: quantizing to int8 needs samples"])
+    assert (ran.status, heads(ran.err)) == (1, ["error: quantizing to int8 needs samples [VGGC506]"])
     assert not Path("worked").exists()
     assert not Path("out").exists()
 
@@ -63,14 +64,14 @@ def test_without_a_model_options_are_checked(vggc: Any, recipe: Any, data: None)
     ran = vggc("check", recipe(WRONG))
     assert ran.status == 1
     assert heads(ran.err) == [
-        "error: prune_channels takes one of `macs`, `params`, `keep` and `size`; given: none",
-        "error: quantizing to int8 needs samples",
-        "error: data `calib` has no labels to measure accuracy with",
+        "error: prune_channels takes one of `macs`, `params`, `keep` and `size`; given: none [VGGC136]",
+        "error: quantizing to int8 needs samples [VGGC506]",
+        "error: data `calib` has no labels to measure accuracy with [VGGC507]",
     ]
 
 
 LARGE = 'data photos = images("photos", scale=1)\nfold_batch_norm\nrequire agreement(photos) >= 0%'
-WARNING = "warning: the images of data `photos` do not have the scale that the model was trained with"
+WARNING = "warning: the images of data `photos` do not have the scale that the model was trained with [VGGC312]"
 
 
 @pytest.mark.parametrize("words", [("check",), ("plan",), ()])

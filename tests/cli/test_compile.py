@@ -78,7 +78,7 @@ def test_a_failing_requirement_ends_with_3_and_writes_nothing(vggc: Any, recipe:
     ran = vggc(recipe("simplify\nrequire nodes <= 3"), "model.onnx", "-o", "out")
     assert ran.status == 3
     assert ran.err == (
-        "error: requirement not met: nodes <= 3\n"
+        "error: requirement not met: nodes <= 3 [VGGC505]\n"
         " --> recipe.opt:2:9\n"
         "  |\n"
         "2 | require nodes <= 3\n"
@@ -135,7 +135,7 @@ def test_repeat_that_never_settles_names_the_steps(vggc: Any, recipe: Write) -> 
     )
     ran = vggc(recipe('use "mine.py"\nrepeat { restless }'), "model.onnx", "-o", "out", "--verify", "off")
     assert ran.status == 1
-    assert "error: `repeat` did not settle: after 50 rounds the graph still changes" in ran.err
+    assert "error: `repeat` did not settle: after 50 rounds the graph still changes [VGGC504]" in ran.err
     assert "still changing it: `restless`" in ran.err
 
 
@@ -171,7 +171,9 @@ def test_a_recipe_without_steps_shows_what_was_written(vggc: Any, recipe: Write)
 def test_a_seed_below_zero_is_refused(vggc: Any, recipe: Write) -> None:
     ran = vggc("check", recipe("data t = random(seed=-1)\nsimplify\nrequire agreement(t) >= 50%"))
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: `seed` of `random` must be between 0 and 1099511627776, but is -1"
+    assert (
+        ran.err.splitlines()[0] == "error: `seed` of `random` must be between 0 and 1099511627776, but is -1 [VGGC135]"
+    )
 
 
 def test_the_output_folder_is_looked_at_before_any_work(vggc: Any, recipe: Write) -> None:
@@ -184,7 +186,8 @@ def test_the_output_folder_is_looked_at_before_any_work(vggc: Any, recipe: Write
     ran = vggc(recipe('use "mine.py"\nlong_work'), "model.onnx", "-o", "out")
     assert ran.status == 1
     assert (
-        ran.err.splitlines()[0] == "error: the output folder `out` contains files that vggc did not write: `notes.txt`"
+        ran.err.splitlines()[0]
+        == "error: the output folder `out` contains files that vggc did not write: `notes.txt` [VGGC802]"
     )
     assert not Path("worked").exists()
 
@@ -211,7 +214,7 @@ def test_a_wrong_exact_pass_is_caught_and_named(vggc: Any, recipe: Write, mode: 
     ran = vggc(recipe(text), "model.onnx", "-o", "out", "--verify", mode)
     assert ran.status == 1
     lines = ran.err.splitlines()
-    assert lines[0] == "error: this step changed the results of the model, but `shift_bias` is declared exact"
+    assert lines[0] == "error: this step changed the results of the model, but `shift_bias` is declared exact [VGGC502]"
     assert lines[1] == " --> recipe.opt:3:1"
     assert any(line.startswith("  = first value that differs: `logits` of Gemm `head`: ") for line in lines)
     assert not Path("out").exists()
@@ -239,7 +242,7 @@ def test_a_pass_that_leaves_a_model_that_does_not_run_is_named(vggc: Any, recipe
     ran = vggc(recipe(text), "model.onnx", "-o", "out", "--verify", mode)
     assert ran.status == 1
     lines = ran.err.splitlines()
-    assert lines[0] == "error: this step made a model that does not run"
+    assert lines[0] == "error: this step made a model that does not run [VGGC502]"
     assert lines[1] == " --> recipe.opt:3:1"
     assert any(line.startswith("  = note: onnxruntime cannot ") for line in lines)
     assert not Path("out").exists()
@@ -270,7 +273,7 @@ def test_a_model_that_runs_on_no_random_inputs_is_compared_on_the_recipes_data(v
     onnx.save(model, "model.onnx")
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: the model does not run on random inputs"
+    assert ran.err.splitlines()[0] == "error: the model does not run on random inputs [VGGC413]"
     np.savez("d.npz", x=np.ones((2, 11), np.float32), s=np.array([1, 22]))
     ran = vggc(recipe('data d = npz("d.npz")\nsimplify'), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (0, "")
@@ -297,7 +300,7 @@ def test_a_pass_that_raises_is_reported_without_a_traceback(vggc: Any, recipe: W
     )
     ran = vggc(recipe('use "mine.py"\nbroken'), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: pass `broken` raised IndexError: list index out of range"
+    assert ran.err.splitlines()[0] == "error: pass `broken` raised IndexError: list index out of range [VGGC501]"
     assert "mine.py:6: graph.nodes[99]" in ran.err
     assert "Traceback" not in ran.err
 
@@ -311,7 +314,7 @@ def test_a_pass_that_leaves_an_invalid_graph_is_refused(vggc: Any, recipe: Write
     assert ran.status == 1
     assert (
         ran.err.splitlines()[0]
-        == "error: the model is not valid ONNX: No Op registered for Convv with domain_version of 17"
+        == "error: the model is not valid ONNX: No Op registered for Convv with domain_version of 17 [VGGC403]"
     )
 
 

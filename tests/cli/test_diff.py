@@ -66,7 +66,10 @@ def test_json_has_every_value(vggc: Any) -> None:
 
 def test_what_cannot_be_read_is_told(vggc: Any) -> None:
     ran = vggc("diff", "model.onnx", "nowhere.onnx")
-    assert (ran.status, ran.err) == (1, "error: cannot read the model `nowhere.onnx`: No such file or directory\n")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: cannot read the model `nowhere.onnx`: No such file or directory [VGGC401]\n",
+    )
     ran = vggc("diff", "model.onnx", "model.onnx", "--data", "nowhere.npz")
     assert ran.status == 1
     assert "nowhere.npz" in ran.err and "--data:1" in ran.err

@@ -36,8 +36,8 @@ def test_errors_end_with_1(vggc: Any) -> None:
     ran = vggc("lint", "model.onnx", "--target", "tensorrt_rtx")
     assert ran.status == 1
     assert [line for line in ran.err.splitlines() if line.startswith("error")] == [
-        "error: TensorRT RTX does not support Neg `own` of the domain `my`",
-        "error: TensorRT RTX cannot import Foo `mine`",
+        "error: TensorRT RTX does not support Neg `own` of the domain `my` [VGGC611]",
+        "error: TensorRT RTX cannot import Foo `mine` [VGGC615]",
     ]
 
 
@@ -48,9 +48,9 @@ def test_nodes_of_one_cause_share_a_message(vggc: Any) -> None:
     ran = vggc("lint", "model.onnx")
     assert ran.status == 1
     assert [line for line in ran.err.splitlines() if line.startswith(("error", " = others"))] == [
-        "error: TensorRT RTX cannot import Foo `n0` (and 7 more nodes for the same reason)",
+        "error: TensorRT RTX cannot import Foo `n0` (and 7 more nodes for the same reason) [VGGC615]",
         " = others: `n1`, `n2`, `n3`, `n4`, `n5` and 2 more",
-        "error: TensorRT RTX cannot import Bar `other`",
+        "error: TensorRT RTX cannot import Bar `other` [VGGC615]",
     ]
 
 
@@ -63,7 +63,9 @@ def test_warnings_alone_end_with_0(vggc: Any) -> None:
     )
     ran = vggc("lint", "model.onnx")
     assert ran.status == 0
-    assert ran.err.startswith("warning: Conv `conv` runs in float: its weights are quantized and its input is not\n")
+    assert ran.err.startswith(
+        "warning: Conv `conv` runs in float: its weights are quantized and its input is not [VGGC621]\n"
+    )
     assert ran.out.startswith("model.onnx: 1 warning (TensorRT RTX 1.")
 
 
@@ -94,12 +96,12 @@ def test_capabilities(vggc: Any) -> None:
     ran = vggc("lint", "model.onnx", "--compute", "sm75", "--compute", "sm86")
     assert ran.status == 1
     assert ran.err == (
-        "error: TensorRT RTX cannot build Gemm `head` for sm75\n"
+        "error: TensorRT RTX cannot build Gemm `head` for sm75 [VGGC604]\n"
         " = note: sm75 GPUs have no float32 matrix product\n"
         "help: remove sm75 from compute, or compile the model to float16\n"
     )
     ran = vggc("lint", "model.onnx", "--compute", "sm87")
-    assert (ran.status, ran.err.splitlines()[0]) == (1, "error: unknown compute capability `sm87`")
+    assert (ran.status, ran.err.splitlines()[0]) == (1, "error: unknown compute capability `sm87` [VGGC601]")
     assert vggc("inspect", "model.onnx", "--compute", "sm86").status == 2
 
 
@@ -135,7 +137,7 @@ def test_rebuild_says_whether_an_engine_is_the_same(vggc: Any, recipe: Any) -> N
     ran = vggc("rebuild", "model.onnx")
     assert (ran.status, ran.err.splitlines()[0]) == (
         1,
-        "error: `model.onnx` is not the sidecar of an engine: it is not JSON",
+        "error: `model.onnx` is not the sidecar of an engine: it is not JSON [VGGC641]",
     )
 
 
@@ -151,6 +153,6 @@ def test_rebuild_says_whether_an_engine_is_the_same(vggc: Any, recipe: Any) -> N
 def test_inspect_and_lint_agree(vggc: Any, text: str) -> None:
     save(text)
     lines = vggc("lint", "model.onnx").err.splitlines()
-    refused = [line.removeprefix("error: ") for line in lines if "error: " in line]
+    refused = [line.removeprefix("error: ").partition(" [VGGC")[0] for line in lines if "error: " in line]
     shown = vggc("inspect", "model.onnx").out.partition("TensorRT RTX would refuse:\n")[2]
     assert [line.strip() for line in shown.splitlines()] == refused

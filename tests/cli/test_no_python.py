@@ -19,7 +19,7 @@ def test_python_in_the_recipe(vggc: Any, command: list[str]) -> None:
     ran = vggc(*command, "--no-python")
     assert ran.status == 1
     assert ran.err == (
-        "error: `own.py` is Python, which --no-python refuses\n"
+        "error: `own.py` is Python, which --no-python refuses [VGGC155]\n"
         " --> r.opt:1:5\n"
         "  |\n"
         '1 | use "own.py"\n'
@@ -38,7 +38,7 @@ def test_python_through_other_recipes(vggc: Any, command: list[str]) -> None:
     ran = vggc(*command, "--no-python")
     assert ran.status == 1
     assert ran.err.count("error:") == 1
-    assert "`own.py` is Python, which --no-python refuses\n --> inner.opt:2:5\n" in ran.err
+    assert "`own.py` is Python, which --no-python refuses [VGGC155]\n --> inner.opt:2:5\n" in ran.err
     assert not RAN.exists()
 
 

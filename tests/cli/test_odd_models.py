@@ -198,7 +198,9 @@ def test_inputs_that_are_no_tensors(vggc: Any, recipe: Any, kind: str, shown: st
     save(f"g ({kind} x) => ({result} y) {{ {body} }}", head='<ir_version: 8, opset_import: ["" : 18]> ')
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert ran.status == 1
-    assert ran.err.splitlines()[0] == "error: the model's input `x` is not a tensor, or its type is not declared"
+    assert (
+        ran.err.splitlines()[0] == "error: the model's input `x` is not a tensor, or its type is not declared [VGGC403]"
+    )
     assert f"`x` {shown}" in vggc("inspect", "model.onnx").out
 
 
@@ -236,20 +238,20 @@ def test_an_optional_inside(vggc: Any, recipe: Any) -> None:
     [
         (
             "g (float[N,3] x) => (float[N,3] y) { q = Relu(x) q = Neg(x) y = Abs(q) }",
-            "error: the model is not valid ONNX: two nodes compute `q`",
+            "error: the model is not valid ONNX: two nodes compute `q` [VGGC403]",
         ),
         (
             "g (float[N,3] x) => (float[N,3] y) { q = Add(x, y) y = Neg(q) }",
-            "error: the graph has a cycle through Add `q`",
+            "error: the graph has a cycle through Add `q` [VGGC403]",
         ),
         (
             "g (float[N,3] x) => () { y = Neg(x) }",
-            "error: the model has no outputs, so there is nothing to compile",
+            "error: the model has no outputs, so there is nothing to compile [VGGC403]",
         ),
         (
             "g (float[N,3] x, float[N,3] x) => (float[N,3] y) { y = Neg(x) }",
             "error: the model is not valid ONNX: Graph must be in single static assignment (SSA) form, however 'x' has "
-            "been used as graph input names multiple times.",
+            "been used as graph input names multiple times. [VGGC403]",
         ),
     ],
 )
@@ -281,7 +283,7 @@ def test_texts_that_are_not_utf8(vggc: Any, recipe: Any, text: str, where: str) 
     ran = vggc(recipe("simplify"), "model.onnx", "-o", "out")
     assert (ran.status, ran.err) == (
         1,
-        f"error: the model is not valid ONNX: {where} is not UTF-8\n"
+        f"error: the model is not valid ONNX: {where} is not UTF-8 [VGGC403]\n"
         "help: the file is damaged: copy or export it again\n",
     )
 

@@ -65,7 +65,7 @@ def test_pruning_behind_quantizing_is_told_of(wide: Any) -> None:
 
 def test_quantized_weights_tell_no_importance(wide: Any) -> None:
     said = compile_(wide, "quantize(int8, data=calib)\nprune_channels(keep=50%, align=1)", status=1)
-    assert "have no constant weights that could tell their importance --> odd.opt:3:1" in said
+    assert "have no constant weights that could tell their importance [VGGC509] --> odd.opt:3:1" in said
     assert said.endswith("help: prune before `quantize`, or behind `strip_qdq`")
 
 
@@ -83,7 +83,7 @@ def test_a_model_misspelt(vggc: Any) -> None:
     ran = vggc("odd.opt", "modle.onnx")
     assert (ran.status, ran.err) == (
         1,
-        "error: cannot read the model `modle.onnx`: No such file or directory\n"
+        "error: cannot read the model `modle.onnx`: No such file or directory [VGGC401]\n"
         "help: a similar name exists: `model.onnx`\n",
     )
 
@@ -94,7 +94,7 @@ def test_data_beside_the_caller_and_not_the_recipe(vggc: Any) -> None:
     np.savez("mine.npz", x=samples(4))
     ran = vggc("recipes/odd.opt", "model.onnx", "--set", "samples=mine.npz")
     assert ran.status == 1
-    assert "error: there is no file `recipes/mine.npz`" in ran.err
+    assert "error: there is no file `recipes/mine.npz` [VGGC158]" in ran.err
     said = f"paths are relative to the recipe, not to the current folder: write `{Path.cwd() / 'mine.npz'}`"
     assert said in ran.err
 

@@ -32,7 +32,10 @@ def test_a_pass_page_shows_options(vggc: Any) -> None:
 
 def test_a_misspelt_pass(vggc: Any) -> None:
     ran = vggc("passes", "simplfy")
-    assert (ran.status, ran.err) == (1, "error: unknown pass `simplfy`\nhelp: a similar name exists: `simplify`\n")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: unknown pass `simplfy` [VGGC121]\nhelp: a similar name exists: `simplify`\n",
+    )
 
 
 def test_inspect_shows_what_is_in_a_model(vggc: Any) -> None:
@@ -120,7 +123,7 @@ def test_explain_says_where_a_node_comes_from(vggc: Any, recipe: Callable[[str],
     ran = vggc("explain", "out/model.onnx", "conw")
     assert (ran.status, ran.err) == (
         1,
-        "error: the model has no node `conw`\nhelp: a similar name exists: `conv`\n",
+        "error: the model has no node `conw` [VGGC412]\nhelp: a similar name exists: `conv`\n",
     )
 
 
@@ -138,7 +141,7 @@ def test_print_after_a_step_the_recipe_does_not_have(vggc: Any, recipe: Callable
     ran = vggc(recipe("simplify"), "model.onnx", "--print-after", "simplfy")
     assert (ran.status, ran.err) == (
         1,
-        "error: --print-after: the recipe has no step `simplfy`\nhelp: a similar name exists: `simplify`\n",
+        "error: --print-after: the recipe has no step `simplfy` [VGGC121]\nhelp: a similar name exists: `simplify`\n",
     )
 
 

@@ -266,7 +266,7 @@ def test_quiet_prints_the_last_line_only(vggc: Any, recipe: Any, monkeypatch: py
 def test_quiet_prints_errors(vggc: Any, recipe: Any) -> None:
     ran = vggc(recipe("simplify\nrequire nodes <= 3"), "model.onnx", "-o", "out", "-q")
     assert (ran.status, ran.out) == (3, f"report of what ran: {Path('out-failed/report.html')}\n")
-    assert ran.err.splitlines()[0] == "error: requirement not met: nodes <= 3"
+    assert ran.err.splitlines()[0] == "error: requirement not met: nodes <= 3 [VGGC505]"
 
 
 def test_quiet_and_verbose_exclude_each_other(vggc: Any, recipe: Any) -> None:
@@ -290,7 +290,7 @@ def test_the_log_has_everything_and_is_appended_to(vggc: Any, recipe: Any) -> No
     assert first[0].endswith(": vggc recipe.opt model.onnx -o out -q --log run.log")
     assert first[-1] == "exit status 0"
     for text in (
-        "warning: parameter `unused` is never used",
+        "warning: parameter `unused` is never used [VGGC126]",
         "step 1 of 1: simplify",
         "simplify (recipe.opt:2): 1 change, T",
         "step 1 of 1: simplify: T",
@@ -301,7 +301,7 @@ def test_the_log_has_everything_and_is_appended_to(vggc: Any, recipe: Any) -> No
     assert vggc(recipe("simplify\nrequire nodes <= 3"), "model.onnx", "-o", "out", "--log", "run.log").status == 3
     second = logged(Path("run.log"))
     assert second[: len(first)] == first
-    assert "error: requirement not met: nodes <= 3" in second[len(first) :]
+    assert "error: requirement not met: nodes <= 3 [VGGC505]" in second[len(first) :]
     assert second[-1] == "exit status 3"
 
 

@@ -91,7 +91,7 @@ reconstruct(data=calib)
 def test_a_wrong_budget_is_told_at_its_line(vggc: Any, recipe: Write, files: None) -> None:
     ran = vggc(recipe("simplify\nprune_channels(macs=5%)"), "net.onnx", "-o", "out")
     expected = """\
-error: pruning cannot bring the MACs down to 5%: the least it can reach is 38.3%
+error: pruning cannot bring the MACs down to 5%: the least it can reach is 38.3% [VGGC509]
  --> recipe.opt:2:1
   |
 2 | prune_channels(macs=5%)

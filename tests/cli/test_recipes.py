@@ -69,7 +69,7 @@ def test_its_files_are_those_of_the_current_folder(vggc: Any) -> None:
 @pytest.mark.parametrize("command", [(), ("check",), ("plan",), ("lock",), ("fmt",)])
 def test_an_unknown_name(vggc: Any, name: str, help: str, command: tuple[str, ...]) -> None:
     ran = vggc(*command, name, *(() if command in (("check",), ("fmt",)) else ("model.onnx",)))
-    assert (ran.status, ran.err) == (1, f"error: no recipe `{name}` comes with vggc\nhelp: {help}\n")
+    assert (ran.status, ran.err) == (1, f"error: no recipe `{name}` comes with vggc [VGGC110]\nhelp: {help}\n")
 
 
 def test_rules_alone_are_no_compile(vggc: Any) -> None:

@@ -45,4 +45,7 @@ def test_a_target_shows_its_options(vggc: Any) -> None:
 
 def test_a_misspelt_target(vggc: Any) -> None:
     ran = vggc("targets", "tritn")
-    assert (ran.status, ran.err) == (1, "error: unknown target `tritn`\nhelp: a similar name exists: `triton`\n")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: unknown target `tritn` [VGGC122]\nhelp: a similar name exists: `triton`\n",
+    )

@@ -100,7 +100,7 @@ def messages(case: ErrorCase, vocabulary: Registry) -> str:
     except CompileError as error:
         diagnostics = list(error.diagnostics)
     assert diagnostics, "the recipe is right"
-    return "\n\n".join(render(diagnostic) for diagnostic in diagnostics)
+    return "\n\n".join(render(diagnostic, code=True) for diagnostic in diagnostics)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file.parent.name}/{case.file.stem}: {case.title}")

@@ -102,7 +102,7 @@ def test_recipes_that_cannot_work(case: Any, bless: bool, tmp_path: Path, monkey
     case.write_files(tmp_path)
     write_samples(tmp_path)
     monkeypatch.chdir(tmp_path)
-    shown = "\n\n".join(render(each) for each in checked(case.before)) or "nothing"
+    shown = "\n\n".join(render(each, code=True) for each in checked(case.before)) or "nothing"
     if bless and shown != case.expected:
         messages.cases.write_expected(case, shown)
     else:

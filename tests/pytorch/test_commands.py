@@ -73,12 +73,12 @@ def test_options_of_modules_beside_a_model(vggc: Callable[..., tuple[int, str, s
     status, _, err = vggc("fold.opt", "model.onnx", "--dynamic", "batch")
     assert status == 1
     assert err.startswith(
-        "error: --weights, --input and --dynamic are for PyTorch modules, but `model.onnx` is not one"
+        "error: --weights, --input and --dynamic are for PyTorch modules, but `model.onnx` is not one [VGGC901]"
     )
 
 
 def test_a_wrong_input_is_told_before_anything_is_built(vggc: Callable[..., tuple[int, str, str]]) -> None:
     status, _, err = vggc("export", "nowhere.at.all:net", "--input", "x=1x3")
-    assert (status, err.splitlines()[0]) == (1, "error: `x=1x3` is not an input specification")
+    assert (status, err.splitlines()[0]) == (1, "error: `x=1x3` is not an input specification [VGGC702]")
     status, _, err = vggc("export", "nowhere.at.all:net")
-    assert (status, err.splitlines()[0]) == (1, "error: a PyTorch module does not declare its inputs")
+    assert (status, err.splitlines()[0]) == (1, "error: a PyTorch module does not declare its inputs [VGGC702]")

@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from vggc.analysis.channels.group import Group, Keep
 from vggc.analysis.channels.masked_norms import write_out
 from vggc.analysis.channels.records import Counting
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.execution.model_comparison import ModelComparison, compare
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph.arrays import Array, Feeds, Int64
@@ -71,7 +71,7 @@ def _mask(size: int, kept: Int64, counting: Counting, dtype: np.dtype[Any]) -> t
 def _dtype(groups: Groups, value: gs.Tensor) -> np.dtype[Any]:
     dtype = groups.graph.dtype(value)
     if dtype is None:
-        raise fail(f"the type of `{value.name}` is not known, so that its channels cannot be masked")
+        raise fail(f"the type of `{value.name}` is not known, so that its channels cannot be masked", code=Code.SHAPES)
     return dtype
 
 
@@ -123,5 +123,6 @@ def prove(masked: Graph, sliced: Graph, feeds: Sequence[Feeds] | None = None) ->
             f"removing channels changed output `{found.worst.name}` more than their absence explains",
             facts=(("note", str(found.worst)),),
             help="this is a defect of vggc: please report it together with the model",
+            code=Code.RESULTS_CHANGED,
         )
     return found

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx.printer
 
-from vggc.diagnostics import CompileError, Diagnostic, Diagnostics
+from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics
 from vggc.graph import Graph
 from vggc.pattern.application_proof import graph_as_text
 from vggc.pattern.context import Context
@@ -208,7 +208,7 @@ def _message(rule: Rule, before: Graph, after: Graph | None, difference: str) ->
     if after is not None:
         facts.insert(1, ("becomes", graph_as_text(after)))
     help = "correct the rule, restrict it with `where`, or state how far results may differ: `rule NAME tolerance=1e-3`"
-    return Diagnostic(f"rule `{rule.name}` is wrong", rule.name_span, "", tuple(facts), help)
+    return Diagnostic(f"rule `{rule.name}` is wrong", rule.name_span, "", tuple(facts), help, code=Code.RULE_WRONG)
 
 
 def proof_messages(proofs: Sequence[RuleProof]) -> Diagnostics:
@@ -221,5 +221,5 @@ def proof_messages(proofs: Sequence[RuleProof]) -> Diagnostics:
             why = tuple(("note", f"{reason} ({times} graphs)") for reason, times in proof.reasons.most_common(3))
             message = f"rule `{proof.rule.name}` could not be tested: it rewrote none of the generated graphs"
             help = "try it on a model of your own with `vggc plan`"
-            found.warning(message, proof.rule.name_span, facts=why, help=help)
+            found.warning(message, proof.rule.name_span, facts=why, help=help, code=Code.RULE_UNTRIED)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from vggc.diagnostics import Code
 from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph, cannot_build
@@ -28,4 +29,4 @@ def baked_sizes(subject: LoweredGraph) -> Iterator[Finding]:
         sizes = ", ".join(str(int(each)) for each in wanted.reshape(-1))
         reason = f"it reshapes a variable batch to [{sizes}], which is correct {fits}"
         advice = f"export it with a variable batch (-1), or fix the batch: set_batch({batch})"
-        yield cannot_build(subject, node, reason, advice, behind=" for more than one batch size")
+        yield cannot_build(subject, node, reason, advice, behind=" for more than one batch size", code=Code.BAKED_SIZE)

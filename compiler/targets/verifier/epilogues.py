@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 import onnx_graphsurgeon as gs
 
+from vggc.diagnostics import Code
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.operators.data_movement import moves
@@ -65,6 +66,7 @@ def both_quantized(subject: LoweredGraph) -> Iterator[Finding]:
             node,
             help="quantize all of its inputs, or none",
             severity="warning",
+            code=Code.RUNS_IN_FLOAT,
         )
 
 
@@ -127,4 +129,5 @@ def _separated(subject: LoweredGraph, quantize: gs.Node, first: gs.Node, second:
         quantize,
         help=f"quantize before {graph.label(first)}" if first.op == "Pad" else f"quantize after {graph.label(second)}",
         severity="warning",
+        code=Code.RUNS_IN_FLOAT,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from vggc.diagnostics import Diagnostic, Severity
+from vggc.diagnostics import Code, Diagnostic, Severity
 from vggc.graph import Graph
 from vggc.targets.engine_messages import TITLES
 from vggc.targets.node_names import origin_facts
@@ -48,18 +48,29 @@ class Finding:
     node: gs.Node | None = None
     facts: tuple[tuple[str, str], ...] = ()
     help: str = ""
+    code: Code = Code.UNSUPPORTED_NODE
     severity: Severity = "error"
 
     def diagnostic(self) -> Diagnostic:
         """The finding as a message, with the recipe line and the nodes that its node was made from."""
         origin = origin_facts(self.node) if self.node is not None else ()
-        return Diagnostic(self.message, facts=(*origin, *self.facts), help=self.help, severity=self.severity)
+        return Diagnostic(
+            self.message, facts=(*origin, *self.facts), help=self.help, severity=self.severity, code=self.code
+        )
 
 
-def cannot_build(subject: LoweredGraph, node: gs.Node, reason: str, help: str, *, behind: str = "") -> Finding:
+def cannot_build(
+    subject: LoweredGraph,
+    node: gs.Node,
+    reason: str,
+    help: str,
+    *,
+    behind: str = "",
+    code: Code = Code.UNSUPPORTED_NODE,
+) -> Finding:
     """The finding that a node is not built, for this reason; `behind` is put after the node's name in the message."""
     message = f"{subject.title} cannot build {subject.graph.label(node)}{behind}"
-    return Finding(message, reason, node, facts=(("note", reason),), help=help)
+    return Finding(message, reason, node, facts=(("note", reason),), help=help, code=code)
 
 
 Rule = Callable[[LoweredGraph], Iterator[Finding]]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
+from vggc.diagnostics import Code
 from vggc.graph.domains import is_standard
 from vggc.targets.node_names import all_nodes
 from vggc.targets.verifier.finding import Finding, LoweredGraph
@@ -40,7 +41,7 @@ def known_opset(subject: LoweredGraph) -> Iterator[Finding]:
     known = f"{subject.titled_release} supports opsets {OLDEST_OPSET} to {newest}"
     if opset < OLDEST_OPSET:
         text = f"the model uses opset {opset}, but {known}"
-        yield Finding(text, text, help="export it again with opset 17")
+        yield Finding(text, text, help="export it again with opset 17", code=Code.UNSUPPORTED_OPSET)
     elif opset > newest:
         for node in all_nodes(subject.graph):
             if is_standard(node) and (since := _defined_in(node.op, opset)) > newest:
@@ -49,6 +50,7 @@ def known_opset(subject: LoweredGraph) -> Iterator[Finding]:
                     f"it is defined by opset {since}, but {known}",
                     node,
                     help=f"export the model again with opset {newest} or older",
+                    code=Code.UNSUPPORTED_OPSET,
                 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
+from vggc.diagnostics import Code
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.operators.number_types import PER_CHANNEL_OPSET, scale_opset, stored_opset
@@ -63,7 +64,7 @@ def stored_value(node: gs.Node) -> gs.Tensor:
 def refused_quantizer(subject: LoweredGraph, node: gs.Node, problem: str, advice: str) -> Finding:
     """A finding about a quantizer that TensorRT refuses or computes wrongly."""
     message = f"{subject.title} does not support {subject.graph.label(node)}: {problem}"
-    return Finding(message, problem, node, help=advice)
+    return Finding(message, problem, node, help=advice, code=Code.UNSUPPORTED_QUANTIZER)
 
 
 def _problems(graph: Graph, node: gs.Node) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
+from vggc.diagnostics import Code
 from vggc.graph import Graph
 from vggc.graph.domains import is_standard
 from vggc.graph.writer import onnx_type
@@ -57,6 +58,7 @@ def declared_ranks(subject: LoweredGraph) -> Iterator[Finding]:
                 f"{subject.title} would treat it as a single number",
                 f"the input `{value.name}` has no declared number of dimensions: treated as a single number",
                 help="export the model with the input's shape",
+                code=Code.SHAPES,
             )
 
 
@@ -74,6 +76,7 @@ def known_types(subject: LoweredGraph) -> Iterator[Finding]:
             f"{problem} ({sources[0]})",
             facts=_listed(sources),
             help=_INSTEAD.get(number, ""),
+            code=Code.UNSUPPORTED_TYPE,
         )
 
 
@@ -97,7 +100,7 @@ def types_of_capability(subject: LoweredGraph) -> Iterator[Finding]:
     oldest, name = oldest_capability(subject.graph)
     if lacking := [each for each in subject.compute if capability_number(each) < oldest]:
         problem = f"{', '.join(lacking)} GPUs do not support {name}, which the model uses"
-        yield Finding(problem, problem, help=f"build for {dotted(oldest)} and newer")
+        yield Finding(problem, problem, help=f"build for {dotted(oldest)} and newer", code=Code.CAPABILITY)
     if _TURING in numbers:
         yield from _float_products(subject)
 
@@ -107,7 +110,7 @@ def _float_products(subject: LoweredGraph) -> Iterator[Finding]:
         if node.op in NOT_IN_FLOAT32_ON_TURING and is_standard(node) and type_of(node.outputs[0]) == TensorProto.FLOAT:
             reason = "sm75 GPUs have no float32 matrix product"
             advice = "remove sm75 from compute, or compile the model to float16"
-            yield cannot_build(subject, node, reason, advice, behind=" for sm75")
+            yield cannot_build(subject, node, reason, advice, behind=" for sm75", code=Code.CAPABILITY)
 
 
 def oldest_capability(graph: Graph) -> tuple[int, str]:

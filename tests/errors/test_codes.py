@@ -1,0 +1,60 @@
+"""Every message has a code, and every code an explanation."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from vggc.diagnostics import CompileError, Diagnostic, Diagnostics, fail, render
+from vggc.diagnostics.codes import Code, code_of, explanations
+
+ROOT = Path(__file__).parents[2]
+RAISING = {"fail", "Diagnostic"}
+"""Names of the functions that make messages; `error` and `warning` of a collection of messages call one of them."""
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """Every call in vggc that makes a message, with its file."""
+    for room in ("compiler", "grammar", "passes"):
+        for file in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISING:
+                    yield file.relative_to(ROOT).as_posix(), node
+
+
+def test_every_message_has_a_code() -> None:
+    made = list(calls())
+    assert len(made) > 400
+    without = [f"{file}:{call.lineno}" for file, call in made if not any(each.arg == "code" for each in call.keywords)]
+    assert not [each for each in without if not each.startswith("compiler/diagnostics/")]
+
+
+def test_numbers_are_given_once() -> None:
+    numbers = [each.number for each in Code]
+    assert len(set(numbers)) == len(numbers) and numbers == sorted(numbers)
+
+
+def test_every_code_is_explained() -> None:
+    assert list(explanations()) == list(Code)
+    assert all(len(text) > 25 for text in explanations().values())
+
+
+def test_a_code_is_found_however_it_is_written() -> None:
+    assert code_of("VGGC121") is code_of("vggc121") is code_of("121") is Code.UNKNOWN_PASS
+    assert code_of("VGGC999") is code_of("E121") is code_of("") is None
+
+
+def test_the_code_is_behind_the_message() -> None:
+    (message,) = fail("no", code=Code.EMPTY_RECIPE, help="do").diagnostics
+    assert render(message, code=True) == "error: no [VGGC111]\nhelp: do"
+    assert render(message) == "error: no\nhelp: do"
+    assert render(Diagnostic("yours"), code=True) == "error: yours"
+    found = Diagnostics()
+    found.warning("look", code=Code.UNUSED_NAME)
+    assert render(found.messages[0], code=True) == "warning: look [VGGC126]"
+
+
+def test_an_error_keeps_its_code_when_it_gets_a_place() -> None:
+    error = CompileError(Diagnostic("no", code=Code.UNIT))
+    assert error.diagnostics[0].code is Code.UNIT
