@@ -10,7 +10,7 @@ from pathlib import Path
 from vggc.authoring.guess import Guess
 from vggc.authoring.preparation import guessed_images
 from vggc.data.stored import open_npz
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.options import spell
@@ -64,12 +64,14 @@ def data_source(graph: Graph, given: Path, folder: Path) -> DataSource:
     if given.is_dir():
         return DataSource("images", written, guessed_images(graph, given))
     if not given.exists():
-        raise fail(f"there is no file or folder `{given}`", help="name a folder of images, or a .npz file")
+        raise fail(
+            f"there is no file or folder `{given}`", help="name a folder of images, or a .npz file", code=Code.NO_FILE
+        )
     if given.suffix.lower() == ".npy":
         return DataSource("npy", written)
     if given.suffix.lower() != ".npz":
         help = "name a folder of images, a .npz file, or a .npy file; for other data write a loader (docs/data.md)"
-        raise fail(f"`{given}` is neither a folder of images nor a file of arrays", help=help)
+        raise fail(f"`{given}` is neither a folder of images nor a file of arrays", help=help, code=Code.NO_FILE)
     return DataSource("npz", written, _npz_options(graph, given))
 
 

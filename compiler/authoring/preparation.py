@@ -16,7 +16,7 @@ import numpy as np
 
 from vggc.authoring.guess import Guess
 from vggc.data.images import Channels, ImageFolder, Layout, Preparation, image_files, opened
-from vggc.diagnostics import CompileError, fail
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.execution.intermediates import fetch
 from vggc.graph import Graph
@@ -102,7 +102,9 @@ def _image_input(graph: Graph) -> _ImageInput:
     if len(inputs) != 1:
         listed = ", ".join(str(each) for each in inputs) or "none"
         help = "save arrays with the names of the inputs as a .npz file, or write a loader (docs/data.md)"
-        raise fail(f"a folder of images fits a model with one input, but this one has: {listed}", help=help)
+        raise fail(
+            f"a folder of images fits a model with one input, but this one has: {listed}", help=help, code=Code.DATA_FIT
+        )
     (wanted,) = inputs
     shape = wanted.shape
     if shape is not None and len(shape) == 4:
@@ -113,6 +115,7 @@ def _image_input(graph: Graph) -> _ImageInput:
     raise fail(
         f"the model's input {wanted} does not look like images: four axes, with 1 or 3 channels",
         help="save samples as a .npz file with numpy.savez, or write a loader (docs/data.md)",
+        code=Code.DATA_FIT,
     )
 
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from vggc.binding.scope import Scope, Undetermined, UnknownValue
-from vggc.diagnostics import fail
+from vggc.diagnostics import Code, fail
 from vggc.grammar import syntax
 from vggc.options import Given, Reference, describe, spell
 
@@ -41,7 +41,12 @@ def loader_of_path(given: Given, what: str) -> Given:
         return given
     if not isinstance(given.value, str) or not given.value:
         help = 'a folder of images, a file of arrays, or a loader: npz("calib.npz")'
-        raise fail(f"{what} must be a loader or a path, not {describe(given.value)}", given.span, help=help)
+        raise fail(
+            f"{what} must be a loader or a path, not {describe(given.value)}",
+            given.span,
+            help=help,
+            code=Code.OPTION_TYPE,
+        )
     name = _ARRAYS.get(Path(given.value).suffix.lower(), "images")
     path = syntax.Argument(given.span, None, syntax.String(given.span, given.value))
     call = syntax.Call(given.span, name, given.span, (path,))
@@ -63,4 +68,4 @@ def named_loader(call: syntax.Call, scope: Scope) -> syntax.Call:
     if isinstance(value, Reference) and isinstance(value.target, syntax.Call):
         return value.target
     help = f"declare it as one: `param {call.name}: {LOADER} = ...`; or read the file that it names: npz({call.name})"
-    raise fail(f"`{call.name}` is {describe(value)}, not a loader", call.name_span, help=help)
+    raise fail(f"`{call.name}` is {describe(value)}, not a loader", call.name_span, help=help, code=Code.OPTION_TYPE)

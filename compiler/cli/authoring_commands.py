@@ -114,12 +114,12 @@ def _only_model() -> Path:
         return models[0]
     if not models:
         help = "name the model: vggc new int8 MODEL --data PATH"
-        raise fail("there is no ONNX file in the current folder", help=help, code=Code.CANNOT_WRITE)
+        raise fail("there is no ONNX file in the current folder", help=help, code=Code.NO_MODEL)
     listed = ", ".join(f"`{each}`" for each in models[:5])
     raise fail(
         f"the current folder has {len(models)} ONNX files: {listed}",
         help="name one: vggc new int8 MODEL",
-        code=Code.CANNOT_WRITE,
+        code=Code.NO_MODEL,
     )
 
 
@@ -133,13 +133,13 @@ def _looked_at(model: Path, data: Path | None, folder: Path, goal: Goal) -> tupl
         raise fail(
             "this changes the model's results, so it needs samples to calibrate and to compare with",
             help=help,
-            code=Code.CANNOT_WRITE,
+            code=Code.NEEDS_SAMPLES,
         )
     if not goal.lossy and data is not None:
         raise fail(
             "exact optimizations use no samples",
             help="leave out --data, or choose a goal such as int8",
-            code=Code.CANNOT_WRITE,
+            code=Code.OPTION_CONFLICT,
         )
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
