@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from vggc.authoring.guess import Guess
-from vggc.data.images import Channels, ImageFolder, Layout, Preparation, image_files, opened
+from vggc.data.images import ImageFolder, image_files
+from vggc.data.preparation import Channels, Layout, Preparation, opened
 from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.number_text import counted
 from vggc.execution.intermediates import fetch

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from vggc.binding.evaluate import evaluate
+from vggc.binding.files import must_exist
 from vggc.binding.scope import BindingErrors, Scope
-from vggc.diagnostics import Code, Diagnostics, spelling_help
+from vggc.diagnostics import Code, Diagnostics, at, spelling_help
 from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
@@ -20,6 +22,7 @@ def bind_arguments(
 ) -> dict[str, Any]:
     """The values of the options that a call gives, by the names of the function's parameters.
 
+    An option of the type Path is a file or folder, which must exist: the recipe's folder is put before it.
     `lacking` explains why certain options do not exist, by their names.
 
     Raises CompileError with everything wrong in the call: unknown, repeated, missing and ill-typed options; and
@@ -41,7 +44,12 @@ def bind_arguments(
         with diagnostics.collect():
             given = evaluate(argument.value, scope)
             what = f"`{name}` of `{call.name}`"
-            options[option.parameter] = convert(given, option.annotation, what, scope.value_names())
+            value = convert(given, option.annotation, what, scope.value_names())
+            if isinstance(value, Path):
+                value = scope.folder / value
+                with at(argument.value.span):
+                    must_exist(value)
+            options[option.parameter] = value
     diagnostics.raise_errors()
     return options
 

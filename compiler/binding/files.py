@@ -17,6 +17,11 @@ def must_be_folder(path: Path) -> None:
     _must_be(path, "folder")
 
 
+def must_exist(path: Path) -> None:
+    """Raise CompileError unless there is a file or a folder at `path`."""
+    _must_be(path, "file or folder")
+
+
 def _must_be(path: Path, wanted: str) -> None:
     try:
         there, folder = path.exists(), path.is_dir()

@@ -16,6 +16,7 @@ from vggc.grammar.keywords import KEYWORDS
 from vggc.measures import Measure
 from vggc.options import defined_at
 from vggc.rewrite import Pass, Predicate
+from vggc.targets.contract import Target
 
 TEXT_HASH = "__vggc_sha256__"
 """The name under which an imported module has the hash of the text that was run."""
@@ -43,7 +44,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
-    """The passes, loaders, measures and predicates that a used file defines itself, each as (kind, name, object).
+    """The passes, loaders, measures, predicates and targets that a used file defines itself: (kind, name, object).
 
     Raises CompileError for one that no recipe can call, because of its name or of a type in its signature.
     """
@@ -52,6 +53,7 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, str, Any]]:
         (Loader, "loader"),
         (Measure, "measure"),
         (Predicate, "predicate"),
+        (Target, "target"),
     )
     for value in vars(module).values():
         kind = next((word for type_, word in kinds if isinstance(value, type_)), None)

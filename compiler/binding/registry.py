@@ -91,9 +91,9 @@ def _loaders() -> dict[str, Loader]:
 
 
 def _measures() -> dict[str, Measure]:
-    from vggc.measures import outputs, resources
+    from vggc.measures import class_balance, detection, image_quality, outputs, resources, segmentation, transcription
 
-    modules = (outputs, resources)
+    modules = (outputs, class_balance, segmentation, detection, image_quality, transcription, resources)
     return {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Measure)}
 
 

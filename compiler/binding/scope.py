@@ -15,6 +15,7 @@ from vggc.grammar import syntax
 from vggc.measures import Measure
 from vggc.options import Given
 from vggc.rewrite import Pass, Predicate
+from vggc.targets.contract import Target
 
 CONDITION_WORDS = {
     "original": "the model as read",
@@ -70,7 +71,7 @@ class Definition:
     """whether its body was found right when it was declared"""
 
 
-Meaning = Given | Definition | Pass | Loader | Measure | Predicate | UnknownValue
+Meaning = Given | Definition | Pass | Loader | Measure | Predicate | Target | UnknownValue
 """What a name stands for. A data set is a value: a Reference."""
 
 KINDS = {
@@ -82,6 +83,7 @@ KINDS = {
     "measure": "a measure",
     "rule": "a rule",
     "predicate": "a predicate of rules",
+    "target": "a target",
     "argument": "a parameter of this define",
 }
 
@@ -181,6 +183,8 @@ class Scope:
             return "a pass"
         if name in self.registry.measures:
             return "a measure"
+        if kind == "target" and name in self.registry.targets:
+            return "a target"
         if kind == "loader" and name in self.registry.loaders:
             return "a loader"
         return ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file
-from vggc.binding.scope import Scope
-from vggc.diagnostics import Code, Diagnostics, at, fail, spelling_help
+from vggc.binding.scope import Scope, Undetermined
+from vggc.diagnostics import Code, Diagnostics, at, fail, nearest, spelling_help
 from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.pipeline.model import BoundTarget
+from vggc.targets.contract import Target
 from vggc.values import File
 
 Written = dict[str, tuple[str, Span]]
@@ -21,11 +22,7 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
     Raises CompileError with everything wrong in the statement, and Undetermined.
     """
     call = statement.call
-    targets = scope.registry.targets
-    if call.name not in targets:
-        help = spelling_help(call.name, targets, "targets")
-        raise fail(f"unknown target `{call.name}`", call.name_span, help=help, code=Code.UNKNOWN_TARGET)
-    target = targets[call.name]
+    target = _target(call, scope)
     options = bind_arguments(call, target.schema, scope, target.lacking)
     for name, option in options.items():
         if isinstance(option, File):
@@ -63,3 +60,22 @@ def bind_target(statement: syntax.TargetStatement, scope: Scope, taken: Written)
     diagnostics.raise_errors()
     taken |= dict.fromkeys(target.files(options), (call.name, call.span))
     return BoundTarget(target, options, call.span)
+
+
+def _target(call: syntax.Call, scope: Scope) -> Target:
+    """The target with the name of a call: of a used Python file, or one of vggc's own."""
+    declared = scope.find(call.name)
+    if declared is not None and isinstance(declared.meaning, Target):
+        return declared.meaning
+    targets = scope.registry.targets
+    if call.name in targets:
+        return targets[call.name]
+    names = [*targets, *scope.named("target")]
+    if scope.incomplete and not nearest(call.name, names):
+        raise Undetermined
+    raise fail(
+        f"unknown target `{call.name}`",
+        call.name_span,
+        help=spelling_help(call.name, names, "targets"),
+        code=Code.UNKNOWN_TARGET,
+    )

@@ -123,9 +123,12 @@ class Uses:
         ]
         if not exports:
             help = (
-                "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`"
+                "a pass is a function under `@whole_graph` or `@rewrites`; or see `@loader`, `@measure`, `@predicate`, "
+                "`@target`"
             )
-            raise fail(f"`{path}` defines no pass, loader, measure or predicate", help=help, code=Code.PYTHON_FUNCTION)
+            raise fail(
+                f"`{path}` defines no pass, loader, measure, predicate or target", help=help, code=Code.PYTHON_FUNCTION
+            )
         return Library(exports)
 
 

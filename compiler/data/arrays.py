@@ -8,19 +8,27 @@ import numpy as np
 
 from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
 from vggc.data.stored import StoredArray
-from vggc.diagnostics import Code, fail
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.graph.arrays import Array, Int64
 
 
 class StoredDataset(Dataset):
     """The first `count` samples of arrays in files."""
 
-    def __init__(self, arrays: Mapping[str, StoredArray], count: int, labels: Int64 | None, description: str) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, StoredArray],
+        count: int,
+        labels: Int64 | None,
+        description: str,
+        extras: Mapping[str, StoredArray] | None = None,
+    ) -> None:
         self.name = "data"
         self.description = description
         self.labels = labels
         self.arrays = {name: each.sample for name, each in arrays.items()}
         self._stored = arrays
+        self._extras = {**arrays, **(extras or {})}
         self._count = count
 
     def __len__(self) -> int:
@@ -29,6 +37,17 @@ class StoredDataset(Dataset):
     @property
     def repeatable(self) -> bool:
         return True
+
+    @property
+    def extras(self) -> Mapping[str, SampleType]:
+        return {name: each.sample for name, each in self._extras.items()}
+
+    def extra(self, name: str) -> Iterator[Array]:
+        if name not in self._extras:
+            help = spelling_help(name, self._extras, "its arrays")
+            raise fail(f"data `{self.name}` has no array `{name}`", help=help, code=Code.NEEDS_ARRAY)
+        stored = self._extras[name]
+        yield from stored.chunks(rows_per_chunk(stored.sample.nbytes), self._count)
 
     def parts(self) -> Iterator[Batch]:
         rows = rows_per_chunk(self.sample_bytes)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from vggc.diagnostics import Code, fail
+from vggc.diagnostics import Code, fail, spelling_help
 from vggc.graph.arrays import Array, Int64
 from vggc.graph.signature import ValueType, shape_text, type_text
 from vggc.values import Declared
@@ -96,6 +96,21 @@ class Dataset(Declared, ABC):
         return False
 
     @property
+    def extras(self) -> Mapping[str, SampleType]:
+        """What measures can read beside the inputs of a model, by name: masks, boxes, texts."""
+        return self.arrays
+
+    def extra(self, name: str) -> Iterator[Array]:
+        """An array of all samples in order, in pieces of any size, (samples, ...), whether the model takes it or not.
+
+        Raises CompileError when there is no such array.
+        """
+        if name not in self.extras:
+            help = spelling_help(name, self.extras, "its arrays")
+            raise fail(f"data `{self.name}` has no array `{name}`", help=help, code=Code.NEEDS_ARRAY)
+        yield from (each[name] for each in self.parts())
+
+    @property
     def files(self) -> Mapping[str, str]:
         """The SHA-256 of each file by its path, of data with one file for each sample; empty for other data."""
         return {}
@@ -135,6 +150,10 @@ class Dataset(Declared, ABC):
         if self.labels is not None:
             digest.update(b"labels")
             digest.update(content(self.labels))
+        for name in sorted({*self.extras} - {*self.arrays}):
+            digest.update(f"extra {name} {self.extras[name]}".encode())
+            for piece in self.extra(name):
+                digest.update(content(piece))
         return digest.hexdigest()
 
 

@@ -36,6 +36,7 @@ class Fitted(Dataset):
         self.name = source.name
         self.description = source.description
         self.labels = source.labels
+        self.classes = source.classes
         self._source = source
         self._taken = pair(self._source, inputs)
         self._wanted = inputs
@@ -66,6 +67,13 @@ class Fitted(Dataset):
     @property
     def checked_on_reading(self) -> bool:
         return self._source.checked_on_reading
+
+    @property
+    def extras(self) -> Mapping[str, SampleType]:
+        return self._source.extras
+
+    def extra(self, name: str) -> Iterator[Array]:
+        return self._source.extra(name)
 
     @property
     def random(self) -> bool:

@@ -6,102 +6,27 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from vggc.cache.keys import file_hash
+from vggc.data.annotations import Annotation, pieces
 from vggc.data.dataset import Batch, Dataset, SampleType
+from vggc.data.preparation import Preparation, opened
 from vggc.data.stored import readable
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.diagnostics.number_text import counted
 from vggc.graph.arrays import Array, Int64
 
-Layout = Literal["nchw", "nhwc"]
-Channels = Literal["rgb", "bgr", "gray"]
-Size = tuple[int, int]
-
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may decode. It knows others by their content, and starts programs for some of them (EPS)."""
+Annotate = Callable[[Sequence[Path]], Mapping[str, Annotation]]
+"""Reads the arrays beside the images, for the files that are left."""
 
-_EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-_REMOVE = "remove it or copy it again, or leave out all bad images: images(..., skip_bad=true)"
 _SHOWN = 20
 """The most bad images that are listed."""
-
-_LARGEST = 89_478_485
-"""How many pixels an image may have: Pillow's own limit against decompression bombs."""
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How each image is prepared, in this order.
-
-    resize  shorter side to this many pixels, or exactly (height, width); None keeps the size
-    cover   resize, keeping proportions, to the smallest size that covers the crop
-    crop    (height, width) of the middle; None keeps everything
-    scale, mean, std  (pixel * scale - mean) / std, by channel
-    """
-
-    resize: int | Size | None
-    crop: Size | None
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    layout: Layout
-    channels: Channels
-    cover: bool = False
-
-    def apply(self, path: Path) -> Array:
-        """The image in `path`, (channels, height, width) or (height, width, channels) by the layout, in float32.
-
-        Raises CompileError when it cannot be decoded or is too small.
-        """
-        pixels = self._pixels(path)
-        if self.channels == "bgr":
-            pixels = pixels[:, :, ::-1]
-        prepared: Array = pixels.astype(np.float32) * np.float32(self.scale)
-        prepared = (prepared - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        if self.layout == "nchw":
-            prepared = prepared.transpose(2, 0, 1)
-        return np.ascontiguousarray(prepared)
-
-    def _pixels(self, path: Path) -> Array:
-        from PIL import Image, ImageOps
-
-        with opened(path) as image:
-            try:
-                # Cameras write pixels as the sensor lies, and beside them how the picture is to be turned.
-                upright = ImageOps.exif_transpose(image)
-                decoded = upright.convert("L" if self.channels == "gray" else "RGB")
-            except (OSError, SyntaxError, ValueError) as error:
-                raise fail(f"the image `{path}` cannot be decoded: {error}", help=_REMOVE, code=Code.IMAGES) from None
-        size = self._resized(decoded.size)
-        if size[0] * size[1] > _LARGEST:
-            raise fail(f"the image `{path}` would have {size[1]} x {size[0]} pixels after resizing", code=Code.IMAGES)
-        if size != decoded.size:
-            decoded = decoded.resize(size, Image.Resampling.BILINEAR)
-        if self.crop is not None:
-            decoded = decoded.crop(_middle(decoded.size, self.crop, path))
-        pixels = np.asarray(decoded)
-        return pixels[:, :, None] if self.channels == "gray" else pixels
-
-    def _resized(self, size: Size) -> Size:
-        """Width and height after resizing. Pillow's sizes are (width, height); recipes say (height, width)."""
-        width, height = size
-        if self.cover and self.crop is not None:
-            factor = max(self.crop[0] / height, self.crop[1] / width)
-            return max(self.crop[1], round(width * factor)), max(self.crop[0], round(height * factor))
-        if not isinstance(self.resize, int):
-            return size if self.resize is None else (self.resize[1], self.resize[0])
-        # Truncated as torchvision does it, so that a model sees what it saw in training.
-        if width <= height:
-            return self.resize, int(self.resize * height / width)
-        return int(self.resize * width / height), self.resize
 
 
 def _read_header(path: Path) -> None:
@@ -134,49 +59,11 @@ def _listed(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
     return [*(replace(each, help="") for each in problems[:_SHOWN]), last]
 
 
-def opened(path: Path) -> Any:
-    """An image of which only the header is read. Raises CompileError unless it has 8 bits for each channel."""
-    from PIL import Image, UnidentifiedImageError
-
-    readable(path)
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        image = Image.open(path, formats=_FORMATS)
-    except UnidentifiedImageError:
-        raise fail(f"`{path}` is not an image that can be read", help=_REMOVE, code=Code.IMAGES) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise fail(f"the image `{path}` cannot be read: {error}", help=_REMOVE, code=Code.IMAGES) from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-    if image.width * image.height > _LARGEST:
-        image.close()
-        raise fail(f"the image `{path}` is too large: {image.width} x {image.height} pixels", code=Code.IMAGES)
-    if image.mode not in _EIGHT_BITS:
-        image.close()
-        raise fail(
-            f"the image `{path}` has more than 8 bits a channel (mode {image.mode})",
-            help="write a loader of your own for such images, or convert them to 8 bits",
-            code=Code.IMAGES,
-        )
-    return image
-
-
-def _middle(size: Size, crop: Size, path: Path) -> tuple[int, int, int, int]:
-    width, height = size
-    if height < crop[0] or width < crop[1]:
-        raise fail(
-            f"the image `{path}` is {height} x {width} after resizing: too small to crop {crop[0]} x {crop[1]}",
-            help=f"resize first: resize={max(crop)}",
-            code=Code.IMAGES,
-        )
-    left, top = round((width - crop[1]) / 2), round((height - crop[0]) / 2)
-    return left, top, left + crop[1], top + crop[0]
-
-
 class ImageFolder(Dataset):
     """Images of one size. Headers are read at once, pixels batch by batch.
 
-    skipped      why images were left out, one message each
+    skipped  why images were left out, one message each
+    paths    the images
     """
 
     def __init__(
@@ -188,6 +75,7 @@ class ImageFolder(Dataset):
         *,
         classes: Sequence[str] = (),
         skip_bad: bool = False,
+        annotate: Annotate = lambda files: {},
     ) -> None:
         self.name = "data"
         self.preparation = prepare
@@ -197,19 +85,20 @@ class ImageFolder(Dataset):
         if problems and (not skip_bad or len(problems) == len(files)):
             raise CompileError(*_listed([*problems.values()]))
         self.skipped = tuple(each.message for each in problems.values())
-        self._files = tuple(path for path in files if path not in problems)
+        self.paths = tuple(path for path in files if path not in problems)
         good = np.array([path not in problems for path in files])
         self.labels = labels if labels is None else labels[good]
         self.classes = tuple(classes)
         self.description = f"{description}, {len(problems)} bad ones left out" if problems else description
         try:
-            self._shape = prepare.apply(self._files[0]).shape
+            self._shape = prepare.apply(self.paths[0]).shape
         except CompileError:
-            raise CompileError(*_all_problems(prepare.apply, self._files)) from None
+            raise CompileError(*_all_problems(prepare.apply, self.paths)) from None
         self.arrays = {"images": SampleType(np.dtype(np.float32), self._shape)}
+        self._annotations = annotate(self.paths)
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.paths)
 
     @property
     def checked_on_reading(self) -> bool:
@@ -220,19 +109,29 @@ class ImageFolder(Dataset):
         return True
 
     def parts(self) -> Iterator[Batch]:
-        for number, path in enumerate(self._files):
+        for number, path in enumerate(self.paths):
             try:
                 image = self._image(path)
             except CompileError:
                 # The user learns of all bad files at once.
-                raise CompileError(*_all_problems(self._image, self._files[number:])) from None
+                raise CompileError(*_all_problems(self._image, self.paths[number:])) from None
             yield {"images": image[None]}
+
+    @property
+    def extras(self) -> Mapping[str, SampleType]:
+        return {name: each.type for name, each in self._annotations.items()}
+
+    def extra(self, name: str) -> Iterator[Array]:
+        if name not in self._annotations:
+            help = 'images(..., boxes="instances.json") reads boxes, and masks="FOLDER" masks'
+            raise fail(f"data `{self.name}` has no {name}", help=help, code=Code.NEEDS_ARRAY)
+        yield from pieces(self._annotations[name], self.paths)
 
     def _image(self, path: Path) -> Array:
         image = self.preparation.apply(path)
         if image.shape != self._shape:
             raise fail(
-                f"the image `{path}` gives {list(image.shape)} and `{self._files[0]}` {list(self._shape)}",
+                f"the image `{path}` gives {list(image.shape)} and `{self.paths[0]}` {list(self._shape)}",
                 help="bring them to one size: images(..., size=224)",
                 code=Code.IMAGES,
             )
@@ -240,13 +139,13 @@ class ImageFolder(Dataset):
 
     @property
     def files(self) -> Mapping[str, str]:
-        folder = Path(os.path.commonpath([each.parent for each in self._files]))
-        return {path.relative_to(folder).as_posix(): text for path, text in zip(self._files, self._hashes, strict=True)}
+        folder = Path(os.path.commonpath([each.parent for each in self.paths]))
+        return {path.relative_to(folder).as_posix(): text for path, text in zip(self.paths, self._hashes, strict=True)}
 
     @cached_property
     def _hashes(self) -> list[str]:
         """The SHA-256 of each file, in hexadecimal."""
-        return [file_hash(path) for path in self._files]
+        return [file_hash(path) for path in self.paths]
 
     @cached_property
     def sha256(self) -> str:
@@ -257,6 +156,8 @@ class ImageFolder(Dataset):
             digest.update(bytes.fromhex(each))
         if self.labels is not None:
             digest.update(b"labels" + self.labels.astype("<i8").tobytes())
+        for name, annotation in self._annotations.items():
+            digest.update(f"{name} {annotation.sha256}".encode())
         return digest.hexdigest()
 
 

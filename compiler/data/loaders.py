@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+from vggc.data.annotations import BOXES, MASKS, Annotation, Masks, mask_files, read_boxes
 from vggc.data.arrays import StoredDataset, same_length
 from vggc.data.dataset import Dataset, as_labels
 from vggc.data.generated import RandomDataset
-from vggc.data.images import Channels, ImageFolder, Layout, Preparation, by_folder, by_table, image_files
+from vggc.data.images import ImageFolder, by_folder, by_table, image_files
 from vggc.data.loader import loader
+from vggc.data.preparation import Channels, Layout, Preparation
 from vggc.data.stored import StoredArray, open_npy, open_npz
 from vggc.diagnostics import Code, fail, spelling_help
 from vggc.diagnostics.number_text import counted
@@ -37,7 +39,7 @@ def npz(
         limit: take the first samples only, at most so many.
         label: the array with the class numbers.
         inputs: which array each of the model's inputs takes, for example {"input": "x"}; without it arrays are
-            named like the inputs.
+            named like the inputs. Measures can read the other arrays with as many samples.
     """
     file = base / path
     arrays = open_npz(file)
@@ -60,7 +62,15 @@ def npz(
     if label is not None:
         arrays[label].check()
         labels = as_labels(arrays[label].first(arrays[label].rows), total, f"array `{label}` of {where}")[:count]
-    return StoredDataset(chosen, count, labels, f"{count} of {total} samples of {path}")
+    taken = {label, *(inputs or {}).values()}
+    beside = {name: each for name, each in arrays.items() if inputs and name not in taken and _rows(each) == total}
+    for each in beside.values():
+        each.check()
+    return StoredDataset(chosen, count, labels, f"{count} of {total} samples of {path}", beside)
+
+
+def _rows(array: StoredArray) -> int | None:
+    return array.header.shape[0] if array.header.shape else None
 
 
 def _all_but(arrays: Mapping[str, StoredArray], label: str | None) -> dict[str, StoredArray]:
@@ -103,6 +113,9 @@ def images(
     limit: Count | None = None,
     every: Count = 1,
     skip_bad: bool = False,
+    pad: Annotated[int, Within(0, 255)] | None = None,
+    boxes: Path | None = None,
+    masks: Path | None = None,
 ) -> Dataset:
     """Images of a folder and the folders in it, in the order of their paths, decoded batch by batch.
 
@@ -124,6 +137,10 @@ def images(
         limit: take the first samples only, at most so many.
         every: take one image of so many, in the order of their paths: every=10 takes a tenth of each class folder.
         skip_bad: leave out images that cannot be decoded. All images are decoded at once to find them.
+        pad: with `size`: the image is resized to fit into it as a whole, and the rest is filled with this value of
+            pixels (YOLO models are trained with 114).
+        boxes: the objects of the images: a COCO file, or a folder of YOLO text files.
+        masks: a folder with a mask for each image, of the same name: an image whose pixels are class numbers.
     """
     root = base / folder
     count = 1 if channels == "gray" else 3
@@ -152,9 +169,25 @@ def images(
         layout=layout,
         channels=channels,
         cover=cover is not None,
+        pad=pad,
     )
+    if pad is not None and size is None:
+        raise fail(
+            "`pad` fills up the size that `size` gives, which is missing",
+            help="give both: size=640, pad=114",
+            code=Code.IMAGE_OPTIONS,
+        )
     if 0 in prepare.std:
         raise fail("`std` is 0 for a channel: the divisor must not be 0", code=Code.IMAGE_OPTIONS)
+
+    def annotate(files: Sequence[Path]) -> dict[str, Annotation]:
+        found: dict[str, Annotation] = {}
+        if boxes is not None:
+            found[BOXES] = read_boxes(boxes, root, files, prepare)
+        if masks is not None:
+            found[MASKS] = Masks(mask_files(masks, root, files), files[0], prepare)
+        return found
+
     return ImageFolder(
         files[chosen],
         None if numbers is None else numbers[chosen],
@@ -162,6 +195,7 @@ def images(
         f"{taken} of {len(files)} images of {folder}",
         classes=classes,
         skip_bad=skip_bad,
+        annotate=annotate,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from vggc.data.content import apart_by_content
-from vggc.data.dataset import Batch, Dataset, rows_per_chunk
-from vggc.graph.arrays import Int64
+from vggc.data.dataset import Batch, Dataset, SampleType, rows_per_chunk
+from vggc.graph.arrays import Array, Int64
 from vggc.graph.signature import ValueType
 
 
@@ -20,6 +20,7 @@ class Selected(Dataset):
         self.description = f"{len(rows)} of {len(source)} samples of {source.description}"
         self.arrays = source.arrays
         self.labels = None if source.labels is None else source.labels[rows]
+        self.classes = source.classes
         self._source = source
         self._rows = rows
 
@@ -33,6 +34,18 @@ class Selected(Dataset):
     @property
     def repeatable(self) -> bool:
         return self._source.repeatable
+
+    @property
+    def extras(self) -> Mapping[str, SampleType]:
+        return self._source.extras
+
+    def extra(self, name: str) -> Iterator[Array]:
+        first = 0
+        for piece in self._source.extra(name):
+            wanted = self._rows[(self._rows >= first) & (self._rows < first + len(piece))] - first
+            if len(wanted):
+                yield piece[wanted]
+            first += len(piece)
 
     @property
     def random(self) -> bool:

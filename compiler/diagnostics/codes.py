@@ -95,6 +95,7 @@ class Code(Enum):
     LOADER = 310, "Your own loader failed or returned something else"
     RANDOM_DATA = 311, "Random data cannot be made for this model"
     IMAGE_SCALE = 312, "The images do not have the scale of the training data"
+    ANNOTATIONS = 313, "The boxes or masks of images cannot be used"
     # --- 4xx: the model
     NO_MODEL = 401, "The model cannot be read"
     NOT_ONNX = 402, "The file is not an ONNX model"
@@ -111,7 +112,7 @@ class Code(Enum):
     RANDOM_INPUTS = 413, "The model does not run on random inputs"
     OPSET = 414, "The opset of the model is too old or too new"
     # --- 5xx: steps and requirements
-    PASS_RAISED = 501, "A pass or a check failed with an exception"
+    PASS_RAISED = 501, "A pass, a measure, a target or a check failed with an exception"
     RESULTS_CHANGED = 502, "A step that promises the same results changed them"
     NOT_FINITE_RESULT = 503, "A step makes NaN or infinite numbers"
     REPEAT = 504, "A `repeat` does not settle"
@@ -126,6 +127,7 @@ class Code(Enum):
     NOT_WRITTEN = 513, "The compiled model does not load"
     SLOW = 514, "A step makes the model slower"
     RECOVER = 515, "The model cannot be trained like this"
+    NEEDS_ARRAY = 516, "A measure needs an array that the data does not have"
     # --- 6xx: targets and engines
     TARGET_OPTIONS = 601, "The options of a target are wrong"
     PROFILE = 602, "The profiles of an engine do not fit the inputs"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
+from vggc.diagnostics import CompileError
 from vggc.diagnostics.number_text import human_bytes, human_seconds
 from vggc.measures.subject import Subject
 from vggc.options.schema import OptionFunction
@@ -39,7 +40,15 @@ class Measure(OptionFunction):
         return kinds.get(result, "quantity" if self.unit else "number")
 
     def __call__(self, subject: Subject, **options: Any) -> Any:
-        return self.function(subject, **options)
+        """Measure. Raises CompileError, also for whatever a user's function raises."""
+        try:
+            return self.function(subject, **options)
+        except CompileError:
+            raise
+        except Exception as error:
+            if self.shipped:
+                raise
+            raise self.raised("measure", error) from error
 
 
 def measure(

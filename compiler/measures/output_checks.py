@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from vggc.data import Dataset, KnownData
+from vggc.data.annotations import BOXES, MASKS
 from vggc.diagnostics import Code, Diagnostic, spelling_help
 from vggc.graph.arrays import Array, Size
 from vggc.graph.signature import inputs_of, outputs_of, shape_text
-from vggc.rewrite import Beforehand
+from vggc.rewrite import Beforehand, Check
 
 
 def check_output(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
@@ -39,9 +40,36 @@ def check_classes(options: Mapping[str, Any], beforehand: Beforehand) -> list[Di
         return []
     if output.shape[1] == 1:
         return [single_logit(output.name)]
-    labels = None if data.samples is None else data.samples.labels
+    samples = data.samples
+    if samples is not None and samples.classes and len(samples.classes) != output.shape[1]:
+        return [other_classes(data.name, samples.classes, output.shape[1], output.name)]
+    labels = None if samples is None else samples.labels
     wrong = None if labels is None else unknown_class(data.name, labels, 0, output.shape[1], output.name)
     return [wrong] if wrong else []
+
+
+def check_extra(option: str) -> Check:
+    """A check that the data has the array which an option names, and the model the output."""
+
+    def check(options: Mapping[str, Any], beforehand: Beforehand) -> list[Diagnostic]:
+        data, array = options["data"], options[option]
+        problems = check_output(options, beforehand)
+        samples = data.samples if isinstance(data, KnownData) else data
+        if samples is not None and array is not None and array not in samples.extras:
+            problems.append(no_array(samples, array, option))
+        return problems
+
+    return check
+
+
+def no_array(data: Dataset, array: str, option: str) -> Diagnostic:
+    """The error for data without an array that a measure needs."""
+    if array in (MASKS, BOXES):
+        help = 'images("FOLDER", masks="FOLDER")' if array == MASKS else 'images("FOLDER", boxes="instances.json")'
+        help = f"say where they are: {help}; or give them as an array of a .npz file or of a loader"
+    else:
+        help = spelling_help(array, data.extras, "its arrays") or f"name it: {option}=..."
+    return Diagnostic(f"data `{data.name}` has no array `{array}`", help=help, code=Code.NEEDS_ARRAY)
 
 
 def no_output(output: str, names: Sequence[str]) -> Diagnostic:
@@ -84,6 +112,19 @@ def unknown_class(data: str, labels: Array, first: int, classes: int, output: st
     return Diagnostic(
         f"label {labels[bad]} of sample {first + bad} of data `{data}` is not a class of the model: "
         f"output `{output}` has {classes} classes, numbered from 0",
+        code=Code.LABELS,
+    )
+
+
+def other_classes(data: str, names: Sequence[str], classes: int, output: str) -> Diagnostic:
+    """The error for class folders that are not as many as the classes of the model, which shifts their numbers."""
+    listed = ", ".join(f"`{each}`" for each in names[:3]) + (", ..." if len(names) > 3 else "")
+    return Diagnostic(
+        f"data `{data}` has {len(names)} class folders ({listed}), but output `{output}` has {classes} classes",
+        facts=(
+            ("note", "folders are numbered in sorted order, so that a missing or additional one shifts the others"),
+        ),
+        help='give the class numbers in a table: labels="classes.csv" with lines `file,class number`',
         code=Code.LABELS,
     )
 

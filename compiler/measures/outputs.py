@@ -10,8 +10,9 @@ import numpy as np
 from vggc.data import Dataset
 from vggc.diagnostics import Code, CompileError, fail
 from vggc.execution.array_distance import same_class, searchable
-from vggc.graph.arrays import Array
+from vggc.graph.arrays import Array, Int64
 from vggc.graph.signature import shape_text
+from vggc.measures.beside import beside
 from vggc.measures.measure import measure
 from vggc.measures.output_checks import (
     check_classes,
@@ -70,6 +71,27 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
             right += int(np.count_nonzero(_rank(scores, labels) < places))
         at += len(logits)
     return Ratio(right / len(data))
+
+
+def predicted_classes(subject: Subject, data: Dataset, output: str | None) -> tuple[Int64, Int64]:
+    """The class of each sample and the class that the model gives it, (samples,) each.
+
+    A row with NaN among its logits gets a class that the model does not have. Raises CompileError as `accuracy` does.
+    """
+    if data.labels is None:
+        raise CompileError(no_labels(data))
+    name = subject.output_name(output)
+    found: list[Array] = []
+    at = 0
+    for logits in subject.outputs(data, name):
+        scores = _scores(logits, name)
+        if scores.ndim > 1 and (wrong := unknown_class(data.name, data.labels[at:], at, scores.shape[1], name)):
+            raise CompileError(wrong)
+        if scores.ndim > 1:
+            scores = np.where(np.isnan(scores).any(axis=1), scores.shape[1], scores.argmax(axis=1))
+        found.append(scores)
+        at += len(scores)
+    return data.labels, np.concatenate(found).astype(np.int64)
 
 
 def _scores(logits: Array, name: str) -> Array:
@@ -182,19 +204,10 @@ def _rows(array: Array) -> Array:
 def _pairs(subject: Subject, data: Dataset, output: str | None) -> Iterator[tuple[Array, Array]]:
     """The output of the model and of the model as read, in pairs of batches with the same samples."""
     name = subject.output_name(output)
-    now, then = subject.outputs(data, name), subject.original.outputs(data, name)
-    new = old = np.zeros(0)
-    while True:
-        new = new if len(new) else next(now, new)
-        old = old if len(old) else next(then, old)
-        if not len(new) or not len(old):
-            return
+    for new, old in beside(subject.outputs(data, name), subject.original.outputs(data, name)):
         if new.shape[1:] != old.shape[1:]:
             raise fail(
                 f"output `{name}` has shape {shape_text(new.shape)}, but {shape_text(old.shape)} in the model as read",
                 code=Code.MODEL_OUTPUT,
             )
-        # The two models may have different fixed batch sizes.
-        count = min(len(new), len(old))
-        yield new[:count], old[:count]
-        new, old = new[count:], old[count:]
+        yield new, old

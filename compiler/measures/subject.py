@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -92,7 +92,8 @@ class Subject:
             return
         cached: list[Array] | None = []
         size = 0
-        for batch in self._run(data, key[1]):
+        for batches in self._run(data, [key[1]]):
+            batch = batches[key[1]]
             size += batch.nbytes
             if size > _CACHED_BYTES:
                 cached = None
@@ -104,7 +105,14 @@ class Subject:
             if self._kept is not None:
                 self._kept.write(*key, cached)
 
-    def _run(self, data: Dataset, output: str) -> Iterator[Array]:
+    def all_outputs(self, data: Dataset) -> Iterator[Batch]:
+        """All outputs for all samples of a data set, a batch at a time: (samples, ...) by name. They are not cached.
+
+        Raises CompileError as `outputs` does.
+        """
+        return self._run(data, [str(value.name) for value in self.graph.outputs])
+
+    def _run(self, data: Dataset, outputs: Sequence[str]) -> Iterator[Batch]:
         inputs = inputs_of(self.graph)
         fitted = fit(data, inputs)
         fixed = fixed_batch(inputs)
@@ -112,19 +120,22 @@ class Subject:
         for index, batch in enumerate(fitted.batches(size)):
             self._progress(f"run on `{data.name}`", index * size, len(fitted))
             count = len(next(iter(batch.values())))
-            result = self.session.run(filled(batch, fixed))[output]
-            rows = fixed or count
-            if self._is_time_major(result, output, rows):
-                # Samples first, then what stood last, the classes: as other outputs with places have them.
-                result = np.moveaxis(result, (1, -1), (0, 1))
-            if not isinstance(result, np.ndarray) or result.ndim == 0 or len(result) != rows:
-                shape = f"has shape {shape_text(result.shape)}" if isinstance(result, np.ndarray) else "is a sequence"
-                raise fail(
-                    f"output `{output}` {shape}, not one row for each of {rows} samples",
-                    help="name another output: output=...",
-                    code=Code.MODEL_OUTPUT,
-                )
-            yield result[:count]
+            results = self.session.run(filled(batch, fixed))
+            yield {name: self._rows(results[name], name, fixed or count)[:count] for name in outputs}
+
+    def _rows(self, result: Any, output: str, rows: int) -> Array:
+        """An output with its samples along the first axis. Raises CompileError when it has not one row for each."""
+        if self._is_time_major(result, output, rows):
+            # Samples first, then what stood last, the classes: as other outputs with places have them.
+            result = np.moveaxis(result, (1, -1), (0, 1))
+        if not isinstance(result, np.ndarray) or result.ndim == 0 or len(result) != rows:
+            shape = f"has shape {shape_text(result.shape)}" if isinstance(result, np.ndarray) else "is a sequence"
+            raise fail(
+                f"output `{output}` {shape}, not one row for each of {rows} samples",
+                help="name another output: output=...",
+                code=Code.MODEL_OUTPUT,
+            )
+        return result
 
     def _is_time_major(self, result: Any, output: str, rows: int) -> bool:
         """Whether an output is (steps, samples, classes), as recurrent layers have it.

@@ -6,6 +6,7 @@ import math
 import types
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail, nearest, spelling_help
@@ -157,7 +158,7 @@ def _scalar(given: Given, annotation: Any, what: str, limits: Within | None) -> 
         if isinstance(value, bool):
             return value
         raise _Mismatch
-    if annotation in (str, Name, File, Folder):
+    if annotation in (str, Name, File, Folder, Path):
         if not isinstance(value, str):
             raise _Mismatch
         if not value and annotation is not str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
+import traceback
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vggc.diagnostics import Code, CompileError, fail
 from vggc.values import Bytes, Declared, File, Folder, Interval, Names, Ratio, Seconds
 
-_SCALARS = (bool, int, float, str, File, Folder, Ratio, Bytes, Seconds, Names, Interval)
+_SCALARS = (bool, int, float, str, File, Folder, Path, Ratio, Bytes, Seconds, Names, Interval)
 
 _NOTHING: Mapping[str, type] = types.MappingProxyType({})
 
@@ -54,6 +56,24 @@ class OptionFunction:
 
     name: str
     function: Callable[..., Any]
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it is vggc's own: what goes wrong in it is a bug of vggc, not of the user's file."""
+        return self.function.__module__.startswith("vggc.")
+
+    def raised(self, kind: str, error: Exception) -> CompileError:
+        """The error for an exception in a user's function, with its line. `kind` says what the function is."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = self.function.__code__.co_filename
+        frame = next((each for each in reversed(frames) if each.filename == own), frames[-1])
+        at = f"{frame.filename}:{frame.lineno}" + (f": {frame.line}" if frame.line else "")
+        text = f": {error}" if str(error) else ""
+        return fail(
+            f"{kind} `{self.name}` raised {type(error).__name__}{text}",
+            facts=(("raised at", at),),
+            code=Code.PASS_RAISED,
+        )
 
     @property
     def doc(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import types
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vggc.options.given import BareWord, Content, spell
@@ -23,6 +24,7 @@ _SCALARS: dict[Any, tuple[str, str, str]] = {
     Name: ("a quoted name", "quoted names", '`"features.7"`'),
     File: ("a quoted file name", "quoted file names", '`"data.npz"`'),
     Folder: ("a quoted folder name", "quoted folder names", '`"images"`'),
+    Path: ("a quoted path", "quoted paths", '`"names.txt"`'),
     Ratio: ("a ratio", "ratios", "`50%`"),
     Bytes: ("a size", "sizes", "`4GiB`"),
     Seconds: ("a time", "times", "`2.5ms`"),
@@ -118,7 +120,7 @@ def advice(annotation: Any, value: Content) -> str:
         return next((each for each in advices if each.startswith("write it")), next(filter(None, advices), ""))
     if isinstance(value, str) and ((origin is Literal and value in arguments) or _is_truth(annotation, value)):
         return f"write it without quotes: {value}"
-    if isinstance(value, BareWord) and annotation in (str, Name, File, Folder, Names):
+    if isinstance(value, BareWord) and annotation in (str, Name, File, Folder, Path, Names):
         return f'write it in quotes: "{value.name}"'
     if annotation in (Bytes, Seconds) and type(value) in (int, float):
         units = "KB, MB, GB, KiB, MiB or GiB" if annotation is Bytes else "s, ms or us"

@@ -96,8 +96,16 @@ class Dependencies:
     def _options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         if not self._wanted:
             return None
-        found = {name: self._of_data(each) if _is_data(each) else spell(each) for name, each in options.items()}
+        found = {name: self._of_option(each) for name, each in options.items()}
         return None if None in found.values() else found
+
+    def _of_option(self, value: Any) -> Any:
+        if _is_data(value):
+            return self._of_data(value)
+        if isinstance(value, Path):
+            # What lies in a folder is the affair of the function that reads it.
+            return file_hash(value) if value.is_file() else None
+        return spell(value)
 
     def _of_data(self, data: BoundData) -> list[Any] | None:
         if data.name not in self._data:

@@ -15,7 +15,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.data import Dataset
-from vggc.data.images import ImageFolder, Preparation
+from vggc.data.images import ImageFolder
+from vggc.data.preparation import Preparation
 from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.execution.intermediates import fetch
 from vggc.graph import Graph

@@ -176,8 +176,18 @@ class Target(OptionFunction):
     """options of the other flavour that this one does not have, and the reason"""
 
     def __call__(self, lowering: Lowering, **options: Any) -> list[Artifact]:
-        """Lower the graph. Raises CompileError without a span."""
-        artifacts: list[Artifact] = self.function(lowering, **options)
+        """Lower the graph. Raises CompileError without a span, also for whatever a user's function raises."""
+        try:
+            artifacts: list[Artifact] = self.function(lowering, **options)
+        except CompileError:
+            raise
+        except Exception as error:
+            if self.shipped:
+                raise
+            raise self.raised("target", error) from error
+        if not isinstance(artifacts, list) or not all(isinstance(each, Artifact) for each in artifacts):
+            help = "return what it wrote: [Artifact.of(path, lowering.directory, NAME)]"
+            raise fail(f"target `{self.name}` did not return a list of Artifact", help=help, code=Code.PASS_RAISED)
         return artifacts
 
     def check(self, inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:

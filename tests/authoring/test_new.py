@@ -14,7 +14,8 @@ from PIL import Image
 from vggc.authoring import data_source
 from vggc.authoring.preparation import guessed_images
 from vggc.binding.modules import import_file
-from vggc.data.images import ImageFolder, Preparation, image_files
+from vggc.data.images import ImageFolder, image_files
+from vggc.data.preparation import Preparation
 from vggc.diagnostics import CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph

@@ -49,9 +49,9 @@ def test_the_loader_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", documents.blocks(DOCUMENT, "opt"), ids=lambda text: text.splitlines()[0])
 def test_the_recipes_of_the_page_bind(tmp_path: Path, text: str) -> None:
     example(tmp_path)
-    for name in ("val", "scans"):
+    for name in ("val", "scans", "street"):
         (tmp_path / name).mkdir()
-    for name in ("calib.npz", "test.npz", "samples.npy", "classes.npy", "classes.csv"):
+    for name in ("calib.npz", "test.npz", "samples.npy", "classes.npy", "classes.csv", "lines.npz", "instances.json"):
         (tmp_path / name).touch()
     pipeline = bind(parse(Source(str(tmp_path / "page.opt"), text)))
     assert pipeline.data and any(pipeline.gates())

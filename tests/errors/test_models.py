@@ -4,7 +4,7 @@ The files are in models/ and have the form of tests/errors/test_messages.py, exc
 targets are used. The model is the net below, whose batch a line `# batch 4` fixes, and
 which a line `# quantized` quantizes. Beside the recipe are `calib.npz`,
 samples without labels, `test.npz` with labels `y` from 0 to 4, `other.npz` with more labels, `large.npz` with large
-numbers, and a folder `photos`.
+numbers, a folder `photos`, and a folder `classes` with three class folders.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def write_samples(folder: Path) -> None:
     for index in range(8):
         pixels = np.clip(random.normal(110, 60, (8, 8, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / "photos" / f"{index}.png")
+        (folder / "classes" / "abc"[index % 3]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / "classes" / "abc"[index % 3] / f"{index}.png")
 
 
 def checked(recipe: str) -> list[Diagnostic]:
