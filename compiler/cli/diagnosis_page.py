@@ -10,7 +10,7 @@ from rich.text import Text
 from vggc.cli.tables import plain_table
 from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
-from vggc.targets.diagnosis import diagnose
+from vggc.targets.diagnosis import Cause, diagnose
 from vggc.targets.engine_messages import TITLES
 from vggc.targets.flavours import release
 from vggc.targets.node_names import origin_facts
@@ -34,7 +34,7 @@ def diagnosis_page(graph: Graph, flavour: str, compute: Sequence[str]) -> Render
     table = plain_table("", "node", "operator", "reason", "recipe line", "made from", "instead")
     for finding in findings:
         facts = dict(origin_facts(finding.node)) if finding.node is not None else {}
-        node, operator = ("", "") if finding.node is None else (_name(finding), finding.node.op)
+        node, operator = ("", "") if finding.node is None else (node_name(finding), finding.node.op)
         row = (finding.severity, node, operator, finding.reason, facts.get("made by", ""), facts.get("made from", ""))
         table.add_row(*row, finding.help)
     return Group(table, Text(), Text(f"{title(flavour)}: {count(findings)}"))
@@ -47,6 +47,15 @@ def count(findings: Sequence[Finding]) -> str:
     return ", ".join(words) or "nothing found"
 
 
-def _name(finding: Finding) -> str:
+def count_causes(found: Sequence[Cause]) -> str:
+    """`541 nodes, 3 causes: 2 errors, 1 warning`, or `nothing found`"""
+    if not found:
+        return "nothing found"
+    nodes = sum(each.nodes for each in found)
+    of_nodes = f"{counted(nodes, 'node')}, " if nodes else ""
+    return f"{of_nodes}{counted(len(found), 'cause')}: {count([each.first for each in found])}"
+
+
+def node_name(finding: Finding) -> str:
     assert finding.node is not None
     return finding.node.name or f"computes {finding.node.outputs[0].name}"

@@ -20,7 +20,7 @@ from vggc.diagnostics.number_text import human_bytes, human_count
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.graph.signature import value_text
-from vggc.targets.diagnosis import by_cause, diagnose
+from vggc.targets.diagnosis import causes, diagnose
 from vggc.targets.flavours import missing
 
 
@@ -54,7 +54,8 @@ def _refusals(graph: Graph) -> str:
     if absent:
         return f"TensorRT RTX: not checked, because {absent.message}"
     try:
-        refused = by_cause([each for each in diagnose(graph, flavour) if each.severity == "error"])
+        errors = [each for each in diagnose(graph, flavour) if each.severity == "error"]
+        refused = [each.diagnostic() for each in causes(errors)]
     except CompileError as error:
         refused = list(error.diagnostics)
     if not refused:

@@ -34,16 +34,17 @@ _COMPILED = click.option(
     help="The target to check for.",
 )
 @COMPUTE
+@click.option("--all", "all_nodes", is_flag=True, help="Name every node, not only the first nodes of each cause.")
 @verbosity_options
-def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
+def lint(model: Path, target: str, compute: tuple[str, ...], all_nodes: bool) -> None:
     """Find what TARGET rejects, computes wrongly or runs slowly in MODEL: types, quantization, every node.
 
-    Nodes of one operator that have the same fault share a message. Ends with exit status 1 when
+    Nodes with the same fault share a message, which is that of the first one. Ends with exit status 1 when
     there is an error, and with 0 when there are only warnings.
     """
-    from vggc.cli.diagnosis_page import count, title
+    from vggc.cli.diagnosis_page import count_causes, title
     from vggc.graph import Graph
-    from vggc.targets.diagnosis import by_cause, diagnose
+    from vggc.targets.diagnosis import causes, diagnose
 
     check_compute(compute)
     graph = Graph.load(model)
@@ -51,12 +52,11 @@ def lint(model: Path, target: str, compute: tuple[str, ...]) -> None:
     with progress() as show:
         show.begin(f"checking for {target}")
         findings = diagnose(graph, target, compute)
-    messages = by_cause(findings)
+    found = causes(findings)
+    print_diagnostics([each.diagnostic(all_nodes=all_nodes) for each in found])
+    stdout().print(f"{model}: {count_causes(found)} ({title(target)})")
     if any(each.severity == "error" for each in findings):
-        raise CompileError(*messages)
-    if messages:
-        print_diagnostics(messages)
-    stdout().print(f"{model}: {count(findings)} ({title(target)})")
+        raise click.exceptions.Exit(1)
 
 
 @click.command(cls=LoadingCommand)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from vggc.diagnostics import CompileError, Diagnostic
+from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.diagnostics.number_text import counted
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of, outputs_of
@@ -16,6 +17,11 @@ from vggc.targets.verifier import Finding, LoweredGraph, findings
 
 _NAMED = 5
 """How many other nodes a message names."""
+
+_OF_OPERATORS = (Code.UNSUPPORTED_NODE, Code.IMPORT)
+
+_SPECIFIC = re.compile(r"\w+ `[^`]*`|`[^`]*`|\d+")
+"""A node with its operator, a name or a number in a text."""
 
 
 def diagnose(graph: Graph, flavour: str, compute: Sequence[str] = ()) -> list[Finding]:
@@ -40,24 +46,45 @@ def with_importer(graph: Graph, flavour: str, by_rules: list[Finding]) -> list[F
     return by_rules + [each for each in by_importer if each.node is None or id(each.node) not in reported]
 
 
-def by_cause(found: Sequence[Finding]) -> list[Diagnostic]:
-    """The findings as messages, one for all nodes of an operator that are refused for the same reason."""
+@dataclass(frozen=True)
+class Cause:
+    """Findings with the same cause: they differ in names and numbers only. `nodes` counts the nodes of the model."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def first(self) -> Finding:
+        return self.findings[0]
+
+    @property
+    def nodes(self) -> int:
+        return len({id(each.node) for each in self.findings if each.node is not None})
+
+    def diagnostic(self, *, all_nodes: bool = False) -> Diagnostic:
+        """One message for all findings: that of the first node, and the names of other nodes: some, or all of them."""
+        first = self.first.diagnostic()
+        if len(self.findings) == 1:
+            return first
+        labels = [f"`{parser_name(each.node)}`" for each in self.findings[1:] if each.node is not None]
+        shown = len(labels) if all_nodes else _NAMED
+        more = f" and {len(labels) - shown} more" if len(labels) > shown else ""
+        message = f"{first.message} (and {counted(len(labels), 'more node')} for the same reason)"
+        return replace(first, message=message, facts=(*first.facts, ("others", ", ".join(labels[:shown]) + more)))
+
+
+def causes(found: Sequence[Finding]) -> list[Cause]:
+    """The findings by cause, in the order of their first nodes."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in found:
-        cause = (each.node.op, each.reason) if each.node is not None else (each.message,)
-        groups.setdefault((each.severity, *cause, each.help), []).append(each)
-    return [_message(group) for group in groups.values()]
+        groups.setdefault(_cause(each), []).append(each)
+    return [Cause(tuple(group)) for group in groups.values()]
 
 
-def _message(group: Sequence[Finding]) -> Diagnostic:
-    first = group[0].diagnostic()
-    if len(group) == 1:
-        return first
-    labels = [f"`{parser_name(each.node)}`" for each in group[1:] if each.node is not None]
-    more = len(labels) - _NAMED
-    listed = ", ".join(labels[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    message = f"{first.message} (and {counted(len(labels), 'more node')} for the same reason)"
-    return replace(first, message=message, facts=(*first.facts, ("others", listed)))
+def _cause(finding: Finding) -> tuple[str, ...]:
+    """What findings with one cause have in common. For an operator that is not supported, the operator is the cause."""
+    operator = finding.node.op if finding.node is not None and finding.code in _OF_OPERATORS else ""
+    text = finding.reason if finding.node is not None else finding.message
+    return (finding.severity, finding.code.id, operator, *(_SPECIFIC.sub("", each) for each in (text, finding.help)))
 
 
 def _importer_helps(by_rules: Sequence[Finding]) -> bool:

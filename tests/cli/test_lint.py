@@ -54,6 +54,30 @@ def test_nodes_of_one_cause_share_a_message(vggc: Any) -> None:
     ]
 
 
+def test_all_names_every_node(vggc: Any) -> None:
+    nodes = " ".join(f"[n{each}] y{each} = my.Foo(x)" for each in range(8))
+    outputs = ", ".join(f"float[3] y{each}" for each in range(8))
+    save(f"g (float[3] x) => ({outputs}) {{ {nodes} }}")
+    ran = vggc("lint", "model.onnx", "--all")
+    assert " = others: `n1`, `n2`, `n3`, `n4`, `n5`, `n6`, `n7`\n" in ran.err
+    assert ran.out.startswith("model.onnx: 8 nodes, 1 cause: 1 error (")
+
+
+def test_numbers_and_names_do_not_make_another_cause(vggc: Any) -> None:
+    save(
+        "g (float[1,3,4,4] x) => (float[1,3,4,4] y, float[1,3,4,4] v) {"
+        " [one] a = QuantizeLinear(x, s, z) y = DequantizeLinear(a, s, z)"
+        " [two] b = QuantizeLinear(x, s, u) v = DequantizeLinear(b, s, u) }",
+        s=np.float32(0.1),
+        z=np.int8(3),
+        u=np.int8(7),
+    )
+    ran = vggc("lint", "model.onnx")
+    errors = [line for line in ran.err.splitlines() if line.startswith("error")]
+    assert len(errors) == 1 and "(and 3 more nodes for the same reason) [VGGC614]" in errors[0]
+    assert ran.out.startswith("model.onnx: 4 nodes, 1 cause: 1 error (")
+
+
 def test_warnings_alone_end_with_0(vggc: Any) -> None:
     save(
         "g (float[1,16,8,8] x) => (float[1,16,8,8] y) { wd = DequantizeLinear(w, s, z) [conv] y = Conv(x, wd) }",
@@ -66,7 +90,7 @@ def test_warnings_alone_end_with_0(vggc: Any) -> None:
     assert ran.err.startswith(
         "warning: Conv `conv` runs in float: its weights are quantized and its input is not [VGGC621]\n"
     )
-    assert ran.out.startswith("model.onnx: 1 warning (TensorRT RTX 1.")
+    assert ran.out.startswith("model.onnx: 1 node, 1 cause: 1 warning (TensorRT RTX 1.")
 
 
 def test_the_table_has_a_row_for_each(vggc: Any) -> None:
