@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from pathlib import Path
 
 from vggc.diagnostics import Code, CompileError, fail, nearest
@@ -10,15 +12,20 @@ from vggc.grammar.shipped_recipes import is_shipped, recipe_file
 
 MAX_BYTES = 1024 * 1024
 
+STANDARD_INPUT = Path("-")
+"""The path that means: read the recipe from standard input."""
+
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "gzip"}
 
 
 def read_recipe(path: Path) -> Source:
-    """The text of a recipe file, or of a recipe that comes with vggc when the path is `vggc:NAME.opt`.
+    """The text of a recipe file, of a recipe that comes with vggc when the path is `vggc:NAME.opt`, or `-`: of a pipe.
 
     A byte order mark is dropped and every kind of line end becomes `\\n`. Raises CompileError when the file is missing,
     a folder or another special file, unreadable, larger than MAX_BYTES or not UTF-8 text.
     """
+    if path == STANDARD_INPUT:
+        return _decode(Path("<stdin>"), _standard_input())
     place = recipe_file(path)
     try:
         if place.is_dir():
@@ -43,14 +50,20 @@ def read_recipe(path: Path) -> Source:
         # ValueError: a path with a NUL character in it.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise fail(f"`{path}` cannot be read: {reason}", code=Code.UNREADABLE_RECIPE) from None
+    return _decode(path, content)
+
+
+@cache
+def _standard_input() -> bytes:
+    """Standard input can be read once, but a command may ask for its recipe several times."""
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
+
+
+def _decode(path: Path, content: bytes) -> Source:
     if len(content) > MAX_BYTES:
         raise fail(
             f"`{path}` is larger than 1 MiB", help="a recipe is a short text: is this the model?", code=Code.TOO_LARGE
         )
-    return _decode(path, content)
-
-
-def _decode(path: Path, content: bytes) -> Source:
     for start, name in _OTHER_ENCODINGS.items():
         if content.startswith(start):
             raise fail(f"`{path}` is not UTF-8 text but {name}", help="save it as UTF-8", code=Code.UNREADABLE_RECIPE)

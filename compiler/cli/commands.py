@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vggc.cli.cache_command import no_cache_option
-from vggc.cli.console import print_diagnostics, replace_text, say, stdout
+from vggc.cli.console import print_diagnostics, say, stdout
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.lock_command import both, locked_compile, write_lock
+from vggc.cli.machine_output import for_programs, json_option, sarif_option, set_result
+from vggc.cli.machine_results import pass_result, report_result
 from vggc.cli.progress import progress
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity, verbosity_options
-from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
+    from vggc.graph import Graph
     from vggc.pipeline.lock import LockedCompile
     from vggc.pipeline.model import Pipeline
     from vggc.pipeline.runner import Stepped
@@ -99,6 +101,7 @@ def _prepared(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str,
 @click.option("--locked", is_flag=True, help="Refuse to compile when something differs from the recipe's lock file.")
 @threads_option
 @verbosity_options
+@json_option
 @click.option(
     "--print-after",
     metavar="STEP",
@@ -174,6 +177,9 @@ def compile_and_show(
         for failure in failures:
             _show_failure(*failure)
         raise
+    if for_programs():
+        set_result(report_result(report, folder))
+        return
     console = stdout()
     if not verbosity().quiet:
         console.print(summary(report, folder))
@@ -199,6 +205,9 @@ def _show_failure(report: Report, folder: Path | None) -> None:
     from vggc.pipeline.output_folder import PAGE
     from vggc.report.terminal_tables import summary
 
+    if for_programs():
+        set_result(report_result(report, folder))
+        return
     if (report.steps or report.requirements) and not verbosity().quiet:
         stdout().print(summary(report, Path()))
         stdout().print()
@@ -218,6 +227,8 @@ def _show_failure(report: Report, folder: Path | None) -> None:
 @_NO_PYTHON
 @click.option("--rules", "only_rules", is_flag=True, help="Prove each rule of RECIPE on generated graphs.")
 @verbosity_options
+@json_option
+@sarif_option
 def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_python: bool, only_rules: bool) -> None:
     """Report all errors of RECIPE at once, and with MODEL also what cannot work for the model. Compiles nothing."""
     if only_rules:
@@ -230,6 +241,10 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
     pipeline = _bind(recipe, overrides, model, python=not no_python)
     print_diagnostics(check_model(pipeline, model))
     steps = sum(1 for _ in pipeline.steps())
+    if for_programs():
+        named = None if model is None else str(model)
+        set_result({"recipe": str(recipe), "model": named, "steps": steps, "targets": len(pipeline.targets)})
+        return
     stdout().print(f"{recipe}: no errors ({counted(steps, 'step')}, {counted(len(pipeline.targets), 'target')})")
 
 
@@ -248,8 +263,11 @@ def _check_rules(path: Path, *, python: bool) -> None:
     messages.extend(warnings)
     messages.raise_errors()
     print_diagnostics(messages.messages)
-    graphs = sum(each.instances for each in proofs)
-    stdout().print(f"{path}: {sum(each.proved for each in proofs)} of {len(proofs)} rules hold, on {graphs} graphs")
+    graphs, proved = sum(each.instances for each in proofs), sum(each.proved for each in proofs)
+    if for_programs():
+        set_result({"recipe": str(path), "rules": len(proofs), "proved": proved, "graphs": graphs})
+        return
+    stdout().print(f"{path}: {proved} of {len(proofs)} rules hold, on {graphs} graphs")
 
 
 @click.command(cls=LoadingCommand)
@@ -260,6 +278,7 @@ def _check_rules(path: Path, *, python: bool) -> None:
 @no_cache_option
 @threads_option
 @verbosity_options
+@json_option
 def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool) -> None:
     """Show what each step of RECIPE would change in MODEL, and what it would decline and why. Writes nothing."""
     from vggc.cli.step_details import detailed
@@ -271,6 +290,9 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool)
         report = plan_model(
             pipeline, model, progress=show, stepped=detailed(lambda record, graph: None), warned=print_diagnostics
         )
+    if for_programs():
+        set_result(report_result(report, None))
+        return
     stdout().print(terminal_tables.plan(report))
 
 
@@ -293,38 +315,6 @@ def lock(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool,
     write_lock(_bind(recipe, overrides, model, python=not no_python), model, output or lock_path(recipe))
 
 
-@click.command()
-@click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True, type=_PATH)
-@click.option(
-    "--check", "only_check", is_flag=True, help="Write nothing, and end with exit status 1 when a file would change."
-)
-def fmt(recipes: tuple[Path, ...], only_check: bool) -> None:
-    """Format recipes in the one canonical layout. Comments are kept."""
-    from vggc.grammar.format import format
-    from vggc.grammar.recipe_file import read_recipe
-    from vggc.grammar.shipped_recipes import is_shipped
-
-    changed = []
-    for path in recipes:
-        source = read_recipe(path)
-        text = format(source)
-        if text == source.text:
-            continue
-        if is_shipped(path) and not only_check:
-            raise fail(
-                f"`{path}` comes with vggc and is not rewritten",
-                help="`vggc recipes NAME` prints it",
-                code=Code.CANNOT_WRITE,
-            )
-        changed.append(path)
-        if not only_check:
-            replace_text(path, text)
-    for path in changed:
-        click.echo(f"{'would format' if only_check else 'formatted'} {path}")
-    if only_check and changed:
-        raise click.exceptions.Exit(1)
-
-
 @click.command(cls=LoadingCommand)
 @_MODEL
 @click.argument("node")
@@ -339,14 +329,20 @@ def explain(model: Path, node: str) -> None:
 @click.command(cls=LoadingCommand)
 @click.argument("name", required=False)
 @click.option("--markdown", is_flag=True, help="Write the pass catalogue of the documentation.")
+@json_option
 def passes(name: str | None, markdown: bool) -> None:
     """List the passes, or show one pass with its options."""
+    from vggc.binding.registry import shipped
     from vggc.cli.pass_pages import catalogue, pass_list, pass_page
 
     if markdown:
         click.echo(catalogue(), nl=False)
         return
-    stdout().print(pass_page(name) if name else pass_list())
+    page = pass_page(name) if name else pass_list()
+    if for_programs():
+        set_result(pass_result([name] if name else list(shipped().passes)))
+        return
+    stdout().print(page)
 
 
 @click.command(cls=LoadingCommand)
@@ -355,6 +351,7 @@ def passes(name: str | None, markdown: bool) -> None:
 @click.option("--target", type=FLAVOURS, help="Show everything that this target refuses.")
 @COMPUTE
 @verbosity_options
+@json_option
 def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, ...]) -> None:
     """Show a model: operators, shapes, parameters, MACs, bytes, and what TensorRT would refuse."""
     from vggc.cli.diagnosis_page import diagnosis_page
@@ -366,6 +363,9 @@ def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, .
     check_compute(compute)
     graph = Graph.load(model)
     graph.infer_shapes(check=True)
+    if for_programs():
+        set_result(_inspected(graph, model, target, compute, groups=groups))
+        return
     if target:
         with progress() as show:
             show.begin(f"checking for {target}")
@@ -373,3 +373,18 @@ def inspect(model: Path, groups: bool, target: str | None, compute: tuple[str, .
         stdout().print(page)
         return
     stdout().print(groups_page(graph) if groups else model_page(graph, model))
+
+
+def _inspected(graph: Graph, model: Path, target: str | None, compute: tuple[str, ...], *, groups: bool) -> Any:
+    """What `vggc inspect` says about a model to programs."""
+    from vggc.cli.machine_results import findings_result, groups_result, model_result
+    from vggc.targets.diagnosis import diagnose
+
+    result = model_result(graph, model)
+    if groups:
+        result["groups"] = groups_result(graph)
+    if target:
+        with progress() as show:
+            show.begin(f"checking for {target}")
+            result["diagnosis"] = findings_result(target, diagnose(graph, target, compute))
+    return result

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vggc.cli.machine_output import add_messages, for_programs
 from vggc.cli.verbosity import verbosity, write_log
 from vggc.diagnostics import Code, Diagnostic, fail, render
 
@@ -28,11 +29,17 @@ def stderr() -> Console:
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print messages to standard error with blank lines between them. With --quiet, warnings are left out."""
+    """Print messages to standard error with blank lines between them. With --quiet, warnings are left out.
+
+    With --json or --sarif they go into the document.
+    """
     found = list(diagnostics)
     if not found:
         return
     write_log("\n\n".join(render(each, code=True) for each in found))
+    if for_programs():
+        add_messages(found)
+        return
     shown = [each for each in found if each.severity == "error" or not verbosity().quiet]
     if shown:
         print("\n\n".join(render(each, color=_in_color(), code=True) for each in shown), file=sys.stderr)
@@ -46,9 +53,9 @@ def _in_color() -> bool:
 
 
 def say(text: str, style: str = "", *, always: bool = False) -> None:
-    """Print a note or warning to standard error. With --quiet, only those are printed that are `always` printed."""
+    """Print a note or warning to standard error. With --quiet or --json, only those that are `always` printed."""
     write_log(text)
-    if always or not verbosity().quiet:
+    if always or not (verbosity().quiet or for_programs()):
         stderr().print(text, style=style)
 
 

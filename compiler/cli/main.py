@@ -21,11 +21,14 @@ from vggc.cli import (
     commands,
     compare_commands,
     export_command,
+    format_command,
     recipe_pages,
+    schema_command,
     target_commands,
 )
 from vggc.cli.console import print_diagnostics, say
 from vggc.cli.interrupts import end_on_signals, ignore_signals
+from vggc.cli.machine_output import document
 from vggc.cli.verbosity import verbosity_of, write_log
 from vggc.diagnostics import CompileError, nearest
 from vggc.grammar.shipped_recipes import is_shipped
@@ -80,7 +83,7 @@ for command in (
     authoring_commands.optimize,
     commands.check,
     commands.plan,
-    commands.fmt,
+    format_command.fmt,
     commands.passes,
     target_commands.targets,
     recipe_pages.recipes,
@@ -96,6 +99,7 @@ for command in (
     commands.lock,
     cache_command.cache,
     code_command.explain_error,
+    schema_command.schema,
 ):
     vggc.add_command(command)
 
@@ -116,8 +120,9 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
-    with verbosity_of(arguments):
+    with verbosity_of(arguments), document() as print_document:
         status = _run(arguments)
+        print_document(status)
         write_log(f"exit status {status}")
     return status
 

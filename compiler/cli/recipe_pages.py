@@ -11,19 +11,26 @@ from rich.text import Text
 
 from vggc.cli.console import stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.machine_output import for_programs, json_option, set_result
+from vggc.cli.machine_results import recipe_result
 from vggc.cli.tables import plain_table
 
 
 @click.command(cls=LoadingCommand)
 @click.argument("name", required=False)
+@json_option
 def recipes(name: str | None) -> None:
     """List the recipes that come with vggc: what each buys and costs, and its parameters. NAME prints one of them.
 
     The name of a recipe stands for a file in all commands: `vggc vggc:prune.opt model.onnx`.
     """
     from vggc.grammar.recipe_file import read_recipe
-    from vggc.grammar.shipped_recipes import SHIPPED
+    from vggc.grammar.shipped_recipes import SHIPPED, ready_recipes
 
+    if for_programs():
+        names = list(ready_recipes()) if name is None else [SHIPPED + name.removeprefix(SHIPPED)]
+        set_result(recipe_result(names, text=name is not None))
+        return
     if name is None:
         stdout().print(recipe_list())
         return

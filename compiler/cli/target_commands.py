@@ -8,6 +8,8 @@ import click
 
 from vggc.cli.console import print_diagnostics, stdout
 from vggc.cli.interrupts import LoadingCommand
+from vggc.cli.machine_output import add_messages, for_programs, json_option, sarif_option, set_result, wants
+from vggc.cli.machine_results import lint_result, target_result
 from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity_options
@@ -36,6 +38,8 @@ _COMPILED = click.option(
 @COMPUTE
 @click.option("--all", "all_nodes", is_flag=True, help="Name every node, not only the first nodes of each cause.")
 @verbosity_options
+@json_option
+@sarif_option
 def lint(model: Path, target: str, compute: tuple[str, ...], all_nodes: bool) -> None:
     """Find what TARGET rejects, computes wrongly or runs slowly in MODEL: types, quantization, every node.
 
@@ -45,6 +49,7 @@ def lint(model: Path, target: str, compute: tuple[str, ...], all_nodes: bool) ->
     from vggc.cli.diagnosis_page import count_causes, title
     from vggc.graph import Graph
     from vggc.targets.diagnosis import causes, diagnose
+    from vggc.targets.node_names import parser_name
 
     check_compute(compute)
     graph = Graph.load(model)
@@ -53,8 +58,15 @@ def lint(model: Path, target: str, compute: tuple[str, ...], all_nodes: bool) ->
         show.begin(f"checking for {target}")
         findings = diagnose(graph, target, compute)
     found = causes(findings)
-    print_diagnostics([each.diagnostic(all_nodes=all_nodes) for each in found])
-    stdout().print(f"{model}: {count_causes(found)} ({title(target)})")
+    if wants("sarif"):
+        for each in findings:
+            add_messages([each.diagnostic()], model, parser_name(each.node) if each.node is not None else "")
+    else:
+        print_diagnostics([each.diagnostic(all_nodes=all_nodes) for each in found])
+    if for_programs():
+        set_result(lint_result(model, target, title(target), found))
+    else:
+        stdout().print(f"{model}: {count_causes(found)} ({title(target)})")
     if any(each.severity == "error" for each in findings):
         raise click.exceptions.Exit(1)
 
@@ -114,11 +126,17 @@ def validate(sidecar: Path, model: Path | None) -> None:
 
 @click.command(cls=LoadingCommand)
 @click.argument("name", required=False)
+@json_option
 def targets(name: str | None) -> None:
     """List the targets, or show one target with its options."""
+    from vggc.binding.registry import shipped
     from vggc.cli.target_pages import target_list, target_page
 
-    stdout().print(target_page(name) if name else target_list())
+    page = target_page(name) if name else target_list()
+    if for_programs():
+        set_result(target_result([name] if name else list(shipped().targets)))
+        return
+    stdout().print(page)
 
 
 def check_compute(compute: tuple[str, ...]) -> None:
