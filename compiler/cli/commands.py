@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _RECIPE = click.argument("recipe", type=_PATH)
 _MODEL = click.argument("model", type=_PATH)
-_SET = click.option(
+SET = click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe (repeatable)."
 )
-_NO_PYTHON = click.option(
+NO_PYTHON = click.option(
     "--no-python", is_flag=True, help="Refuse a recipe that brings in Python files, which run with your permissions."
 )
 
@@ -52,7 +52,7 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return overrides
 
 
-def _bind(recipe: Path, pairs: tuple[str, ...], model: Path | None, *, python: bool) -> Pipeline:
+def bound(recipe: Path, pairs: tuple[str, ...], model: Path | None, *, python: bool) -> Pipeline:
     """The pipeline of a recipe. With a model, the images of a folder that `--set` gives are prepared for it."""
     from vggc.binding import bind_file
 
@@ -87,8 +87,8 @@ def _prepared(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str,
 @_RECIPE
 @_MODEL
 @click.option("-o", "--output", type=_PATH, metavar="DIR", help="The output folder. [default: build/<model>-<recipe>]")
-@_SET
-@_NO_PYTHON
+@SET
+@NO_PYTHON
 @module_options
 @click.option(
     "--verify",
@@ -136,7 +136,7 @@ def compile_(
         # A wrong recipe is reported before the export, which takes a while.
         bind_file(recipe, overrides=given_overrides(overrides), python=not no_python)
     model = onnx_file(model, folder, weights, inputs, dynamic)
-    pipeline = _bind(recipe, overrides, model, python=not no_python)
+    pipeline = bound(recipe, overrides, model, python=not no_python)
     lock = locked_compile(recipe, pipeline, model) if locked else None
     compile_and_show(pipeline, model, folder, verify=verify, stepped=graph_printer(pipeline, print_after), lock=lock)
 
@@ -223,8 +223,8 @@ def _show_failure(report: Report, folder: Path | None) -> None:
 @click.command(cls=LoadingCommand)
 @_RECIPE
 @click.argument("model", type=_PATH, required=False)
-@_SET
-@_NO_PYTHON
+@SET
+@NO_PYTHON
 @click.option("--rules", "only_rules", is_flag=True, help="Prove each rule of RECIPE on generated graphs.")
 @verbosity_options
 @json_option
@@ -238,7 +238,7 @@ def check(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_pytho
         return
     from vggc.pipeline.precheck import check_model
 
-    pipeline = _bind(recipe, overrides, model, python=not no_python)
+    pipeline = bound(recipe, overrides, model, python=not no_python)
     print_diagnostics(check_model(pipeline, model))
     steps = sum(1 for _ in pipeline.steps())
     if for_programs():
@@ -273,8 +273,8 @@ def _check_rules(path: Path, *, python: bool) -> None:
 @click.command(cls=LoadingCommand)
 @_RECIPE
 @_MODEL
-@_SET
-@_NO_PYTHON
+@SET
+@NO_PYTHON
 @no_cache_option
 @threads_option
 @verbosity_options
@@ -285,7 +285,7 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool)
     from vggc.pipeline.compile import plan_model
     from vggc.report import terminal_tables
 
-    pipeline = _bind(recipe, overrides, model, python=not no_python)
+    pipeline = bound(recipe, overrides, model, python=not no_python)
     with progress() as show:
         report = plan_model(
             pipeline, model, progress=show, stepped=detailed(lambda record, graph: None), warned=print_diagnostics
@@ -299,8 +299,8 @@ def plan(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool)
 @click.command(cls=LoadingCommand)
 @_RECIPE
 @_MODEL
-@_SET
-@_NO_PYTHON
+@SET
+@NO_PYTHON
 @click.option("-o", "--output", type=_PATH, metavar="FILE", help="The lock file. [default: <recipe>.lock beside it]")
 @no_cache_option
 @threads_option
@@ -312,7 +312,7 @@ def lock(recipe: Path, model: Path, overrides: tuple[str, ...], no_python: bool,
     """
     from vggc.pipeline.lock import lock_path
 
-    write_lock(_bind(recipe, overrides, model, python=not no_python), model, output or lock_path(recipe))
+    write_lock(bound(recipe, overrides, model, python=not no_python), model, output or lock_path(recipe))
 
 
 @click.command(cls=LoadingCommand)

@@ -20,6 +20,7 @@ from vggc.cli import (
     code_command,
     commands,
     compare_commands,
+    data_command,
     export_command,
     format_command,
     recipe_pages,
@@ -81,6 +82,7 @@ vggc.add_command(commands.compile_, "compile")
 for command in (
     authoring_commands.new,
     authoring_commands.optimize,
+    data_command.data,
     commands.check,
     commands.plan,
     format_command.fmt,

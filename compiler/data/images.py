@@ -83,7 +83,7 @@ class ImageFolder(Dataset):
         read = prepare.apply if skip_bad else _read_header
         problems = {path: problem for path in files if (problem := _problem(read, path))}
         if problems and (not skip_bad or len(problems) == len(files)):
-            raise CompileError(*_listed([*problems.values()]))
+            raise CompileError(*_all_problems(prepare.apply, files))
         self.skipped = tuple(each.message for each in problems.values())
         self.paths = tuple(path for path in files if path not in problems)
         good = np.array([path not in problems for path in files])
@@ -126,6 +126,10 @@ class ImageFolder(Dataset):
             help = 'images(..., boxes="instances.json") reads boxes, and masks="FOLDER" masks'
             raise fail(f"data `{self.name}` has no {name}", help=help, code=Code.NEEDS_ARRAY)
         yield from pieces(self._annotations[name], self.paths)
+
+    def annotation(self, name: str, number: int) -> Array:
+        """What an array beside the images has for one of them, without the axis of samples."""
+        return self._annotations[name].of(number, self.paths[number])
 
     def _image(self, path: Path) -> Array:
         image = self.preparation.apply(path)

@@ -51,6 +51,8 @@ def test_the_recipes_of_the_page_bind(tmp_path: Path, text: str) -> None:
     example(tmp_path)
     for name in ("val", "scans", "street"):
         (tmp_path / name).mkdir()
+    (tmp_path / "examples" / "digits").mkdir(parents=True)
+    (tmp_path / "examples" / "digits" / "test.npz").touch()
     for name in ("calib.npz", "test.npz", "samples.npy", "classes.npy", "classes.csv", "lines.npz", "instances.json"):
         (tmp_path / name).touch()
     pipeline = bind(parse(Source(str(tmp_path / "page.opt"), text)))

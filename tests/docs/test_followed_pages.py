@@ -20,6 +20,7 @@ needs_tensorrt_rtx = pytest.mark.skipif(
 PAGES = [
     pytest.param("tutorial", marks=needs_tensorrt_rtx),
     pytest.param("cookbook"),
+    pytest.param("data"),
     pytest.param("extending"),
     pytest.param("troubleshooting"),
 ]
