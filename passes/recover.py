@@ -32,8 +32,12 @@ from vggc.graph import Graph
 from vggc.pruning.provenance import kept_channels
 from vggc.recovery.torch_package import need_torch
 from vggc.rewrite import Context, whole_graph
+from vggc.values import Ratio
 
 _EPOCHS = 30
+
+_LEAST_BATCH = 16
+"""Statistics of smaller batches are too inexact to normalize by."""
 
 
 @whole_graph(exact=False, learns=True)
@@ -44,12 +48,15 @@ def recover(
     data: Dataset,
     epochs: int | None = None,
     minutes: float | None = None,
+    until: Ratio | None = None,
     rate: float | None = None,
     loss: Literal["auto", "kl", "mean_squares"] = "auto",
     features: float = 0.0,
     vary: bool = True,
     labels: bool = False,
+    statistics: Literal["auto", "learn", "keep"] = "auto",
     batch: int = 64,
+    compute: Literal["float32", "float64"] = "float32",
     seed: int = 0,
 ) -> None:
     """Train all weights so that the model's results are those of the model as read.
@@ -58,12 +65,16 @@ def recover(
         data: the samples, some hundreds or more
         epochs: how often the samples are read; 30 by default
         minutes: instead of `epochs`, the time for the training
+        until: end when at least this share of the classes on the samples held back is the original's
         rate: the learning rate, as a share of the size of each tensor's numbers; by default some are tried
         loss: `kl` for outputs that are logits or `mean_squares`; `auto` decides it for each output
         features: the weight of values inside of the model, where both models have them; 0 compares outputs only
         vary: vary images
         labels: compare classes with the labels of the data too (cross-entropy); images are then not mixed
+        statistics: `learn` lets batch norms normalize by the batch while they train, so that their statistics change;
+            `keep` trains with the statistics that the model has; `auto` tries both
         batch: samples that each step is computed with
+        compute: the type that the training computes with
         seed: seed for the order of samples and for their variations
     """
     need_torch()
@@ -84,13 +95,33 @@ def recover(
         )
     # Here, because they import PyTorch.
     from vggc.recovery.recovery import recover_weights
-    from vggc.recovery.training import Settings
+    from vggc.recovery.settings import Settings
 
     original = model_as_read(context, "recover")
     graph.infer_shapes()
     samples = paired_samples(graph, original, data, "recover")
     warn_of_samples(context, samples, "weights")
     epochs = epochs or (None if minutes else _EPOCHS)
-    settings = Settings(epochs, minutes, rate, batch, features, vary, labels, seed)
+    step = min(samples.size if samples.fixed else batch, samples.count)
+    settings = Settings(
+        epochs=epochs,
+        minutes=minutes,
+        until=None if until is None else float(until),
+        rate=rate,
+        batch=batch,
+        features=features,
+        vary=vary,
+        labels=labels,
+        statistics=_statistics(statistics, step),
+        floats=compute,
+        seed=seed,
+    )
     kept = kept_channels(graph, original)
     recover_weights(graph, original, context, samples, kept=kept, loss=loss, settings=settings)
+
+
+def _statistics(asked: Literal["auto", "learn", "keep"], step: int) -> tuple[bool, ...]:
+    """Whether batch norms may normalize by the batch of a step, and whether they may not."""
+    if asked == "auto":
+        return (True, False) if step >= _LEAST_BATCH else (False,)
+    return (asked == "learn",)

@@ -148,18 +148,18 @@ class Samples:
             found.size = min(self.size, size)
         return found
 
-    def apart(self) -> tuple[Samples, Samples]:
-        """Samples for trials, and the others; all of them twice where they are too few to be divided.
+    def apart(self, parts: int = 4) -> tuple[Samples, Samples]:
+        """One of so many parts for trials, at most 256 samples, and the others; all of them twice where they are few.
 
         Images for trials are such whose content the others do not have.
         """
-        batches = min(len(self) // 4, max(1, _TRIED // self.size))
+        batches = min(len(self) // parts, max(1, _TRIED // self.size))
         if not batches:
             return self, self
         count = batches * self.size
-        parts = None if self.random or self.fixed else apart_by_content(self.data, count)
-        if parts is not None:
-            return self._selected(parts.judge), self._selected(parts.learn)
+        divided = None if self.random or self.fixed else apart_by_content(self.data, count)
+        if divided is not None:
+            return self._selected(divided.judge), self._selected(divided.learn)
         return self._selected(np.arange(count)), self._selected(np.arange(count, self.count))
 
     def _selected(self, rows: Int64) -> Samples:

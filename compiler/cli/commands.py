@@ -18,6 +18,7 @@ from vggc.cli.progress import progress
 from vggc.cli.target_commands import COMPUTE, FLAVOURS, check_compute
 from vggc.cli.threads_option import threads_option
 from vggc.cli.verbosity import verbosity, verbosity_options
+from vggc.cli.workers_option import dismiss_workers, serves_as_worker, workers_option
 from vggc.diagnostics.number_text import counted
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _prepared(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str,
 @no_cache_option
 @click.option("--locked", is_flag=True, help="Refuse to compile when something differs from the recipe's lock file.")
 @threads_option
+@workers_option
 @verbosity_options
 @json_option
 @click.option(
@@ -131,6 +133,8 @@ def compile_(
     from vggc.grammar.shipped_recipes import recipe_stem
     from vggc.pytorch import is_factory
 
+    if serves_as_worker():
+        return
     folder = output or Path("build") / f"{stem(model)}-{recipe_stem(recipe)}"
     if is_factory(str(model)):
         # A wrong recipe is reported before the export, which takes a while.
@@ -139,6 +143,7 @@ def compile_(
     pipeline = bound(recipe, overrides, model, python=not no_python)
     lock = locked_compile(recipe, pipeline, model) if locked else None
     compile_and_show(pipeline, model, folder, verify=verify, stepped=graph_printer(pipeline, print_after), lock=lock)
+    dismiss_workers()
 
 
 def compile_and_show(

@@ -163,6 +163,7 @@ class Code(Enum):
     CANNOT_WRITE = 803, "A file cannot be written"
     VARIABLE = 804, "An environment variable has a value that vggc cannot use"
     LOCK = 805, "The compile is not the one of the lock file"
+    WORKER = 806, "A process that trains with others has ended"
     # --- 9xx: the tools around a compile
     NOT_A_MODEL = 901, "An object or option does not fit this kind of model"
     BENCH = 902, "A model or engine cannot be measured"

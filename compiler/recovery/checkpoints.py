@@ -24,8 +24,8 @@ from vggc.calibration.samples import Samples
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.fingerprint import fingerprint
+from vggc.recovery.settings import Settings, State, Trial
 from vggc.recovery.terms import Term
-from vggc.recovery.training import Settings, State
 from vggc.recovery.weights import Weight
 from vggc.rewrite import Context
 
@@ -73,7 +73,7 @@ class Checkpoints:
 
     def keep(self, state: State) -> None:
         """Write a state, unless the last one that was written is younger than SECONDS and this is not the end."""
-        if self._store is None or (state.epoch != state.epochs and time.monotonic() - self._written < SECONDS):
+        if self._store is None or (not state.done and time.monotonic() - self._written < SECONDS):
             return
         try:
             self._store.write(_KIND, self._key, _packed(state))
@@ -118,7 +118,7 @@ def _key(
 
 def _packed(state: State) -> bytes:
     head = {name: value for name, value in vars(state).items() if name not in _ARRAYS}
-    head["trials"] = list(state.trials.items())
+    head["trials"] = [asdict(each) for each in state.trials]
     arrays = {f"{name}{index}": each for name in _ARRAYS for index, each in enumerate(getattr(state, name))}
     file = io.BytesIO()
     np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
@@ -130,7 +130,7 @@ def _unpacked(content: bytes) -> State:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as found:
             head: dict[str, Any] = json.loads(found["head"].tobytes())
-            head["trials"] = {float(rate): float(measure) for rate, measure in head["trials"]}
+            head["trials"] = [Trial(**each) for each in head["trials"]]
             arrays: dict[str, Any] = {name: _listed(found, name) for name in _ARRAYS}
             return State(**head, **arrays)
     except (OSError, KeyError, TypeError, ValueError):

@@ -8,8 +8,10 @@ so that the trained one can be written back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,10 @@ from vggc.execution.array_distance import has_fractions
 from vggc.graph import Graph
 from vggc.graph.arrays import Array
 from vggc.graph.domains import is_standard
-from vggc.recovery.operators import OPERATORS, Call
+from vggc.recovery.operators import OPERATORS, Call, norms
 from vggc.recovery.operators.call import Tensor
 from vggc.recovery.operators.unsupported import unsupported
+from vggc.recovery.settings import Floats
 
 Place = tuple[int, int]
 """An input of a node: the id of the node, and the index of the input."""
@@ -34,6 +37,8 @@ class _Step:
     call: Call
     function: Callable[..., Any]
     inputs: tuple[str | None, ...]
+    """their names; None for those that are left out, and for parameters"""
+    places: tuple[Place, ...]
     outputs: tuple[str, ...]
 
 
@@ -45,12 +50,15 @@ class Twin:
     are the names of the values that are computed.
     """
 
-    def __init__(self, graph: Graph, *, device: Any = "cpu", floats: Any = None, trained: Iterable[Place] = ()) -> None:
+    def __init__(
+        self, graph: Graph, *, device: Any = "cpu", floats: Floats = "float32", trained: Iterable[Place] = ()
+    ) -> None:
         self._device = torch.device(device)
-        self._floats = floats or torch.float32
+        self._floats = getattr(torch, floats)
         self._trained = frozenset(trained)
         self._known: dict[str, Any] = {}
         self._steps: list[_Step] = []
+        self._plans: dict[tuple[frozenset[str], bool], tuple[list[_Step], dict[int, list[str]]]] = {}
         self.skipped: dict[int, str] = {}
         self.inputs = [value.name for value in graph.inputs]
         available = set(self.inputs)
@@ -61,37 +69,57 @@ class Twin:
                 self.skipped[id(node)] = reason
             elif self._is_constant(step):
                 with torch.no_grad():
-                    self._known |= self._computed(step, self._known, {})
+                    self._known |= self._computed(step, self._known, {}, step.function)
             else:
                 self._steps.append(step)
                 available |= set(step.outputs)
         self.computed = available
 
     def __call__(
-        self, feed: Mapping[str, Tensor], wanted: Iterable[str], parameters: Mapping[Place, Tensor] = {}
+        self,
+        feed: Mapping[str, Tensor],
+        wanted: Iterable[str],
+        parameters: Mapping[Place, Tensor] = {},
+        norm: Callable[..., Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """The values with the `wanted` names. `parameters` are the tensors for the places that are trained."""
-        wanted = set(wanted)
-        steps, last = self._plan(wanted)
+        """The values with the `wanted` names. `parameters` are the tensors for the places that are trained.
+
+        `norm` computes batch norms in place of the operator's own function, which uses the statistics of the model.
+        """
+        wanted = frozenset(wanted)
+        key = wanted, norm is None
+        if key not in self._plans:
+            self._plans[key] = self._plan(wanted, joined=norm is None)
+        steps, last = self._plans[key]
         values: dict[str, Any] = {**self._known, **feed}
         for index, step in enumerate(steps):
-            values |= self._computed(step, values, parameters)
+            function = norm if norm is not None and step.node.op == "BatchNormalization" else step.function
+            values |= self._computed(step, values, parameters, function)
             for name in last.get(index, ()):
                 del values[name]
         return {name: values[name] for name in wanted}
 
     def tensor(self, array: Array) -> Tensor:
-        """Numbers as this twin computes with them: floating-point numbers on its device, whole ones on the CPU."""
-        return as_tensor(array, self._device, self._floats)
+        """Numbers as this twin computes with them: floating-point numbers on its device, whole ones on the CPU.
 
-    def _plan(self, wanted: set[str]) -> tuple[list[_Step], dict[int, list[str]]]:
-        """The steps that compute what is wanted, and the values that none after a step reads, by its index."""
+        Those of four axes have their channels last in memory, which convolutions on CPUs are faster with.
+        """
+        tensor = as_tensor(array, self._device, self._floats)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    def _plan(self, wanted: frozenset[str], *, joined: bool) -> tuple[list[_Step], dict[int, list[str]]]:
+        """The steps that compute what is wanted, and the values that none after a step reads, by its index.
+
+        `joined` computes a convolution and the batch norm behind it at once.
+        """
         needed, steps = set(wanted), list[_Step]()
         for step in reversed(self._steps):
             if needed.intersection(step.outputs):
                 steps.append(step)
                 needed |= {name for name in step.inputs if name is not None}
         steps.reverse()
+        if joined:
+            steps = _joined(steps, wanted)
         last: dict[str, int] = {}
         for index, step in enumerate(steps):
             last |= dict.fromkeys((name for name in step.inputs if name is not None), index)
@@ -113,7 +141,9 @@ class Twin:
         types = tuple(graph.dtype(value) if value.name else None for value in node.inputs)
         call = Call(node.attrs, graph.opset, types, len(node.outputs), self._device, self._floats)
         function = OPERATORS.get(node.op) if is_standard(node) else None
-        return _Step(node, call, function or _missing, tuple(names), tuple(value.name for value in node.outputs))
+        places = tuple((id(node), index) for index in range(len(names)))
+        outputs = tuple(value.name for value in node.outputs)
+        return _Step(node, call, function or _missing, tuple(names), places, outputs)
 
     def _reason(self, step: _Step, available: Container[str]) -> str | None:
         """Why a step cannot be computed from the values that are `available`; None when it can."""
@@ -133,14 +163,42 @@ class Twin:
         return not trained and all(name is None or name in self._known for name in step.inputs)
 
     @staticmethod
-    def _computed(step: _Step, values: Mapping[str, Any], parameters: Mapping[Place, Tensor]) -> dict[str, Any]:
-        node = id(step.node)
+    def _computed(
+        step: _Step, values: Mapping[str, Any], parameters: Mapping[Place, Tensor], function: Callable[..., Any]
+    ) -> dict[str, Any]:
         inputs = [
-            parameters.get((node, index)) if name is None else values[name] for index, name in enumerate(step.inputs)
+            parameters.get(place) if name is None else values[name]
+            for name, place in zip(step.inputs, step.places, strict=True)
         ]
-        result = step.function(step.call, *inputs)
+        result = function(step.call, *inputs)
         results = result if isinstance(result, tuple) else (result,)
         return {name: each for name, each in zip(step.outputs, results, strict=False) if name}
+
+
+def _joined(steps: list[_Step], wanted: Container[str]) -> list[_Step]:
+    """Steps with each convolution and the batch norm behind it as one, when nothing else reads its result."""
+    readers = Counter(name for step in steps for name in step.inputs)
+    convolutions = {
+        step.outputs[0]: step
+        for step in steps
+        if step.node.op == "Conv" and readers[step.outputs[0]] == 1 and step.outputs[0] not in wanted
+    }
+    found, taken = list[_Step](), set[str]()
+    for step in steps:
+        first = convolutions.get(step.inputs[0] or "") if step.node.op == "BatchNormalization" else None
+        if first is not None:
+            taken.add(first.outputs[0])
+            joined = replace(
+                step,
+                call=first.call,
+                function=partial(norms.normalized_convolution, step.call),
+                inputs=(*step.inputs[1:5], *first.inputs),
+                places=(*step.places[1:5], *first.places),
+            )
+            found.append(joined)
+        else:
+            found.append(step)
+    return [step for step in found if step.outputs[0] not in taken]
 
 
 def _missing(call: Call, *inputs: Tensor) -> Any:

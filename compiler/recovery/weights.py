@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -14,7 +14,7 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array, Bools
 from vggc.graph.domains import is_standard
 from vggc.graph.extras import node_extras
-from vggc.operators.quantizers import QUANTIZERS
+from vggc.operators.quantizers import QUANTIZERS, is_quantizer
 from vggc.operators.roles import PRODUCTS, ROLES
 from vggc.pruning.provenance import SPARSITY
 from vggc.recovery.number_limits import limits
@@ -26,7 +26,10 @@ _NORM_WEIGHTS = {
     "LayerNormalization": (1, 2),
     "RMSNormalization": (1,),
 }
-"""The inputs of norms that are trained. The statistics of a batch norm stay what they are."""
+"""The inputs of norms that are trained with gradients."""
+
+_STATISTICS = (3, 4)
+"""The inputs of a BatchNormalization that are the mean and the variance."""
 
 _PASSING = frozenset({"Cast", "Identity", "Reshape", "Transpose", "Unsqueeze", *QUANTIZERS})
 
@@ -38,9 +41,12 @@ _BROADCAST = frozenset({"Add", "Mul", "PRelu", "Sub"})
 class Weight:
     """A constant that is trained, with all nodes that read it as a weight.
 
-    places  the nodes, and the inputs at which they read it
-    codes   the type of its whole numbers when the model stores it quantized
-    zeros   where sparsity has put zeros that stay; None without sparsity
+    places   the nodes, and the inputs at which they read it
+    codes    the type of its whole numbers when the model stores it quantized
+    zeros    where sparsity has put zeros that stay; None without sparsity
+    role     `statistic` of a batch norm, which follows the samples and has no gradient; `scale` of quantizers, which
+             stays positive
+    factors  of the scale of an integer bias: the two scales whose product it is, which must stay so
     """
 
     name: str
@@ -48,6 +54,8 @@ class Weight:
     places: list[tuple[gs.Node, int]] = field(default_factory=list)
     codes: np.dtype[Any] | None = None
     zeros: Bools | None = None
+    role: Literal["weight", "scale", "statistic"] = "weight"
+    factors: tuple[Weight, Weight] | None = None
 
     @property
     def ids(self) -> list[tuple[int, int]]:
@@ -63,8 +71,10 @@ class Weight:
         return (-high if is_symmetric else low), high
 
 
-def trainable(graph: Graph) -> list[Weight]:
-    """The weights of a graph, in the order in which its nodes read them.
+def trainable(graph: Graph, *, statistics: bool = False) -> list[Weight]:
+    """The weights of a graph, in the order in which its nodes read them; then the scales of its quantizers.
+
+    With `statistics`, those of batch norms are among them.
 
     Each is a constant of floating-point numbers that a product or a norm reads, or one of quantized numbers that a
     DequantizeLinear in front of it reads; or a bias, a factor or the slopes behind a product.
@@ -81,7 +91,61 @@ def trainable(graph: Graph) -> list[Weight]:
             place = _place_of_constant(graph, node, index)
             if place is not None:
                 _note(graph, found, *place, sparse=SPARSITY in node_extras(node).metadata)
-    return list(found.values())
+        if statistics and node.op == "BatchNormalization":
+            for index in _STATISTICS:
+                _note_as(graph, found, node, index, "statistic")
+    weights = list(found.values())
+    return weights + _scales(graph)
+
+
+def _scales(graph: Graph) -> list[Weight]:
+    """The scales of quantizers; equal ones are one. Integer biases have no scale of their own: see Weight.factors."""
+    found: dict[bytes, Weight] = {}
+    at: dict[int, Weight] = {}
+    biases, fixed = list[gs.Node](), set[int]()
+    for node in graph.nodes:
+        if not is_quantizer(node):
+            continue
+        scale, codes = graph.array(node.inputs[1]), graph.dtype(node.inputs[0])
+        if scale is None or not scale.size or not has_fractions(scale.dtype) or scale.dtype.itemsize == 1:
+            continue
+        if node.op == "DequantizeLinear" and codes == np.int32:
+            biases.append(node)
+            continue
+        content = b"%s %s " % (str(scale.dtype).encode(), str(scale.shape).encode()) + scale.tobytes()
+        weight = found.setdefault(content, Weight(node.inputs[1].name, scale, role="scale"))
+        weight.places.append((node, 1))
+        at[id(node)] = weight
+    products: list[Weight] = []
+    for node in biases:
+        factors, scale = _factors(graph, node, at), graph.array(node.inputs[1])
+        assert scale is not None
+        if len(factors) == 2 and np.allclose(factors[0].array * factors[1].array, scale, rtol=1e-3, atol=0):
+            weight = Weight(node.inputs[1].name, scale, [(node, 1)], role="scale", factors=(factors[0], factors[1]))
+            products.append(weight)
+        else:
+            # Scales that a bias depends on in another way stay, so that kernels which add integers still can.
+            fixed |= {id(each) for each in factors}
+    return [each for each in (*found.values(), *products) if id(each) not in fixed and not _is_fixed(each, fixed)]
+
+
+def _is_fixed(weight: Weight, fixed: Container[int]) -> bool:
+    return weight.factors is not None and any(id(each) in fixed for each in weight.factors)
+
+
+def _factors(graph: Graph, bias: gs.Node, scales: Mapping[int, Weight]) -> list[Weight]:
+    """The scales that are trained, of the product which an integer bias is added to: at most two."""
+    for reader in bias.outputs[0].outputs:
+        sources = (graph.producer(value) for value in reader.inputs[:2])
+        return [scales[id(each)] for each in sources if id(each) in scales]
+    return []
+
+
+def _note_as(graph: Graph, found: dict[int, Weight], node: gs.Node, index: int, role: Literal["statistic"]) -> None:
+    value = node.inputs[index]
+    array = graph.array(value)
+    if array is not None and has_fractions(array.dtype):
+        found.setdefault(id(value), Weight(value.name, array, role=role)).places.append((node, index))
 
 
 def _weight_inputs(node: gs.Node, after_product: bool) -> list[int]:
@@ -123,6 +187,22 @@ def _note(graph: Graph, found: dict[int, Weight], node: gs.Node, index: int, *, 
         weight.zeros = np.asarray(array, np.float64) == 0
     if (id(node), index) not in weight.ids:
         weight.places.append((node, index))
+
+
+def tied(found: Iterable[Weight], arrays: Iterable[Any]) -> list[tuple[Weight, Any]]:
+    """Each weight with its array or tensor, of which `arrays` has those without factors, in their order."""
+    given = iter(arrays)
+    values: dict[int, Any] = {}
+    pairs = []
+    for weight in found:
+        if weight.factors is None:
+            value = next(given)
+        else:
+            one, other = (values[id(each)] for each in weight.factors)
+            value = (one * other).reshape(weight.array.shape)
+        values[id(weight)] = value
+        pairs.append((weight, value))
+    return pairs
 
 
 def write_back(graph: Graph, weights: Iterable[Weight], trained: Mapping[str, Array]) -> int:

@@ -20,6 +20,7 @@ from vggc.passes.prune_channels import prune_channels
 from vggc.passes.quantize import quantize
 from vggc.passes.recover import recover
 from vggc.passes.sparsify import sparsify
+from vggc.recovery.processes import training_processes
 from vggc.rewrite import Context
 from vggc.values import Ratio
 
@@ -74,7 +75,7 @@ def test_it_brings_results_back(networks, maker, folded):
     assert [(node.op, node.name) for node in graph.nodes] == shapes
     assert log.changes["train weights"] > 0
     (note,) = log.notes
-    assert note.startswith("trained 15 epochs of 48 samples at the rate 0.01; on 16 held back, the loss is ")
+    assert note.startswith("trained 15 epochs of 56 samples at the rate 0.01; on 8 held back, the loss is ")
 
 
 def test_pruned_channels_and_features(networks):
@@ -95,10 +96,30 @@ def test_statistics_of_batch_norms_stay(networks):
     original = networks.batch_norms_unfolded()
     graph = damaged(original)
     kept = [np.array(graph.array(each)) for n in graph.nodes if n.op == "BatchNormalization" for each in n.inputs[3:]]
-    recover(graph, data=samples(graph), epochs=2, rate=1e-2, context=context_of(original))
+    options = {"epochs": 2, "rate": 1e-2, "statistics": "keep"}
+    recover(graph, data=samples(graph), **options, context=context_of(original))
     graph.tidy()
     now = [np.array(graph.array(each)) for n in graph.nodes if n.op == "BatchNormalization" for each in n.inputs[3:]]
     assert all(np.array_equal(one, other) for one, other in zip(kept, now, strict=True))
+
+
+def test_statistics_of_batch_norms_learn(networks):
+    """In a graph whose norms divide by twice as much as they should."""
+    original = networks.batch_norms_unfolded()
+    graph, before = original.copy(), {}
+    for node in graph.nodes:
+        if node.op == "BatchNormalization":
+            before[node.name] = np.array(graph.array(node.inputs[4])) * np.float32(4)
+            graph.set_input(node, 4, graph.constant(before[node.name]))
+    graph.tidy()
+    damage = error(original, graph)
+    options = {"epochs": 30, "rate": 1e-2, "batch": 32, "statistics": "learn", "vary": False, "loss": "mean_squares"}
+    log = recover(graph, data=samples(graph, 256), **options, context=context_of(original))
+    graph.tidy()
+    assert ", with the statistics of batches; on " in log.notes[0]
+    assert error(original, graph) < 0.7 * damage
+    now = {node.name: graph.array(node.inputs[4]) for node in graph.nodes if node.op == "BatchNormalization"}
+    assert all(not np.allclose(now[name], variance, rtol=0.1) for name, variance in before.items())
 
 
 def test_the_same_seed_gives_the_same_weights(networks):
@@ -128,13 +149,13 @@ def test_rates_are_tried(networks):
     progress = []
     context = context_of(original, progress=lambda what, done=0, total=0: progress.append((what, done, total)))
     log = recover(graph, data=samples(graph), epochs=3, batch=16, context=context)
-    assert [(done, total) for what, done, total in progress if what == "try learning rates"] == [
-        (index, 4) for index in range(4)
+    assert [(done, total) for what, done, total in progress if what == "try ways to train"] == [
+        (index, 6) for index in range(6)
     ]
     assert [(done, total) for what, done, total in progress if what.startswith("train, held back")] == [
         (index, 3) for index in range(3)
     ]
-    assert any(f"at the rate {rate:g}" in log.notes[0] for rate in (1e-2, 3e-3, 1e-3, 3e-4))
+    assert any(f"at the rate {rate:g}" in log.notes[0] for rate in (1e-2, 3e-3, 1e-3, 2e-4))
 
 
 def test_zeros_of_sparsity_stay(networks):
@@ -328,6 +349,46 @@ def test_a_killed_run_goes_on(networks, tmp_path):
     output, errors = start("whole.onnx").communicate(timeout=300)
     assert "trained 25 epochs" in output, errors
     assert (tmp_path / "resumed.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("statistics", ["learn", "keep"])
+def test_two_processes_find_what_one_finds(networks, statistics):
+    """Up to the order of sums, which after an epoch in float64 is less than float32 can hold."""
+    original = networks.residual_blocks_with_projection()
+    found = []
+    for count in (1, 2):
+        graph = damaged(original)
+        options = {"epochs": 1, "rate": 3e-3, "batch": 16, "statistics": statistics, "compute": "float64"}
+        with training_processes(count):
+            log = recover(graph, data=samples(graph, 90), **options, context=context_of(original))
+        graph.tidy()
+        assert log.changes["train weights"] > 0
+        found.append(numbers(graph))
+    for name, array in found[0].items():
+        np.testing.assert_allclose(found[1][name], array, rtol=1e-5, atol=1e-5)
+
+
+def test_a_process_that_ends_ends_the_training(networks, monkeypatch, tmp_path):
+    """In words, and the checkpoint stays."""
+    from vggc.recovery import checkpoints, teams
+
+    original = networks.plain_with_flatten()
+    store = Store(tmp_path / "cache", 1 << 30)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    started = []
+    start = teams._start
+    monkeypatch.setattr(teams, "_start", lambda *given: started.append(start(*given)) or started[-1])
+
+    def progress(what, done=0, total=0):
+        if what.startswith("train") and done == 3:
+            started[0].kill()
+
+    context = Context(original=original.copy, cache=lambda: store, progress=progress)
+    options = {"epochs": 50, "rate": 1e-3, "batch": 16}
+    with training_processes(2), pytest.raises(CompileError, match="one of the processes that train together") as ended:
+        recover(damaged(original), data=samples(original), **options, context=context)
+    assert "goes on from its last checkpoint" in str(ended.value.diagnostics)
+    assert epochs_kept(store) == 3
 
 
 def test_a_training_with_another_loss_begins_again(networks, tmp_path):

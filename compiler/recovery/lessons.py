@@ -1,0 +1,135 @@
+"""Batches to train with: variations of the samples, and what the original computes for them.
+
+A round is a variation of every sample. There are ROUNDS of them when they fit into memory with the original's results;
+after these, a training sees them again in another order, and the original computes nothing. Otherwise every epoch has a
+round of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vggc.data import Batch
+from vggc.graph.arrays import Int64
+from vggc.recovery.operators.call import Tensor
+from vggc.recovery.sample_store import SampleStore
+from vggc.recovery.settings import Settings
+from vggc.recovery.team import Team
+from vggc.recovery.twin import Twin
+
+ROUNDS = 32
+
+MEMORY = 1 << 30
+"""Bytes for the rounds that are kept."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Some samples of one step, (samples, ...) each, and the values that the original computes for them.
+
+    `share` is the weight of their mean loss in the step: all of the process's lessons of a step, times the processes.
+    """
+
+    feed: dict[str, Tensor]
+    expected: dict[str, Tensor]
+    labels: Tensor | None
+    share: float
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.nbytes for each in (*self.feed.values(), *self.expected.values()))
+
+
+class Lessons:
+    """The steps of epochs: for each, the lessons of this process.
+
+    `teach` gives the original's values for a batch.
+    """
+
+    def __init__(
+        self,
+        samples: SampleStore,
+        teach: Callable[[Batch], dict[str, Tensor]],
+        *,
+        twin: Twin,
+        settings: Settings,
+        team: Team,
+        device: Any,
+    ) -> None:
+        self._samples, self._teach, self._twin = samples, teach, twin
+        self._settings, self._team, self._device = settings, team, device
+        self._size = samples.fixed or settings.batch
+        self._kept: dict[int, list[list[Lesson]]] = {}
+        self.rounds: int | None = None
+        """how many rounds there are; 0 when there is one for each epoch, None before the first"""
+
+    def epoch(self, number: int, part: int) -> Iterator[list[Lesson]]:
+        """The steps of an epoch of a `part` of the training, in an order that the seed decides."""
+        if self.rounds is None:
+            self.rounds = ROUNDS if self._fit() else 0
+        if not self.rounds:
+            yield from self._round(number)
+            return
+        steps = self._kept.setdefault(number % self.rounds, [])
+        if not steps:
+            steps += self._round(number % self.rounds)
+        for index in np.random.default_rng([self._settings.seed, part, number]).permutation(len(steps)):
+            yield steps[index]
+
+    def _fit(self) -> bool:
+        """Whether all rounds fit into memory, by the first step of the first. All processes give the same answer."""
+        step = next(self._round(0))
+        (size,) = self._team.summed([float(sum(each.bytes for each in step))])
+        return size * self.steps * ROUNDS <= MEMORY * self._team.size
+
+    @property
+    def _together(self) -> int:
+        """The samples of a step."""
+        return max(1, self._settings.batch // self._size) * self._size
+
+    @property
+    def steps(self) -> int:
+        return -(-self._samples.count // self._together)
+
+    def _round(self, number: int) -> Iterator[list[Lesson]]:
+        order_seed, variation_seed = np.random.SeedSequence([self._settings.seed, number]).generate_state(2).tolist()
+        rows = np.random.default_rng(order_seed).permutation(self._samples.count)
+        vary = self._variation(variation_seed)
+        for first in range(0, len(rows), self._together):
+            chosen = rows[first : first + self._together]
+            pieces = [np.sort(chosen[at : at + self._size]) for at in range(0, len(chosen), self._size)]
+            yield self._own([(vary(self._samples[piece]), piece) for piece in pieces], len(chosen))
+
+    def _own(self, pieces: list[tuple[Batch, Int64]], count: int) -> list[Lesson]:
+        """The share of this process of a step of `count` samples; one that has none computes what does not count."""
+        rank, size = self._team.rank, self._team.size
+        if self._samples.fixed is not None:
+            own = pieces[rank::size]
+        else:
+            own = [
+                ({name: array[rank::size] for name, array in batch.items()}, rows[rank::size])
+                for batch, rows in pieces
+                if len(rows) > rank
+            ]
+        if own:
+            return [self._lesson(batch, rows, len(rows) * size / count) for batch, rows in own]
+        batch, rows = pieces[0]
+        least = self._samples.fixed or 1
+        return [self._lesson({name: array[:least] for name, array in batch.items()}, rows[:least], 0.0)]
+
+    def _lesson(self, batch: Batch, rows: Int64, share: float) -> Lesson:
+        feed = {name: self._twin.tensor(np.asarray(array)) for name, array in batch.items()}
+        labels = None
+        if self._settings.labels and self._samples.labels is not None:
+            labels = torch.from_numpy(self._samples.labels[rows]).to(self._device)
+        return Lesson(feed, self._teach(batch), labels, share)
+
+    def _variation(self, seed: int) -> Callable[[Batch], Batch]:
+        if not self._settings.vary:
+            return lambda batch: batch
+        return self._samples.moved(seed) if self._settings.labels else self._samples.variation(seed)
