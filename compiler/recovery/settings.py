@@ -10,6 +10,9 @@ from vggc.graph.arrays import Array
 
 Floats = Literal["float32", "float64"]
 
+ROUNDING = 1e-6
+"""Losses that differ by less say nothing: onnxruntime and PyTorch round differently."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -83,7 +86,7 @@ class State:
     @property
     def is_better(self) -> bool:
         """Whether the best weights are better than those it began with."""
-        return bool(self.losses) and self.least < self.losses[0]
+        return bool(self.losses) and self.least < self.losses[0] - ROUNDING
 
     @property
     def done(self) -> bool:

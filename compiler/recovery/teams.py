@@ -113,7 +113,7 @@ def _noticed(others: list[tuple[subprocess.Popen[bytes], Path]]) -> Iterator[Non
             facts.append(("process", f"{process.pid} ended with {process.returncode}{last}"))
         raise fail(
             "one of the processes that train together has ended",
-            facts=facts,
+            facts=tuple(facts),
             help="run the same command again: the training goes on from its last checkpoint",
             code=Code.WORKER,
         ) from error

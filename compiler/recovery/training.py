@@ -150,7 +150,8 @@ class Trainer:
         rounds = self._lessons.rounds or 0
         budget = 60 * self._settings.minutes - sum(seconds) - rounds * (new - again)
         whole = again if rounds else new
-        return self._team.first(max(1, int(budget / whole / (1 + rates.trial_epochs(self._open_to)))))
+        epochs: int = self._team.first(max(1, int(budget / whole / (1 + rates.trial_epochs(self._open_to)))))
+        return epochs
 
     def _epoch(self, optimizer: Any, epoch: int, epochs: int, part: int, *, statistics: bool) -> None:
         """Read all samples to learn from once."""
