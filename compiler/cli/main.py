@@ -36,6 +36,11 @@ from vggc.grammar.shipped_recipes import is_shipped
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
+FIRST_STEPS = """
+First steps: `vggc new int8 MODEL --data FOLDER` writes a recipe, `vggc data RECIPE MODEL` shows its samples, and
+`vggc RECIPE MODEL` compiles.
+"""
+
 EXIT_STATUS = """
 Exit status: 0 done; 1 the recipe, the model or the data is wrong; 2 wrong command-line usage;
 3 a `require` was not met; 70 a bug in vggc; 130 interrupted.
@@ -69,7 +74,7 @@ class RecipeGroup(click.Group):
 
 @click.group(
     cls=RecipeGroup,
-    epilog=EXIT_STATUS,
+    epilog=FIRST_STEPS + EXIT_STATUS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     subcommand_metavar="RECIPE MODEL | COMMAND ...",
 )

@@ -45,7 +45,7 @@ def vggc(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[st
 
 
 def test_its_two_commands_are_demo_and_test() -> None:
-    assert [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()] == ["make demo", "make test"]
+    assert [line.split("#")[0].strip() for line in blocks("sh")[1].splitlines()] == ["make demo", "make test"]
 
 
 def test_it_shows_the_recipe_of_the_example() -> None:
@@ -111,7 +111,7 @@ def test_the_pass_shown_works(tmp_path: Path) -> None:
 
 
 def test_the_commands_and_options_shown_exist(tmp_path: Path) -> None:
-    commands = set(re.findall(r"^vggc ([a-z]+) ", blocks("sh")[1], re.MULTILINE))
+    commands = set(re.findall(r"^vggc ([a-z]+) ", blocks("sh")[2], re.MULTILINE))
     listed = vggc("--help", folder=tmp_path).stdout.partition("Commands:")[2]
     assert commands == set(re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE))
     options = set(re.findall(r"^\| `(--?\w+)", README, re.MULTILINE))
