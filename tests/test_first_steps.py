@@ -22,8 +22,6 @@ ROOT = Path(__file__).parents[1]
 documents = import_file(ROOT / "tests" / "docs" / "documents.py")
 DIGITS = ROOT / "examples" / "digits"
 SOURCES = (
-    "compiler", "passes", "grammar", "recipes", "pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in",
-)  # fmt: skip
     "compiler",
     "passes",
     "grammar",
