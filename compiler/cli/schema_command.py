@@ -22,7 +22,7 @@ def schema_of(command: str) -> dict[str, Any]:
 
 
 def _read(name: str) -> Any:
-    return json.loads((resources.files("vggc.cli") / "schemas" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((resources.files("vggc.cli.schemas") / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @click.command()

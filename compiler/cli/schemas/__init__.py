@@ -1,0 +1,1 @@
+"""JSON schemas: of the envelope that a command prints with --json, and of the result of each command."""
