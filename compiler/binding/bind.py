@@ -91,17 +91,18 @@ def bind_file(
 def bind_text(
     text: str,
     *,
+    path: str = RECIPE_TEXT,
     overrides: Mapping[str, str] | None = None,
     python: bool = True,
     data: Mapping[str, Dataset] | None = None,
 ) -> Pipeline:
-    """Bind the text of a recipe without a file, as `bind_file` does. Its paths are relative to the current folder."""
+    """Bind the text of a recipe, as `bind_file` does. Its paths are relative to the folder of `path`."""
 
     def read() -> syntax.Recipe:
         # lark takes a while to load, and is not needed for a recipe whose tree is kept.
         from vggc.grammar.parser import parse
 
-        return parse(Source(RECIPE_TEXT, text.replace("\r\n", "\n").replace("\r", "\n")))
+        return parse(Source(path, text.replace("\r\n", "\n").replace("\r", "\n")))
 
     return _bind_read(read, Overrides(overrides or {}), shipped(), python, data or {})
 

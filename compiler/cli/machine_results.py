@@ -154,7 +154,7 @@ def _target(shown: Target) -> dict[str, Any]:
 
 
 def _options(options: Sequence[Option]) -> list[dict[str, Any]]:
-    from vggc.cli.pass_pages import default_text
+    from vggc.binding.call_texts import default_text
     from vggc.options.type_text import catalogue_text
 
     return [

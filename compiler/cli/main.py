@@ -23,6 +23,7 @@ from vggc.cli import (
     data_command,
     export_command,
     format_command,
+    lsp_command,
     recipe_pages,
     schema_command,
     target_commands,
@@ -107,6 +108,7 @@ for command in (
     cache_command.cache,
     code_command.explain_error,
     schema_command.schema,
+    lsp_command.lsp,
 ):
     vggc.add_command(command)
 

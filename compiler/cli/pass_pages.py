@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from vggc.binding.call_texts import call_text, default_text, options_markdown
 from vggc.binding.registry import shipped
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import Code, fail, spelling_help
-from vggc.options import spell
 from vggc.options.schema import Option
 from vggc.options.type_text import catalogue_text
-from vggc.rewrite import Pass
 
 
 def pass_list() -> RenderableType:
@@ -46,30 +45,6 @@ def options_table(options: Sequence[Option]) -> RenderableType:
     for each in options:
         table.add_row(each.name, catalogue_text(each.annotation), default_text(each), each.doc)
     return table
-
-
-def options_markdown(options: Sequence[Option]) -> list[str]:
-    """The lines of a Markdown table with a row for each option."""
-    lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
-    for option in options:
-        kind = catalogue_text(option.annotation).replace("|", "\\|")
-        lines.append(f"| `{option.name}` | {kind} | {default_text(option)} | {option.doc} |")
-    return lines
-
-
-def call_text(called: Pass) -> str:
-    """The call of a pass in a recipe, with the defaults of its options: `prune(align=8)`."""
-    options = called.schema.options
-    words = [f"{each.name}={'...' if each.required else default_text(each)}" for each in options]
-    return f"{called.name}({', '.join(words)})" if words else called.name
-
-
-def default_text(option: Option) -> str:
-    """An option's default in the syntax of recipes."""
-    if option.required:
-        return "required"
-    is_word = isinstance(option.default, str) and option.default.isidentifier()
-    return option.default if is_word else spell(option.default)
 
 
 def catalogue() -> str:

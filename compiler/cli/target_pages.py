@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from vggc.binding.call_texts import options_markdown
 from vggc.binding.registry import shipped
-from vggc.cli.pass_pages import options_markdown, options_table
+from vggc.cli.pass_pages import options_table
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import Code, fail, spelling_help
 from vggc.targets.contract import Target
