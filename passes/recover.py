@@ -12,6 +12,7 @@ operators, shapes and the placement of QuantizeLinear and DequantizeLinear stay.
 - What is trained: the weights and biases of products, the factors and summands of norms, and biases behind products.
   Statistics of batch norms stay, zeros that `sparsify` has made stay, quantized weights stay on their grid (their
   gradient is that of the numbers before rounding). Nodes without gradients keep their weights, and are reported.
+- With `student`, a smaller PyTorch module learns from the model as read instead, and its export is the new graph.
 - Images are varied: mirrored, shifted and mixed; large ones also enlarged and recoloured.
 - A quarter of the samples, at most 256, is held back. They choose the learning rate, in short trials, and the epoch
   whose weights are kept, so that the result is never worse on them than the start.
@@ -52,6 +53,7 @@ def recover(
     rate: float | None = None,
     loss: Literal["auto", "kl", "mean_squares"] = "auto",
     features: float = 0.0,
+    student: str | None = None,
     vary: bool = True,
     labels: bool = False,
     statistics: Literal["auto", "learn", "keep"] = "auto",
@@ -69,6 +71,8 @@ def recover(
         rate: the learning rate, as a share of the size of each tensor's numbers; by default some are tried
         loss: `kl` for outputs that are logits or `mean_squares`; `auto` decides it for each output
         features: the weight of values inside of the model, where both models have them; 0 compares outputs only
+        student: `package.module:factory`, a PyTorch module that is trained on the results of the model as read, and
+            takes the graph's place
         vary: vary images
         labels: compare classes with the labels of the data too (cross-entropy); images are then not mixed
         statistics: `learn` lets batch norms normalize by the batch while they train, so that their statistics change;
@@ -98,6 +102,11 @@ def recover(
     from vggc.recovery.settings import Settings
 
     original = model_as_read(context, "recover")
+    if student is not None:
+        if context.student is None:
+            raise fail("`student` works in recipes, and in Python with Context(student=...)", code=Code.OPTION_CONFLICT)
+        _become(graph, context.student(student, original, seed))
+        context.record("put the student in the graph's place")
     graph.infer_shapes()
     samples = paired_samples(graph, original, data, "recover")
     warn_of_samples(context, samples, "weights")
@@ -125,3 +134,10 @@ def _statistics(asked: Literal["auto", "learn", "keep"], step: int) -> tuple[boo
     if asked == "auto":
         return (True, False) if step >= _LEAST_BATCH else (False,)
     return (asked == "learn",)
+
+
+def _become(graph: Graph, other: Graph) -> None:
+    """Let a graph be another one, whose inputs and outputs have the same names."""
+    for part in ("nodes", "inputs", "outputs", "opset", "import_domains"):
+        setattr(graph, part, getattr(other, part))
+    graph.tidy()

@@ -86,6 +86,8 @@ class Context:
     progress  is called with what a pass that takes long is doing, and how many of its parts are done
     prove     whether each application of a rule is checked where it happens, on random inputs
     runnable  whether rules make only operators that the runtimes have kernels for
+    student   exports a PyTorch module, `package.module:factory`, as a graph that can stand in the place of another one,
+              with weights drawn from a seed; None where nothing can
     cache     opens the store of results that are kept between runs; None when they are not to be kept
     """
 
@@ -95,6 +97,7 @@ class Context:
     progress: Inside = NO_PROGRESS.inside
     prove: bool = False
     runnable: bool = True
+    student: Callable[[str, Graph, int], Graph] | None = None
     cache: Callable[[], Store | None] = open_store
 
     @property

@@ -159,6 +159,7 @@ class Runner:
             original=self.state.as_read,
             progress=self._progress.inside,
             prove=self._verify == "each",
+            student=_student_graph,
         )
 
     def _doing(self) -> str:
@@ -211,3 +212,10 @@ class Runner:
             self._report.warnings.append(warning(requirement))
         else:
             raise failure(gate, requirement)
+
+
+def _student_graph(factory: str, teacher: Graph, seed: int) -> Graph:
+    # Here, because few recipes need it.
+    from vggc.pytorch.student import student_graph
+
+    return student_graph(factory, teacher, seed)

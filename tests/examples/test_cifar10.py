@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +145,11 @@ def test_the_real_data(cifar: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(images.std((0, 2, 3)), 1, atol=2e-3)
 
 
-def test_from_training_to_an_engine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The example's folder as the current one, and in it a network that has been trained for an epoch."""
     for name in ("torch", "onnxscript"):
         pytest.importorskip(name, reason=f'needs {name}: pip install "vggc[torch]"')
-    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX, which is built for x86-64 alone")
     for each in FOLDER.iterdir():
         if each.is_file():
             shutil.copy(each, tmp_path)
@@ -158,15 +157,30 @@ def test_from_training_to_an_engine(
     monkeypatch.setattr(sys, "path", list(sys.path))
     archive(Path("cifar.tar.gz"))
     words = ("--net", "vgg16_tiny", "--data", "cifar.tar.gz", "--epochs", "1", "--batch", "16", "--rate", "0.01")
-    trained = subprocess.run([sys.executable, "train.py", *words], capture_output=True, text=True, check=False)
-    assert trained.returncode == 0, trained.stderr
-    assert "epoch   1 of 1: loss " in trained.stdout and f" of {IMAGES} images" in trained.stdout
+    result = subprocess.run([sys.executable, "train.py", *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    yield result.stdout
+    sys.modules.pop("nets", None)
+
+
+def test_recovery(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--weights", "build/weights.pt", "--input", "image: 1x3x32x32", "--dynamic", "batch", "-o", "build/small")
+    sets = ("--set", "epochs=1", "--set", "remaining=70%", "--set", "align=2")
+    status = run(["recover.opt", "nets.py:vgg16_tiny", *given, *sets])
+    assert status == 0, capsys.readouterr().err
+    report = json.loads(Path("build/small/report.json").read_text())
+    steps = {each["name"]: each for each in report["steps"]}
+    assert steps["prune_channels"]["changes"] and steps["recover"]["notes"][0].startswith("trained 1 epoch of ")
+    quantized = Counter(node.op_type for node in onnx.load("build/small/model.onnx").graph.node)
+    assert quantized["QuantizeLinear"] > 10 and quantized["BatchNormalization"] == 0
+
+
+def test_from_training_to_an_engine(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX, which is built for x86-64 alone")
+    assert "epoch   1 of 1: loss " in trained and f" of {IMAGES} images" in trained
 
     given = ("--weights", "build/weights.pt", "--input", "image: 1x3x32x32", "--dynamic", "batch", "-o", "build/engine")
-    try:
-        status = run(["cifar10.opt", "nets.py:vgg16_tiny", *given, "--set", "batch=1..2..4"])
-    finally:
-        sys.modules.pop("nets", None)
+    status = run(["cifar10.opt", "nets.py:vgg16_tiny", *given, "--set", "batch=1..2..4"])
     printed = capsys.readouterr()
     assert status == 0, printed.err
     exported, compiled = (onnx.load(f"build/{each}") for each in ("engine.exported.onnx", "engine/model.onnx"))

@@ -140,17 +140,17 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
     weights = nets["mobilenet"]().state_dict()
     torch.save({**{each: weights[each] for each in weights if each != "0.weight"}, "extra": torch.ones(2)}, "other.pt")
     assert refused_file("other.pt") == (
-        "error: the weights in `other.pt` do not fit: `0.weight` of the module is not in the file\n"
+        "error: the weights in `other.pt` do not fit: the file does not contain `0.weight` of the module\n"
         "error: the weights in `other.pt` do not fit: the module has no `extra`\n"
         "help: the factory must build the module that the weights were trained with: the same widths, blocks and "
         "classes"
     )
     torch.save({**weights, "8.weight": torch.ones(7, 12)}, "shape.pt")
-    assert "`8.weight` is [7, 12] in the file and [5, 12] in the module" in refused_file("shape.pt")
+    assert "`8.weight` is [7, 12] in the file, but [5, 12] in the module" in refused_file("shape.pt")
     torch.save(nets["vgg11"]().state_dict(), "vgg.pt")
     told = refused_file("vgg.pt")
-    assert re.search(r"`0.weight`, `1.weight`, .* and \d+ more of the module are not in the file", told)
-    assert "no name agrees: these are the weights of another module" in told
+    assert re.search(r"the file does not contain `0.weight`, `1.weight`, .* and \d+ more of the module", told)
+    assert "no name matches: these are the weights of another module" in told
 
 
 def test_files_that_are_no_weights(folder: Path) -> None:
@@ -161,9 +161,9 @@ def test_files_that_are_no_weights(folder: Path) -> None:
     told = refused_file("module.pt")
     assert "write torch.save(module.state_dict(), FILE) instead" in told
     torch.save([1, 2], "list.pt")
-    assert "`list.pt` holds no weights but a list" in refused_file("list.pt")
+    assert "`list.pt` contains a list, not weights" in refused_file("list.pt")
     torch.save({"epoch": 3}, "epoch.pt")
-    assert "`epoch.pt` holds no weights but a dict with `epoch`" in refused_file("epoch.pt")
+    assert "`epoch.pt` contains a dict with `epoch`, not weights" in refused_file("epoch.pt")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_files_that_are_no_weights(folder: Path) -> None:
     [
         ("vgg12", f"error: `{NETS}` has no `vgg12`\nhelp: a similar name exists: `vgg19`"),
         ("number", f"`{NETS}:number` cannot be called: it has type int"),
-        ("not_a_module", f"`{NETS}:not_a_module` gives no torch.nn.Module but a int"),
+        ("not_a_module", f"`{NETS}:not_a_module` returned a int, not a torch.nn.Module"),
         ("broken", "failed with RuntimeError: the settings file is missing"),
     ],
 )
