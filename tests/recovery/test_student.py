@@ -70,7 +70,7 @@ def test_a_student_with_other_outputs(folder):
     original = Graph.load(folder / "model.onnx")
     data = ArrayDataset({"x": np.zeros((64, 3, 8, 8), np.float32)}, None, "zeros")
     context = Context(original=original.copy, cache=lambda: None, student=student_graph)
-    with pytest.raises(CompileError, match="the outputs of `small_nets.py:other` are not those of the model as read"):
+    with pytest.raises(CompileError, match=r"the outputs of `small_nets\.py:other` are not those of the model as read"):
         recover(original.copy(), data=data, student="small_nets.py:other", context=context)
     with pytest.raises(CompileError, match="`student` works in recipes"):
         recover(original.copy(), data=data, student="small_nets.py:small", context=Context(original=original.copy))
