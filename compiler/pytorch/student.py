@@ -68,7 +68,7 @@ def _take_names(graph: Graph, teacher: Graph, factory: str) -> None:
         for value in node.outputs:
             if value.name in wanted and value not in graph.outputs:
                 value.name = f"student_{value.name}"
-    for value, output_name in zip(graph.outputs, wanted, strict=True):
-        value.name = output_name
+    for output, name in zip(graph.outputs, wanted, strict=True):
+        output.name = name
     graph.tidy()
     graph.infer_shapes()
