@@ -5,6 +5,7 @@ from vggc.api.progress import ProgressUpdate
 from vggc.api.results import Check, Plan, Result
 from vggc.data import Dataset
 from vggc.diagnostics import CompileError, Diagnostic, RequirementNotMet
+from vggc.graph import Graph
 from vggc.report.record import Report
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "CompileError",
     "Dataset",
     "Diagnostic",
+    "Graph",
     "Plan",
     "ProgressUpdate",
     "Report",

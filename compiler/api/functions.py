@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vggc.api.given import Recipe, bound, default_folder, model_file
+from vggc.api.given import Inputs, Recipe, bound, bound_for, datasets, default_folder, model_file
 from vggc.api.progress import ProgressCallback, reported
 from vggc.api.results import Check, Plan, Result
 from vggc.diagnostics import Code, CompileError, Diagnostic, render, short_text
@@ -29,7 +29,7 @@ def compile(
     data: Mapping[str, Any] | None = None,
     verify: VerifyMode = "end",
     progress: ProgressCallback | None = None,
-    inputs: Sequence[str] = (),
+    inputs: Inputs = (),
     dynamic: Sequence[str] = (),
     python: bool = True,
 ) -> Result:
@@ -41,10 +41,12 @@ def compile(
     set       values of parameters: a str is read as `--set` reads it ("40%", "int8"), another value is taken as it is
     data      data sets by name, in place of the recipe's `data` statements of these names, or beside them: a Dataset,
               a dict of arrays named like the model's inputs, (samples, ...), with class numbers under "labels", one
-              array for a model with one input, or an object that yields such dicts in every loop over it
+              array for a model with one input, a pair (inputs, labels), or an object that yields such dicts, arrays or
+              pairs in every loop over it, such as a DataLoader that does not shuffle
     verify    when to compare the models before and after exact steps: "each", "end" or "off"
     progress  gets a ProgressUpdate whenever the work changes
-    inputs    of a module: its inputs as `vggc export --input` takes them, "x: 1x3x32x32"
+    inputs    of a module: example arrays or tensors for the arguments of its `forward`, in order or by name, or texts
+              as `vggc export --input` takes them, "x: 1x3x32x32"
     dynamic   of a module: dimensions of any size as `vggc export --dynamic` takes them, "batch"
     python    whether the recipe may bring in Python files, which run with your permissions
 
@@ -53,11 +55,13 @@ def compile(
     """
     show = reported(progress)
     with _explained():
-        pipeline = bound(recipe, set, data, python=python)
+        samples = datasets(data)
+        pipeline = bound(recipe, set, samples, python=python)
         folder = default_folder(recipe, model) if out is None else Path(out)
         with model_file(model, inputs, dynamic, show) as file:
+            pipeline, guesses = bound_for(file.path, pipeline, recipe, set, samples, python=python)
             report = compile_model(pipeline, file.path, folder, name=file.name, verify=verify, progress=show)
-    report.warnings[:0] = file.warnings
+    report.warnings[:0] = [*file.warnings, *guesses]
     return Result(folder, report)
 
 
@@ -67,7 +71,7 @@ def check(
     *,
     set: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
-    inputs: Sequence[str] = (),
+    inputs: Inputs = (),
     dynamic: Sequence[str] = (),
     python: bool = True,
 ) -> Check:
@@ -76,14 +80,17 @@ def check(
     The arguments are those of `compile`. Raises CompileError with all errors and warnings.
     """
     with _explained():
-        pipeline = bound(recipe, set, data, python=python)
+        samples = datasets(data)
+        pipeline = bound(recipe, set, samples, python=python)
         warnings = list(pipeline.warnings)
         if model is None:
             warnings += check_model(pipeline, None)
         else:
             with model_file(model, inputs, dynamic, reported(None)) as file:
+                pipeline, guesses = bound_for(file.path, pipeline, recipe, set, samples, python=python)
                 warnings += check_model(pipeline, file.path)
             warnings += [Diagnostic(each, severity="warning", code=Code.EXPORT) for each in file.warnings]
+            warnings += [Diagnostic(each, severity="warning", code=Code.IMAGE_OPTIONS) for each in guesses]
     return Check(tuple(warnings), sum(1 for _ in pipeline.steps()), len(pipeline.targets))
 
 
@@ -94,7 +101,7 @@ def plan(
     set: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
-    inputs: Sequence[str] = (),
+    inputs: Inputs = (),
     dynamic: Sequence[str] = (),
     python: bool = True,
 ) -> Plan:
@@ -104,10 +111,12 @@ def plan(
     """
     show = reported(progress)
     with _explained():
-        pipeline = bound(recipe, set, data, python=python)
+        samples = datasets(data)
+        pipeline = bound(recipe, set, samples, python=python)
         with model_file(model, inputs, dynamic, show) as file:
+            pipeline, guesses = bound_for(file.path, pipeline, recipe, set, samples, python=python)
             report = plan_model(pipeline, file.path, name=file.name, progress=show)
-    report.warnings[:0] = [*file.warnings, *map(short_text, pipeline.warnings)]
+    report.warnings[:0] = [*file.warnings, *guesses, *map(short_text, pipeline.warnings)]
     return Plan(report)
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from vggc.binding import bind_file, bind_text
+import numpy as np
+
+from vggc.api.given_data import as_dataset
+from vggc.binding import bind_file, bind_text, text_tree
 from vggc.data import Dataset
-from vggc.data.loader import Streamed, arrays_dataset
 from vggc.diagnostics import Code, fail
-from vggc.diagnostics.number_text import counted
 from vggc.diagnostics.progress import Progress
 from vggc.grammar.shipped_recipes import recipe_stem
 from vggc.options import spell
 from vggc.pipeline.model import Pipeline
-from vggc.pytorch import Request, export_model, is_module, parse_dynamic, parse_input
+from vggc.pytorch import InputSpec, Request, export_model, is_module, parse_dynamic, parse_input
 
 Recipe = str | Path
 """A path, `vggc:NAME.opt`, or the text of a recipe: a str that contains a line break."""
+
+Inputs = Sequence[Any] | Mapping[str, Any]
+"""The inputs of a module: texts as `vggc export --input` takes them, or example arrays or tensors."""
 
 _STEM, _IN_MEMORY = "model", "model in memory"
 """The name of a model without a file: in paths, and in reports."""
@@ -31,41 +36,44 @@ def is_text(recipe: Recipe) -> TypeGuard[str]:
     return isinstance(recipe, str) and "\n" in recipe
 
 
-def bound(
-    recipe: Recipe, values: Mapping[str, Any] | None, data: Mapping[str, Any] | None, *, python: bool
-) -> Pipeline:
+def bound(recipe: Recipe, values: Mapping[str, Any] | None, data: Mapping[str, Dataset], *, python: bool) -> Pipeline:
     """The pipeline of a recipe, with values of its parameters and data sets. Raises CompileError."""
     overrides = {name: value if isinstance(value, str) else spell(value) for name, value in (values or {}).items()}
-    datasets = {name: as_dataset(name, each) for name, each in (data or {}).items()}
     if is_text(recipe):
-        return bind_text(recipe, overrides=overrides, python=python, data=datasets)
-    return bind_file(Path(recipe), overrides=overrides, python=python, data=datasets)
+        return bind_text(recipe, overrides=overrides, python=python, data=data)
+    return bind_file(Path(recipe), overrides=overrides, python=python, data=data)
 
 
-def as_dataset(name: str, given: Any) -> Dataset:
-    """Data that a program gives: a Dataset, arrays by the names of inputs, one array, or an iterable of such dicts.
+def datasets(data: Mapping[str, Any] | None) -> dict[str, Dataset]:
+    """The data sets of what a program gives by name. Raises CompileError."""
+    return {name: as_dataset(name, each) for name, each in (data or {}).items()}
 
-    The array "labels" has the class numbers. Raises CompileError for anything else.
+
+def bound_for(
+    model: Path,
+    pipeline: Pipeline,
+    recipe: Recipe,
+    values: Mapping[str, Any] | None,
+    data: Mapping[str, Dataset],
+    *,
+    python: bool,
+) -> tuple[Pipeline, list[str]]:
+    """The pipeline with folders of images that `values` name prepared for a model, and what of this was guessed.
+
+    Raises CompileError when the model does not take images.
     """
-    where = f"data `{name}`"
-    if isinstance(given, Dataset):
-        return given
-    if isinstance(given, Mapping):
-        held = arrays_dataset(given, where)
-    elif hasattr(given, "__array__"):
-        held = arrays_dataset({name: given}, where)
-    elif isinstance(given, Iterable) and not isinstance(given, Iterator | str | bytes):
-        streamed = Streamed(lambda: iter(given), name)
-        streamed.description = f"{counted(len(streamed), 'sample')} from a {type(given).__name__}"
-        return streamed
-    else:
-        raise fail(
-            f"{where} cannot be made of an object of type `{type(given).__name__}`",
-            help="give a dict of arrays named like the model's inputs, or an object that yields such dicts when looped",
-            code=Code.NOT_A_MODEL,
-        )
-    held.description = f"{counted(len(held), 'sample')} from memory"
-    return held
+    from vggc.authoring import prepared_folders
+    from vggc.grammar.kept_trees import read_tree
+
+    texts = {name: value for name, value in (values or {}).items() if isinstance(value, str)}
+    if not texts:
+        return pipeline, []
+    given, sources = prepared_folders(text_tree(recipe) if is_text(recipe) else read_tree(Path(recipe)), texts, model)
+    if not sources:
+        return pipeline, []
+    guesses = [guess for source in sources.values() for guess in source.guesses if guess.reason and not guess.certain]
+    notes = [f"`{each.name}` of the images is a guess: {each.reason}" for each in guesses]
+    return bound(recipe, {**(values or {}), **given}, data, python=python), notes
 
 
 def default_folder(recipe: Recipe, model: Any) -> Path:
@@ -83,13 +91,13 @@ class ModelFile(NamedTuple):
 
 
 @contextmanager
-def model_file(model: Any, inputs: Sequence[str], dynamic: Sequence[str], progress: Progress) -> Iterator[ModelFile]:
+def model_file(model: Any, inputs: Inputs, dynamic: Sequence[str], progress: Progress) -> Iterator[ModelFile]:
     """The file of a model. A model in memory is written to a temporary folder, which lasts as long as the block.
 
     Raises CompileError for anything that is not a model, and what the export of a module raises.
     """
     module = is_module(model)
-    if not module and (inputs or dynamic):
+    if not module and (len(inputs) or dynamic):
         raise fail(
             "`inputs` and `dynamic` are for PyTorch modules",
             help="an ONNX model declares its own inputs",
@@ -101,12 +109,34 @@ def model_file(model: Any, inputs: Sequence[str], dynamic: Sequence[str], progre
     with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
         path = Path(folder) / f"{_STEM}.onnx"
         if module:
-            request = Request(model, tuple(map(parse_input, inputs)), dynamic=tuple(map(parse_dynamic, dynamic)))
+            request = Request(model, _specs(model, inputs), dynamic=tuple(map(parse_dynamic, dynamic)))
             warning = export_model(request, path, progress=progress).warning
         else:
             warning = ""
             _save(model, path)
         yield ModelFile(path, _IN_MEMORY, (warning,) if warning else ())
+
+
+def _specs(module: Any, inputs: Inputs) -> tuple[InputSpec, ...]:
+    """The inputs of a module: as texts, or as example arrays in the order of the arguments of its `forward`."""
+    if isinstance(inputs, Mapping):
+        return tuple(_spec_of(name, each) for name, each in inputs.items())
+    names = iter(inspect.signature(module.forward).parameters)
+    specs = []
+    for each in inputs:
+        name = next(names, "x")
+        specs.append(parse_input(each) if isinstance(each, str) else _spec_of(name, each))
+    return tuple(specs)
+
+
+def _spec_of(name: str, example: Any) -> InputSpec:
+    array = getattr(example, "detach", lambda: example)()
+    if not hasattr(array, "__array__"):
+        help = 'give example tensors, inputs=[torch.zeros(1, 3, 32, 32)], or texts, inputs=["x: 1x3x32x32"]'
+        message = f"the input `{name}` of the module is an object of type `{type(example).__name__}`"
+        raise fail(message, help=help, code=Code.MODULE_INPUTS)
+    found = np.asarray(array)
+    return parse_input(f"{name}: {found.dtype} {'x'.join(map(str, found.shape))}")
 
 
 def _save(model: Any, path: Path) -> None:

@@ -34,13 +34,17 @@ class _Shown(ABC):
         from rich.console import Console
 
         text = io.StringIO()
-        Console(file=text, width=_WIDE, highlight=False, markup=False).print(self._tables())
+        Console(file=text, width=_WIDE, highlight=False, markup=False, force_jupyter=False, color_system=None).print(
+            self._tables()
+        )
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=_WIDE, highlight=False, markup=False, record=True)
+        console = Console(
+            file=io.StringIO(), width=_WIDE, highlight=False, markup=False, record=True, force_jupyter=False
+        )
         console.print(self._tables())
         return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.3">{code}</pre>')
 

@@ -98,13 +98,15 @@ def bind_text(
 ) -> Pipeline:
     """Bind the text of a recipe, as `bind_file` does. Its paths are relative to the folder of `path`."""
 
-    def read() -> syntax.Recipe:
-        # lark takes a while to load, and is not needed for a recipe whose tree is kept.
-        from vggc.grammar.parser import parse
+    return _bind_read(lambda: text_tree(text, path), Overrides(overrides or {}), shipped(), python, data or {})
 
-        return parse(Source(path, text.replace("\r\n", "\n").replace("\r", "\n")))
 
-    return _bind_read(read, Overrides(overrides or {}), shipped(), python, data or {})
+def text_tree(text: str, path: str = RECIPE_TEXT) -> syntax.Recipe:
+    """The syntax tree of the text of a recipe; `path` names it in messages. Raises CompileError."""
+    # lark takes a while to load, and is not needed for a recipe whose tree is kept.
+    from vggc.grammar.parser import parse
+
+    return parse(Source(path, text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def _bind_read(

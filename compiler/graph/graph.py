@@ -28,9 +28,9 @@ class Graph(EditableGraph):
         self.model = onnx.ModelProto()
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read an ONNX file. Raises CompileError when it is unreadable, no ONNX model, or not a valid one."""
-        return cls.from_skeleton(read_skeleton(path), path.parent)
+        return cls.from_skeleton(read_skeleton(Path(path)), Path(path).parent)
 
     @classmethod
     def from_skeleton(cls, skeleton: Skeleton, folder: Path) -> Self:
@@ -83,9 +83,9 @@ class Graph(EditableGraph):
         """
         return model_export.skeleton(self, known=known)
 
-    def save(self, path: Path, *, external: bool = False) -> list[Written]:
+    def save(self, path: str | Path, *, external: bool = False) -> list[Written]:
         """Write the model, one weight at a time; with `external`, or beyond 2 GiB, its weights beside it."""
-        return model_export.save(self, path, external=external)
+        return model_export.save(self, Path(path), external=external)
 
     def copy(self) -> Graph:
         """An independent graph; weights, being never written in place, are shared."""

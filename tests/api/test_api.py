@@ -50,6 +50,7 @@ def test_the_public_names() -> None:
         "CompileError",
         "Dataset",
         "Diagnostic",
+        "Graph",
         "Plan",
         "ProgressUpdate",
         "Report",
@@ -156,6 +157,11 @@ def test_a_module_stays_as_it_is() -> None:
     pytest.importorskip("onnxscript", reason='needs onnxscript: pip install "vggc[torch]"')
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU()).train()
     result = vggc.compile(FOLD, module, inputs=["x: 1x3x8x8"], dynamic=["batch"])
+    for examples in ([torch.zeros(1, 3, 8, 8)], {"input": np.zeros((1, 3, 8, 8), np.float32)}):
+        same = vggc.plan(FOLD, module, inputs=examples, dynamic=["batch"])
+        assert same.report.steps[1].changes == {"fold BatchNormalization into Conv": 1}
+    with pytest.raises(vggc.CompileError, match="the input `input` of the module is an object of type `int`"):
+        vggc.plan(FOLD, module, inputs=[3])
     assert module.training
     assert [each.op_type for each in result.model.graph.node] == ["Conv", "Relu"]
     assert not result.report.warnings
@@ -174,13 +180,76 @@ class Batches:
         return iter([{"x": images(8)}, {"x": images(8)}])
 
 
-@pytest.mark.parametrize("given", [images(), {"x": images()}, {"x": images(), "labels": np.zeros(16, int)}, Batches()])
+class Pairs:
+    """Gives lists of an array and class numbers, like a DataLoader over images with classes."""
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return iter([[images(8), np.arange(8) % 4], [images(8), np.arange(8) % 4]])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        images(),
+        {"x": images()},
+        {"x": images(), "labels": np.zeros(16, int)},
+        (images(), np.zeros(16, int)),
+        Batches(),
+        Pairs(),
+        [images(8), images(8)],
+    ],
+)
 def test_data_takes_the_place_of_a_statement(given: Any) -> None:
     with pytest.raises(vggc.CompileError, match=r"there is no file `missing\.npz`"):
         vggc.compile(QUANTIZE, "model.onnx")
     result = vggc.compile(QUANTIZE, "model.onnx", data={"calib": given})
     assert "QuantizeLinear" in {each.op_type for each in result.model.graph.node}
     assert result.report.fidelity is not None and "`calib`" in result.report.fidelity.inputs
+
+
+def test_labels_beside_the_inputs_are_measured() -> None:
+    recipe = "simplify\nrequire accuracy(test) >= 0%\ntarget onnx\n"
+    assert vggc.check(recipe, "model.onnx", data={"test": Pairs()}).steps == 1
+    assert vggc.check(recipe, "model.onnx", data={"test": (images(), np.zeros(16, int))}).steps == 1
+
+
+def test_a_data_loader_of_pytorch() -> None:
+    torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
+    samples = torch.utils.data.TensorDataset(torch.from_numpy(images()), torch.arange(16) % 4)
+    loader = torch.utils.data.DataLoader(samples, batch_size=5)
+    recipe = "simplify\nrequire accuracy(test) >= 0%\ntarget onnx\n"
+    result = vggc.compile(recipe, "model.onnx", data={"test": loader})
+    assert result.report.requirements[0].outcome == "held"
+    with pytest.raises(vggc.CompileError, match="is a DataLoader that shuffles"):
+        vggc.check(recipe, data={"test": torch.utils.data.DataLoader(samples, batch_size=5, shuffle=True)})
+    with pytest.raises(vggc.CompileError, match="object of type `TensorDataset`") as caught:
+        vggc.check(recipe, data={"test": samples})
+    assert help_of(caught).endswith("torch.utils.data.DataLoader(dataset, batch_size=32)")
+
+
+def test_a_folder_of_images_is_prepared_for_the_model() -> None:
+    from PIL import Image
+
+    Path("photos").mkdir()
+    for number in range(4):
+        Image.new("RGB", (8, 8), (60 * number, 99, 9)).save(f"photos/{number}.png")
+    checked = vggc.check("vggc:int8_cpu.opt", "model.onnx", set={"samples": "photos"})
+    assert not [each for each in checked.warnings if "does not fit" in each.message]
+    report = vggc.plan(
+        'param s: loader = "a.npz"\ndata calib = s\nsimplify\n', "model.onnx", set={"s": "photos"}
+    ).report
+    assert report.recipe["parameters"]["s"].startswith('images("photos", size=8,')
+
+
+def test_a_graph_can_be_rewritten_without_a_recipe() -> None:
+    from vggc.passes.fold_batch_norm import fold_batch_norm
+
+    graph = vggc.Graph.load("model.onnx")
+    log = fold_batch_norm(graph)
+    assert log.changes == {"fold BatchNormalization into Conv": 1}
+    graph.tidy()
+    graph.save("folded.onnx")
+    assert "BatchNormalization" not in {each.op_type for each in onnx.load("folded.onnx").graph.node}
 
 
 def test_the_parameters_of_a_replaced_statement_count_as_used() -> None:
@@ -228,12 +297,14 @@ def test_one_dataset_under_two_names() -> None:
         ({"calb": images()}, "the recipe uses no data `calb`", "a similar name exists: `calib`"),
         ({"calib": images(), "other": images()}, "the recipe uses no data `other`", "its data: `calib`"),
         ({"calib": images(), "simplify": images()}, "`simplify` is the name of a pass", "choose another name"),
+        ({"calib": (images(), images())}, "has 2 arrays without names, and the last is not a class number", "masks"),
+        ({"calib": [3]}, "data `calib` yields an object of type `int`", "give one array, a dict of arrays"),
         (
             {"calib": iter([])},
             "data `calib` cannot be made of an object of type `list_iterator`",
-            "give a dict of arrays",
+            "give one array, a dict of arrays",
         ),
-        ({"calib": 3}, "data `calib` cannot be made of an object of type `int`", "give a dict of arrays"),
+        ({"calib": 3}, "data `calib` cannot be made of an object of type `int`", "such as a DataLoader"),
         ({"calib": {"x": "text"}}, "array `x` of data `calib` is", ""),
         ({"calib": images()[:, :2]}, "array `calib` of data `calib` does not fit the model's input `x`", ""),
     ],
