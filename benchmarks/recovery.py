@@ -1,9 +1,13 @@
-"""Accuracy and CPU time of pruning with and without `recover`, on nets that were trained on Fashion-MNIST.
+"""Accuracy, CPU time and speed with and without `recover`: one command for all figures of docs/recovery.md.
 
-    python benchmarks/recovery.py SHARED --net resnet20 --macs 0.35 --epochs 30
+    python benchmarks/recovery.py SHARED                                        everything on Fashion-MNIST
+    python benchmarks/recovery.py SHARED --net resnet20 --macs 0.35 --only pruned
+    python benchmarks/recovery.py SHARED --only photos --photos fit.npy hold.npy
 
 SHARED is a folder with models/NET.onnx and data/fashion_mnist.npz: `x`, uint8 (70000, 32, 32), and `y`. The first 1,024
-images are the samples, without their labels; the last 10,000 are the test set.
+images are the samples, without their labels; the last 10,000 are the test set. `--photos` are two arrays
+(pictures, 3, 224, 224) for models/efficientnet_lite0.onnx: the samples, and pictures of other things on other
+backgrounds to compare results on. `--plot FILE` draws accuracy over the share of MACs that remains (needs matplotlib).
 """
 
 from __future__ import annotations
@@ -14,77 +18,185 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from svg_plots import panels, save
 
 from vggc.execution.session import Session
 from vggc.graph import Graph
 
-RECIPE = """
-data calib = npz("calib.npz")
-data test = npz("test.npz")
-simplify
-prune_channels(macs={macs:.0%}, data=calib)
-{recover}
-target onnx
-"""
+SHARES = {"vgg16": (0.25, 0.125, 0.06), "resnet20": (0.5, 0.35, 0.25), "mobilenet": (0.5, 0.35)}
+HEAD = 'data calib = npz("calib.npz")\nsimplify\n'
+PRUNED = HEAD + "prune_channels(macs={macs:.1%}, data=calib)\n{recover}target onnx\n"
+SMALL_INT8 = (
+    HEAD + "prune_channels(macs={macs:.1%}, data=calib, align=16)\n{recover}"
+    "fold_batch_norm\nquantize(int8, data=calib)\ntarget onnx\n"
+)
+QUANTIZED = HEAD + "fold_batch_norm\nquantize(int8, data=calib)\n{recover}target onnx\n"
+KINDS = ("pruned", "int8", "quantized", "photos")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with calib.npz, the images and labels to measure with, and how to compile."""
+
+    folder: Path
+    images: np.ndarray
+    labels: np.ndarray
+    threads: int
+
+    def compiled(self, recipe: str, model: Path) -> tuple[Path, float]:
+        """Run a recipe. Returns the model, and the CPU seconds that it took."""
+        (self.folder / "recipe.opt").write_text(recipe)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-P", "-m", "vggc", "recipe.opt", str(model.resolve()), "-o", "out"]
+        subprocess.run(
+            [*command, "--threads", str(self.threads)],
+            cwd=self.folder,
+            env={**os.environ, "VGGC_CACHE": "off"},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return self.folder / "out" / "model.onnx", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def accuracy(self, model: Path) -> float:
+        return float((results(model, self.images).argmax(1) == self.labels).mean())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path)
-    parser.add_argument("--net", default="resnet20")
-    parser.add_argument("--macs", type=float, nargs="+", default=[0.35], help="shares of the MACs that remain")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--only", choices=KINDS, action="append", help="which figures (repeatable); all by default")
+    parser.add_argument("--net", choices=SHARES, action="append")
+    parser.add_argument("--macs", type=float, nargs="+", help="shares of the MACs that remain")
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--options", default="", help="more options of recover, such as `features=0.1`")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--photos", type=Path, nargs=2, metavar=("FIT", "HOLD"))
+    parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     data = given.shared / "data" / "fashion_mnist.npz"
     if not data.is_file():
         sys.exit(f"skipped: there is no {data}")
+    kinds = given.only or KINDS
+    options = f", {given.options}" if given.options else ""
+    recover = f"recover(data=calib, epochs={given.epochs}{options})\n"
+    models = {net: given.shared / "models" / f"{net}.onnx" for net in given.net or SHARES}
     with np.load(data) as stored, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         images = ((stored["x"][:, None].astype(np.float32) / 255 - 0.2) / 0.3).astype(np.float32)
-        labels = stored["y"][60000:]
-        np.savez(folder / "calib.npz", input=images[:1024])
-        np.savez(folder / "test.npz", input=images[60000:])
-        model = given.shared / "models" / f"{given.net}.onnx"
-        print(f"{given.net}, top-1 {accuracy(model, images[60000:], labels):.2%} before", flush=True)
-        options = f", {given.options}" if given.options else ""
-        for macs in given.macs:
-            for text in ("", f"recover(data=calib, epochs={given.epochs}{options})"):
-                (folder / "recipe.opt").write_text(RECIPE.format(macs=macs, recover=text))
-                seconds = compiled(folder, model, given.threads)
-                share = accuracy(folder / "out" / "model.onnx", images[60000:], labels)
-                print(
-                    f"  {macs:.0%} of the MACs, {text or 'pruned'}: {share:.2%}, {seconds / 60:.1f} CPU minutes",
-                    flush=True,
-                )
+        bench = Bench(Path(name), images[60000:], stored["y"][60000:], given.threads)
+        np.savez(bench.folder / "calib.npz", input=images[:1024])
+        if "pruned" in kinds:
+            curves = {
+                net: pruned(bench, net, model, given.macs or SHARES[net], recover) for net, model in models.items()
+            }
+            if given.plot is not None:
+                plot(curves, given.plot)
+        if "int8" in kinds and "vgg16" in models:
+            small_int8(bench, models["vgg16"], given.macs or (0.125, 0.09, 0.08), recover)
+        if "quantized" in kinds:
+            for net, model in models.items():
+                quantized(bench, net, model, recover)
+        if "photos" in kinds and given.photos is not None:
+            photos(
+                bench, given.shared / "models" / "efficientnet_lite0.onnx", given.photos, given.macs or [0.6], recover
+            )
 
 
-def compiled(folder: Path, model: Path, threads: int) -> float:
-    """Run the recipe. Returns the CPU seconds that it took."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-P", "-m", "vggc", "recipe.opt", str(model.resolve()), "-o", "out"]
-    subprocess.run(
-        [*command, "--threads", str(threads)],
-        cwd=folder,
-        env={**os.environ, "VGGC_CACHE": "off"},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+Curve = list[tuple[float, float, float]]
+"""Shares of the MACs, with the accuracy after pruning alone and after recovery."""
 
 
-def accuracy(model: Path, images: np.ndarray, labels: np.ndarray) -> float:
-    session = Session(Graph.load(model))
+def pruned(bench: Bench, net: str, model: Path, shares: list[float], recover: str) -> Curve:
+    print(f"{net}, top-1 {bench.accuracy(model):.2%} before", flush=True)
+    found = [(1.0, bench.accuracy(model), bench.accuracy(model))]
+    for macs in shares:
+        both = []
+        for text in ("", recover):
+            result, seconds = bench.compiled(PRUNED.format(macs=macs, recover=text), model)
+            both.append(bench.accuracy(result))
+            print(f"  {macs:.1%} of the MACs, {text.strip() or 'pruned'}: {both[-1]:.2%}, {cpu(seconds)}", flush=True)
+        found.append((macs, both[0], both[1]))
+    return found
+
+
+def small_int8(bench: Bench, model: Path, shares: list[float], recover: str) -> None:
+    """The speed of batches of 32 on one thread, in CPU time, which other work on the machine hardly changes."""
+    for macs in shares:
+        result, seconds = bench.compiled(SMALL_INT8.format(macs=macs, recover=recover), model)
+        speed = milliseconds(model, bench.images[:32]) / milliseconds(result, bench.images[:32])
+        print(
+            f"vgg16, {macs:.1%} of the MACs, int8: {bench.accuracy(result):.2%}, {speed:.1f}x, {cpu(seconds)}",
+            flush=True,
+        )
+
+
+def quantized(bench: Bench, net: str, model: Path, recover: str) -> None:
+    print(f"{net}, top-1 {bench.accuracy(model):.2%} before", flush=True)
+    for text in ("", recover):
+        result, seconds = bench.compiled(QUANTIZED.format(recover=text), model)
+        step = "trained" if text else "quantized"
+        print(f"  int8, {step}: {bench.accuracy(result):.2%}, {cpu(seconds)}", flush=True)
+
+
+def photos(bench: Bench, model: Path, arrays: list[Path], shares: list[float], recover: str) -> None:
+    """Agreement with the model as read, and the squared error of the logits as a share of their variance."""
+    fit, hold = (np.load(path, mmap_mode="r") for path in arrays)
+    np.savez(bench.folder / "calib.npz", input=fit)
+    expected = results(model, hold)
+    for macs in shares:
+        for text in ("", recover):
+            result, seconds = bench.compiled(PRUNED.format(macs=macs, recover=text), model)
+            found = results(result, hold)
+            agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+            error = float(np.square(found - expected).mean() / expected.var())
+            print(
+                f"efficientnet_lite0, {macs:.1%} of the MACs, {text.strip() or 'pruned'}: agreement {agreement:.3f}, "
+                f"squared error {error:.3f}, {cpu(seconds)}",
+                flush=True,
+            )
+
+
+def results(model: Path, images: np.ndarray) -> np.ndarray:
+    """The first output, (images, classes)."""
+    session = Session(Graph.load(model), optimise="all")
+    size = 500 if images[0].nbytes < 1 << 14 else 32
     pieces = [
-        session.run({session.inputs[0].name: images[first : first + 500]}) for first in range(0, len(images), 500)
+        session.run({session.inputs[0].name: np.asarray(images[first : first + size])})
+        for first in range(0, len(images), size)
     ]
-    logits = np.concatenate([next(iter(each.values())) for each in pieces])
-    return float((logits.argmax(1) == labels).mean())
+    return np.concatenate([next(iter(each.values())) for each in pieces])
+
+
+def milliseconds(model: Path, images: np.ndarray) -> float:
+    session = Session(Graph.load(model), optimise="all", threads=1)
+    feed = {session.inputs[0].name: images}
+    times = []
+    for _ in range(30):
+        started = time.process_time()
+        session.run(feed)
+        times.append(time.process_time() - started)
+    return 1000 * min(times)
+
+
+def cpu(seconds: float) -> str:
+    return f"{seconds / 60:.1f} CPU minutes"
+
+
+def plot(curves: dict[str, Curve], path: Path) -> None:
+    figure, axes = panels(len(curves))
+    for (net, points), axis in zip(curves.items(), axes, strict=True):
+        shares = [100 * share for share, _, _ in points]
+        for at, title in ((1, "pruned and repaired"), (2, "and recovered")):
+            axis.plot(shares, [100 * point[at] for point in points], marker="o", label=title)
+        axis.set(title=net, xlabel="share of the MACs, %", ylabel="top-1, %", xscale="log")
+        axis.legend()
+        axis.grid(alpha=0.3)
+    save(figure, path)
 
 
 if __name__ == "__main__":

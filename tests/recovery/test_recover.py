@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from vggc.passes.recover import recover
 from vggc.passes.sparsify import sparsify
 from vggc.recovery.processes import training_processes
 from vggc.rewrite import Context
+from vggc.targets.verifier.finding import LoweredGraph
+from vggc.targets.verifier.rules import findings
 from vggc.values import Ratio
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason='needs PyTorch: pip install "vggc[torch]"')
@@ -203,6 +206,7 @@ def test_weights_of_few_bits_train(net, precision):
 def trains_within_its_form(original, graph, data):
     """Training brings results nearer, and leaves nodes and the types of values as they are."""
     before, nodes, types = error(original, graph), operators(graph), types_of(graph)
+    scales, lints = scales_of(graph), findings(LoweredGraph(graph, "tensorrt", (10, 16)))
     options = {"rate": 3e-3, "batch": 16, "loss": "mean_squares"}
     log = recover(graph, data=data, epochs=10, **options, context=context_of(original))
     graph.tidy()
@@ -210,6 +214,30 @@ def trains_within_its_form(original, graph, data):
     assert error(original, graph) < before
     assert operators(graph) == nodes
     assert types_of(graph) == types
+    assert all(not np.array_equal(scales[name], scale) for name, scale in scales_of(graph).items())
+    for bias, factors in integer_biases(graph):
+        np.testing.assert_allclose(bias, factors, rtol=1e-6)
+    assert findings(LoweredGraph(graph, "tensorrt", (10, 16))) == lints
+
+
+def scales_of(graph):
+    """The scales of quantizers by the names of their nodes, biases apart, which nothing but a product gives one."""
+    quantizers = [node for node in graph.nodes if node.op in ("QuantizeLinear", "DequantizeLinear")]
+    return {
+        node.name: np.array(graph.array(node.inputs[1]))
+        for node in quantizers
+        if graph.dtype(node.inputs[0]) != np.int32
+    }
+
+
+def integer_biases(graph):
+    """The scale of each int32 bias, and the product of the two scales of the numbers that it is added to."""
+    for node in graph.nodes:
+        if node.op in ("Conv", "Gemm") and len(node.inputs) > 2:
+            sources = [graph.producer(value) for value in node.inputs]
+            if sources[2] is not None and graph.dtype(sources[2].inputs[0]) == np.int32:
+                x, weight, bias = (np.asarray(graph.array(each.inputs[1])) for each in sources)
+                yield bias, x * weight
 
 
 def operators(graph):
@@ -285,6 +313,17 @@ def test_labels_join_in(networks):
         recover(original.copy(), data=wrong, labels=True, context=context_of(original))
 
 
+def test_it_ends_when_enough_classes_agree(networks, net):
+    original = networks.plain_with_global_pooling()
+    options = {"epochs": 30, "rate": 1e-2, "batch": 16, "until": Ratio(0.5)}
+    log = recover(damaged(original, 0.1), data=samples(original), **options, context=context_of(original))
+    assert log.notes[0].startswith("trained 1 epoch of ")
+    n = net()
+    other = n.graph(n.conv(n.block("x", 3, 8), 8, 4))
+    with pytest.raises(CompileError, match="`until` needs an output with classes"):
+        recover(damaged(other), data=samples(other), until=Ratio(0.9), context=context_of(other))
+
+
 def test_options_that_exclude_each_other(networks, refused):
     graph = networks.plain_with_flatten()
     with refused("error: recover takes `epochs` or `minutes`, not both\nhelp: write one of them: recover(epochs=30)"):
@@ -351,14 +390,13 @@ def test_a_killed_run_goes_on(networks, tmp_path):
     assert (tmp_path / "resumed.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("statistics", ["learn", "keep"])
-def test_two_processes_find_what_one_finds(networks, statistics):
+def test_two_processes_find_what_one_finds(networks):
     """Up to the order of sums, which after an epoch in float64 is less than float32 can hold."""
     original = networks.residual_blocks_with_projection()
     found = []
     for count in (1, 2):
         graph = damaged(original)
-        options = {"epochs": 1, "rate": 3e-3, "batch": 16, "statistics": statistics, "compute": "float64"}
+        options = {"epochs": 1, "rate": 3e-3, "batch": 16, "statistics": "learn", "compute": "float64"}
         with training_processes(count):
             log = recover(graph, data=samples(graph, 90), **options, context=context_of(original))
         graph.tidy()
@@ -366,6 +404,31 @@ def test_two_processes_find_what_one_finds(networks, statistics):
         found.append(numbers(graph))
     for name, array in found[0].items():
         np.testing.assert_allclose(found[1][name], array, rtol=1e-5, atol=1e-5)
+
+
+def test_torchrun(networks, tmp_path):
+    networks.plain_with_flatten().save(tmp_path / "model.onnx")
+    np.savez(tmp_path / "calib.npz", x=np.random.default_rng(0).standard_normal((64, 3, 8, 8), np.float32))
+    (tmp_path / "recipe.opt").write_text(
+        'data calib = npz("calib.npz")\n'
+        "sparsify(pattern=\"2:4\", smallest=1)\n"
+        "recover(data=calib, epochs=1, rate=1e-3, batch=16)\n"
+        "target onnx\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vggc"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "VGGC_CACHE": "off"}
+    done = subprocess.run(
+        [*command, "recipe.opt", "model.onnx", "-o", "out"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report: out") == 1
+    assert (tmp_path / "out" / "model.onnx").exists()
 
 
 def test_a_process_that_ends_ends_the_training(networks, monkeypatch, tmp_path):
