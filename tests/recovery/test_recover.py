@@ -411,7 +411,7 @@ def test_torchrun(networks, tmp_path):
     np.savez(tmp_path / "calib.npz", x=np.random.default_rng(0).standard_normal((64, 3, 8, 8), np.float32))
     (tmp_path / "recipe.opt").write_text(
         'data calib = npz("calib.npz")\n'
-        "sparsify(pattern=\"2:4\", smallest=1)\n"
+        'sparsify(pattern="2:4", smallest=1)\n'
         "recover(data=calib, epochs=1, rate=1e-3, batch=16)\n"
         "target onnx\n"
     )
