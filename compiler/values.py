@@ -1,4 +1,4 @@
-"""The types an option may have beside Python's own: what `50%`, `4GiB`, `2.5ms` and `1..8..32` mean.
+"""The types an option may have beside Python's own: what `50%`, `4GiB`, `2.5ms`, `30dB` and `1..8..32` mean.
 
 Annotate a parameter of a pass, loader, measure or target with them; the recipe's values are converted and checked
 against the annotation (see `vggc.options`).
@@ -20,6 +20,10 @@ class Bytes(int):
 
 class Seconds(float):
     """A duration in seconds: `2.5ms` is 0.0025."""
+
+
+class Decibels(float):
+    """A level in decibels: `30dB`."""
 
 
 class Names(tuple[str, ...]):

@@ -16,7 +16,7 @@ from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.grammar.keywords import KEYWORDS
 
-UNITS = ("%", "KB", "MB", "GB", "KiB", "MiB", "GiB", "us", "ms", "s")
+UNITS = ("%", "k", "M", "G", "KB", "MB", "GB", "KiB", "MiB", "GiB", "us", "ms", "s", "dB")
 ACTIONS: tuple[syntax.Otherwise, ...] = ("fail", "rollback", "warn")
 
 # No real recipe nests values this deep; the limit keeps recursive functions over the tree safe.

@@ -33,6 +33,7 @@ _KINDS: dict[Kind, str] = {
     "ratio": "a ratio",
     "bytes": "a size",
     "seconds": "a time",
+    "decibels": "a level in dB",
     "quantity": "a plain number",
 }
 
@@ -183,6 +184,8 @@ def _both(left: syntax.Value, right: syntax.Value, scope: Scope, measured: Measu
         with diagnostics.collect():
             sides.append(_expression(each, scope, measured))
     diagnostics.raise_errors()
+    _check_decibels(sides[0], left, sides[1], right)
+    _check_decibels(sides[1], right, sides[0], left)
     return sides[0], sides[1]
 
 
@@ -251,6 +254,23 @@ def _check_scale(share: Expression, number: Expression, text: syntax.Value, leas
             help=f"write `{number.value:g}%`",
             code=Code.UNITS_DIFFER,
         )
+
+
+def _check_decibels(level: Expression, text: syntax.Value, other: Expression, other_text: syntax.Value) -> None:
+    """Raise CompileError for a level in dB beside a measure that has another unit: `nodes <= 30dB`."""
+    if level.kind == "decibels" and other.kind == "quantity" and not _in_decibels(other):
+        raise fail(
+            f"the units do not fit: `{text.span.text}` is {_KINDS['decibels']} and `{other_text.span.text}` is not",
+            text.span,
+            help="write a number without a unit",
+            code=Code.UNITS_DIFFER,
+        )
+
+
+def _in_decibels(expression: Expression) -> bool:
+    if isinstance(expression, Arithmetic):
+        return _in_decibels(expression.left) or _in_decibels(expression.right)
+    return isinstance(expression, Measured | Original) and expression.measure.unit == "dB"
 
 
 def _incomparable(comparison: syntax.Comparison, left: Expression, right: Expression) -> CompileError:

@@ -11,9 +11,10 @@ from vggc.diagnostics.source import Span
 from vggc.grammar import syntax
 from vggc.options import LARGEST, UNITS, BareWord, Content, Given, describe, spell
 from vggc.pipeline.conditions import combined, compute, kind_of
-from vggc.values import Bytes, Interval, Ratio, Seconds
+from vggc.values import Bytes, Decibels, Interval, Ratio, Seconds
 
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}
+_COUNTS = {"k": 1000, "M": 1000**2, "G": 1000**3}
 
 
 def evaluate(value: syntax.Value, scope: Scope) -> Given:
@@ -53,12 +54,20 @@ def evaluate(value: syntax.Value, scope: Scope) -> Given:
 
 
 def number(value: syntax.Number) -> int | float:
-    """A number with its unit: Ratio, Bytes or Seconds. Raises CompileError for a fraction of a byte."""
+    """A number with its unit: Ratio, Bytes, Seconds or Decibels. Raises CompileError for a fraction of a byte.
+
+    `2M` is the plain number 2000000, whole when there is no fraction.
+    """
     exact = Decimal(repr(value.value))
     if value.unit == "":
         return value.value
     if value.unit == "%":
         return Ratio(exact / 100)
+    if value.unit in _COUNTS:
+        count = exact * _COUNTS[value.unit]
+        return int(count) if count == count.to_integral_value() else float(count)
+    if value.unit == "dB":
+        return Decibels(exact)
     if value.unit in _PER_SECOND:
         return Seconds(exact / _PER_SECOND[value.unit])
     size = exact * UNITS[value.unit]
@@ -146,6 +155,8 @@ def calculate(value: syntax.Binary, left: Content, right: Content) -> int | floa
         return Seconds(result)
     if kind == "bytes":
         return Bytes(round(result))
+    if kind == "decibels":
+        return Decibels(result)
     # 8 / 2 is the whole number 4, where an option wants one.
     whole = type(left) is int and type(right) is int and isinstance(result, float) and result.is_integer()
     return int(result) if whole else result

@@ -15,7 +15,7 @@ from vggc.diagnostics import Code, CompileError, Diagnostic, Diagnostics, fail, 
 from vggc.diagnostics.source import Source, Span
 from vggc.grammar import syntax
 from vggc.options import BareWord, Content, Given, Origin, Reference, convert, describe, spell
-from vggc.values import Bytes, Interval, Names, Ratio, Seconds, Within
+from vggc.values import Bytes, Decibels, Interval, Names, Ratio, Seconds, Within
 
 TYPES: dict[str, Any] = {
     "int": int,
@@ -23,6 +23,7 @@ TYPES: dict[str, Any] = {
     "ratio": Ratio,
     "bytes": Bytes,
     "seconds": Seconds,
+    "decibels": Decibels,
     "string": str,
     "bool": bool,
     "range": Interval,
@@ -145,6 +146,8 @@ def _type(statement: syntax.ParamStatement, value: Given) -> str:
             return "ratio"
         case Bytes():
             return "bytes"
+        case Decibels():
+            return "decibels"
         case Seconds():
             return "seconds"
         case int():

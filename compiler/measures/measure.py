@@ -14,7 +14,7 @@ from vggc.rewrite import Check
 from vggc.values import Bytes, Ratio, Seconds
 
 Better = Literal["higher", "lower"]
-Kind = Literal["number", "ratio", "bytes", "seconds", "quantity"]
+Kind = Literal["number", "ratio", "bytes", "seconds", "decibels", "quantity"]
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,6 @@ def format_value(value: float, kind: Kind) -> str:
         return human_bytes(value)
     if kind == "seconds":
         return human_seconds(value)
+    if kind == "decibels":
+        return f"{value:.5g} dB"
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.5g}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from vggc.diagnostics.source import Span
-from vggc.values import Bytes, Interval, Ratio, Seconds
+from vggc.values import Bytes, Decibels, Interval, Ratio, Seconds
 
 UNITS: dict[str, int] = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 """Bytes in each unit of size."""
@@ -29,7 +29,7 @@ class Reference:
 
 
 Content = bool | int | float | str | BareWord | Interval | Reference | tuple["Given", ...] | dict[str, "Given"]
-"""Numbers with units are Ratio, Bytes and Seconds; quoted texts are str."""
+"""Numbers with units are Ratio, Bytes, Seconds and Decibels; quoted texts are str."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ def describe(value: Content) -> str:
             return f"the ratio `{spell(value)}`"
         case Bytes():
             return f"the size `{spell(value)}`"
+        case Decibels():
+            return f"the level `{spell(value)}`"
         case Seconds():
             return f"the time `{spell(value)}`"
         case int() | float():
@@ -93,6 +95,8 @@ def spell(value: object) -> str:
             return f"{_plain(Decimal(repr(float(value))) * 100)}%"
         case Bytes():
             return _bytes(int(value))
+        case Decibels():
+            return f"{_plain(Decimal(repr(float(value))))}dB"
         case Seconds():
             return _seconds(float(value))
         case float():

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vggc.diagnostics import Code, CompileError, fail
-from vggc.values import Bytes, Declared, File, Folder, Interval, Names, Ratio, Seconds
+from vggc.values import Bytes, Decibels, Declared, File, Folder, Interval, Names, Ratio, Seconds
 
-_SCALARS = (bool, int, float, str, File, Folder, Path, Ratio, Bytes, Seconds, Names, Interval)
+_SCALARS = (bool, int, float, str, File, Folder, Path, Ratio, Bytes, Seconds, Decibels, Names, Interval)
 
 _NOTHING: Mapping[str, type] = types.MappingProxyType({})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vggc.options.given import BareWord, Content, spell
-from vggc.values import Bytes, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
+from vggc.values import Bytes, Decibels, Declared, Dimension, File, Folder, Interval, Names, Ratio, Seconds, Within
 
 
 class Name(str):
@@ -28,6 +28,7 @@ _SCALARS: dict[Any, tuple[str, str, str]] = {
     Ratio: ("a ratio", "ratios", "`50%`"),
     Bytes: ("a size", "sizes", "`4GiB`"),
     Seconds: ("a time", "times", "`2.5ms`"),
+    Decibels: ("a level", "levels", "`30dB`"),
     Names: ("a quoted name or a list of them", "lists of quoted names", '`["features.*", "head"]`'),
     Interval: ("a range", "ranges", "`1..8..32`"),
     Dimension: ("a dimension", "dimensions", "`3`, or `1..8..32` where it varies"),
@@ -125,7 +126,7 @@ def advice(annotation: Any, value: Content) -> str:
     if annotation in (Bytes, Seconds) and type(value) in (int, float):
         units = "KB, MB, GB, KiB, MiB or GiB" if annotation is Bytes else "s, ms or us"
         return f"add a unit: {units}"
-    if annotation in (int, float) and isinstance(value, Ratio | Bytes | Seconds):
+    if annotation in (int, float) and isinstance(value, Ratio | Bytes | Seconds | Decibels):
         return f"write a number without a unit, for example {_SCALARS[annotation][2]}"
     if origin is dict:
         return "write it as {name: value}"

@@ -18,10 +18,18 @@ from typing import Any, Literal, Protocol
 from vggc.diagnostics import Code, fail
 from vggc.diagnostics.source import Span
 from vggc.graph import Graph
-from vggc.values import Bytes, Ratio, Seconds
+from vggc.values import Bytes, Decibels, Ratio, Seconds
 
-Kind = Literal["number", "ratio", "bytes", "seconds", "quantity"]
-"""`number` is a literal without a unit, `quantity` a measure with its own unit (nodes, dB)."""
+Kind = Literal["number", "ratio", "bytes", "seconds", "decibels", "quantity"]
+"""`number` is a literal without a unit, `decibels` one in dB, `quantity` a measure with its own unit (nodes, dB)."""
+
+_LIKE_NUMBERS: tuple[set[Kind], ...] = (
+    {"number", "ratio"},
+    {"number", "decibels"},
+    {"number", "quantity"},
+    {"decibels", "quantity"},
+)
+"""Pairs of kinds that can be added and compared."""
 
 Operator = Literal["+", "-", "*", "/", "of"]
 Relation = Literal["==", "!=", "<", "<=", ">", ">="]
@@ -227,7 +235,12 @@ Condition = BoundComparison | HasOperator | IsDynamic | Truth | BoundLogical
 
 def kind_of(value: object) -> Kind:
     """The kind of a number in a recipe."""
-    kinds: tuple[tuple[type, Kind], ...] = ((Ratio, "ratio"), (Bytes, "bytes"), (Seconds, "seconds"))
+    kinds: tuple[tuple[type, Kind], ...] = (
+        (Ratio, "ratio"),
+        (Bytes, "bytes"),
+        (Seconds, "seconds"),
+        (Decibels, "decibels"),
+    )
     return next((kind for known, kind in kinds if isinstance(value, known)), "number")
 
 
@@ -237,8 +250,8 @@ def combined(operator: Operator, left: Kind, right: Kind) -> Kind | None:
     if operator in ("+", "-"):
         if left == right:
             return left
-        if {left, right} in ({"number", "ratio"}, {"number", "quantity"}):
-            return left if right == "number" else right
+        if {left, right} in _LIKE_NUMBERS:
+            return left if right == "number" or left == "quantity" else right
         return None
     if operator == "of":
         return right if left in scales else None
@@ -253,7 +266,7 @@ def combined(operator: Operator, left: Kind, right: Kind) -> Kind | None:
 
 def comparable(left: Kind, right: Kind) -> bool:
     """Whether the two sides of a comparison have the same unit."""
-    return left == right or {left, right} in ({"number", "ratio"}, {"number", "quantity"})
+    return left == right or {left, right} in _LIKE_NUMBERS
 
 
 def compute(operator: Operator, left: float, right: float, span: Span) -> float:
