@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from vggc.cli.completion_command import code_names, completed
 from vggc.diagnostics.codes import ROOMS, Code, code_of, explanations
 
 
 @click.command("explain-error")
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=completed(code_names))
 @click.option("--markdown", is_flag=True, help="Write the page of all codes of the documentation.")
 def explain_error(code: str | None, markdown: bool) -> None:
     """Explain the message with CODE, such as VGGC121: its causes, and what to do. Without CODE, list all codes."""

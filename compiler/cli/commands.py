@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vggc.cli.cache_command import no_cache_option
+from vggc.cli.completion_command import completed, pass_names
 from vggc.cli.console import print_diagnostics, say, stdout
 from vggc.cli.export_command import module_options, onnx_file, stem
 from vggc.cli.interrupts import LoadingCommand
@@ -107,6 +108,7 @@ def _prepared(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str,
 @click.option(
     "--print-after",
     metavar="STEP",
+    shell_complete=completed(pass_names),
     help="Print the graph as text after the steps with this name, or with `changed` after every step that changed it.",
 )
 def compile_(
@@ -332,7 +334,7 @@ def explain(model: Path, node: str) -> None:
 
 
 @click.command(cls=LoadingCommand)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed(pass_names))
 @click.option("--markdown", is_flag=True, help="Write the pass catalogue of the documentation.")
 @json_option
 def passes(name: str | None, markdown: bool) -> None:

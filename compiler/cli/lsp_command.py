@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vggc.diagnostics import Code, fail
+from vggc.diagnostics.packages import LSP
 
 
 @click.command()
@@ -18,11 +19,11 @@ def lsp(python: bool) -> None:
     try:
         from vggc.lsp.server import make_server
     except ModuleNotFoundError as error:
-        if error.name not in ("pygls", "lsprotocol"):
+        if error.name not in LSP.modules:
             raise
         raise fail(
             f"the language server needs the Python package `{error.name}`, which is not installed",
-            help="pip install pygls",
+            help=LSP.command,
             code=Code.MISSING_PACKAGE,
         ) from None
     make_server(python=python).start_io()

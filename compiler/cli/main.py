@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from vggc import __version__
 from vggc.cli import (
@@ -20,6 +21,7 @@ from vggc.cli import (
     code_command,
     commands,
     compare_commands,
+    completion_command,
     data_command,
     export_command,
     format_command,
@@ -29,11 +31,12 @@ from vggc.cli import (
     target_commands,
 )
 from vggc.cli.console import print_diagnostics, say
+from vggc.cli.doctor_command import doctor, show_version
 from vggc.cli.interrupts import end_on_signals, ignore_signals
 from vggc.cli.machine_output import document
 from vggc.cli.verbosity import verbosity_of, write_log
 from vggc.diagnostics import CompileError, nearest
-from vggc.grammar.shipped_recipes import is_shipped
+from vggc.grammar.shipped_recipes import is_shipped, shipped_recipes
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -48,6 +51,17 @@ Exit status: 0 done; 1 the recipe, the model or the data is wrong; 2 wrong comma
 """
 
 
+_FROM_PYTORCH = (
+    "Write the function that makes the module in a Python file, and export it first: "
+    "`vggc export FILE.py:FUNCTION --weights {name} --input 'x: 1x3x224x224'`."
+)
+_MODELS = {
+    ".onnx": "The recipe comes first: `vggc RECIPE.opt MODEL.onnx`. `vggc recipes` lists ready recipes.",
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors"), _FROM_PYTORCH),
+    **dict.fromkeys((".tflite", ".pb", ".h5", ".keras"), "vggc reads ONNX: convert it with tf2onnx."),
+}
+"""By suffix of a file that is given as the recipe: what to do with such a model."""
+
 _HELP = 200
 """The most characters of a command's help in the list of commands."""
 
@@ -61,11 +75,19 @@ class RecipeGroup(click.Group):
         first = args[0]
         if first in self.commands:
             return super().resolve_command(ctx, args)
+        if advice := _MODELS.get(Path(first).suffix.lower()):
+            raise click.UsageError(f"`{first}` is a model, not a recipe. {advice.format(name=first)}", ctx)
         if not first.endswith(".opt") and not is_shipped(Path(first)) and not Path(first).exists():
             close = nearest(first, [each for each in self.commands if each != "compile"])
             hint = f"Did you mean `vggc {close}`?" if close else "A recipe's name ends in .opt."
             raise click.UsageError(f"`{first}` is neither a command nor a recipe. {hint}", ctx)
         return "compile", self.commands["compile"], args
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, the recipes here, and the ready recipes; all files when nothing of these fits."""
+        here = sorted(each.name for each in Path().glob("*.opt"))
+        recipes = [CompletionItem(each) for each in [*here, *shipped_recipes()] if each.startswith(incomplete or "?")]
+        return [*super().shell_complete(ctx, incomplete), *recipes] or [CompletionItem(incomplete, type="file")]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, each.get_short_help_str(_HELP)) for name, each in self.commands.items() if not each.hidden]
@@ -79,7 +101,14 @@ class RecipeGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     subcommand_metavar="RECIPE MODEL | COMMAND ...",
 )
-@click.version_option(__version__, prog_name="vggc")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version of vggc and of what it stands on.",
+)
 def vggc() -> None:
     """Compile an ONNX model by a recipe: rewrite it, check every rewrite, lower it to an engine."""
 
@@ -109,6 +138,8 @@ for command in (
     code_command.explain_error,
     schema_command.schema,
     lsp_command.lsp,
+    doctor,
+    completion_command.completion,
 ):
     vggc.add_command(command)
 

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from vggc.cli.completion_command import completed, recipe_names
 from vggc.cli.console import stdout
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.machine_output import for_programs, json_option, set_result
@@ -17,7 +18,7 @@ from vggc.cli.tables import plain_table
 
 
 @click.command(cls=LoadingCommand)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed(recipe_names))
 @json_option
 def recipes(name: str | None) -> None:
     """List the recipes that come with vggc: what each buys and costs, and its parameters. NAME prints one of them.

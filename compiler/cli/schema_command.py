@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-COMMANDS = ("check", "compile", "inspect", "lint", "passes", "plan", "recipes", "targets")
+COMMANDS = ("check", "compile", "doctor", "inspect", "lint", "passes", "plan", "recipes", "targets")
 """The commands that have --json."""
 
 

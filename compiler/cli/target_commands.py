@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from vggc.cli.completion_command import completed, target_names
 from vggc.cli.console import print_diagnostics, stdout
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.machine_output import add_messages, for_programs, json_option, sarif_option, set_result, wants
@@ -125,7 +126,7 @@ def validate(sidecar: Path, model: Path | None) -> None:
 
 
 @click.command(cls=LoadingCommand)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed(target_names))
 @json_option
 def targets(name: str | None) -> None:
     """List the targets, or show one target with its options."""

@@ -146,8 +146,12 @@ def _without_weights(data: mmap.mmap, path: Path) -> tuple[bytes, dict[int, Exte
 
 _OTHER_FILES = (
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself: git lfs pull"),
-    (b"PK\x03\x04", "a zip archive, as torch.save writes", "export it first: torch.onnx.export(model, ...)"),
-    (b"\x80\x02", "a Python pickle", "export it first: torch.onnx.export(model, ...)"),
+    (
+        b"PK\x03\x04",
+        "a zip archive, as torch.save writes",
+        "export the module first: `vggc export FILE.py:FUNCTION --weights FILE`",
+    ),
+    (b"\x80\x02", "a Python pickle", "export the module first: `vggc export FILE.py:FUNCTION --weights FILE`"),
     (b"\x89HDF", "an HDF5 file", "convert it first, for instance with tf2onnx"),
     (b"\x93NUMPY", "a numpy array", "give the model first and data in the recipe"),
     (b"ftrt", "a TensorRT engine", "give the ONNX model that the engine was built from"),

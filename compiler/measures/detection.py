@@ -12,6 +12,7 @@ import numpy as np
 from vggc.data import Dataset
 from vggc.data.annotations import BOXES, NOTHING
 from vggc.diagnostics import Code, fail
+from vggc.diagnostics.packages import DETECTION
 from vggc.graph.arrays import Array, Float64
 from vggc.graph.signature import shape_text
 from vggc.measures.beside import beside
@@ -129,10 +130,9 @@ def _pycocotools() -> tuple[Any, Any]:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        help = "install it for this Python: pip install pycocotools"
         raise fail(
             "mean average precision needs the package pycocotools, which is not installed",
-            help=help,
+            help=DETECTION.command,
             code=Code.MISSING_PACKAGE,
         ) from None
     return COCO, COCOeval

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from vggc.diagnostics import Code, CompileError, fail, spelling_help
+from vggc.diagnostics.packages import TORCH
 
 _FACTORY = re.compile(r"(?P<place>[A-Za-z_][\w.]*|.*\.py):(?P<name>[A-Za-z_]\w*)")
-INSTALL = 'install it: pip install "vggc[torch]"'
 
 
 def is_factory(text: str) -> bool:
@@ -43,7 +43,7 @@ def need_torch() -> Any:
         if error.name not in ("torch", "onnxscript"):
             raise
         raise fail(
-            f"exporting needs `{error.name}`, which is not installed", help=INSTALL, code=Code.MISSING_PACKAGE
+            f"exporting needs `{error.name}`, which is not installed", help=TORCH.command, code=Code.MISSING_PACKAGE
         ) from None
     return torch
 

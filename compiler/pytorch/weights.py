@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
-from vggc.pytorch.module import INSTALL, need_torch
+from vggc.diagnostics.packages import TORCH
+from vggc.pytorch.module import need_torch
 
 _NESTED = ("state_dict", "model_state_dict", "model")
 """The keys under which training scripts save the weights in a checkpoint with other content."""
@@ -73,7 +74,9 @@ def _read_safetensors(path: Path) -> Any:
         from safetensors.torch import load_file
     except ModuleNotFoundError:
         raise fail(
-            f"reading `{path}` needs `safetensors`, which is not installed", help=INSTALL, code=Code.MISSING_PACKAGE
+            f"reading `{path}` needs `safetensors`, which is not installed",
+            help=TORCH.command,
+            code=Code.MISSING_PACKAGE,
         ) from None
     try:
         return load_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vggc.diagnostics import Code, fail
+from vggc.diagnostics.packages import TORCH
 
 
 def need_torch() -> None:
@@ -14,6 +15,6 @@ def need_torch() -> None:
             raise
         raise fail(
             "recover needs `torch`, which is not installed",
-            help='install it: pip install "vggc[torch]"',
+            help=TORCH.command,
             code=Code.MISSING_PACKAGE,
         ) from None

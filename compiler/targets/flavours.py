@@ -10,6 +10,7 @@ import sys
 from functools import cache
 
 from vggc.diagnostics import Code, Diagnostic
+from vggc.diagnostics.packages import TENSORRT
 from vggc.targets.engine_messages import TITLES
 
 OLDEST: dict[str, tuple[int, int]] = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 5)}
@@ -57,7 +58,7 @@ def full_release(package: str) -> str:
 
 def _installation(package: str) -> str:
     if package == "tensorrt":
-        return "pip install 'vggc[tensorrt]', on a machine with an NVIDIA GPU; `target tensorrt_rtx` builds without one"
+        return f"{TENSORRT.command}, on a machine with an NVIDIA GPU; `target tensorrt_rtx` builds without one"
     if (sys.platform, platform.machine().lower()) not in _WHEELS:
         return "tensorrt-rtx needs Linux or Windows on x86-64; `target onnx` writes the compiled model here"
     return "pip install tensorrt-rtx"

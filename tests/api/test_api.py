@@ -153,8 +153,8 @@ def test_what_is_no_model() -> None:
 
 
 def test_a_module_stays_as_it_is() -> None:
-    torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
-    pytest.importorskip("onnxscript", reason='needs onnxscript: pip install "vggc[torch]"')
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch onnxscript safetensors")
+    pytest.importorskip("onnxscript", reason="needs onnxscript: pip install torch onnxscript safetensors")
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU()).train()
     result = vggc.compile(FOLD, module, inputs=["x: 1x3x8x8"], dynamic=["batch"])
     for examples in ([torch.zeros(1, 3, 8, 8)], {"input": np.zeros((1, 3, 8, 8), np.float32)}):

@@ -39,7 +39,7 @@ def damage(path: Path, how: Callable[[onnx.ModelProto], None]) -> None:
         (
             b"PK\x03\x04torch",
             "error: `model.onnx` is not an ONNX model but a zip archive, as torch.save writes [VGGC402]\n"
-            "help: export it first: torch.onnx.export(model, ...)\n",
+            "help: export the module first: `vggc export FILE.py:FUNCTION --weights FILE`\n",
         ),
         (
             b"PK\x03\x04\x14\x00" + b"\x00" * 24 + b"image.npy",

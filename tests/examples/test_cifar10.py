@@ -149,7 +149,7 @@ def test_the_real_data(cifar: Any, tmp_path: Path) -> None:
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The example's folder as the current one, and in it a network that has been trained for an epoch."""
     for name in ("torch", "onnxscript"):
-        pytest.importorskip(name, reason=f'needs {name}: pip install "vggc[torch]"')
+        pytest.importorskip(name, reason=f"needs {name}: pip install torch onnxscript safetensors")
     for each in FOLDER.iterdir():
         if each.is_file():
             shutil.copy(each, tmp_path)

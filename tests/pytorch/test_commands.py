@@ -27,8 +27,8 @@ def vggc(folder: Path, capsys: Capture) -> Callable[..., tuple[int, str, str]]:
 
 
 def needs_torch() -> None:
-    pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
-    pytest.importorskip("onnxscript", reason='needs onnxscript: pip install "vggc[torch]"')
+    pytest.importorskip("torch", reason="needs PyTorch: pip install torch onnxscript safetensors")
+    pytest.importorskip("onnxscript", reason="needs onnxscript: pip install torch onnxscript safetensors")
 
 
 def test_export(vggc: Callable[..., tuple[int, str, str]]) -> None:

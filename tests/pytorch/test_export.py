@@ -14,8 +14,8 @@ import pytest
 from vggc.diagnostics import CompileError, render
 from vggc.pytorch import Dynamic, ExportedModel, Request, export_model, parse_dynamic, parse_input
 
-torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
-pytest.importorskip("onnxscript", reason='needs onnxscript: pip install "vggc[torch]"')
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch onnxscript safetensors")
+pytest.importorskip("onnxscript", reason="needs onnxscript: pip install torch onnxscript safetensors")
 
 NETS = Path(__file__).with_name("nets.py")
 IMAGE = parse_input("x: 1x3x32x32")
@@ -117,7 +117,9 @@ def test_weights_are_loaded(folder: Path) -> None:
 
 
 def test_safetensors(folder: Path) -> None:
-    safetensors = pytest.importorskip("safetensors.torch", reason='needs safetensors: pip install "vggc[torch]"')
+    safetensors = pytest.importorskip(
+        "safetensors.torch", reason="needs safetensors: pip install torch onnxscript safetensors"
+    )
     nets: dict[str, Any] = {}
     exec(compile(NETS.read_text(), str(NETS), "exec"), nets)
     weights = {name: each * 2 for name, each in nets["vit"]().state_dict().items()}

@@ -99,5 +99,5 @@ def test_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(CompileError) as caught:
         export_model(Request("nets:vgg", (X,)), tmp_path / "model.onnx")
     assert told(caught.value) == (
-        f'error: exporting needs `{missing}`, which is not installed\nhelp: install it: pip install "vggc[torch]"'
+        f"error: exporting needs `{missing}`, which is not installed\nhelp: pip install torch onnxscript safetensors"
     )

@@ -12,7 +12,7 @@ from vggc.binding.modules import import_file
 from vggc.execution.session import Session
 from vggc.graph import Graph
 
-torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "vggc[torch]"')
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch onnxscript safetensors")
 Twin = pytest.importorskip("vggc.recovery.twin").Twin
 
 KINDS = tuple(import_file(Path(__file__).parents[1] / "networks.py").KINDS)

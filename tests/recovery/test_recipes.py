@@ -11,7 +11,9 @@ import pytest
 
 from vggc.cli.main import run
 
-pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason='needs PyTorch: pip install "vggc[torch]"')
+pytestmark = pytest.mark.skipif(
+    find_spec("torch") is None, reason="needs PyTorch: pip install torch onnxscript safetensors"
+)
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 

@@ -27,7 +27,9 @@ from vggc.targets.verifier.finding import LoweredGraph
 from vggc.targets.verifier.rules import findings
 from vggc.values import Ratio
 
-pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason='needs PyTorch: pip install "vggc[torch]"')
+pytestmark = pytest.mark.skipif(
+    find_spec("torch") is None, reason="needs PyTorch: pip install torch onnxscript safetensors"
+)
 
 
 def samples(graph, count=64, seed=0):
@@ -480,5 +482,7 @@ def epochs_kept(store):
 def test_without_torch(networks, refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     graph = networks.plain_with_flatten()
-    with refused('error: recover needs `torch`, which is not installed\nhelp: install it: pip install "vggc[torch]"'):
+    with refused(
+        "error: recover needs `torch`, which is not installed\nhelp: pip install torch onnxscript safetensors"
+    ):
         recover(graph, data=samples(graph), epochs=1, context=context_of(graph))

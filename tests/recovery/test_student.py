@@ -18,7 +18,8 @@ from vggc.passes.recover import recover
 from vggc.rewrite import Context
 
 pytestmark = pytest.mark.skipif(
-    find_spec("torch") is None or find_spec("onnxscript") is None, reason='needs PyTorch: pip install "vggc[torch]"'
+    find_spec("torch") is None or find_spec("onnxscript") is None,
+    reason="needs PyTorch: pip install torch onnxscript safetensors",
 )
 
 SMALL = """

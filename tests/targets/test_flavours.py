@@ -40,7 +40,7 @@ def text(error: pytest.ExceptionInfo[CompileError]) -> str:
 def test_tensorrt_is_missing(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     expected = (
         "error: the target `tensorrt` needs the Python package `tensorrt`, which is not installed\n"
-        "help: pip install 'vggc[tensorrt]', on a machine with an NVIDIA GPU; "
+        "help: pip install tensorrt, on a machine with an NVIDIA GPU; "
         "`target tensorrt_rtx` builds without one"
     )
     lowering = lower(make_graph(RELU))

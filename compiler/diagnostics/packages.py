@@ -1,0 +1,33 @@
+"""The Python packages that vggc can do without: what each is for, and the command that installs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Optional:
+    """Packages that belong together: an extra of vggc. `modules` are the names under which Python imports them."""
+
+    extra: str
+    purpose: str
+    packages: tuple[str, ...]
+    modules: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The command that installs them; vggc itself is on no package index, so that it names the packages."""
+        return f"pip install {' '.join(self.packages)}"
+
+
+TORCH = Optional(
+    "torch",
+    "`vggc export`, PyTorch modules as models, and the step `recover`",
+    ("torch", "onnxscript", "safetensors"),
+    ("torch", "onnxscript", "safetensors"),
+)
+TENSORRT = Optional("tensorrt", "`target tensorrt`, on a machine with an NVIDIA GPU", ("tensorrt",), ("tensorrt",))
+LSP = Optional("lsp", "`vggc lsp`, the language server for editors", ("pygls",), ("pygls", "lsprotocol"))
+DETECTION = Optional("detection", "the measures map50 and map50_95", ("pycocotools",), ("pycocotools",))
+
+OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION)
