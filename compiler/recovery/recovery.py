@@ -159,5 +159,11 @@ def _report(context: Context, state: State, learn: int, judge: int) -> None:
         + f"on {judge} held back, the loss is {state.losses[0]:.4g} -> {state.least:.4g}{shares}"
         + (f" (after epoch {state.best_epoch})" if 0 < state.best_epoch < state.epoch else "")
     )
+    if state.trials:
+        tried = (
+            f"{each.rate:g}{' with the statistics of batches' if each.statistics else ''} {each.loss:.3g}"
+            for each in state.trials
+        )
+        context.note(f"rates that were tried, and the loss after each: {'; '.join(tried)}")
     if not state.is_better:
         context.decline("recover", "no epoch was better on the samples held back than the weights it began with")
