@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vggc.diagnostics import Code, CompileError, fail, nearest
 from vggc.diagnostics.source import Source
-from vggc.grammar.shipped_recipes import is_shipped, recipe_file
+from vggc.grammar.shipped_recipes import SHIPPED, is_shipped, ready_recipes, recipe_file
 
 MAX_BYTES = 1024 * 1024
 
@@ -26,6 +26,9 @@ def read_recipe(path: Path) -> Source:
     """
     if path == STANDARD_INPUT:
         return _decode(Path("<stdin>"), _standard_input())
+    if path.suffix == ".onnx":
+        help = "the recipe comes before the model; `vggc new int8 MODEL --data FOLDER` writes one"
+        raise fail(f"`{path}` is a model, not a recipe", help=help, code=Code.UNREADABLE_RECIPE)
     place = recipe_file(path)
     try:
         if place.is_dir():
@@ -90,6 +93,8 @@ def _not_utf8(path: Path, content: bytes, error: UnicodeDecodeError) -> CompileE
 
 
 def _similar_file(path: Path) -> str:
+    if path.parent == Path() and f"{SHIPPED}{path.name}" in ready_recipes():
+        return f"a recipe with this name comes with vggc: `{SHIPPED}{path.name}`"
     try:
         close = nearest(path.name, (each.name for each in path.parent.iterdir() if each.is_file()))
     except OSError:

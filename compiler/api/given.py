@@ -16,7 +16,7 @@ from vggc.binding import bind_file, bind_text, text_tree
 from vggc.data import Dataset
 from vggc.diagnostics import Code, fail
 from vggc.diagnostics.progress import Progress
-from vggc.grammar.shipped_recipes import recipe_stem
+from vggc.grammar.shipped_recipes import is_shipped, recipe_stem
 from vggc.options import spell
 from vggc.pipeline.model import Pipeline
 from vggc.pytorch import InputSpec, Request, export_model, is_module, parse_dynamic, parse_input
@@ -36,9 +36,20 @@ def is_text(recipe: Recipe) -> TypeGuard[str]:
     return isinstance(recipe, str) and "\n" in recipe
 
 
+def _names_a_file(recipe: str) -> bool:
+    """Whether a str without a line break can be meant as the path of a recipe."""
+    return recipe.endswith((".opt", ".onnx")) or is_shipped(Path(recipe)) or Path(recipe).exists()
+
+
 def bound(recipe: Recipe, values: Mapping[str, Any] | None, data: Mapping[str, Dataset], *, python: bool) -> Pipeline:
     """The pipeline of a recipe, with values of its parameters and data sets. Raises CompileError."""
-    overrides = {name: value if isinstance(value, str) else spell(value) for name, value in (values or {}).items()}
+    _must_be_mapping("set", values, '{"samples": "photos"}')
+    if isinstance(recipe, str) and not is_text(recipe) and not _names_a_file(recipe):
+        help = 'a text has a line break in it, also when it is one line: "simplify\\n"; a path ends in .opt'
+        raise fail(f"there is no recipe `{recipe}`", help=help, code=Code.UNREADABLE_RECIPE)
+    overrides = {
+        name: str(value) if isinstance(value, str | Path) else spell(value) for name, value in (values or {}).items()
+    }
     if is_text(recipe):
         return bind_text(recipe, overrides=overrides, python=python, data=data)
     return bind_file(Path(recipe), overrides=overrides, python=python, data=data)
@@ -46,7 +57,14 @@ def bound(recipe: Recipe, values: Mapping[str, Any] | None, data: Mapping[str, D
 
 def datasets(data: Mapping[str, Any] | None) -> dict[str, Dataset]:
     """The data sets of what a program gives by name. Raises CompileError."""
+    _must_be_mapping("data", data, '{"calib": images}')
     return {name: as_dataset(name, each) for name, each in (data or {}).items()}
+
+
+def _must_be_mapping(argument: str, given: Any, example: str) -> None:
+    if given is not None and not isinstance(given, Mapping):
+        message = f"`{argument}` is an object of type `{type(given).__name__}`, not a dict by names"
+        raise fail(message, help=f"write, for example, {argument}={example}", code=Code.NOT_A_MODEL)
 
 
 def bound_for(
@@ -65,7 +83,7 @@ def bound_for(
     from vggc.authoring import prepared_folders
     from vggc.grammar.kept_trees import read_tree
 
-    texts = {name: value for name, value in (values or {}).items() if isinstance(value, str)}
+    texts = {name: str(value) for name, value in (values or {}).items() if isinstance(value, str | Path)}
     if not texts:
         return pipeline, []
     given, sources = prepared_folders(text_tree(recipe) if is_text(recipe) else read_tree(Path(recipe)), texts, model)
@@ -119,6 +137,8 @@ def model_file(model: Any, inputs: Inputs, dynamic: Sequence[str], progress: Pro
 
 def _specs(module: Any, inputs: Inputs) -> tuple[InputSpec, ...]:
     """The inputs of a module: as texts, or as example arrays in the order of the arguments of its `forward`."""
+    if isinstance(inputs, str) or hasattr(inputs, "__array__"):
+        return _specs(module, [inputs])
     if isinstance(inputs, Mapping):
         return tuple(_spec_of(name, each) for name, each in inputs.items())
     names = iter(inspect.signature(module.forward).parameters)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vggc.authoring.guess import Guess
 from vggc.authoring.preparation import guessed_images
+from vggc.data.images import SUFFIXES
 from vggc.data.stored import open_npz
 from vggc.diagnostics import Code, fail
 from vggc.graph import Graph
@@ -71,6 +72,8 @@ def data_source(graph: Graph, given: Path, folder: Path) -> DataSource:
         return DataSource("npy", written)
     if given.suffix.lower() != ".npz":
         help = "name a folder of images, a .npz file, or a .npy file; for other data write a loader (docs/data.md)"
+        if given.suffix.lower() in SUFFIXES:
+            help = f"one image is not enough: name its folder, `{given.parent}`"
         raise fail(f"`{given}` is neither a folder of images nor a file of arrays", help=help, code=Code.NO_FILE)
     return DataSource("npz", written, _npz_options(graph, given))
 

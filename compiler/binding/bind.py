@@ -202,7 +202,14 @@ class _Binder:
     def _read(self) -> None:
         """Bind all statements, and collect what is wrong with them, alone and together."""
         described = {each.name.name for each in self.recipe.statements if isinstance(each, syntax.DataStatement)}
-        beside = [name for name in self.given if name not in described]
+        declared = (each for each in self.recipe.statements if isinstance(each, syntax.ParamStatement))
+        params_at = {each.name.name: each.name.span for each in declared}
+        beside = [name for name in self.given if name not in described and name not in params_at]
+        for name in self.given:
+            if name in params_at:
+                help = spelling_help(name, described, "its data") or "the recipe has no data"
+                message = f"`{name}` is a parameter of the recipe, not data"
+                self.diagnostics.error(message, params_at[name], help=help, code=Code.UNKNOWN_NAME)
         for name in beside:
             with self.diagnostics.collect():
                 self.data[name] = declare_given(name, self.given[name], self.scope)

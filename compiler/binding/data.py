@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 from vggc.binding.arguments import bind_arguments
 from vggc.binding.files import must_be_file, must_be_folder
@@ -76,9 +78,10 @@ def _bound(statement: syntax.DataStatement, scope: Scope, given: Dataset | None)
         return given_data(statement.name.name, given, statement.span)
     diagnostics = Diagnostics()
     parameter = "" if call is statement.loader else statement.loader.name
-    for option in options.values():
+    annotations = {each.parameter: each.annotation for each in loader.schema.options}
+    for name, option in options.items():
         with diagnostics.collect():
-            _must_be_there(option, call, scope.folder, parameter)
+            _must_be_there(option, call, scope.folder, parameter, _words(annotations[name]))
     diagnostics.raise_errors()
 
     def load() -> Dataset:
@@ -102,10 +105,16 @@ def _loader(call: syntax.Call, scope: Scope) -> Loader:
     raise fail(f"unknown loader `{call.name}`", call.name_span, help=help, code=Code.UNKNOWN_LOADER)
 
 
-def _must_be_there(option: object, call: syntax.Call, folder: Path, parameter: str) -> None:
+def _words(annotation: Any) -> list[str]:
+    """The words that an option takes beside paths."""
+    return [word for each in get_args(annotation) if get_origin(each) is Literal for word in get_args(each)]
+
+
+def _must_be_there(option: object, call: syntax.Call, folder: Path, parameter: str, words: Sequence[str]) -> None:
     """Raise CompileError when an option is the path of a file or folder that does not exist.
 
-    `parameter` has the call as its value; it is empty for a call in the `data` statement itself.
+    `parameter` has the call as its value; it is empty for a call in the `data` statement itself. `words` are what the
+    option takes beside a path.
     """
     if not isinstance(option, File | Folder):
         return
@@ -117,11 +126,29 @@ def _must_be_there(option: object, call: syntax.Call, folder: Path, parameter: s
             else:
                 must_be_file(folder / option)
     except CompileError as error:
-        if not parameter or not is_shipped(Path(call.span.source.path)):
+        help = _other_loader(folder / option, isinstance(option, Folder))
+        if option in words:
+            help = f"write the word without quotes: {option}"
+        elif parameter and is_shipped(Path(call.span.source.path)):
+            # A ready recipe cannot be edited, and its folder is the current one.
+            help = f"name yours, a folder of images or a file of arrays: --set {parameter}=/path/to/images"
+        if not help:
             raise
-        # A ready recipe cannot be edited, and its folder is the current one.
-        help = f"name yours, a folder of images or a file of arrays: --set {parameter}=/path/to/images"
         raise CompileError(*(replace(each, help=help) for each in error.diagnostics)) from None
+
+
+def _other_loader(path: Path, wanted_folder: bool) -> str:
+    """The loader that reads what lies at a path, when it is another one; else ""."""
+    try:
+        file, folder = path.is_file(), path.is_dir()
+    except OSError:
+        # The path is too long, which the error says.
+        return ""
+    if wanted_folder and path.suffix in (".npz", ".npy") and file:
+        return f'read a file of arrays with {path.suffix[1:]}("{path.name}")'
+    if not wanted_folder and folder:
+        return f'read a folder of images with images("{path.name}")'
+    return ""
 
 
 def _says(value: syntax.Value, text: str) -> bool:

@@ -36,8 +36,20 @@ _FOR = click.option(
 )
 
 
+class _Goal(click.Choice[str]):
+    """The name of a goal."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value.endswith(".onnx"):
+            goals = ", ".join(_GOALS)
+            self.fail(
+                f"`{value}` is a model, and a goal comes before it: `vggc new int8 {value}`. Goals: {goals}", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
 @click.command(cls=LoadingCommand)
-@click.argument("goal", type=click.Choice(_GOALS))
+@click.argument("goal", type=_Goal(_GOALS))
 @click.argument("model", type=_PATH, required=False)
 @_DATA
 @_FOR

@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _RECIPE = click.argument("recipe", type=_PATH)
 _MODEL = click.argument("model", type=_PATH)
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a `param` of the recipe (repeatable)."
-)
-NO_PYTHON = click.option(
-    "--no-python", is_flag=True, help="Refuse a recipe that brings in Python files, which run with your permissions."
-)
 
 
 def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -52,6 +46,25 @@ def given_overrides(pairs: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"--set sets `{name.strip()}` twice")
         overrides[name.strip()] = value.strip()
     return overrides
+
+
+def _checked(ctx: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> tuple[str, ...]:
+    """The pairs as they are. A pair without a value is refused before what follows it is taken for another argument."""
+    given_overrides(pairs)
+    return pairs
+
+
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    callback=_checked,
+    metavar="NAME=VALUE",
+    help="Override a `param` of the recipe (repeatable).",
+)
+NO_PYTHON = click.option(
+    "--no-python", is_flag=True, help="Refuse a recipe that brings in Python files, which run with your permissions."
+)
 
 
 def bound(recipe: Path, pairs: tuple[str, ...], model: Path | None, *, python: bool) -> Pipeline:

@@ -63,6 +63,15 @@ def held_back() -> Iterator[None]:
 class LoadingCommand(click.Command):
     """A command that loads onnx first, with signals delayed, because onnx crashes when an interrupt ends its start."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities or not any(each.name == "overrides" for each in self.params):
+                raise
+            hint = "What a recipe can be given are its parameters: `--set NAME=VALUE`, such as `--set samples=FOLDER`."
+            raise click.UsageError(f"No such option '{error.option_name}'. {hint}", ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         with held_back():
             import onnx  # noqa: F401

@@ -25,6 +25,7 @@ from vggc.cli import (
     data_command,
     export_command,
     format_command,
+    function_pages,
     lsp_command,
     recipe_pages,
     schema_command,
@@ -36,7 +37,7 @@ from vggc.cli.interrupts import end_on_signals, ignore_signals
 from vggc.cli.machine_output import document
 from vggc.cli.verbosity import verbosity_of, write_log
 from vggc.diagnostics import CompileError, nearest
-from vggc.grammar.shipped_recipes import is_shipped, shipped_recipes
+from vggc.grammar.shipped_recipes import SHIPPED, is_shipped, ready_recipes, shipped_recipes
 
 DONE, WRONG_INPUT, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -56,7 +57,6 @@ _FROM_PYTORCH = (
     "`vggc export FILE.py:FUNCTION --weights {name} --input 'x: 1x3x224x224'`."
 )
 _MODELS = {
-    ".onnx": "The recipe comes first: `vggc RECIPE.opt MODEL.onnx`. `vggc recipes` lists ready recipes.",
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors"), _FROM_PYTORCH),
     **dict.fromkeys((".tflite", ".pb", ".h5", ".keras"), "vggc reads ONNX: convert it with tf2onnx."),
 }
@@ -75,10 +75,14 @@ class RecipeGroup(click.Group):
         first = args[0]
         if first in self.commands:
             return super().resolve_command(ctx, args)
+        if first.endswith(".onnx"):
+            raise click.UsageError(_model_first(first, args[1:]), ctx)
         if advice := _MODELS.get(Path(first).suffix.lower()):
             raise click.UsageError(f"`{first}` is a model, not a recipe. {advice.format(name=first)}", ctx)
         if not first.endswith(".opt") and not is_shipped(Path(first)) and not Path(first).exists():
             close = nearest(first, [each for each in self.commands if each != "compile"])
+            if f"{SHIPPED}{first}.opt" in ready_recipes():
+                close = f"{SHIPPED}{first}.opt"
             hint = f"Did you mean `vggc {close}`?" if close else "A recipe's name ends in .opt."
             raise click.UsageError(f"`{first}` is neither a command nor a recipe. {hint}", ctx)
         return "compile", self.commands["compile"], args
@@ -93,6 +97,15 @@ class RecipeGroup(click.Group):
         rows = [(name, each.get_short_help_str(_HELP)) for name, each in self.commands.items() if not each.hidden]
         with formatter.section("Commands"):
             formatter.write_dl([("RECIPE MODEL", commands.compile_.get_short_help_str(_HELP)), *rows])
+
+
+def _model_first(model: str, others: list[str]) -> str:
+    """The message for a command that begins with a model."""
+    recipe = next((each for each in others if each.endswith(".opt") or is_shipped(Path(each))), None)
+    message = f"`{model}` is a model, not a recipe. The recipe comes first: `vggc {recipe or 'RECIPE'} {model}`."
+    if recipe is not None:
+        return message
+    return f"{message} `vggc new int8 {model} --data FOLDER` writes one, and `vggc recipes` lists ready recipes."
 
 
 @click.group(
@@ -123,6 +136,8 @@ for command in (
     format_command.fmt,
     commands.passes,
     target_commands.targets,
+    function_pages.measures,
+    function_pages.loaders,
     recipe_pages.recipes,
     commands.inspect,
     export_command.export,

@@ -126,6 +126,11 @@ class Dataset(Declared, ABC):
         """
         return rebatch(self.parts(), size, len(self) if limit is None else min(limit, len(self)))
 
+    def advice(self, wanted: ValueType) -> str:
+        """How to read this data so that it fits an input, when that is known; else ""."""
+        del wanted
+        return ""
+
     def fit(self, inputs: tuple[ValueType, ...]) -> Dataset:
         """This data as the inputs of a model; see `vggc.data.fit`. Checked once for each signature."""
         from vggc.data.fit import Fitted

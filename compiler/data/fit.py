@@ -132,7 +132,7 @@ def _check_shape(dataset: Dataset, name: str, given: SampleType, wanted: ValueTy
             code=Code.DATA_FIT,
         )
     message = f"array `{name}` of data `{dataset.name}` does not fit the model's input `{wanted.name}`"
-    advice = _advice(given, wanted, len(dataset))
+    advice = dataset.advice(wanted) or _advice(given, wanted, len(dataset))
     if len(given.shape) != len(wanted.shape) - 1:
         raise fail(
             f"{message}: {_dimensions(given)} for {len(wanted.shape)}", facts=facts, help=advice, code=Code.DATA_FIT

@@ -20,6 +20,7 @@ from vggc.data.stored import readable
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.diagnostics.number_text import counted
 from vggc.graph.arrays import Array, Int64
+from vggc.graph.signature import ValueType
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 Annotate = Callable[[Sequence[Path]], Mapping[str, Annotation]]
@@ -127,6 +128,22 @@ class ImageFolder(Dataset):
             raise fail(f"data `{self.name}` has no {name}", help=help, code=Code.NEEDS_ARRAY)
         yield from pieces(self._annotations[name], self.paths)
 
+    def advice(self, wanted: ValueType) -> str:
+        shape = wanted.shape
+        if shape is None or len(shape) != 4 or not {shape[1], shape[3]} & {1, 3}:
+            return ""
+        first = shape[1] in (1, 3)
+        planes, size = (shape[1], list(shape[2:])) if first else (shape[3], list(shape[1:3]))
+        given = self._shape[1:] if self.preparation.layout == "nchw" else self._shape[:2]
+        options = []
+        if (self.preparation.layout == "nchw") != first:
+            options.append(f"layout={'nchw' if first else 'nhwc'}")
+        if (self.preparation.channels == "gray") != (planes == 1):
+            options.append(f"channels={'gray' if planes == 1 else 'rgb'}")
+        if any(isinstance(want, int) and got != want for got, want in zip(given, size, strict=True)):
+            options.append(f"size={size[0]}" if size[0] == size[1] else f"size={size}")
+        return f"prepare the images for this input: images(..., {', '.join(options)})" if options else ""
+
     def annotation(self, name: str, number: int) -> Array:
         """What an array beside the images has for one of them, without the axis of samples."""
         return self._annotations[name].of(number, self.paths[number])
@@ -201,7 +218,7 @@ def by_folder(folder: Path, files: Sequence[Path]) -> tuple[Int64, list[str]]:
         if len(parts) < 2:
             raise fail(
                 f"the image `{path}` is in no class folder",
-                help=f"put it in a folder below `{folder}`",
+                help=f"put it into a folder for its class below `{folder}`, or leave out `labels=folders`",
                 code=Code.IMAGE_FOLDER,
             )
     names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))

@@ -20,6 +20,9 @@ from vggc.values import File, Folder, Within
 
 Count = Annotated[int, Within(1, 1 << 40)]
 Seed = Annotated[int, Within(0, 1 << 40)]
+_LARGEST_MEAN = 1.5
+"""Pixels from 0 to 1 have no larger mean: a larger number is one of pixels from 0 to 255."""
+
 Pixels = Annotated[int, Within(1, 1 << 16)]
 
 
@@ -177,6 +180,10 @@ def images(
             help="give both: size=640, pad=114",
             code=Code.IMAGE_OPTIONS,
         )
+    if scale == 1 / 255 and max(map(abs, prepare.mean)) > _LARGEST_MEAN:
+        help = "divide mean and std by 255, as in mean=0.485; or write scale=1 for pixels from 0 to 255"
+        message = f"`mean` is {mean}, but the pixels are scaled to 0..1 first"
+        raise fail(message, help=help, code=Code.IMAGE_OPTIONS)
     if 0 in prepare.std:
         raise fail("`std` is 0 for a channel: the divisor must not be 0", code=Code.IMAGE_OPTIONS)
 

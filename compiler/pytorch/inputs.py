@@ -81,7 +81,8 @@ def parse_dynamic(text: str) -> Dynamic:
 def check_inputs(inputs: Sequence[InputSpec]) -> None:
     """Raise CompileError when there are no inputs, or two with the same name."""
     if not inputs:
-        raise fail("a PyTorch module does not declare its inputs", help=_HELP, code=Code.MODULE_INPUTS)
+        help = f"{_HELP}; from Python, example tensors: inputs=[torch.zeros(1, 3, 32, 32)]"
+        raise fail("a PyTorch module does not declare its inputs", help=help, code=Code.MODULE_INPUTS)
     names = [each.name for each in inputs]
     for name in names:
         if names.count(name) > 1:

@@ -75,4 +75,4 @@ def test_a_checkpoint_is_exported_first(vggc: Any, name: str) -> None:
 
 def test_the_recipe_comes_first(vggc: Any) -> None:
     ran = vggc("model.onnx", "recipe.opt")
-    assert ran.status == 2 and "The recipe comes first: `vggc RECIPE.opt MODEL.onnx`." in ran.err
+    assert ran.status == 2 and "The recipe comes first: `vggc recipe.opt model.onnx`." in ran.err

@@ -142,7 +142,8 @@ def test_folders_that_do_not_fit(folder: Path, refused: Refused) -> None:
         images.load("test", folder, folder="empty")
     Image.fromarray(NOISE[0]).save(folder / "set" / "top.png")
     with refused(
-        f"error: the image `{folder}/set/top.png` is in no class folder\nhelp: put it in a folder below `{folder}/set`"
+        f"error: the image `{folder}/set/top.png` is in no class folder\n"
+        f"help: put it into a folder for its class below `{folder}/set`, or leave out `labels=folders`"
     ):
         images.load("test", folder, folder="set", labels="folders")
 
@@ -180,7 +181,7 @@ def test_all_bad_images_are_named_at_once(folder: Path) -> None:
     with pytest.raises(CompileError) as caught:
         images.load("test", folder, folder="set")
     assert len(caught.value.diagnostics) == 21
-    assert caught.value.diagnostics[-1].message == "31 images cannot be used; 11 more are not shown"
+    assert caught.value.diagnostics[-1].message == "33 images cannot be used; 13 more are not shown"
 
 
 def test_bad_images_are_left_out(folder: Path, refused: Refused) -> None:
