@@ -60,8 +60,10 @@ def speed_warnings(graph: Graph, data: Dataset | None) -> list[str]:
     One sample of `data` is run for about a second, or one batch where the model fixes its size. Without data, and for
     a small model, nothing is measured.
     """
+    if data is None or not any(map(is_quantizer, graph.nodes)):
+        return []
     macs = costs(graph).macs
-    if data is None or (macs is not None and macs < _LEAST_MACS) or not any(map(is_quantizer, graph.nodes)):
+    if macs is not None and macs < _LEAST_MACS:
         return []
     in_float = graph.copy()
     strip_qdq(in_float)
