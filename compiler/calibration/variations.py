@@ -26,6 +26,9 @@ _SATURATION = (0.0, 1.6)
 _BRIGHTNESS = 0.4
 _GAIN = (0.7, 1.3)
 
+_SHIFT, _NUDGE = 16, 32
+"""Images are shifted by up to one of so many parts of their sides."""
+
 
 def is_image(value: ValueType, shape: tuple[int, ...]) -> bool:
     """Whether samples of this input, (channels, height, width), are images large enough to be varied."""
@@ -40,13 +43,21 @@ def is_small_image(value: ValueType, shape: tuple[int, ...]) -> bool:
 def moved(images: Array, random: np.random.Generator) -> Array:
     """Images, (samples, channels, height, width), each shifted and half of them mirrored.
 
-    What an image is shifted by, up to an eighth of its sides, its border fills.
+    What an image is shifted by, up to a sixteenth of its sides, its border fills.
     """
     result = np.array(images, np.float32)
     for image in result:
         if random.random() < 0.5:
             image[:] = image[:, :, ::-1].copy()
-        image[:] = _shifted(image, random)
+        image[:] = _shifted(image, random, _SHIFT)
+    return result.astype(images.dtype)
+
+
+def nudged(images: Array, random: np.random.Generator) -> Array:
+    """Images, (samples, channels, height, width), each shifted by up to a thirty-second of its sides."""
+    result = np.array(images, np.float32)
+    for image in result:
+        image[:] = _shifted(image, random, _NUDGE)
     return result.astype(images.dtype)
 
 
@@ -60,8 +71,8 @@ def small_variations(images: Array, random: np.random.Generator) -> Array:
     return result
 
 
-def _shifted(image: Floats, random: np.random.Generator) -> Floats:
-    sides = [size // 8 for size in image.shape[1:]]
+def _shifted(image: Floats, random: np.random.Generator, part: int) -> Floats:
+    sides = [size // part for size in image.shape[1:]]
     wide = np.pad(image, ((0, 0), *((side, side) for side in sides)), mode="edge")
     top, left = (int(random.integers(2 * side + 1)) for side in sides)
     return wide[:, top : top + image.shape[1], left : left + image.shape[2]]

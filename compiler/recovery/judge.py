@@ -23,11 +23,11 @@ _Values = Callable[[Mapping[str, Tensor], list[str]], Mapping[str, Tensor]]
 
 
 class Judge:
-    """Compares values on the samples held back. Images are mirrored and shifted.
+    """Compares values on the samples held back. Images are shifted a little.
 
     Earlier steps of the recipe may have learnt from the same samples, so that on these themselves the start looks
-    better than it is: a resnet20 pruned to 35 % of its MACs had 0.026 on them, 0.037 on other images of the same kind,
-    and 0.039 on the moved ones.
+    better than it is. Images that are changed much are no better: on such that were mirrored and shifted by an eighth
+    of their sides, a vgg16 with 12.5 % of its MACs went from 0.072 to 0.020 while its accuracy stayed what it was.
 
     `spread` is the variance of each value of the original, by its name.
     """
@@ -72,7 +72,7 @@ class Judge:
     def _held_back(self, samples: SampleStore, teach: Callable[[Batch], dict[str, Tensor]]) -> Iterator[Lesson]:
         """The lessons of this process: every so many of all."""
         size = samples.fixed or self._settings.batch
-        move = samples.moved(self._settings.seed)
+        move = samples.nudged(self._settings.seed)
         for index, first in enumerate(range(0, samples.count, size)):
             rows = np.arange(first, min(first + size, samples.count))
             batch = move(samples[rows])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vggc.calibration.samples import Samples
-from vggc.calibration.variations import Variations, is_image, is_small_image, moved, small_variations
+from vggc.calibration.variations import Variations, is_image, is_small_image, moved, nudged, small_variations
 from vggc.data import Batch
 from vggc.graph.arrays import Array, Int64
 
@@ -70,3 +70,9 @@ class SampleStore:
         random = np.random.default_rng(seed)
         images = (*self._large, *self._small)
         return lambda batch: {name: moved(each, random) if name in images else each for name, each in batch.items()}
+
+    def nudged(self, seed: int) -> Callable[[Batch], Batch]:
+        """A function that shifts the images of batches a little. The same seed gives the same images."""
+        random = np.random.default_rng(seed)
+        images = (*self._large, *self._small)
+        return lambda batch: {name: nudged(each, random) if name in images else each for name, each in batch.items()}
