@@ -27,7 +27,7 @@ _BRIGHTNESS = 0.4
 _GAIN = (0.7, 1.3)
 
 _SHIFT, _NUDGE = 16, 32
-"""Images are shifted by up to one of so many parts of their sides."""
+"""Images are shifted by up to one of so many parts of their sides, and or by one pixel when that is more."""
 
 
 def is_image(value: ValueType, shape: tuple[int, ...]) -> bool:
@@ -72,7 +72,7 @@ def small_variations(images: Array, random: np.random.Generator) -> Array:
 
 
 def _shifted(image: Floats, random: np.random.Generator, part: int) -> Floats:
-    sides = [size // part for size in image.shape[1:]]
+    sides = [max(1, size // part) for size in image.shape[1:]]
     wide = np.pad(image, ((0, 0), *((side, side) for side in sides)), mode="edge")
     top, left = (int(random.integers(2 * side + 1)) for side in sides)
     return wide[:, top : top + image.shape[1], left : left + image.shape[2]]
