@@ -11,15 +11,13 @@ from vggc.authoring.contact_sheet import Picture, pictured
 from vggc.data import Dataset
 from vggc.data.dataset import SampleType, rows_per_chunk
 from vggc.data.images import ImageFolder
-from vggc.diagnostics import CompileError
 from vggc.diagnostics.progress import NO_PROGRESS, Inside
-from vggc.execution.intermediates import fetch
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64
-from vggc.graph.signature import fixed_batch, inputs_of
+from vggc.graph.signature import inputs_of
 from vggc.measures import Subject
 from vggc.measures.outputs import accuracy
-from vggc.pipeline.image_scale import first_norm
+from vggc.pipeline.image_scale import first_norm, norm_values
 
 PICTURES = 64
 """The most samples of a contact sheet."""
@@ -152,17 +150,12 @@ class _Total:
 
 
 def _norm(graph: Graph, fitted: Dataset) -> NormFacts | None:
-    """What the first batch norm reads; None when the model has none, or does not run on so few samples."""
+    """What the first batch norm reads; None when the model has none, or does not run on the samples."""
     norm = first_norm(graph)
-    count = fixed_batch(inputs_of(graph)) or min(_SAMPLES, len(fitted))
-    if norm is None or count > len(fitted):
+    found = None if norm is None else norm_values(graph, norm, fitted, _SAMPLES)
+    if norm is None or found is None:
         return None
-    name = norm.node.inputs[0].name
-    try:
-        values = fetch(graph, [name], next(fitted.batches(count, count)))[name].astype(np.float64)
-    except CompileError:
-        # A model that does not run is reported where all of it is run.
-        return None
+    values = found.astype(np.float64)
     axes = (0, *range(2, values.ndim))
     gain = values.std(axis=axes)[norm.varying] / norm.deviation[norm.varying]
     shift = np.abs(values.mean(axis=axes) - norm.mean)[norm.varying] / norm.deviation[norm.varying]

@@ -17,12 +17,11 @@ import numpy as np
 from vggc.authoring.guess import Guess
 from vggc.data.images import ImageFolder, image_files
 from vggc.data.preparation import Channels, Layout, Preparation, opened
-from vggc.diagnostics import Code, CompileError, fail
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted
-from vggc.execution.intermediates import fetch
 from vggc.graph import Graph
-from vggc.graph.signature import ValueType, fixed_batch, inputs_of, outputs_of
-from vggc.pipeline.image_scale import Norm, first_norm
+from vggc.graph.signature import ValueType, inputs_of, outputs_of
+from vggc.pipeline.image_scale import Norm, first_norm, norm_values
 
 _IMAGES = 16
 """The most images that the preparations are compared on."""
@@ -31,6 +30,9 @@ _SIZE = 224
 """The size for a model that takes any, when the images are not of one size."""
 
 _LARGEST_OWN_SIZE = 1024
+_PLACES = 300
+"""The least number of places at which a detector looks."""
+
 _ENOUGH = 512
 """As many images are enough to calibrate and to measure agreement."""
 
@@ -87,6 +89,9 @@ def guessed_images(graph: Graph, folder: Path) -> tuple[Guess, ...]:
     if wanted.channels == "gray":
         guesses.append(Guess("channels", "gray", f"the input {wanted.type} has one channel"))
     guesses += _by_type(wanted) or _by_norm(graph, files, size, wanted) or _by_outputs(graph, wanted)
+    if _finds_objects(graph):
+        reason = "the output has the form of YOLO, which takes whole images on a gray ground"
+        guesses.append(Guess("pad", 114, f"{reason}; compare with your training code", False))
     if labels := _labels(graph, folder, files):
         guesses.append(labels)
     if len(files) > _ENOUGH:
@@ -171,17 +176,13 @@ def _by_norm(graph: Graph, files: Sequence[Path], size: Guess, wanted: _ImageInp
 def _distance(graph: Graph, norm: Norm, files: Sequence[Path], prepare: Preparation) -> float | None:
     """How far the values before a batch norm are from those of training, in the mean of the channels.
 
-    None when the model does not run on so few images.
+    None when the model does not run on them.
     """
     data = ImageFolder(files, None, prepare, "some images")
-    inputs = inputs_of(graph)
-    count = min(fixed_batch(inputs) or len(data), len(data))
-    name = norm.node.inputs[0].name
-    try:
-        feed = next(data.fit(inputs).batches(count))
-        values = fetch(graph, [name], feed)[name].astype(np.float64)
-    except CompileError:
+    found = norm_values(graph, norm, data.fit(inputs_of(graph)), len(data))
+    if found is None:
         return None
+    values = found.astype(np.float64)
     axes = (0, *range(2, values.ndim))
     mean, deviation = values.mean(axis=axes), values.std(axis=axes)
     shift = np.abs(mean - norm.mean) / np.maximum(norm.deviation, 1e-12)
@@ -223,6 +224,15 @@ def _guesses(common: _Common, reason: str, certain: bool) -> list[Guess]:
         )
         for at, (name, value) in enumerate(options.items())
     ]
+
+
+def _finds_objects(graph: Graph) -> bool:
+    """Whether the output is [samples, 4 + classes, places], as that of YOLO."""
+    shape = outputs_of(graph)[0].shape
+    if shape is None or len(shape) != 3:
+        return False
+    _, rows, places = shape
+    return isinstance(rows, int) and isinstance(places, int) and 4 < rows < places and places >= _PLACES
 
 
 def _labels(graph: Graph, folder: Path, files: Sequence[Path]) -> Guess | None:

@@ -18,7 +18,8 @@ from vggc.data import Dataset
 from vggc.data.images import ImageFolder
 from vggc.data.preparation import Preparation
 from vggc.diagnostics import Code, CompileError, Diagnostic
-from vggc.execution.intermediates import fetch
+from vggc.execution.batching import run
+from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64
 from vggc.graph.signature import fixed_batch, inputs_of
@@ -72,18 +73,33 @@ def scale_warning(graph: Graph, data: Dataset) -> Diagnostic | None:
     count = fixed_batch(inputs) or max(1, min(_IMAGES, len(data), _BYTES // fitted.sample_bytes))
     if count > len(data):
         return None
-    feed = next(fitted.batches(count, count))
-    name = norm.node.inputs[0].name
-    try:
-        found = fetch(graph, [name], feed)[name]
-    except CompileError:
-        # A model that does not run is reported where all of it is run.
+    found = norm_values(graph, norm, fitted, count)
+    if found is None:
         return None
+    feed = next(fitted.batches(count, count))
     pixels = _pixel_deviation(next(iter(feed.values())), data.preparation)
     ratios = _ratios(found, norm)
     if pixels < _FLAT or not len(ratios) or not _all_wrong(ratios):
         return None
     return _warning(graph, data, norm, float(np.median(ratios)))
+
+
+def norm_values(graph: Graph, norm: Norm, data: Dataset, most: int) -> Array | None:
+    """What a batch norm reads on the first samples of fitted data, at most `most`: (samples, channels, ...).
+
+    None when the model does not run on them.
+    """
+    feed = next(data.batches(most, most))
+    name = norm.node.inputs[0].name
+    if graph.producer(norm.node.inputs[0]) is None:
+        # The batch norm is the first node, which reads the input itself.
+        return feed[name]
+    try:
+        values: Array = run(Session(graph, [name]), feed)[name]
+    except CompileError:
+        # A model that does not run is reported where all of it is run.
+        return None
+    return values
 
 
 def first_norm(graph: Graph) -> Norm | None:

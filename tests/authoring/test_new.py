@@ -115,6 +115,33 @@ def test_sizes_and_layouts(tmp_path: Path) -> None:
     assert guesses(last, folder) == {"size": 8, "layout": "nhwc", "scale": 1.0}
 
 
+@pytest.mark.parametrize("batch", [1, 5, 40])
+def test_models_with_a_fixed_batch(tmp_path: Path, batch: int) -> None:
+    folder = photos(tmp_path / "photos")
+    model = classifier(folder, prepared(*IMAGENET))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    found = guesses(model, folder)
+    assert found["mean"] == list(IMAGENET[0])
+
+
+def test_a_batch_norm_that_reads_the_input_itself(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,8,8] x) => (float[N,3,8,8] y)
+        <float[3] one = {1, 1, 1}, float[3] zero = {0, 0, 0},
+         float[3] mean = {120, 120, 120}, float[3] var = {4000, 4000, 4000}>
+        { y = BatchNormalization(x, one, zero, mean, var) }"""
+    model = onnx.parser.parse_model(text)
+    assert guesses(model, folder)["scale"] == 1.0
+
+
+def test_whole_images_for_yolo(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 4)
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[1,3,64,64] x) => (float[1,6,2048] y)
+        <int64[3] shape = {1, 6, 2048}> { y = Reshape(x, shape) }"""
+    found = guesses(onnx.parser.parse_model(text), folder)
+    assert (found["size"], found["pad"], found["scale"]) == (64, 114, "1 / 255")
+
+
 def test_labels_only_when_the_classes_are_as_many(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     assert "labels" not in guesses(classifier(folder, prepared(), classes=5), folder)
