@@ -36,7 +36,9 @@ def test_every_page_and_recipe_is_in_the_site(site: Path) -> None:
 def test_links_to_the_repository_lead_to_pages(site: Path) -> None:
     page = (site / "quantization.html").read_text(encoding="utf-8")
     assert 'href="recipes/int8_cpu.html"' in page
-    assert "quantize(int8, data=calib)" in (site / "recipes/int8_cpu.html").read_text(encoding="utf-8")
+    recipe = (site / "recipes/int8_cpu.html").read_text(encoding="utf-8")
+    assert '<span class="nf">quantize</span>' in recipe, "the blocks of recipes have colours"
+    assert "quantize(int8, data=calib)" in re.sub(r"<[^>]+>", "", recipe)
     assert 'href="../CONTRIBUTING.html"' not in page
     assert 'href="CONTRIBUTING.html"' in (site / "extending.html").read_text(encoding="utf-8")
 
