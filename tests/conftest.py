@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from vggc.binding.modules import import_file
 from vggc.binding.registry import Registry
 from vggc.data import Loader
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.measures import Measure
 from vggc.rewrite import Pass
 from vggc.targets.contract import Target
@@ -58,18 +58,25 @@ def bless(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("bless"))
 
 
-Refused = Callable[[str], AbstractContextManager[None]]
+class Refused(Protocol):
+    """See `refused`."""
+
+    def __call__(self, text: str, code: Code | None = None) -> AbstractContextManager[None]: ...
 
 
 @pytest.fixture
 def refused() -> Refused:
-    """`with refused(text):` expects a CompileError inside, whose messages as the terminal shows them are `text`."""
+    """`with refused(text):` expects a CompileError inside, whose messages as the terminal shows them are `text`.
+
+    With a code, all of its messages have it.
+    """
 
     @contextmanager
-    def expect(text: str) -> Iterator[None]:
+    def expect(text: str, code: Code | None = None) -> Iterator[None]:
         with pytest.raises(CompileError) as caught:
             yield
         assert "\n".join(render(each) for each in caught.value.diagnostics) == text
+        assert code is None or {each.code for each in caught.value.diagnostics} == {code}
 
     return expect
 

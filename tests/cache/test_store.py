@@ -14,7 +14,7 @@ import pytest
 
 from vggc.cache import Store, Unusable, cache_folder, open_store
 from vggc.cache.folder import DEFAULT_SIZE, size_limit
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 
 KEY, OTHER = "0" * 64, "1" * 64
 
@@ -155,5 +155,6 @@ def test_how_large_the_cache_may_be(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert size_limit() == size
     monkeypatch.setenv("VGGC_CACHE", str(tmp_path))
     monkeypatch.setenv("VGGC_CACHE_SIZE", "much")
-    with pytest.raises(CompileError, match="VGGC_CACHE_SIZE is `much`"):
+    with pytest.raises(CompileError, match="VGGC_CACHE_SIZE is `much`") as caught:
         open_store()
+    assert caught.value.diagnostics[0].code is Code.VARIABLE

@@ -12,6 +12,7 @@ import pytest
 
 from vggc.data import ArrayDataset, Dataset, fit, need_samples
 from vggc.data.loaders import random
+from vggc.diagnostics import Code
 from vggc.graph.signature import ValueType
 
 Refused = Callable[[str], AbstractContextManager[None]]
@@ -196,7 +197,10 @@ def test_numbers_that_do_not_fit(refused: Refused, number: float, dtype: Any, me
 @pytest.mark.parametrize(("given", "wanted"), [(np.int64, np.uint64), (np.uint64, np.int64)])
 def test_integers_that_would_change_their_sign(refused: Refused, given: Any, wanted: Any) -> None:
     numbers = np.array([[1], [np.iinfo(given).max if given is np.uint64 else -5]], given)
-    with refused(f"error: array `x` of data `calib`: {numbers[1, 0]} in sample 1 does not fit {np.dtype(wanted)}"):
+    with refused(
+        f"error: array `x` of data `calib`: {numbers[1, 0]} in sample 1 does not fit {np.dtype(wanted)}",
+        Code.NOT_FINITE_DATA,
+    ):
         fit(data(x=numbers), [ValueType("x", np.dtype(wanted), ("N", 1))])
 
 
@@ -233,7 +237,7 @@ def test_random_data_takes_the_shapes_of_the_model(refused: Refused) -> None:
         "error: data `noise` gives samples of shape [3, 8, 9] for the model's input `image` float32 [N, 3, 4, 5]"
     ):
         fit(shaped, [IMAGE])
-    with refused("error: data `noise` gives a shape for `image`, but the model has no such input"):
+    with refused("error: data `noise` gives a shape for `image`, but the model has no such input", Code.RANDOM_DATA):
         fit(shaped, [IMAGE._replace(name="x")])
     with refused("error: data `noise` is random: it has samples for the inputs of a model only"):
         list(source.batches(2))
@@ -241,5 +245,5 @@ def test_random_data_takes_the_shapes_of_the_model(refused: Refused) -> None:
 
 def test_too_few_samples(refused: Refused) -> None:
     need_samples(data(x=X), 6, "calibration")
-    with refused("error: calibration needs at least 7 samples, but data `calib` has 6"):
+    with refused("error: calibration needs at least 7 samples, but data `calib` has 6", Code.TOO_FEW_SAMPLES):
         need_samples(data(x=X), 7, "calibration")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from vggc.data.loaders import images
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 
 Refused = Callable[[str], AbstractContextManager[None]]
 REMOVE = "remove it or copy it again, or leave out all bad images: images(..., skip_bad=true)"
@@ -132,7 +132,7 @@ def test_tables_that_do_not_fit(folder: Path, refused: Refused, table: str, mess
 def test_folders_that_do_not_fit(folder: Path, refused: Refused) -> None:
     with refused(f"error: there is no folder `{folder}/no`\nhelp: paths are relative to the recipe"):
         images.load("test", folder, folder="no")
-    with refused(f"error: `{folder}/set/notes.txt` is a file, not a folder"):
+    with refused(f"error: `{folder}/set/notes.txt` is a file, not a folder", Code.IMAGE_FOLDER):
         images.load("test", folder, folder="set/notes.txt")
     (folder / "empty").mkdir()
     with refused(
@@ -251,7 +251,7 @@ def test_images_of_different_sizes(folder: Path, refused: Refused) -> None:
 def test_images_too_large_to_decode(folder: Path, refused: Refused) -> None:
     huge = folder / "set" / "a" / "0.pgm"
     huge.write_bytes(b"P5\n100000 100000\n255\n0")
-    with refused(f"error: the image `{huge}` is too large: 100000 x 100000 pixels"):
+    with refused(f"error: the image `{huge}` is too large: 100000 x 100000 pixels", Code.IMAGES):
         images.load("test", folder, folder="set")
     Image.fromarray(np.zeros((1, 4000, 3), np.uint8)).save(folder / "set" / "a" / "1.png")
     huge.unlink()
@@ -267,7 +267,7 @@ def test_options_that_do_not_fit(folder: Path, refused: Refused) -> None:
         images.load("test", folder, folder="set", crop=[1, 2, 3])
     with refused("error: `mean` has 3 numbers for 1 channel"):
         images.load("test", folder, folder="set", channels="gray", mean=[1.0, 2.0, 3.0])
-    with refused("error: `std` is 0 for a channel: the divisor must not be 0"):
+    with refused("error: `std` is 0 for a channel: the divisor must not be 0", Code.IMAGE_OPTIONS):
         images.load("test", folder, folder="set", std=[1.0, 0.0, 1.0])
 
 

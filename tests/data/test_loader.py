@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vggc.data import ArrayDataset, Dataset, fit, loader
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.graph.signature import ValueType
 
 Refused = Callable[[str], AbstractContextManager[None]]
@@ -82,6 +82,7 @@ def test_an_exception_in_a_loader() -> None:
         with pytest.raises(CompileError) as caught:
             each.load("calib", Path("here"))
         first, second = render(caught.value.diagnostics[0]).splitlines()
+        assert caught.value.diagnostics[0].code is Code.LOADER
         assert first == f"error: loader `{each.name}` raised {message}"
         path, line = second.removeprefix(" = at: ").split(":")
         assert path == __file__ and line.isdigit()

@@ -14,7 +14,7 @@ import pytest
 
 from vggc.data import Dataset, stored
 from vggc.data.loaders import npy, npz
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 
 Refused = Callable[[str], AbstractContextManager[None]]
 X = np.arange(10 * 3 * 2, dtype=np.float32).reshape(10, 3, 2)
@@ -113,7 +113,7 @@ def test_missing_folder_empty_and_foreign_files(tmp_path: Path, refused: Refused
     with refused(f"error: `{tmp_path}` is a folder, not a file"):
         npz.load("test", tmp_path, path="")
     (tmp_path / "empty.npz").touch()
-    with refused(f"error: `{tmp_path}/empty.npz` is empty"):
+    with refused(f"error: `{tmp_path}/empty.npz` is empty", Code.UNREADABLE_DATA):
         npz.load("test", tmp_path, path="empty.npz")
     (tmp_path / "text.npz").write_text("hello")
     with refused(
@@ -226,7 +226,7 @@ def test_arrays_that_are_not_samples(tmp_path: Path, refused: Refused) -> None:
     ):
         npz.load("test", tmp_path, path="b.npz")
     np.savez(tmp_path / "c.npz", image=X[:0])
-    with refused(f"error: `{tmp_path}/c.npz` has no samples"):
+    with refused(f"error: `{tmp_path}/c.npz` has no samples", Code.DATA_ARRAYS):
         npz.load("test", tmp_path, path="c.npz")
     np.savez(tmp_path / "d.npz", image=np.zeros(3, [("a", "f4"), ("b", "i4")]))
     with refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,11 @@ def test_the_code_is_behind_the_message() -> None:
 def test_an_error_keeps_its_code_when_it_gets_a_place() -> None:
     error = CompileError(Diagnostic("no", code=Code.UNIT))
     assert error.diagnostics[0].code is Code.UNIT
+
+
+def test_every_code_is_expected_by_a_test() -> None:
+    """A test names a code as `VGGC121` in a message, or as `Code.UNKNOWN_PASS`."""
+    files = [each for each in (ROOT / "tests").rglob("*") if each.suffix in (".py", ".txt")]
+    texts = [each.read_text(encoding="utf-8") for each in files if each != Path(__file__)]
+    named = {name for text in texts for name in re.findall(r"\bVGGC\d{3}\b|\bCode\.[A-Z_]+\b", text)}
+    assert [each for each in Code if each.id not in named and f"Code.{each.name}" not in named] == []

@@ -12,6 +12,7 @@ import pytest
 from onnx import parser
 
 from vggc.data import random_array
+from vggc.diagnostics import Code
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
@@ -120,7 +121,8 @@ def test_inputs_of_unknown_rank(refused: Refused) -> None:
     with refused(
         "error: the rank of the model's input `x` is unknown\n"
         'help: give it samples in the recipe: data samples = npz("samples.npz", limit=8); or compile it with '
-        "--verify off, which checks nothing"
+        "--verify off, which checks nothing",
+        Code.SHAPES,
     ):
         random_inputs(model)
 
@@ -130,7 +132,8 @@ def test_inputs_too_large_to_make(refused: Refused) -> None:
     with refused(
         "error: random numbers for the model's input `x` float32 [100000, 100000] would take more than 1 GiB\n"
         'help: give it samples in the recipe: data samples = npz("samples.npz", limit=8); or compile it with '
-        "--verify off, which checks nothing"
+        "--verify off, which checks nothing",
+        Code.MEMORY,
     ):
         random_inputs(model)
 

@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
+from vggc.diagnostics import Code
 from vggc.execution.errors import WITHOUT_RUNNING
 from vggc.execution.session import Optimise, Session
 from vggc.graph import Graph
@@ -186,7 +187,8 @@ def test_feeds_that_do_not_fit(refused: Refused) -> None:
     ],
 )
 def test_models_that_cannot_be_loaded(refused: Refused, text: str, message: str) -> None:
-    with refused(f"error: {message}"):
+    code = Code.MODEL_INPUT if "cannot feed" in message else Code.ONNXRUNTIME
+    with refused(f"error: {message}", code):
         Session(graph(text))
 
 

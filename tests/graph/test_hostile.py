@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
 
@@ -47,8 +47,9 @@ def function(name: str, body: str) -> str:
 def test_functions_that_call_each_other_a_million_million_times() -> None:
     functions = [function(f"f{index}", f"t = my.f{index + 1}(a) b = my.f{index + 1}(t)") for index in range(40)]
     functions.append(function("f40", "b = Relu(a)"))
-    with pytest.raises(CompileError, match="the model's functions make more than 2000000 nodes of it"):
+    with pytest.raises(CompileError, match="the model's functions make more than 2000000 nodes of it") as caught:
         graph("g (float[3] x) => (float[3] y) { y = my.f0(x) } " + " ".join(functions))
+    assert caught.value.diagnostics[0].code is Code.MODEL_FUNCTIONS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
@@ -73,3 +73,4 @@ def test_what_cannot_be_raised_is_said() -> None:
     with pytest.raises(CompileError) as caught:
         raise_opset(graph, 1000, "this test")
     assert str(caught.value.diagnostics[0].message).startswith("this test needs opset 1000, but opset 11 cannot")
+    assert caught.value.diagnostics[0].code is Code.OPSET

@@ -102,7 +102,8 @@ def test_case(case: Any, bless: bool) -> None:
     if case.expected.startswith("error: "):
         with pytest.raises(CompileError) as caught:
             apply(case, after)
-        assert f"error: {caught.value.diagnostics[0].message}" == case.expected
+        diagnostic = caught.value.diagnostics[0]
+        assert f"error: {diagnostic.message} [{diagnostic.code.id}]" == case.expected
         return
     log = apply(case, after)
     declined = {f"{what}: {reason}" for what, reason in log.declined}

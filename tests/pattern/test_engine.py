@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.graph import Graph
 from vggc.graph.extras import node_extras
 from vggc.rewrite import Context, dry_run, rules_pass, run_rules
@@ -176,7 +176,7 @@ def test_rules_that_grow_a_graph(rules, graph) -> None:
     with pytest.raises(CompileError) as caught:
         run_rules(made, rules("rule grow { Relu(x) where rank(x) == 1 => Max(Relu(Abs(x)), zeros([1], like=x)) }"))
     found = caught.value.diagnostics[0]
-    assert found.message == "the rule does not terminate"
+    assert (found.message, found.code) == ("the rule does not terminate", Code.RULE_ENDLESS)
     assert found.span is not None and found.span.text == "grow"
     assert ("note", "what they make of one node was rewritten 202 times") in found.facts
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vggc.cli.main import run
+from vggc.diagnostics import Code
 from vggc.pattern.instances import proof_messages, prove_rule
 
 RIGHT = """
@@ -87,6 +88,7 @@ def test_wrong_rules_are_caught(name: str, rules: Any) -> None:
     proof = prove_rule(rule)
     assert proof.counterexample is not None
     assert proof.counterexample.message == f"rule `{name}` is wrong"
+    assert proof.counterexample.code is Code.RULE_WRONG
     assert proof.counterexample.span == rule.name_span
     assert not proof.proved
 
@@ -117,7 +119,7 @@ def test_a_rule_that_no_graph_was_made_for(rules: Any) -> None:
     assert not proof.proved
     assert proof.counterexample is None
     (message,) = proof_messages([proof]).messages
-    assert message.severity == "warning"
+    assert (message.severity, message.code) == ("warning", Code.RULE_UNTRIED)
     assert message.message == "rule `r` could not be tested: it rewrote none of the generated graphs"
     assert message.facts == (("note", "its condition does not hold (100 graphs)"),)
 

@@ -10,7 +10,7 @@ import onnx.parser
 import pytest
 
 from vggc.binding import bind
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.pipeline.compile import compile_model
@@ -44,6 +44,7 @@ def test_numbers_that_become_nan(tmp_path: Path) -> None:
     assert diagnostic.message == (
         "`cast` makes NaN or infinite numbers of output `y` on the first 8 samples of data `calib`"
     )
+    assert diagnostic.code is Code.NOT_FINITE_RESULT
     assert diagnostic.span is not None and diagnostic.span.line == 3
     assert not (tmp_path / "out").exists()
 

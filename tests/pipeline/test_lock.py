@@ -101,7 +101,9 @@ def test_the_same_compile_is_the_same() -> None:
 def test_pictures_that_differ_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     for number in (3, 7, 9):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(f"pictures/{number}.png")
-    assert "the data `calib` has changed: 3 of 40 files differ: 3.png, 7.png, 9.png" in refused(capsys)
+    said = refused(capsys)
+    assert "the data `calib` has changed: 3 of 40 files differ: 3.png, 7.png, 9.png" in said
+    assert "[VGGC805]" in said
 
 
 def test_everything_that_differs_is_named(capsys: pytest.CaptureFixture[str]) -> None:

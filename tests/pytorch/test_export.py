@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.pytorch import Dynamic, ExportedModel, Request, export_model, parse_dynamic, parse_input
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch onnxscript safetensors")
@@ -32,7 +32,7 @@ def refused(name: str, *dynamic: Dynamic, **more: Any) -> str:
     with pytest.raises(CompileError) as caught:
         exported(name, *dynamic, **more)
     assert not list(Path().glob("*.onnx"))
-    return "\n".join(render(each) for each in caught.value.diagnostics)
+    return "\n".join(render(each, code=True) for each in caught.value.diagnostics)
 
 
 @pytest.mark.parametrize("dynamic", [(), (BATCH,)], ids=["static", "dynamic"])
@@ -156,7 +156,7 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
 
 
 def test_files_that_are_no_weights(folder: Path) -> None:
-    assert refused_file("nowhere.pt") == "error: there is no weights file `nowhere.pt`"
+    assert refused_file("nowhere.pt") == "error: there is no weights file `nowhere.pt` [VGGC703]"
     Path("text.pt").write_text("hello")
     assert "`text.pt` cannot be read as weights" in refused_file("text.pt")
     torch.save(torch.nn.ReLU(), "module.pt")
@@ -171,7 +171,7 @@ def test_files_that_are_no_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("vgg12", f"error: `{NETS}` has no `vgg12`\nhelp: a similar name exists: `vgg19`"),
+        ("vgg12", f"error: `{NETS}` has no `vgg12` [VGGC701]\nhelp: a similar name exists: `vgg19`"),
         ("number", f"`{NETS}:number` cannot be called: it has type int"),
         ("not_a_module", f"`{NETS}:not_a_module` returned a int, not a torch.nn.Module"),
         ("broken", "failed with RuntimeError: the settings file is missing"),
@@ -204,11 +204,12 @@ def test_a_package_in_the_current_folder(folder: Path) -> None:
         with pytest.raises(CompileError) as caught:
             export_model(Request(factory, (IMAGE,)), Path("model.onnx"))
         assert render(caught.value.diagnostics[0]).startswith(told)
+        assert caught.value.diagnostics[0].code is Code.FACTORY
 
 
 def test_an_operator_without_a_counterpart_is_named(folder: Path) -> None:
     told = refused("NoCounterpart")
-    assert "error: the operator `prims.bessel_j0` has no counterpart in ONNX" in told
+    assert "error: the operator `prims.bessel_j0` has no counterpart in ONNX [VGGC704]" in told
 
 
 def test_a_branch_on_numbers_is_told_with_its_line(folder: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_branch_on_numbers_is_told_with_its_line(folder: Path) -> None:
 
 def test_a_model_that_differs_is_not_written(folder: Path) -> None:
     told = refused("Random")
-    assert "the exported model does not compute what the module computes; nothing was written" in told
+    assert "the exported model does not compute what the module computes; nothing was written [VGGC705]" in told
     assert "forward may be random" in told
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from vggc.cache import Store
 from vggc.data import ArrayDataset
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.execution.session import Session
 from vggc.graph.snapshot import Snapshot
 from vggc.passes.fold_batch_norm import fold_batch_norm
@@ -310,8 +310,9 @@ def test_labels_join_in(networks):
     found = next(iter(Session(graph).run(feed).values())).argmax(1)
     assert (found == wanted).mean() > 0.3
     wrong = ArrayDataset(dict(feed), np.full(96, 7), "labelled samples")
-    with pytest.raises(CompileError, match="`labels` needs an output"):
+    with pytest.raises(CompileError, match="`labels` needs an output") as caught:
         recover(original.copy(), data=wrong, labels=True, context=context_of(original))
+    assert caught.value.diagnostics[0].code is Code.RECOVER
 
 
 def test_it_ends_when_enough_classes_agree(networks, net):

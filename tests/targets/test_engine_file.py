@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.graph import Graph
 from vggc.targets.contract import Lowering
 from vggc.targets.engine_file import Sidecar, read_engine, read_sidecar, record_validation
@@ -45,8 +45,9 @@ def test_an_engine_whose_hash_matches(sidecar: Sidecar) -> None:
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data[:-1] + b"!", lambda data: b""])
 def test_another_engine_is_not_handed_out(sidecar: Sidecar, change: Callable[[bytes], bytes]) -> None:
     sidecar.engine.write_bytes(change(sidecar.engine.read_bytes()))
-    with pytest.raises(CompileError, match=r"is not the one that `model\.engine\.json` describes"):
+    with pytest.raises(CompileError, match=r"is not the one that `model\.engine\.json` describes") as caught:
         read_engine(sidecar)
+    assert caught.value.diagnostics[0].code is Code.OTHER_ENGINE
 
 
 def test_an_engine_that_is_gone(sidecar: Sidecar) -> None:

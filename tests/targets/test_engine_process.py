@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.targets.engine_messages import failed
 from vggc.targets.engine_process import Engine, Job, build
 from vggc.targets.node_names import Described
@@ -43,11 +43,14 @@ def describe(name: str) -> Described:
     return Described(f"Relu `{name}`", (("made by", "simplify, line 4"),))
 
 
-def message(folder: Path, *, timeout: float | None = None, stall: float = 60, **more: object) -> str:
-    """The text of the error a build ends in; no file is left."""
+def message(
+    folder: Path, *, timeout: float | None = None, stall: float = 60, code: Code | None = None, **more: object
+) -> str:
+    """The text of the error a build ends in, with this code when one is given; no file is left."""
     with pytest.raises(CompileError) as error:
         build(job(folder, **more), describe, timeout=timeout, stall=stall)
     assert not (folder / "model.engine").exists()
+    assert code is None or {each.code for each in error.value.diagnostics} == {code}
     return "\n".join(render(each) for each in error.value.diagnostics)
 
 
@@ -76,7 +79,7 @@ def test_a_logged_error_fails_the_build_and_names_the_node(
     tmp_path: Path, fake_tensorrt: Behave, behaviour: str
 ) -> None:
     fake_tensorrt(behaviour)
-    assert message(tmp_path) == (
+    assert message(tmp_path, code=Code.BUILD) == (
         "error: TensorRT cannot build Relu `relu1`\n = made by: simplify, line 4\n = TensorRT: [relu1] cannot be fused."
     )
 
@@ -129,7 +132,7 @@ def test_no_engine_and_no_error(tmp_path: Path, fake_tensorrt: Behave) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX only")
 def test_a_crash(tmp_path: Path, fake_tensorrt: Behave) -> None:
     fake_tensorrt("crash")
-    assert message(tmp_path) == (
+    assert message(tmp_path, code=Code.BUILD_ENDED) == (
         "error: TensorRT crashed while it built the engine (SIGSEGV)\n"
         " = last output: Loading plugins\n"
         "help: use `target onnx` alone to write the compiled model and look for what TensorRT does not support"
@@ -174,7 +177,7 @@ def test_an_exit_without_a_result(tmp_path: Path, fake_tensorrt: Behave) -> None
 )
 def test_out_of_memory(tmp_path: Path, fake_tensorrt: Behave, behaviour: str, fact: str) -> None:
     fake_tensorrt(behaviour)
-    assert message(tmp_path) == (
+    assert message(tmp_path, code=Code.BUILD_MEMORY) == (
         f"error: TensorRT ran out of memory while it built the engine\n{fact}"
         "help: close other programs, or build where there is more memory"
     )

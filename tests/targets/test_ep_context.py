@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.graph import Graph
 from vggc.targets.contract import Lowering
 from vggc.targets.ep_context import ep_context
@@ -76,8 +76,9 @@ def test_an_engine_that_was_tampered_with(built: Lowering) -> None:
 
 
 def test_no_engine(built: Lowering) -> None:
-    with pytest.raises(CompileError, match=r"no target before this one built the engine `model\.engine`"):
+    with pytest.raises(CompileError, match=r"no target before this one built the engine `model\.engine`") as caught:
         ep_context(built)
+    assert caught.value.diagnostics[0].code is Code.NO_ENGINE
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx has no wheel here")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.targets import flavours
@@ -47,6 +47,7 @@ def test_tensorrt_is_missing(make_graph: GraphMaker, lower: LoweringMaker) -> No
     with pytest.raises(CompileError) as error:
         tensorrt(lowering)
     assert text(error) == expected
+    assert error.value.diagnostics[0].code is Code.MISSING_PACKAGE
     assert [render(each) for each in tensorrt.check(inputs_of(lowering.graph), {})] == [expected]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from vggc.diagnostics import CompileError, render
+from vggc.diagnostics import Code, CompileError, render
 from vggc.graph import Graph
 from vggc.graph.extras import annotate
 from vggc.targets.contract import Lowering
@@ -83,6 +83,7 @@ def test_lowering_lists_them_all_too(five: Graph, lower: LoweringMaker) -> None:
         tensorrt_rtx(lowering, batch=Interval((1, 2)))
     errors = [each.message for each in error.value.diagnostics if each.severity == "error"]
     assert len(errors) == 6
+    assert {each.code for each in error.value.diagnostics} == {Code.IMPORT, Code.UNCHECKED}
     assert "TensorRT RTX cannot import Baz `inner`" in errors
     assert list(lowering.directory.iterdir()) == []
 

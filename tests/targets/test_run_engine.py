@@ -186,14 +186,14 @@ def refused(sidecar: Sidecar) -> str:
     with pytest.raises(CompileError) as error:
         validation.validate(sidecar)
     assert read_sidecar(sidecar.path).values["validated_on"] is None
-    return "\n".join(render(each) for each in error.value.diagnostics)
+    return "\n".join(render(each, code=True) for each in error.value.diagnostics)
 
 
 def test_an_engine_that_computes_something_else(sidecar: Sidecar, gpu: Callable[[float], None]) -> None:
     gpu(1.02)
     text = refused(sidecar)
     assert text.startswith("error: the engine's output `y` differs from onnxruntime's: relative error 0.02: ")
-    assert " = inputs: `x` [1, 3]\n = allowed: 0.005\n" in text
+    assert "[VGGC644]\n = inputs: `x` [1, 3]\n = allowed: 0.005\n" in text
 
 
 def test_an_engine_that_rounds(sidecar: Sidecar, gpu: Callable[[float], None]) -> None:
@@ -203,7 +203,7 @@ def test_an_engine_that_rounds(sidecar: Sidecar, gpu: Callable[[float], None]) -
 
 def test_an_engine_that_does_not_load(sidecar: Sidecar, gpu: Callable[[float], None]) -> None:
     gpu(0)
-    assert refused(sidecar).splitlines()[0] == "error: TensorRT cannot load the engine"
+    assert refused(sidecar).splitlines()[0] == "error: TensorRT cannot load the engine [VGGC643]"
 
 
 def test_an_engine_that_was_tampered_with(sidecar: Sidecar) -> None:
@@ -215,7 +215,9 @@ def test_shapes_that_the_engine_does_not_take(sidecar: Sidecar) -> None:
     values = json.loads(sidecar.path.read_text())
     values["profiles"][0]["x"]["max"] = [64, 3]
     sidecar.path.write_text(json.dumps(values))
-    assert refused(read_sidecar(sidecar.path)).startswith("error: the engine does not accept shape [64, 3] for `x`\n")
+    assert refused(read_sidecar(sidecar.path)).startswith(
+        "error: the engine does not accept shape [64, 3] for `x` [VGGC643]\n"
+    )
 
 
 def test_an_engine_without_its_weights(sidecar: Sidecar) -> None:
@@ -223,7 +225,7 @@ def test_an_engine_without_its_weights(sidecar: Sidecar) -> None:
     values["options"]["strip"] = True
     sidecar.path.write_text(json.dumps(values))
     assert refused(read_sidecar(sidecar.path)) == (
-        "error: the engine was built without its weights\nhelp: refit it, or build it without strip=true"
+        "error: the engine was built without its weights [VGGC642]\nhelp: refit it, or build it without strip=true"
     )
 
 
@@ -233,7 +235,7 @@ def test_a_machine_without_a_gpu(sidecar: Sidecar, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(run_engine, "Device", none)
     assert refused(sidecar) == (
-        "error: the engine cannot run here: the NVIDIA driver finds no GPU\n"
+        "error: the engine cannot run here: the NVIDIA driver finds no GPU [VGGC643]\n"
         "help: run it on a machine with an NVIDIA GPU and its driver"
     )
 
