@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from vggc.data import ArrayDataset, Dataset
 from vggc.data.loaders import images, npz
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.graph import Graph
 from vggc.measures import Subject
 from vggc.measures.class_balance import f1
@@ -345,8 +345,9 @@ def test_masks_follow_the_image(folder: Path) -> None:
     with pytest.raises(CompileError, match=r"1\.png` has 20 x 40 pixels, but its image 40 x 20"):
         list(images.load("test", folder, folder="photos", masks=folder / "masks", size=20).extra("masks"))
     (folder / "masks/1.png").unlink()
-    with pytest.raises(CompileError, match=r"1\.png` has no mask in"):
+    with pytest.raises(CompileError, match=r"1\.png` has no mask in") as caught:
         images.load("test", folder, folder="photos", masks=folder / "masks", size=20)
+    assert caught.value.diagnostics[0].code is Code.ANNOTATIONS
 
 
 def test_arrays_beside_the_inputs(folder: Path) -> None:

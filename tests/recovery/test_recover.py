@@ -453,6 +453,7 @@ def test_a_process_that_ends_ends_the_training(networks, monkeypatch, tmp_path):
     with training_processes(2), pytest.raises(CompileError, match="one of the processes that train together") as ended:
         recover(damaged(original), data=samples(original), **options, context=context)
     assert "goes on from its last checkpoint" in str(ended.value.diagnostics)
+    assert ended.value.diagnostics[0].code is Code.WORKER
     assert epochs_kept(store) == 3
 
 
