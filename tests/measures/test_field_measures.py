@@ -185,6 +185,34 @@ def test_duplicates_are_removed_by_class() -> None:
     assert suppressed(boxes, np.array([0, 0, 1, 0]), 0.5).tolist() == [0, 2, 3]
 
 
+@pytest.mark.usefixtures("pycocotools")
+def test_a_detector_is_compiled_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe with COCO boxes: a model that finds the same box in every image, which one of two images has."""
+    import vggc
+
+    monkeypatch.chdir(tmp_path)
+    Path("street").mkdir()
+    for number in range(2):
+        Image.new("RGB", (40, 20), (99, 99, 99)).save(f"street/{number}.png")
+    row = {"image_id": 0, "category_id": 1, "bbox": [10, 0, 20, 10]}
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(2)]
+    coco = {"images": images, "categories": [{"id": 1, "name": "car"}], "annotations": [row]}
+    Path("coco.json").write_text(json.dumps(coco))
+    found = parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (float[1,3,40,40] x) => (float[1,1,6] boxes)
+        <float[1,1,6] box = {10, 10, 30, 20, 0.9, 0}, float zero = {0}>
+        { m = ReduceMean<keepdims = 0>(x) n = Mul(m, zero) boxes = Add(box, n) }"""
+    )
+    recipe = 'data street = images("street", size=40, pad=114, boxes="coco.json")\nsimplify\n'
+    recipe += "require map50_95(street) >= original - 1%\ntarget onnx\n"
+    result = vggc.compile(recipe, found, out="out")
+    # The box is right in the first image and wrong in the second, which has no car: precision 1 up to a recall of 1.
+    assert [(each.measured, each.outcome) for each in result.report.requirements] == [("100.00%", "held")]
+    worse = recipe.replace(">= original - 1%", ">= 100%").replace("size=40", "size=[40, 80]")
+    with pytest.raises(vggc.CompileError, match="does not fit the model's input"):
+        vggc.compile(worse, found, out="worse")
+
+
 # --- images
 
 
