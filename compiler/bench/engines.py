@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vggc.data.npz import write_npz
 from vggc.diagnostics import Code, fail
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
@@ -17,7 +18,6 @@ from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets.engine_file import Sidecar, read_sidecar
 from vggc.targets.engine_process import ask
 from vggc.targets.node_names import describer
-from vggc.targets.npz import write_npz
 from vggc.targets.rebuild import compiled_model
 
 _TRIAL = 20

@@ -1,4 +1,4 @@
-"""Measure models side by side: models with onnxruntime on the CPU, engines on the GPU.
+"""Measure models side by side: models with onnxruntime and other runtimes on the CPU, engines on the GPU.
 
 Each model runs in its own process, so that its memory can be measured. All models are loaded and warmed up. Then they
 take turns in short bursts, in alternating order, so that other load on the machine affects all of them equally. Only
@@ -7,6 +7,7 @@ one model runs at a time.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import tempfile
@@ -19,17 +20,15 @@ from typing import Any
 import numpy as np
 
 from vggc.bench.engines import engine_times
-from vggc.bench.folders import is_engine
+from vggc.bench.folders import is_engine, is_runtime_model
+from vggc.bench.inputs import ModelInputs, inputs_of_file
 from vggc.bench.worker import Worker
 from vggc.diagnostics import CompileError
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
-from vggc.execution.random_inputs import random_inputs
+from vggc.execution.array_distance import distance
 from vggc.execution.threads import thread_limit
-from vggc.graph import Graph
-from vggc.graph.arrays import Feeds
-from vggc.graph.signature import inputs_of
+from vggc.graph.arrays import Array
 
-CPU = "onnxruntime CPU"
 BURST = 0.1
 """Seconds of one turn."""
 
@@ -38,9 +37,11 @@ BURST = 0.1
 class BenchRow:
     """A model at a batch size. Times are in seconds for one run of the whole batch, throughput in samples per second.
 
-    `ratio` is the first model's median time at this batch size divided by this model's; None when the first model was
-    not measured. `peak_bytes` is the most memory that the process used, less what it used before it read the model;
-    None when the system does not report it. Engines have no `peak_bytes` and no `load_seconds`.
+    `error` is the largest difference of an output from the first model's on the same random inputs, relative to the
+    largest number of the output; None when the inputs or outputs are others, or were not compared. `ratio` is the first
+    model's median time at this batch size divided by this model's; None when the first model was not measured.
+    `peak_bytes` is the most memory that the process used, less what it used before it read the model; None when the
+    system does not report it. Engines have no `peak_bytes` and no `load_seconds`.
     """
 
     model: str
@@ -51,6 +52,7 @@ class BenchRow:
     p99: float
     throughput: float
     ratio: float | None
+    error: float | None
     peak_bytes: int | None
     load_seconds: float | None
     runs: int
@@ -92,7 +94,7 @@ def bench_models(
             "seconds": seconds,
         }
     )
-    inputs = {model: _Inputs(model) for model in models if not is_engine(model)}
+    inputs = {model: inputs_of_file(model) for model in models if not is_engine(model)}
     for batch in batches:
         measured = _on_cpu(bench, inputs, batch, seconds=seconds, progress=progress)
         for model in models:
@@ -110,7 +112,7 @@ def bench_models(
 
 def _on_cpu(
     bench: Bench,
-    inputs: Mapping[Path, _Inputs],
+    inputs: Mapping[Path, ModelInputs],
     batch: int,
     *,
     seconds: float,
@@ -127,15 +129,25 @@ def _on_cpu(
     rows: dict[Path, BenchRow | None] = {}
     with ExitStack() as stack:
         workers = []
+        loaded_models = []
         for model in fitting:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
             worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), folder))
-            workers.append((worker, worker.ready()))
+            try:
+                workers.append((worker, worker.ready()))
+            except CompileError as error:
+                if not is_runtime_model(model):
+                    raise
+                bench.left_out.append(f"{model} is not measured at batch {batch}: {error.diagnostics[0].message}")
+                continue
+            loaded_models.append(model)
+        first = workers[0][0].outputs() if workers else {}
         progress.begin(f"batch {batch}: measuring")
         times = _take_turns([worker for worker, _ in workers], seconds)
-        for model, (worker, loaded), taken in zip(fitting, workers, times, strict=True):
-            row = _row(model, CPU, batch, taken)
-            rows[model] = replace(row, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
+        for model, (worker, loaded), taken in zip(loaded_models, workers, times, strict=True):
+            row = _row(model, inputs[model].runtime, batch, taken)
+            far = largest_error(first, worker.outputs())
+            rows[model] = replace(row, error=far, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
     return rows
 
 
@@ -160,6 +172,7 @@ def _row(model: Path, runtime: str, batch: int, times: Sequence[float]) -> Bench
         p99=p99,
         throughput=batch * len(times) / sum(times),
         ratio=None,
+        error=None,
         peak_bytes=None,
         load_seconds=None,
         runs=len(times),
@@ -178,29 +191,15 @@ def _take_turns(workers: Sequence[Worker], seconds: float) -> list[list[float]]:
     return times
 
 
-class _Inputs:
-    """The inputs of a model, and random numbers for them."""
-
-    def __init__(self, model: Path) -> None:
-        self._model = model
-        self._graph = Graph.load(model)
-        self._graph.infer_shapes(check=True)
-        self._wanted = inputs_of(self._graph)
-        firsts = [each.shape[0] for each in self._wanted if each.shape]
-        sizes = [each for each in firsts if isinstance(each, int)]
-        # One dynamic first dimension makes the batch dynamic. Other inputs may have none.
-        self.fixed = sizes[0] if sizes and len(sizes) == len(firsts) else None
-
-    def takes(self, batch: int) -> bool:
-        return self.fixed is None or self.fixed == batch
-
-    def feeds(self, batch: int) -> Feeds:
-        """Random inputs, the same for all models with the same inputs. Raises CompileError when none fit."""
-        try:
-            return random_inputs(self._graph, self._wanted, batches=(batch,))[0]
-        except CompileError as error:
-            named = ("model", f"`{self._model}`")
-            raise CompileError(*(replace(each, facts=(named, *each.facts)) for each in error.diagnostics)) from None
+def largest_error(expected: Mapping[str, Array], computed: Mapping[str, Array]) -> float | None:
+    """The largest difference of an output, relative to its largest number; None when the outputs are others."""
+    if expected.keys() != computed.keys():
+        return None
+    errors = [
+        distance(values, computed[name].astype(values.dtype, copy=False)).error for name, values in expected.items()
+    ]
+    error = max(errors, default=0.0)
+    return error if math.isfinite(error) else None
 
 
 def _processor() -> str:

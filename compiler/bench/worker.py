@@ -9,10 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
+from vggc.data.npz import write_npz
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.execution.threads import thread_limit
-from vggc.graph.arrays import Feeds
-from vggc.targets.npz import write_npz
+from vggc.graph.arrays import Array, Feeds
 
 
 class Worker:
@@ -27,7 +29,13 @@ class Worker:
         _check_storable(model, feeds)
         write_npz(arrays, feeds)
         job = folder / "job.json"
-        described = {"model": str(model), "feeds": str(arrays), "threads": thread_limit()}
+        self._outputs = folder / "outputs.npz"
+        described = {
+            "model": str(model),
+            "feeds": str(arrays),
+            "outputs": str(self._outputs),
+            "threads": thread_limit(),
+        }
         job.write_text(json.dumps(described), encoding="utf-8")
         self._stderr = (folder / "stderr.txt").open("w+b")
         self._process = subprocess.Popen(
@@ -50,6 +58,11 @@ class Worker:
     def ready(self) -> float:
         """Wait until the model is loaded. Returns the seconds that loading took."""
         return float(self._answer()["load_seconds"])
+
+    def outputs(self) -> dict[str, Array]:
+        """What the model computed for the feeds, once it is ready."""
+        with np.load(self._outputs) as arrays:
+            return {name: arrays[name] for name in arrays.files}
 
     def times(self, seconds: float) -> list[float]:
         """Run the model for about `seconds`, at least once. Returns the seconds of each run."""

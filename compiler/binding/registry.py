@@ -98,7 +98,7 @@ def _measures() -> dict[str, Measure]:
 
 
 def _targets() -> dict[str, Target]:
-    from vggc.targets import ep_context, onnx, onnxruntime, tensorrt, triton
+    from vggc.targets import ep_context, onnx, onnxruntime, openvino, tensorrt, triton
 
-    modules = (onnx, onnxruntime, tensorrt, ep_context, triton)
+    modules = (onnx, onnxruntime, tensorrt, ep_context, triton, openvino)
     return {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Target)}

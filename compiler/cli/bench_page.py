@@ -13,7 +13,7 @@ from vggc.measures import format_value
 
 def bench_page(bench: Bench) -> RenderableType:
     """A row for each model and batch size, then what was not measured, and the machine."""
-    table = plain_table("model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "ratio", right=2)
+    table = plain_table("model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "error", "ratio", right=2)
     for row in bench.rows:
         table.add_row(
             row.model,
@@ -22,6 +22,7 @@ def bench_page(bench: Bench) -> RenderableType:
             *(format_value(each, "seconds") for each in (row.p50, row.p90, row.p99)),
             f"{row.throughput:.4g}",
             "" if row.peak_bytes is None else human_bytes(row.peak_bytes),
+            "" if row.error is None else f"{row.error:.0e}",
             "" if row.ratio is None else f"{row.ratio:.2f}x",
         )
     machine = bench.machine

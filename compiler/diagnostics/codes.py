@@ -151,6 +151,9 @@ class Code(Enum):
     OTHER_ENGINE = 642, "The engine, its model or its weights are not the ones described"
     ENGINE_RUN = 643, "The engine does not run here"
     ENGINE_DIFFERS = 644, "The engine computes other numbers than onnxruntime"
+    CONVERSION = 651, "A converter does not support the model"
+    CONVERSION_ENDED = 652, "A converter crashed, was killed or took too long"
+    CONVERSION_DIFFERS = 653, "A converted model computes other numbers than the model it was made from"
     # --- 7xx: PyTorch
     FACTORY = 701, "The PyTorch module cannot be made"
     MODULE_INPUTS = 702, "The inputs of the PyTorch module are wrong"

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any, Protocol
 
-from vggc.execution.session import Session
 from vggc.graph.arrays import Feeds
+
+
+class Runs(Protocol):
+    """A model that can be run, with onnxruntime or with another runtime."""
+
+    def run(self, feeds: Feeds) -> Any: ...
+
 
 WARM_UP_RUNS = 3
 WARM_UP_SECONDS = 0.2
 
 
-def warm_up(session: Session, feeds: Feeds, seconds: float = WARM_UP_SECONDS) -> None:
+def warm_up(session: Runs, feeds: Feeds, seconds: float = WARM_UP_SECONDS) -> None:
     """Run until caches, buffers and the processor's clock are stable: WARM_UP_RUNS, and about `seconds`."""
     taken: list[float] = []
     while len(taken) < WARM_UP_RUNS or sum(taken) < seconds:
         taken.append(run_seconds(session, feeds))
 
 
-def run_seconds(session: Session, feeds: Feeds) -> float:
+def run_seconds(session: Runs, feeds: Feeds) -> float:
     """The seconds of one run."""
     started = time.perf_counter()
     session.run(feeds)
     return time.perf_counter() - started
 
 
-def times(session: Session, feeds: Feeds, seconds: float) -> list[float]:
+def times(session: Runs, feeds: Feeds, seconds: float) -> list[float]:
     """Run a model for about `seconds`, at least once. Returns the seconds of each run."""
     taken: list[float] = []
     while not taken or sum(taken) < seconds:
@@ -35,7 +42,7 @@ def times(session: Session, feeds: Feeds, seconds: float) -> list[float]:
 
 
 def alternating_times(
-    sessions: Sequence[Session], feeds: Feeds, *, seconds: float, fewest: int, most: int
+    sessions: Sequence[Runs], feeds: Feeds, *, seconds: float, fewest: int, most: int
 ) -> list[list[float]]:
     """The seconds of each run of several models with the same inputs, one list for each model, all of one length.
 

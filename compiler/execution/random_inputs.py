@@ -70,6 +70,11 @@ def random_inputs(
     return _SizeSearch(model if isinstance(model, Session) else Session(model), wanted, batches, seed).run()
 
 
+def random_feeds(inputs: Sequence[ValueType], *, seed: int = 0) -> Feeds:
+    """The feeds that `random_inputs` makes, for inputs all of whose dimensions are numbers; no model is run."""
+    return _draw(inputs, {}, SMALL, seed)
+
+
 def _certain(inputs: Sequence[ValueType]) -> bool:
     """Whether there is nothing to choose, so that a model that does not run is simply wrong."""
     floats = all(each.dtype.kind == "f" for each in inputs)

@@ -99,6 +99,7 @@ def compile_model(
                     report.warnings += speed_warnings(graph, runner.samples.first_used())
                 finish()
                 report.artifacts = [asdict(each) for each in artifacts]
+                report.runs = [asdict(each) for each in lowering.runs]
                 write_report(staging, report, before, picture(graph, runner.costs))
     return report
 

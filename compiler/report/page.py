@@ -54,6 +54,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node] | No
         sections.widths(widths) if widths else "",
         sections.declined(declined[:_MOST_DECLINES], max(0, len(declined) - _MOST_DECLINES)) if declined else "",
         sections.graph(before, after) if after is not None else "",
+        sections.runs(report) if report.runs else "",
         sections.files(report),
     ]
     links = {
@@ -66,6 +67,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node] | No
         "widths": widths,
         "declined": declined,
         "graph": graphs,
+        "runs": report.runs,
         "files": True,
     }
     parts = {

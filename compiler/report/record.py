@@ -133,6 +133,8 @@ class Report:
     fidelity: Fidelity | None = None
     requirements: list[Requirement] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    """runs of the written models in the runtimes that they are for: the fields of `RuntimeRun`"""
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     version: str = ""

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from vggc.diagnostics.number_text import counted, human_bytes, human_count
+from vggc.measures import format_value
 from vggc.pattern.context import NodePrecision
 from vggc.report.picture import Node
 from vggc.report.record import Decline, Failure, ModelCost, Report, Requirement, StepRecord
@@ -429,6 +430,24 @@ def files(report: Report) -> str:
     )
     listed = _lines(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     return section("files", "Files", shown, f'<dl class="facts">\n{listed}</dl>')
+
+
+def runs(report: Report) -> str:
+    """The runs of what targets wrote for other runtimes, beside onnxruntime's."""
+    rows = []
+    for each in report.runs:
+        seconds, reference = each["seconds"], each["onnxruntime_seconds"]
+        rows.append(
+            f"<tr>{head_cell(each['runtime'] + ' ' + each['version'])}{cell(each['target'])}"
+            f"{number_cell(str(each['batch']), each['batch'])}"
+            f"{number_cell(format_value(seconds, 'seconds'), seconds)}"
+            f"{number_cell(format_value(reference, 'seconds'), reference)}"
+            f"{number_cell(format(each['largest_error'], '.1e'), each['largest_error'])}"
+            f"{number_cell(format(each['allowed'], '.1e'), each['allowed'])}</tr>"
+        )
+    titles = number_heads("batch", "median", "onnxruntime", "largest error", "allowed")
+    title = "Run on this CPU, on random inputs, beside onnxruntime"
+    return section("runs", "Runs", titled_table("runs", title, heads("runtime", "target") + titles, rows))
 
 
 def _hash(content: dict[str, Any]) -> str:

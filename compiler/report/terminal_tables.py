@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vggc.diagnostics.number_text import human_bytes, human_count
+from vggc.measures import format_value
 from vggc.report.record import Decline, Fidelity, ModelCost, Report, StepRecord
 
 _NAME = re.compile("`[^`]*`")
@@ -48,6 +49,8 @@ def summary(report: Report, folder: Path) -> RenderableType:
         parts.append(_requirements(report))
     if report.artifacts:
         parts.append(_artifacts(report, folder))
+    if report.runs:
+        parts.append(_runs(report))
     return Group(*parts)
 
 
@@ -154,6 +157,17 @@ def _artifacts(report: Report, folder: Path) -> Table:
     table = _plain("\nwritten", "\ntarget", "\nbytes", "\nsha256", right=2)
     for each in report.artifacts:
         table.add_row(str(folder / each["path"]), each["target"], human_bytes(each["bytes"]), each["sha256"][:12])
+    return table
+
+
+def _runs(report: Report) -> Table:
+    heads = ("run on this CPU", "target", "batch", "median", "onnxruntime", "error", "allowed")
+    table = _plain(*(f"\n{each}" for each in heads), right=2)
+    for each in report.runs:
+        times = [format_value(each[key], "seconds") for key in ("seconds", "onnxruntime_seconds")]
+        name = f"{each['runtime']} {each['version']}"
+        errors = (f"{each['largest_error']:.1e}", f"{each['allowed']:.1e}")
+        table.add_row(name, each["target"], str(each["batch"]), *times, *errors)
     return table
 
 

@@ -59,6 +59,28 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class RuntimeRun:
+    """A run of what a target wrote, in the runtime that it is for, on this CPU.
+
+    `largest_error` is the largest difference from onnxruntime's outputs, relative to the largest number of the output.
+    Seconds are medians of runs with `batch` random samples.
+    """
+
+    target: str
+    runtime: str
+    version: str
+    batch: int
+    largest_error: float
+    allowed: float
+    seconds: float
+    onnxruntime_seconds: float
+
+    def facts(self) -> dict[str, Any]:
+        """The comparison for the sidecar. It has no times, because these differ from run to run."""
+        return {"with": "onnxruntime", "largest_error": self.largest_error, "allowed": self.allowed}
+
+
+@dataclass(frozen=True)
 class Lowering:
     """What the targets of one compile work on. All of them share one, so that a model is written once.
 
@@ -74,6 +96,8 @@ class Lowering:
     """engines that earlier targets built, by name: the flavour, and the file with its sidecar beside it"""
     warnings: list[str] = field(default_factory=list, repr=False)
     """warnings for the report"""
+    runs: list[RuntimeRun] = field(default_factory=list, repr=False)
+    """runs of what the targets wrote, for the report"""
     check_model: Callable[[Sequence[Written]], None] = field(default=lambda written: None, repr=False)
     """called with each model file and its external data as soon as they are written; raises CompileError if wrong"""
     _models: list[list[Written]] = field(default_factory=list, repr=False)

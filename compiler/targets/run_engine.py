@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from vggc.data.npz import write_npz
 from vggc.targets.cuda_driver import CudaError, Device
 from vggc.targets.engine_child import Failed, Log, answer, errors_in, load_package
-from vggc.targets.npz import write_npz
 
 _WARM_UP = 3
 

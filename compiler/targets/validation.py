@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vggc.data.npz import write_npz
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.execution.array_distance import distance
 from vggc.execution.random_inputs import random_inputs
@@ -20,7 +21,6 @@ from vggc.graph.signature import ValueType, inputs_of
 from vggc.targets.engine_file import Sidecar, record_validation
 from vggc.targets.engine_process import ask
 from vggc.targets.node_names import describer
-from vggc.targets.npz import write_npz
 from vggc.targets.rebuild import compiled_model
 from vggc.targets.verifier.types import type_name, type_of, values_of
 
@@ -96,11 +96,16 @@ def validate(sidecar: Sidecar, model: Path | None = None, *, timeout: float | No
 
 def tolerance(sidecar: Sidecar, graph: Graph) -> float:
     """The largest allowed error of an engine's outputs, by the coarsest type that the model computes with."""
+    return allowed_error(graph, TF32 if sidecar.values["tf32"] else FLOAT32)
+
+
+def allowed_error(graph: Graph, float32: float = FLOAT32) -> float:
+    """The largest error that the coarsest type in a graph explains; `float32` when it has no coarser type."""
     names = {type_name(type_of(value)) for value, _ in values_of(graph)}
     for types, allowed in TOLERANCES:
         if names & set(types):
             return allowed
-    return TF32 if sidecar.values["tf32"] else FLOAT32
+    return float32
 
 
 def _runs(sidecar: Sidecar, graph: Graph, session: Session, folder: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ def test_models_and_folders_side_by_side(vggc: Any, recipe: Callable[[str], str]
     )
     assert ran.status == 0, ran.err
     lines = ran.out.splitlines()
-    assert lines[0].split() == ["model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "ratio"]
+    assert lines[0].split() == ["model", "on", "batch", "p50", "p90", "p99", "samples/s", "memory", "error", "ratio"]
     rows = [line.split() for line in lines[1:5]]
     assert [(row[0], row[3]) for row in rows] == [
         ("model.onnx", "1"),

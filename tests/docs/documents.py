@@ -32,7 +32,9 @@ WORD = re.compile(r"-?\d[\d.,]*(?:e[-+]?\d+)?(?: (?:k|M|G|B|kB|MB|us|ms|s|dB)\b|
 NUMBER = re.compile(r"(-?\d[\d.]*)(?: ?(\S+))?")
 # Of one machine at one time: what stands in these columns of tables, and elsewhere times, rounding errors, and the
 # version of a library in parentheses.
-MEASURED = re.compile(r"(?<=  )(p50|p90|p99|samples/s|memory|ratio|seconds|largest relative error|sha256)(?=  |$)")
+MEASURED = re.compile(
+    r"(?<=  )(p50|p90|p99|samples/s|memory|error|ratio|seconds|largest relative error|sha256)(?=  |$)"
+)
 PASSING = re.compile(r"\d[\d.,]* (us|ms|s|dB)|0\.0\d*%|-?\d[\d.]*e[-+]?\d+|[\d.]+\)")
 
 
