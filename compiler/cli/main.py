@@ -30,6 +30,7 @@ from vggc.cli import (
     recipe_pages,
     schema_command,
     target_commands,
+    view_command,
 )
 from vggc.cli.console import print_diagnostics, say
 from vggc.cli.doctor_command import doctor, show_version
@@ -140,6 +141,7 @@ for command in (
     function_pages.loaders,
     recipe_pages.recipes,
     commands.inspect,
+    view_command.view,
     export_command.export,
     compare_commands.diff,
     compare_commands.bench,

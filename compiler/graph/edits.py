@@ -12,7 +12,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.diagnostics import Code, fail
-from vggc.graph.extras import annotate, body_extras, node_extras, value_extras
+from vggc.graph.extras import annotate, body_extras, node_extras, stamp, value_extras
 from vggc.graph.links import LinkedGraph
 from vggc.graph.node_order import live_nodes, reads, subgraphs
 
@@ -83,6 +83,7 @@ class EditableGraph(LinkedGraph):
             extras.attributes = node_extras(like).attributes
         for each in origins:
             extras.metadata = {**node_extras(each).metadata, **extras.metadata}
+            extras.earlier = tuple(dict.fromkeys((*extras.earlier, *node_extras(each).earlier)))
         names = dict.fromkeys(name for each in origins for name in _origins(each))
         if names:
             annotate(node, {"vggc.from": ", ".join(names)})
@@ -102,7 +103,7 @@ class EditableGraph(LinkedGraph):
     def touch(self, node: gs.Node) -> None:
         """Stamp a node that was changed by other means than the edits here."""
         if self._stamp:
-            annotate(node, self._stamp)
+            stamp(node, self._stamp)
 
     def remove(self, node: gs.Node) -> None:
         """Take a node out; its outputs have no producer until another node takes them over."""

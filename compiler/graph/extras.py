@@ -14,6 +14,9 @@ import onnx_graphsurgeon as gs
 
 _Record = TypeVar("_Record")
 
+LINE = "vggc.line"
+"""The key of the recipe line that changed a node last."""
+
 
 @dataclass
 class NodeExtras:
@@ -24,6 +27,8 @@ class NodeExtras:
     overload: str = ""
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
     """those that graphsurgeon cannot hold: sparse tensors, types, lists of graphs, and empty lists"""
+    earlier: tuple[str, ...] = ()
+    """the recipe lines that changed the node before that of the metadata; they are not written into a model"""
 
 
 @dataclass
@@ -54,6 +59,15 @@ def annotate(node: gs.Node, metadata: Mapping[str, str]) -> None:
     """Add to a node's metadata."""
     extras = node_extras(node)
     extras.metadata = {**extras.metadata, **metadata}
+
+
+def stamp(node: gs.Node, metadata: Mapping[str, str]) -> None:
+    """Add what says which step made a node, and remember the recipe line that it names instead."""
+    extras = node_extras(node)
+    before = extras.metadata.get(LINE)
+    if before is not None and before != metadata.get(LINE, before):
+        extras.earlier = tuple(dict.fromkeys((*extras.earlier, before)))
+    annotate(node, metadata)
 
 
 def copy_extras(source: gs.Node, node: gs.Node) -> None:

@@ -38,6 +38,7 @@ def raise_opset(graph: Graph, wanted: int, reason: str) -> None:
         old = next((known[value.name] for value in node.outputs if value.name in known), None)
         if old is not None:
             node_extras(node).metadata = node_extras(old).metadata
+            node_extras(node).earlier = node_extras(old).earlier
             node_extras(node).attributes = node_extras(old).attributes
     graph.nodes, graph.inputs, graph.outputs = fresh.nodes, fresh.inputs, fresh.outputs
     graph.opset = wanted

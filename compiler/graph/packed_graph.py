@@ -139,6 +139,7 @@ def _beside(graph: Graph) -> dict[str, Any]:
         "in_memory": [isinstance(value._values, np.ndarray) for value in _constants(graph)],
         "values": [_known(value) for value in _variables(graph)],
         "node_domains": [node.domain for node in all_nodes(graph)],
+        "earlier_lines": [list(node_extras(node).earlier) for node in all_nodes(graph)],
         "floats": [
             [index, name, value]
             for index, node in enumerate(all_nodes(graph))
@@ -160,8 +161,9 @@ def _set_beside(graph: Graph, head: dict[str, Any]) -> None:
         value.shape = shape
         value_extras(value).declared = declared and onnx.ValueInfoProto.FromString(bytes.fromhex(declared))
     nodes = list(all_nodes(graph))
-    for node, domain in zip(nodes, head["node_domains"], strict=True):
+    for node, domain, lines in zip(nodes, head["node_domains"], head["earlier_lines"], strict=True):
         node.domain = domain
+        node_extras(node).earlier = tuple(lines)
     for index, name, number in head["floats"]:
         nodes[index].attrs[name] = number
 

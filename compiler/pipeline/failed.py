@@ -6,7 +6,7 @@ replaces it, and the next success removes it. The output itself does not change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vggc.diagnostics import CompileError, RequirementNotMet, render
 from vggc.diagnostics.progress import Progress
 from vggc.pipeline.atomic_folder import staging_folder
 from vggc.pipeline.output_folder import check_output_folder, output_folder, write_report
-from vggc.report.picture import Node
+from vggc.report.picture import Picture
 from vggc.report.record import Failure, Report
 
 Failed = Callable[[Report, Path | None], None]
@@ -45,7 +45,7 @@ def failed_folder(output: Path) -> Path:
 
 @contextmanager
 def reported_failure(
-    output: Path, report: Report, before: Sequence[Node], *, finish: Callable[[], str], failed: Failed
+    output: Path, report: Report, before: Picture, *, finish: Callable[[], str], failed: Failed
 ) -> Iterator[None]:
     """Write the report when the block ends with an exception, which goes on. Without one, remove that of earlier runs.
 
@@ -83,7 +83,7 @@ def _since_last_gate(report: Report) -> list[str]:
     return [f"{step.name} ({step.line})" for step in lossy or changed]
 
 
-def _written(folder: Path, report: Report, before: Sequence[Node]) -> Path | None:
+def _written(folder: Path, report: Report, before: Picture) -> Path | None:
     """The folder with the report. None when it cannot be written, which must not hide the failure itself."""
     try:
         with output_folder(folder) as staging:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from types import FrameType
 from vggc.diagnostics import Code, CompileError, fail
 from vggc.pipeline.atomic_folder import flush, place, staging_folder
 from vggc.report.page import html_page
-from vggc.report.picture import Node
+from vggc.report.picture import Picture
 from vggc.report.record import Report
 
 REPORT = "report.json"
@@ -38,7 +38,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SHOWN = 3
 
 
-def write_report(folder: Path, report: Report, before: Sequence[Node], after: Sequence[Node] | None) -> None:
+def write_report(folder: Path, report: Report, before: Picture, after: Picture | None) -> None:
     """Write a report into an output folder, for programs and for people; see `html_page`."""
     (folder / REPORT).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
     (folder / PAGE).write_text(html_page(report, before, after), encoding="utf-8")

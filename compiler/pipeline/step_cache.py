@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from vggc.cache import VARIABLE, Store, Unusable, not_written, open_store
 from vggc.cache.keys import digest, file_hash
 from vggc.graph import Graph
-from vggc.graph.extras import node_extras
+from vggc.graph.extras import LINE, node_extras
 from vggc.graph.packed_graph import all_nodes, pack, unpack
 from vggc.pipeline.dependencies import key_of_model, spelled
 from vggc.pipeline.watched_context import WatchedContext
@@ -141,8 +141,9 @@ class StepCache:
         graph = unpack(content[start:], self._model)
         for node in all_nodes(graph) if then != list(labels) else ():
             extras = node_extras(node)
-            if (line := extras.metadata.get("vggc.line")) in renamed:
-                extras.metadata = {**extras.metadata, "vggc.line": renamed[line]}
+            if (line := extras.metadata.get(LINE)) in renamed:
+                extras.metadata = {**extras.metadata, LINE: renamed[line]}
+            extras.earlier = tuple(renamed.get(each, each) for each in extras.earlier)
         return graph
 
     # --- what was measured --------------------------------------------------------------------------------

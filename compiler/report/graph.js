@@ -1,9 +1,8 @@
 "use strict";
 /* Draws the graphs as lists of nodes with lines between them, a hundred rows at a time, when they come into view.
-   Uses `data`, `element`, `count` and `size` of page.js. */
+   Uses graphs.js, and `element`, `count` and `size` of page.js. */
 
 const ROW = 28, LANE = 14, LANES = 10, CHUNK = 100;
-const SVG = "http://www.w3.org/2000/svg";
 const middle = (lane) => 10 + Math.min(lane, LANES) * LANE;
 
 /* The lane of each node, and the lanes that pass through its row. A value keeps its lane until its last reader. */
@@ -53,20 +52,6 @@ const lines = (rows, from, to, width) => {
   return svg;
 };
 
-const places = (names) => new Map(names.map((name, at) => [name, at]).filter(([name]) => name));
-const keys = data.graphs.map((graph) => places(graph.key));
-const names = data.graphs.map((graph) => places(graph.name));
-
-/* The position where the other model computes the same value, else of a node with the same name. */
-const twin = (side, at) => {
-  const graph = data.graphs[side];
-  return keys[1 - side].get(graph.key[at]) ?? names[1 - side].get(graph.name[at]);
-};
-/* Whether the other model has this node: a node of the same operator with the same name or the same result. */
-const kept = (side, at) => {
-  const graph = data.graphs[side], other = data.graphs[1 - side];
-  return [keys[1 - side].get(graph.key[at]), names[1 - side].get(graph.name[at])].some((each) => other.op[each] === graph.op[at]);
-};
 const views = [];
 
 const view = (details) => {
@@ -138,6 +123,10 @@ const view = (details) => {
   };
   search.addEventListener("input", find);
   box.addEventListener("click", (event) => event.target.closest("li")?.focus());
+  box.addEventListener("focusin", (event) => {
+    const item = event.target.closest("li");
+    if (item) choose(side, Number(item.dataset.at));
+  });
   box.addEventListener("keydown", (event) => {
     const item = document.activeElement.closest("li");
     const position = item ? shown.indexOf(Number(item.dataset.at)) : -1;

@@ -6,18 +6,17 @@ script in the file draws the plots and the graph from data in the file when they
 
 from __future__ import annotations
 
-import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from vggc.report import sections
-from vggc.report.picture import Node
+from vggc.report.graph_data import GraphData, kept_shares
+from vggc.report.graph_section import graph_section
+from vggc.report.page_frame import GRAPH_SCRIPTS, framed
+from vggc.report.picture import Node, Picture
 from vggc.report.record import ModelCost, Report, StepRecord
 from vggc.report.sections import Line, Width
 
@@ -28,16 +27,16 @@ _MOST_BARS = 40
 """The most nodes in the plot of sensitivities. The table lists all of them."""
 
 
-def html_page(report: Report, before: Sequence[Node], after: Sequence[Node] | None) -> str:
+def html_page(report: Report, before: Picture, after: Picture | None) -> str:
     """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped.
 
     `after` is None for a compile that failed, whose page has no graphs.
     """
     declined = [(step, each) for step in report.steps for each in step.declined]
-    sensitive, widths, last = _sensitive(report), _widths(report, before), _last(report)
+    sensitive, widths, last = _sensitive(report), _widths(report, before.nodes), _last(report)
     precisions = [(step, each) for step in report.steps if not step.undone for each in step.precisions]
-    graphs = () if after is None else (("as read", before), ("compiled", after))
-    sums = [(name, _sum(nodes)) for name, nodes in graphs]
+    graphs = () if after is None else (("As read", before), ("Compiled", after))
+    sums = [(name, _sum(picture.nodes)) for name, picture in graphs]
     checked = report.requirements or report.verification or report.fidelity
     name, title = Path(report.recipe["path"]).name, _title(report)
     main = [
@@ -53,7 +52,7 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node] | No
         sections.precisions(precisions) if precisions else "",
         sections.widths(widths) if widths else "",
         sections.declined(declined[:_MOST_DECLINES], max(0, len(declined) - _MOST_DECLINES)) if declined else "",
-        sections.graph(before, after) if after is not None else "",
+        graph_section(graphs) if graphs else "",
         sections.runs(report) if report.runs else "",
         sections.files(report),
     ]
@@ -70,24 +69,13 @@ def html_page(report: Report, before: Sequence[Node], after: Sequence[Node] | No
         "runs": report.runs,
         "files": True,
     }
-    parts = {
-        "title": sections.text(title),
-        "version": sections.text(report.version),
-        "links": "\n".join(f'<a href="#{each}">{each.capitalize()}</a>' for each, there in links.items() if there),
-        "main": "\n\n".join(each for each in main if each),
-        # Inside <script> and <style> nothing may be escaped. These are files of this package.
-        "style": _resource("style.css"),
-        "plots": _resource("plot.min.js"),
-        "script": _resource("page.js"),
-        "graphs": _resource("graph.js"),
-        "data": _script_json(_data(report, before, before if after is None else after)),
-    }
-    return re.sub(r"{{ (\w+) }}", lambda match: parts[match[1]], _resource("page.html"))
-
-
-@cache
-def _resource(name: str) -> str:
-    return files("vggc.report").joinpath(name).read_text(encoding="utf-8")
+    return framed(
+        title,
+        "\n\n".join(each for each in main if each),
+        links=[name for name, there in links.items() if there],
+        data=_data(report, before, before if after is None else after, widths),
+        scripts=("plot.min.js", "page.js", *GRAPH_SCRIPTS) if graphs else ("plot.min.js", "page.js"),
+    )
 
 
 def _title(report: Report) -> str:
@@ -104,8 +92,9 @@ def _last(report: Report) -> ModelCost | None:
 
 def _lines(report: Report) -> list[Line]:
     """The lines of the recipe, each with the steps, gates and files that belong to it."""
-    lines = [Line(number, text) for number, text in enumerate(report.recipe["text"].rstrip("\n").split("\n"), 1)]
     name = Path(report.recipe["path"]).name
+    texts = report.recipe["text"].rstrip("\n").split("\n")
+    lines = [Line(f"{name}:{number}", number, text) for number, text in enumerate(texts, 1)]
 
     def line_at(place: str) -> Line | None:
         # `my.opt:4 > library.opt:9` is a step of a definition that line 4 calls.
@@ -154,8 +143,11 @@ def _sum(nodes: Sequence[Node]) -> str:
     return f"{len(nodes)} nodes; the costliest is {costly.op} {costly.name or costly.key} with {share:.2g}% of the MACs"
 
 
-def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict[str, Any]:
-    """The data for the script. Nodes are columns and not one record for each, because repeated keys take more space."""
+def _data(report: Report, before: Picture, after: Picture, widths: Sequence[Width]) -> dict[str, Any]:
+    """The data for the scripts."""
+    graphs = GraphData()
+    graphs.add("As read", before, {})
+    graphs.add("Compiled", after, {"kept": kept_shares(after.nodes, _kept(widths))})
     return {
         "costs": [
             *(_cost("as read", step.before) for step in report.steps[:1]),
@@ -167,20 +159,18 @@ def _data(report: Report, before: Sequence[Node], after: Sequence[Node]) -> dict
             if each.kind == "ratio" and each.value is not None
         ],
         "sensitivity": [{"node": node, "error": error} for _, node, error in _sensitive(report)[:_MOST_BARS]],
-        "graphs": [_columns(before), _columns(after)],
+        **graphs.as_dict(),
     }
+
+
+def _kept(widths: Sequence[Width]) -> dict[str, float]:
+    """By node: the share of its output channels that all steps have left."""
+    first: dict[str, int] = {}
+    for each in widths:
+        if each.before:
+            first.setdefault(each.node, each.before)
+    return {each.node: each.after / first[each.node] for each in widths if each.node in first}
 
 
 def _cost(step: str, cost: ModelCost, undone: bool = False) -> dict[str, Any]:
     return {"step": step, "undone": undone, **asdict(cost)}
-
-
-def _columns(nodes: Sequence[Node]) -> dict[str, list[Any]]:
-    names = ("name", "op", "key", "shape", "precision", "params", "bytes", "macs", "line", "inputs")
-    return {name: [getattr(node, name) for node in nodes] for name in names}
-
-
-def _script_json(data: dict[str, Any]) -> str:
-    """JSON text that cannot end the script element around it."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

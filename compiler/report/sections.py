@@ -13,7 +13,6 @@ from typing import Any
 from vggc.diagnostics.number_text import counted, human_bytes, human_count
 from vggc.measures import format_value
 from vggc.pattern.context import NodePrecision
-from vggc.report.picture import Node
 from vggc.report.record import Decline, Failure, ModelCost, Report, Requirement, StepRecord
 
 _VERIFIED = {"each": "after every exact step", "end": "at the end of exact steps", "off": "not: --verify off"}
@@ -23,8 +22,9 @@ _ENDLESS_SQNR = 1000
 
 @dataclass
 class Line:
-    """A line of the recipe, with the steps, gates and files that belong to it."""
+    """A line of the recipe, `my.opt:4`, with the steps, gates and files that belong to it."""
 
+    place: str
     number: int
     text: str
     steps: list[tuple[int, StepRecord]] = field(default_factory=list)
@@ -175,7 +175,8 @@ def _recipe_row(line: Line) -> str:
     for each in line.artifacts:
         effects.append(f'<p><a href="#files">{text(each["path"])}</a> {human_bytes(each["bytes"])}</p>')
     shown = f'<td class="number">{line.number}</td>\n<td><pre>{text(line.text)}</pre></td>'
-    return f"<tr{active}>\n{shown}\n<td>\n{_lines(effects)}</td>\n</tr>"
+    place = f' data-line="{text(line.place)}"' if line.steps else ""
+    return f"<tr{active}{place}>\n{shown}\n<td>\n{_lines(effects)}</td>\n</tr>"
 
 
 def _effect(number: int, step: StepRecord) -> list[str]:
@@ -391,23 +392,6 @@ def declined(rows: Sequence[tuple[StepRecord, Decline]], left: int) -> str:
     )
     about = "<p>What steps declined to change, and why.</p>"
     return section("declined", "Declined", about, shown, f"<p>{left} more in report.json.</p>" if left else "")
-
-
-def graph(before: Sequence[Node], after: Sequence[Node]) -> str:
-    about = (
-        "<p>One row for each node, in the order in which the nodes run. The lines on the left lead from a node to the "
-        "nodes that read it.\nA node that exists in only one of the models is marked as gone or new. In a list, the "
-        "arrow keys, Home and End move, and Enter goes to the same value in the other model.</p>"
-    )
-    hint = "operator, name, shape or recipe line"
-    lists = [
-        f'<details class="graph" data-graph="{index}">\n<summary>{title}: {len(nodes)} nodes</summary>\n'
-        f'<label>Find <input type="search" autocomplete="off" spellcheck="false" placeholder="{hint}"></label>\n'
-        f'<p role="status" class="found"></p>\n'
-        f'<div class="nodes" role="region" aria-label="{title}: the nodes" tabindex="0"></div>\n</details>'
-        for index, (title, nodes) in enumerate((("As read", before), ("Compiled", after)))
-    ]
-    return section("graph", "Graph", about, f'<div class="graphs">\n{_lines(lists)}</div>')
 
 
 def files(report: Report) -> str:
