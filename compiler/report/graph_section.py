@@ -14,8 +14,8 @@ _ABOUT = (
     "Drag or scroll to move, and use the buttons or Ctrl and the wheel to zoom.{compared}</p>"
 )
 _COMPARED = (
-    " Dashed nodes of the model as read are gone, double ones of the compiled model are new. A recipe line lights up the "
-    "nodes that it made: use its button in the section Recipe."
+    " Dashed nodes of the model as read are gone, and nodes of the compiled model with a thick frame are new. "
+    "A recipe line lights up the nodes that it changed: use its button in the section Recipe."
 )
 _LISTS = (
     "<p>The same nodes as {number}, in the order in which they run. In a list, the arrow keys, Home and End move, "

@@ -73,7 +73,7 @@ def picture(graph: Graph, counted: Costs) -> Picture:
     quantized = {id(value): node for node in graph.nodes if node.op in _QUANTIZED for value in node.outputs}
     known: dict[int, WeightStatistics | None] = {}
     drawn = [
-        _node(graph, node, cost, positions, quantized, known)
+        _node(graph, node, cost, positions=positions, quantized=quantized, known=known)
         for node, cost in zip(graph.nodes, counted.nodes, strict=True)
     ]
     inputs, outputs = (tuple(value_text(graph, each) for each in values) for values in (graph.inputs, graph.outputs))
@@ -84,6 +84,7 @@ def _node(
     graph: Graph,
     node: gs.Node,
     cost: NodeCost,
+    *,
     positions: dict[int, int],
     quantized: dict[int, gs.Node],
     known: dict[int, WeightStatistics | None],
