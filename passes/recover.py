@@ -6,19 +6,21 @@ The graph becomes a function of PyTorch tensors, its weights are trained, and th
 operators, shapes and the placement of QuantizeLinear and DequantizeLinear stay. Use it behind `prune_channels`,
 `sparsify` or `quantize`, when what these can repair by themselves is not enough. It needs PyTorch, the `torch` extra.
 
-- What is compared: logits, which are outputs (samples, classes) and what a Softmax reads, by their divergence (KL);
-  other outputs by mean squares; with `features`, results of products inside of the model, too. When an output cannot be
-  computed with gradients, such as that of NonMaxSuppression, the values that it is computed from are compared.
-- What is trained: the weights and biases of products, the factors and summands of norms, and biases behind products.
-  Statistics of batch norms stay, zeros that `sparsify` has made stay, quantized weights stay on their grid (their
-  gradient is that of the numbers before rounding). Nodes without gradients keep their weights, and are reported.
+- What is compared: logits, which are outputs (samples, classes) and what a Softmax reads, by their squares, and on
+  samples held back by their divergence (KL); other outputs by mean squares; with `features`, results of products inside
+  of the model, too. When an output cannot be computed with gradients, such as that of NonMaxSuppression, the values
+  that it is computed from are compared.
+- What is trained: the weights and biases of products, the factors and summands of norms, biases behind products, and
+  scales of quantizers. Statistics of batch norms follow the samples when that is better. Zeros that `sparsify` has made
+  stay, quantized weights stay on their grid (their gradient is that of the numbers before rounding). Nodes without
+  gradients keep their weights, and are reported.
 - With `student`, a smaller PyTorch module learns from the model as read instead, and its export is the new graph.
 - Images are varied: mirrored, shifted and mixed; large ones also enlarged and recoloured.
-- A quarter of the samples, at most 256, is held back. They choose the learning rate, in short trials, and the epoch
-  whose weights are kept, so that the result is never worse on them than the start.
+- One of eight samples, at most 256, is held back. They choose how to train, in short trials, and the epoch whose
+  weights are kept, so that the result is never worse on them than the start.
 
 The same seed gives the same weights on the same machine. A run that was killed goes on from its last checkpoint in the
-cache. With `minutes`, the number of epochs follows from the time that trials take, and the report says it.
+cache. With `minutes`, the number of epochs follows from the time that two epochs take, and the report says it.
 """
 
 from __future__ import annotations

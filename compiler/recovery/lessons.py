@@ -27,6 +27,9 @@ ROUNDS = 32
 MEMORY = 1 << 30
 """Bytes for the rounds that are kept."""
 
+_FEWEST = 16
+"""Batch norms cannot normalize by fewer samples."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -94,33 +97,35 @@ class Lessons:
 
     @property
     def steps(self) -> int:
-        return -(-self._samples.count // self._together)
+        """The steps of an epoch. A remainder of few samples is left out: other ones in each round."""
+        whole, left = divmod(self._samples.count, self._together)
+        return whole + (left >= _FEWEST or (left > 0 and (not whole or self._samples.fixed is not None)))
 
     def _round(self, number: int) -> Iterator[list[Lesson]]:
         order_seed, variation_seed = np.random.SeedSequence([self._settings.seed, number]).generate_state(2).tolist()
         rows = np.random.default_rng(order_seed).permutation(self._samples.count)
         vary = self._variation(variation_seed)
-        for first in range(0, len(rows), self._together):
+        for first in range(0, self.steps * self._together, self._together):
             chosen = rows[first : first + self._together]
             pieces = [np.sort(chosen[at : at + self._size]) for at in range(0, len(chosen), self._size)]
             yield self._own([(vary(self._samples[piece]), piece) for piece in pieces], len(chosen))
 
     def _own(self, pieces: list[tuple[Batch, Int64]], count: int) -> list[Lesson]:
-        """The share of this process of a step of `count` samples; one that has none computes what does not count."""
+        """The share of this process of a step of `count` samples.
+
+        All processes have as many lessons, because they add gradients after each. One that has no samples left computes
+        what does not count.
+        """
         rank, size = self._team.rank, self._team.size
         if self._samples.fixed is not None:
             own = pieces[rank::size]
-        else:
-            own = [
-                ({name: array[rank::size] for name, array in batch.items()}, rows[rank::size])
-                for batch, rows in pieces
-                if len(rows) > rank
-            ]
-        if own:
-            return [self._lesson(batch, rows, len(rows) * size / count) for batch, rows in own]
-        batch, rows = pieces[0]
-        least = self._samples.fixed or 1
-        return [self._lesson({name: array[:least] for name, array in batch.items()}, rows[:least], 0.0)]
+            lessons = [self._lesson(batch, rows, len(rows) * size / count) for batch, rows in own]
+            return lessons + [self._lesson(*pieces[0], 0.0)] * (-(-len(pieces) // size) - len(own))
+        ((batch, rows),) = pieces
+        own_rows = rows[rank::size]
+        if len(own_rows):
+            return [self._lesson(_part(batch, slice(rank, None, size)), own_rows, len(own_rows) * size / count)]
+        return [self._lesson(_part(batch, slice(1)), rows[:1], 0.0)]
 
     def _lesson(self, batch: Batch, rows: Int64, share: float) -> Lesson:
         feed = {name: self._twin.tensor(np.asarray(array)) for name, array in batch.items()}
@@ -133,3 +138,7 @@ class Lessons:
         if not self._settings.vary:
             return lambda batch: batch
         return self._samples.moved(seed) if self._settings.labels else self._samples.variation(seed)
+
+
+def _part(batch: Batch, rows: slice) -> Batch:
+    return {name: array[rows] for name, array in batch.items()}
