@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,11 +11,13 @@ from vggc.authoring.contact_sheet import Picture, pictured
 from vggc.data import Dataset
 from vggc.data.dataset import SampleType, rows_per_chunk
 from vggc.data.images import ImageFolder
+from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64
-from vggc.graph.signature import inputs_of
+from vggc.graph.signature import inputs_of, outputs_of
 from vggc.measures import Subject
+from vggc.measures.output_checks import other_classes
 from vggc.measures.outputs import accuracy
 from vggc.pipeline.image_scale import first_norm, norm_values
 
@@ -74,6 +76,7 @@ class DataFacts:
     accuracy: float | None = None
     """the top-1 accuracy of the model as read; None without labels, or when the model is not a classifier"""
     pictures: list[Picture] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
 
 def data_facts(data: Dataset, graph: Graph | None, progress: Inside = NO_PROGRESS.inside) -> DataFacts:
@@ -105,7 +108,14 @@ def data_facts(data: Dataset, graph: Graph | None, progress: Inside = NO_PROGRES
     if graph is not None:
         fitted = data.fit(inputs_of(graph))
         facts.norm = _norm(graph, fitted)
-        facts.accuracy = _accuracy(graph, data, progress)
+        output = outputs_of(graph)[0]
+        if data.labels is not None and output.shape is not None and len(output.shape) == 2:
+            classes = output.shape[1]
+            if data.classes and isinstance(classes, int) and len(data.classes) != classes:
+                wrong = other_classes(data.name, data.classes, classes, output.name)
+                facts.warnings.append(replace(wrong, severity="warning"))
+            else:
+                facts.accuracy = float(accuracy(Subject(graph, progress=progress), data=data))
     return facts
 
 
@@ -160,10 +170,3 @@ def _norm(graph: Graph, fitted: Dataset) -> NormFacts | None:
     gain = values.std(axis=axes)[norm.varying] / norm.deviation[norm.varying]
     shift = np.abs(values.mean(axis=axes) - norm.mean)[norm.varying] / norm.deviation[norm.varying]
     return NormFacts(graph.label(norm.node), float(np.median(gain)), float(np.median(shift)))
-
-
-def _accuracy(graph: Graph, data: Dataset, progress: Inside) -> float | None:
-    shape = graph.shape(graph.outputs[0])
-    if data.labels is None or shape is None or len(shape) != 2:
-        return None
-    return float(accuracy(Subject(graph, progress=progress), data=data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,10 @@ def data(recipe: Path, model: Path | None, overrides: tuple[str, ...], no_python
             show.begin(f"data {each.name}")
             with wrong.collect(), at(each.span):
                 loaded = each.load()
-                found.append(data_facts(loaded, graph, show.inside))
+                found.append(facts := data_facts(loaded, graph, show.inside))
+                wrong.extend(replace(problem, span=each.span) for problem in facts.warnings)
                 if graph is not None and (warning := scale_warning(graph, loaded)):
-                    wrong.extend([warning])
+                    wrong.extend([replace(warning, span=each.span)])
     for facts in found:
         stdout().print(data_page(facts))
     pictured = [(each.name, each.description, each.pictures) for each in found if each.pictures]

@@ -62,6 +62,14 @@ def test_a_preparation_that_does_not_suit(vggc: Any, folder: Path) -> None:
     assert "warning: the images of data `calib` do not have the scale" in ran.err
 
 
+def test_class_folders_that_are_not_as_many_as_the_classes(vggc: Any, folder: Path) -> None:
+    onnx.save(new.classifier(Path("photos"), new.prepared(), classes=5), "model.onnx")
+    ran = vggc("data", "r.opt", "model.onnx")
+    assert ran.status == 0 and "accuracy" not in ran.out
+    assert "warning: data `calib` has 4 class folders (`class0`, `class1`, `class2`, ...), but output" in ran.err
+    assert " --> r.opt:1:1" in ran.err
+
+
 def test_all_that_is_wrong_in_one_run(vggc: Any, folder: Path) -> None:
     text = RECIPE.format(options="") + 'data other = npz("bad.npz")\n'
     Path("r.opt").write_text(text.replace("simplify\ntarget onnx\n", "") + "simplify\ntarget onnx\n")
