@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vggc.cli.main import run
 
-def answers(folder: Path, *words: str, shell: str = "bash") -> list[str]:
-    """What is proposed for the last of the words."""
-    environment = {
-        **os.environ,
-        "_VGGC_COMPLETE": f"{shell}_complete",
-        "COMP_WORDS": " ".join(["vggc", *words]),
-        "COMP_CWORD": str(len(words)) if shell != "fish" else words[-1],
-    }
-    ran = subprocess.run(
-        [sys.executable, "-m", "vggc"], env=environment, cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert ran.stderr == ""
-    return ran.stdout.splitlines()
+Answers = Callable[..., list[str]]
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answers:
+    """What is proposed to bash for the last of the words."""
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*words: str) -> list[str]:
+        monkeypatch.setenv("_VGGC_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", " ".join(["vggc", *words]))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        with pytest.raises(SystemExit):
+            run([])
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return printed.out.splitlines()
+
+    return ask
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -49,9 +56,9 @@ def test_scripts(vggc: Any, shell: str) -> None:
         (("my.opt", "model.onnx", "--print-after", "fold"), "plain,fold_batch_norm"),
     ],
 )
-def test_what_is_proposed(tmp_path: Path, words: tuple[str, ...], proposal: str) -> None:
-    (tmp_path / "net.opt").touch()
-    assert proposal in answers(tmp_path, *words)
+def test_what_is_proposed(answers: Answers, words: tuple[str, ...], proposal: str) -> None:
+    Path("net.opt").touch()
+    assert proposal in answers(*words)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

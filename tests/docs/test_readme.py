@@ -113,7 +113,7 @@ def test_the_pass_shown_works(tmp_path: Path) -> None:
 def test_the_commands_and_options_shown_exist(tmp_path: Path) -> None:
     commands = set(re.findall(r"^vggc ([a-z-]+) ", blocks("sh")[2], re.MULTILINE))
     listed = vggc("--help", folder=tmp_path).stdout.partition("Commands:")[2]
-    assert commands == set(re.findall(r"^  ([a-z-]+) ", listed, re.MULTILINE))
+    assert commands == set(re.findall(r"^  ([a-z-]+)  ", listed, re.MULTILINE))
     options = set(re.findall(r"^\| `(--?\w+)", README, re.MULTILINE))
     assert options
     compile_help = vggc("compile", "--help", folder=tmp_path).stdout

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from vggc.cli.main import run
+
 pygls_client = pytest.importorskip("pygls.lsp.client", reason="the extra `lsp` brings pygls")
 from lsprotocol import types  # noqa: E402
 
@@ -117,3 +119,13 @@ def test_columns_count_utf16(tmp_path: Path) -> None:
         assert (message.range.start.character, message.range.end.character) == (25, 30)
 
     assert asyncio.run(session(tmp_path, work)) == 0
+
+
+def test_pygls_is_an_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delitem(sys.modules, "vggc.lsp.server", raising=False)
+    monkeypatch.setitem(sys.modules, "lsprotocol", None)
+    assert run(["lsp"]) == 1
+    assert (
+        "needs the Python package `lsprotocol`, which is not installed [VGGC801]\nhelp: pip install pygls\n"
+        in capsys.readouterr().err
+    )
