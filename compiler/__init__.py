@@ -1,7 +1,7 @@
 """vggc: a declarative graph-rewriting compiler for convolutional networks.
 
-From Python: `vggc.compile`, `vggc.check` and `vggc.plan`. They and their types are loaded when they are first used, so
-that `import vggc` loads nothing else.
+From Python: `vggc.compile`, `vggc.check`, `vggc.plan` and `vggc.search`. They and their types are loaded when they are
+first used, so that `import vggc` loads nothing else.
 """
 
 from importlib import import_module
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
         Report,
         RequirementNotMet,
         Result,
+        Search,
+        SearchTrial,
         check,
         compile,
         plan,
+        search,
     )
 
 __version__ = "0.1.0"
@@ -37,10 +40,13 @@ __all__ = [
     "Report",
     "RequirementNotMet",
     "Result",
+    "Search",
+    "SearchTrial",
     "__version__",
     "check",
     "compile",
     "plan",
+    "search",
 ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-STATEMENT_KEYWORDS = ("param", "data", "use", "rule", "define", "repeat", "when", "else", "require", "target")
+STATEMENT_KEYWORDS = (
+    *("param", "data", "use", "rule", "define", "repeat", "when", "else", "require"),
+    *("minimize", "maximize", "target"),
+)
 KEYWORDS = frozenset(
     (*STATEMENT_KEYWORDS, "in", "of", "and", "or", "not", "true", "false", "where", "let", "like"),
 )

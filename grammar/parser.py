@@ -31,13 +31,14 @@ MAX_STATEMENT = 64 * 1024
 SHOWN_ERRORS = 20
 SOUGHT_ERRORS = 500
 
-_OUTSIDE_BLOCKS: dict[type, str] = {
-    syntax.ParamStatement: "param",
-    syntax.DataStatement: "data",
-    syntax.UseStatement: "use",
-    syntax.RuleStatement: "rule",
-    syntax.DefineStatement: "define",
-}
+_OUTSIDE_BLOCKS = (
+    syntax.ParamStatement,
+    syntax.DataStatement,
+    syntax.UseStatement,
+    syntax.RuleStatement,
+    syntax.DefineStatement,
+    syntax.ObjectiveStatement,
+)
 
 
 @cache
@@ -184,9 +185,8 @@ class _Reader:
         if isinstance(node, Else) and not else_may_follow:
             self._error("this `else` has no `when`", node.span, "write it after the `}` of a `when`")
             node = None
-        if self.open and type(node) in _OUTSIDE_BLOCKS:
-            word = _OUTSIDE_BLOCKS[type(node)]
-            self._error(f"`{word}` cannot stand inside a block", part.span, "move it before the block")
+        if self.open and isinstance(node, _OUTSIDE_BLOCKS):
+            self._error(f"`{_first_word(part)}` cannot stand inside a block", part.span, "move it before the block")
         takes_block = isinstance(node, Else | syntax.WhenStatement | syntax.RepeatStatement | syntax.DefineStatement)
         if part.brace is None:
             if takes_block:

@@ -18,6 +18,8 @@ FOREIGN = {
     **dict.fromkeys(("import", "include", "from"), "use"),
     **dict.fromkeys(("set", "var", "const"), "param"),
     **dict.fromkeys(("assert", "expect", "ensure"), "require"),
+    **dict.fromkeys(("minimise", "min", "objective"), "minimize"),
+    **dict.fromkeys(("maximise", "max"), "maximize"),
     **dict.fromkeys(("loop", "while", "for", "until"), "repeat"),
     **dict.fromkeys(("def", "func", "fn", "function", "macro"), "define"),
     **dict.fromkeys(("output", "emit", "export"), "target"),

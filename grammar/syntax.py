@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vggc.grammar.pattern_syntax import Let, Result, Root, Term
 
 Otherwise = Literal["fail", "rollback", "warn"]
+Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,12 @@ Value = Number | String | Bool | Word | IntervalLiteral | Sequence | Mapping | C
 
 @dataclass(frozen=True)
 class ParamStatement(Syntax):
-    """`param name: type = value in low..high`"""
+    """`param name: type = value in low..high`, or `in [a, b, c]`"""
 
     name: Word
     type: Word | None
     value: Value
-    bounds: IntervalLiteral | None
+    bounds: IntervalLiteral | Sequence | None
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,14 @@ class RequireStatement(Syntax):
 
 
 @dataclass(frozen=True)
+class ObjectiveStatement(Syntax):
+    """`minimize measure` or `maximize measure`"""
+
+    direction: Direction
+    measure: Value
+
+
+@dataclass(frozen=True)
 class TargetStatement(Syntax):
     """`target name(...)`"""
 
@@ -214,6 +223,7 @@ Statement = (
     | RepeatStatement
     | WhenStatement
     | RequireStatement
+    | ObjectiveStatement
     | TargetStatement
 )
 

@@ -55,9 +55,11 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
     Row(rf"^data \w+ ?= ?(?P<name>{NAME})", r"[\"\d\[{].*",
         "options must stand in parentheses", suggest.in_parentheses),
     Row(r"^data \w+ ?=", r".*", "the loader is missing", 'write, for example, `npz("calib.npz")` after the `=`'),
-    Row(r"\bin", r".*", "bounds are missing after `in`", "write them as LOW..HIGH", head="param", inside="."),
+    Row(r"\bin", r".*", "bounds are missing after `in`", "write them as LOW..HIGH, or a list such as [1, 2]",
+        head="param", inside="."),
     Row(r"\bin [^ ]+", r"(?!\.\.).*",
-        "the bounds are not a range", "write them as LOW..HIGH", head="param", inside=".", at="last"),
+        "the bounds are neither a range nor a list", "write them as LOW..HIGH, or a list such as [1, 2]",
+        head="param", inside=".", at="last"),
     # --- use
     Row("^use", END, "`use` needs a file", 'write, for example, `use "my_passes.py"`'),
     Row("^use", r".+", "`use` takes a file name in double quotes", suggest.quoted_path),
@@ -91,6 +93,13 @@ _STATEMENT_ROWS: tuple[Row, ...] = (
         "`require` needs a comparison", "write `>=`, `<=`, `==` and a value", head="require", inside="."),
     Row(rf"\(.*(?:{COMPARE}).*\)", "else|",
         "the comparison of a `require` takes no parentheses", "leave them out", head="require", inside="."),
+    # --- minimize and maximize
+    Row("^minimize", END, "`minimize` needs a measure", "write, for example, `minimize latency(batch=8)`"),
+    Row("^maximize", END, "`maximize` needs a measure", "write, for example, `maximize agreement(test)`"),
+    Row(r"^(?P<way>minimize|maximize) .*", rf"(?:{COMPARE})",
+        "`{way}` takes a measure without a limit", "write a limit as a `require`", inside="."),
+    Row(r"^(?P<way>minimize|maximize) .*", ",|and",
+        "`{way}` takes one measure only", "write another `{way}` on a line of its own", inside="."),
     # --- target
     Row("^target", END, "`target` needs a name", "write, for example, `target onnx`"),
     Row("^target", r"[A-Z]\w*", "`{found}` is capitalised, but only ONNX operators are", suggest.lower_case),

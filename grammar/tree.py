@@ -86,6 +86,12 @@ class TreeBuilder(Transformer_NonRecursive):  # type: ignore[type-arg]
             otherwise = known.get(action.value, "fail")
         return syntax.RequireStatement(self._span(meta), condition, otherwise)
 
+    def minimize(self, meta: Meta, children: list[Any]) -> syntax.ObjectiveStatement:
+        return syntax.ObjectiveStatement(self._span(meta), "minimize", children[0])
+
+    def maximize(self, meta: Meta, children: list[Any]) -> syntax.ObjectiveStatement:
+        return syntax.ObjectiveStatement(self._span(meta), "maximize", children[0])
+
     def target(self, meta: Meta, children: list[Any]) -> syntax.TargetStatement:
         return syntax.TargetStatement(self._span(meta), children[0])
 

@@ -3,6 +3,7 @@
 from vggc.api.functions import check, compile, plan
 from vggc.api.progress import ProgressUpdate
 from vggc.api.results import Check, Plan, Result
+from vggc.api.searching import Search, SearchTrial, search
 from vggc.data import Dataset
 from vggc.diagnostics import CompileError, Diagnostic, RequirementNotMet
 from vggc.graph import Graph
@@ -19,7 +20,10 @@ __all__ = [
     "Report",
     "RequirementNotMet",
     "Result",
+    "Search",
+    "SearchTrial",
     "check",
     "compile",
     "plan",
+    "search",
 ]

@@ -54,7 +54,7 @@ def compile(
     `require` is not met.
     """
     show = reported(progress)
-    with _explained():
+    with explained():
         samples = datasets(data)
         pipeline = bound(recipe, set, samples, python=python)
         folder = default_folder(recipe, model) if out is None else Path(out)
@@ -79,7 +79,7 @@ def check(
 
     The arguments are those of `compile`. Raises CompileError with all errors and warnings.
     """
-    with _explained():
+    with explained():
         samples = datasets(data)
         pipeline = bound(recipe, set, samples, python=python)
         warnings = list(pipeline.warnings)
@@ -110,7 +110,7 @@ def plan(
     The arguments are those of `compile`. Raises CompileError when the recipe, the model or the data is wrong.
     """
     show = reported(progress)
-    with _explained():
+    with explained():
         samples = datasets(data)
         pipeline = bound(recipe, set, samples, python=python)
         with model_file(model, inputs, dynamic, show) as file:
@@ -121,7 +121,7 @@ def plan(
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Show the messages of a CompileError below it, with their places and help lines."""
     try:
         yield

@@ -13,7 +13,7 @@ import numpy as np
 
 from vggc.api.given_data import as_dataset
 from vggc.binding import bind_file, bind_text, text_tree
-from vggc.data import Dataset
+from vggc.data import ArrayDataset, Dataset
 from vggc.diagnostics import Code, fail
 from vggc.diagnostics.progress import Progress
 from vggc.grammar.shipped_recipes import is_shipped, recipe_stem
@@ -43,16 +43,27 @@ def _names_a_file(recipe: str) -> bool:
 
 def bound(recipe: Recipe, values: Mapping[str, Any] | None, data: Mapping[str, Dataset], *, python: bool) -> Pipeline:
     """The pipeline of a recipe, with values of its parameters and data sets. Raises CompileError."""
-    _must_be_mapping("set", values, '{"samples": "photos"}')
     if isinstance(recipe, str) and not is_text(recipe) and not _names_a_file(recipe):
         help = 'a text has a line break in it, also when it is one line: "simplify\\n"; a path ends in .opt'
         raise fail(f"there is no recipe `{recipe}`", help=help, code=Code.UNREADABLE_RECIPE)
-    overrides = {
-        name: str(value) if isinstance(value, str | Path) else spell(value) for name, value in (values or {}).items()
-    }
+    overrides = spelled_values(values)
     if is_text(recipe):
         return bind_text(recipe, overrides=overrides, python=python, data=data)
     return bind_file(Path(recipe), overrides=overrides, python=python, data=data)
+
+
+def spelled_values(values: Mapping[str, Any] | None) -> dict[str, str]:
+    """Values of parameters as `--set` takes them."""
+    _must_be_mapping("set", values, '{"samples": "photos"}')
+    return {
+        name: str(value) if isinstance(value, str | Path) else spell(value) for name, value in (values or {}).items()
+    }
+
+
+def in_memory(data: Dataset) -> Dataset:
+    """The same samples as arrays, which can be sent to other processes."""
+    (arrays,) = data.batches(max(1, len(data)))
+    return ArrayDataset(arrays, data.labels, data.description)
 
 
 def datasets(data: Mapping[str, Any] | None) -> dict[str, Dataset]:

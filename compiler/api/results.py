@@ -24,7 +24,7 @@ _TARGET = "onnx"
 """The target that writes the compiled model."""
 
 
-class _Shown(ABC):
+class Shown(ABC):
     """Something that `print` shows as the command line does, and a notebook as the same text."""
 
     @abstractmethod
@@ -50,7 +50,7 @@ class _Shown(ABC):
 
 
 @dataclass(frozen=True)
-class Result(_Shown):
+class Result(Shown):
     """A compile that is done.
 
     folder  the output folder
@@ -97,7 +97,7 @@ class Result(_Shown):
 
 
 @dataclass(frozen=True)
-class Plan(_Shown):
+class Plan(Shown):
     """What each step of a recipe would do to a model; see `report.steps`."""
 
     report: Report

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from vggc.binding.comparisons import bind_objective
 from vggc.binding.conditions import bind_requirement
 from vggc.binding.data import bind_data, declare_given
-from vggc.binding.params import Overrides, bind_param, plain
+from vggc.binding.params import Limits, Overrides, bind_param, plain
 from vggc.binding.registry import Registry, shipped
 from vggc.binding.rule_groups import check_rules_together
 from vggc.binding.rules import declare_rule, declared_rules
@@ -27,7 +28,7 @@ from vggc.grammar.kept_trees import read_tree
 from vggc.grammar.shipped_recipes import recipe_file
 from vggc.options import Given
 from vggc.pipeline.conditions import Measured
-from vggc.pipeline.model import Bound, BoundData, BoundTarget, Pipeline
+from vggc.pipeline.model import Bound, BoundData, BoundObjective, BoundTarget, Pipeline
 from vggc.pipeline.precheck import check_body
 from vggc.rewrite import Destination
 
@@ -159,6 +160,8 @@ class _Binder:
         self.data: dict[str, BoundData] = {}
         self.given = given or {}
         self.targets: list[BoundTarget] = []
+        self.objectives: list[BoundObjective] = []
+        self.space: dict[str, Limits] = {}
         self.files: Written = {}
         self.last_target: Span | None = None
         self.broken = broken
@@ -194,6 +197,8 @@ class _Binder:
             data=self.data,
             body=tuple(self.body),
             targets=tuple(self.targets),
+            objectives=tuple(self.objectives),
+            space=self.space,
             rules=declared_rules(self.scope, self.recipe.source),
             files=self.uses.files,
             warnings=tuple(self.diagnostics.messages),
@@ -230,7 +235,7 @@ class _Binder:
         if self.diagnostics.errors or self.broken is not None:
             # All errors are reported at once. Otherwise these checks run later, together with those for the model.
             destinations = tuple(Destination(each.target.name, each.options) for each in self.targets)
-            self.diagnostics.extend(check_body(self.body, destinations))
+            self.diagnostics.extend(check_body(self.body, self.objectives, destinations))
         if self.asked is not None:
             with self.diagnostics.collect(), suppress(Undetermined):
                 self.measured = self._measure(self.asked)
@@ -251,7 +256,9 @@ class _Binder:
             with self.diagnostics.collect():
                 match statement:
                     case syntax.ParamStatement():
-                        bind_param(statement, self.scope, self.overrides)
+                        space = bind_param(statement, self.scope, self.overrides)
+                        if space is not None:
+                            self.space[statement.name.name] = space
                     case syntax.DataStatement():
                         bound = bind_data(statement, self.scope, self.given.get(statement.name.name))
                         if bound:
@@ -262,6 +269,8 @@ class _Binder:
                         define(statement, self.scope, self.diagnostics)
                     case syntax.RuleStatement():
                         declare_rule(statement, self.scope, self.diagnostics)
+                    case syntax.ObjectiveStatement():
+                        self._objective(statement)
                     case syntax.TargetStatement():
                         self.last_target = statement.call.span
                         self.targets.append(bind_target(statement, self.scope, self.files))
@@ -280,6 +289,16 @@ class _Binder:
             )
             self.last_target = None
         self.body += self.steps.bind((statement,), self.scope, ())
+
+    def _objective(self, statement: syntax.ObjectiveStatement) -> None:
+        bound = bind_objective(statement, self.scope)
+        for each in self.objectives:
+            if each.measured == bound.measured:
+                note = ("note", f"it is first given at {each.span.place}")
+                raise CompileError(
+                    Diagnostic("this objective is given twice", bound.span, facts=(note,), code=Code.OBJECTIVE)
+                )
+        self.objectives.append(bound)
 
     def _must_do_something(self) -> None:
         kinds = (

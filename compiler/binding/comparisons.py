@@ -26,6 +26,7 @@ from vggc.pipeline.conditions import (
     comparable,
     kind_of,
 )
+from vggc.pipeline.model import BoundObjective, Direction
 from vggc.values import Interval
 
 _KINDS: dict[Kind, str] = {
@@ -63,6 +64,24 @@ def find_measure(name: str, scope: Scope) -> Measure | None:
     if declared is not None:
         return declared.meaning if isinstance(declared.meaning, Measure) else None
     return scope.registry.measures.get(name)
+
+
+def bind_objective(statement: syntax.ObjectiveStatement, scope: Scope) -> BoundObjective:
+    """What a `minimize` or `maximize` measures. Raises CompileError, or Undetermined."""
+    value, direction = statement.measure, statement.direction
+    measured = _measured(value, scope)
+    if measured is None:
+        measures = ", ".join(f"`{each}`" for each in measure_names(scope))
+        help = f"name one of the measures: {measures}"
+        raise fail("this is not a measure", value.span, help=help, code=Code.NOT_A_MEASURE)
+    better: Direction = "minimize" if measured.measure.better == "lower" else "maximize"
+    if direction != better:
+        wanted = measured.measure.better
+        help = f"write `{better} {value.span.text}`"
+        raise fail(
+            f"`{measured.measure.name}` is better when it is {wanted}", statement.span, help=help, code=Code.OBJECTIVE
+        )
+    return BoundObjective(direction, measured, value.span, " ".join(value.span.text.split()))
 
 
 def measure_names(scope: Scope) -> list[str]:

@@ -87,22 +87,29 @@ class Overrides:
         return errors
 
 
-def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overrides) -> None:
+Limits = Interval | tuple[Any, ...]
+"""What a parameter may be: from a low to a high value, or one of some values."""
+
+
+def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overrides) -> Limits | None:
     """Declare a parameter with its value, or with the value `--set` gives it.
 
-    Raises CompileError with everything wrong in the statement and in the override. The name is declared then too.
+    Returns what a search may give it, None when the recipe or `--set` decides it. Raises CompileError with everything
+    wrong in the statement and in the override. The name is declared then too.
     """
     name = statement.name
     declaration = Declaration(name.name, "param", UnknownValue(), name.span, name.span.source.path)
     text = overrides.claim(name.name)
     diagnostics = Diagnostics()
     value: Given | None = None
+    space: Limits | None = None
     try:
         with diagnostics.collect():
             # Before the name is declared: a parameter cannot be made of itself.
             written = loader_call(statement.value) or evaluate(statement.value, scope)
             type_ = _type(statement, written)
             limits = _limits(statement, type_, scope)
+            space = _space(type_, limits) if text is None else None
             with diagnostics.collect():
                 value = _checked(written, type_, limits, f"`{name.name}`")
             if text is not None:
@@ -114,6 +121,7 @@ def bind_param(statement: syntax.ParamStatement, scope: Scope, overrides: Overri
     diagnostics.raise_errors()
     if value:
         declaration.meaning = replace(value, origin=Origin(name.name, value.span))
+    return space
 
 
 def plain(value: Content | Given) -> Any:
@@ -175,9 +183,18 @@ def _type(statement: syntax.ParamStatement, value: Given) -> str:
             )
 
 
-def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Within | None:
+def _space(type_: str, limits: Within | tuple[Given, ...] | None) -> Limits | None:
+    """What a search may give a parameter. A range is not searched: its limits are those of its ends."""
+    if isinstance(limits, tuple):
+        return tuple(each.value for each in limits)
+    return None if limits is None or type_ == "range" else Interval((limits.low, limits.high))
+
+
+def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Within | tuple[Given, ...] | None:
     if statement.bounds is None:
         return None
+    if isinstance(statement.bounds, syntax.Sequence):
+        return _choices(statement, type_, statement.bounds, scope)
     if type_ not in _LIMITED:
         help = "only numbers and ranges can have limits"
         raise fail(f"a {type_} cannot have limits", statement.bounds.span, help=help, code=Code.PARAM)
@@ -194,7 +211,44 @@ def _limits(statement: syntax.ParamStatement, type_: str, scope: Scope) -> Withi
     return Within(low, high)
 
 
-def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Given:
+def _choices(statement: syntax.ParamStatement, type_: str, written: syntax.Sequence, scope: Scope) -> tuple[Given, ...]:
+    """The values that a parameter may have."""
+    what = f"a value of `{statement.name.name}`"
+    given = evaluate(written, scope)
+    assert isinstance(given.value, tuple)
+    diagnostics = Diagnostics()
+    choices: list[Given] = []
+    for each in given.value:
+        with diagnostics.collect():
+            checked = _checked(each, type_, None, what)
+            if any(_same(checked, other) for other in choices):
+                raise fail(
+                    f"the list contains `{each.span.text}` twice",
+                    each.span,
+                    help="remove one of the two",
+                    code=Code.PARAM,
+                )
+            choices.append(checked)
+    diagnostics.raise_errors()
+    if not choices:
+        help = "write the values that the parameter may have"
+        raise fail("the list of values is empty", written.span, help=help, code=Code.PARAM)
+    return tuple(choices)
+
+
+def _same(first: Given, second: Given) -> bool:
+    return bool(plain(first) == plain(second))
+
+
+def _checked(given: Given, type_: str, limits: Within | tuple[Given, ...] | None, what: str) -> Given:
+    if isinstance(limits, tuple):
+        checked = _checked(given, type_, None, what)
+        if not any(_same(checked, each) for each in limits):
+            allowed = ", ".join(f"`{spell(each.value)}`" for each in limits)
+            raise fail(
+                f"{what} cannot be {describe(given.value)}", given.span, help=f"it is one of {allowed}", code=Code.PARAM
+            )
+        return checked
     annotation = TYPES[type_]
     if type_ == LOADER:
         return loader_of_path(given, what)
@@ -216,7 +270,9 @@ def _checked(given: Given, type_: str, limits: Within | None, what: str) -> Give
     return given if type_ == "names" else replace(given, value=value)
 
 
-def _override(name: syntax.Word, text: str, type_: str, limits: Within | None, scope: Scope) -> Given:
+def _override(
+    name: syntax.Word, text: str, type_: str, limits: Within | tuple[Given, ...] | None, scope: Scope
+) -> Given:
     from vggc.grammar.parser import parse_value
 
     source = Override(COMMAND_LINE, text, name.name)

@@ -25,6 +25,7 @@ _NOT_IN_LIBRARY: dict[type[syntax.Statement], str] = {
     syntax.RepeatStatement: "a step",
     syntax.WhenStatement: "a step",
     syntax.RequireStatement: "a `require`",
+    syntax.ObjectiveStatement: "an objective",
     syntax.TargetStatement: "a `target`",
 }
 

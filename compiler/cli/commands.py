@@ -73,13 +73,14 @@ def bound(recipe: Path, pairs: tuple[str, ...], model: Path | None, *, python: b
 
     overrides = given_overrides(pairs)
     if model is not None and overrides:
-        overrides = _prepared(recipe, overrides, model)
+        overrides = prepared_overrides(recipe, overrides, model)
     pipeline = bind_file(recipe, overrides=overrides, python=python)
     print_diagnostics(pipeline.warnings)
     return pipeline
 
 
-def _prepared(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str, str]:
+def prepared_overrides(recipe: Path, overrides: dict[str, str], model: Path) -> dict[str, str]:
+    """Values of `--set` in which folders of images are prepared for a model, as loaders."""
     from vggc.authoring import prepared_folders
     from vggc.grammar.broken_recipe import BrokenRecipe
     from vggc.grammar.kept_trees import read_tree

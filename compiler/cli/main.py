@@ -29,6 +29,8 @@ from vggc.cli import (
     lsp_command,
     recipe_pages,
     schema_command,
+    search_command,
+    sweep_command,
     target_commands,
     view_command,
 )
@@ -134,6 +136,8 @@ for command in (
     data_command.data,
     commands.check,
     commands.plan,
+    search_command.search,
+    sweep_command.sweep,
     format_command.fmt,
     commands.passes,
     target_commands.targets,

@@ -61,6 +61,7 @@ class Code(Enum):
     NOT_A_VALUE = 146, "This is not a value"
     NOT_A_CONDITION = 147, "This is not a condition"
     NOT_A_MEASURE = 148, "This measures nothing"
+    OBJECTIVE = 149, "This cannot be minimized or maximized"
     PARAM = 151, "A parameter does not fit its declaration"
     UNKNOWN_PARAM = 152, "The recipe has no such parameter"
     DEFINE = 153, "A `define` cannot be used like this"
@@ -171,6 +172,8 @@ class Code(Enum):
     NOT_A_MODEL = 901, "An object or option does not fit this kind of model"
     BENCH = 902, "A model or engine cannot be measured"
     BISECT = 903, "The measure of a bisection is not a number"
+    SEARCH = 904, "A search cannot be run, or cannot go on"
+    PLACE = 905, "Trials cannot run at this place"
 
 
 ROOMS = {

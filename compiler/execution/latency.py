@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from vggc.graph.arrays import Feeds
 
 
 class Runs(Protocol):
-    """A model that can be run."""
+    """A model that can be run, with onnxruntime or with another runtime."""
 
     def run(self, feeds: Feeds) -> Any: ...
 
 
 WARM_UP_RUNS = 3
 WARM_UP_SECONDS = 0.2
+
+FEWEST_BURSTS, MOST_BURSTS = 9, 45
+BURST_RUNS = 3
+BURST_SECONDS = 0.05
 
 
 def warm_up(session: Runs, feeds: Feeds, seconds: float = WARM_UP_SECONDS) -> None:
@@ -39,6 +44,28 @@ def times(session: Runs, feeds: Feeds, seconds: float) -> list[float]:
     while not taken or sum(taken) < seconds:
         taken.append(run_seconds(session, feeds))
     return taken
+
+
+def burst_medians(
+    sessions: Sequence[Runs], feeds: Feeds, enough: Callable[[list[list[float]]], bool]
+) -> list[list[float]]:
+    """The median seconds of a run in each of several short bursts: one list for each model, all of one length.
+
+    The models take turns, forwards and backwards. FEWEST_BURSTS to MOST_BURSTS are measured, until `enough` says of the
+    medians that there are enough of them. The first run of a burst does not count, because it finds the caches full of
+    another model.
+    """
+    found: list[list[float]] = [[] for _ in sessions]
+    for turn in range(MOST_BURSTS):
+        if turn >= FEWEST_BURSTS and enough(found):
+            break
+        for index in range(len(sessions))[:: 1 if turn % 2 == 0 else -1]:
+            run_seconds(sessions[index], feeds)
+            taken: list[float] = []
+            while len(taken) < BURST_RUNS or sum(taken) < BURST_SECONDS:
+                taken.append(run_seconds(sessions[index], feeds))
+            found[index].append(statistics.median(taken))
+    return found
 
 
 def alternating_times(

@@ -1,6 +1,6 @@
 """Measures that a recipe can use in `require` and `when`."""
 
-from vggc.measures.measure import Measure, format_value, measure
+from vggc.measures.measure import Measure, Timing, format_value, measure
 from vggc.measures.subject import Subject
 
-__all__ = ["Measure", "Subject", "format_value", "measure"]
+__all__ = ["Measure", "Subject", "Timing", "format_value", "measure"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
+
+import numpy as np
 
 from vggc.diagnostics import CompileError
 from vggc.diagnostics.number_text import human_bytes, human_seconds
@@ -15,6 +17,28 @@ from vggc.values import Bytes, Ratio, Seconds
 
 Better = Literal["higher", "lower"]
 Kind = Literal["number", "ratio", "bytes", "seconds", "decibels", "quantity"]
+
+
+class Timing(Seconds):
+    """A measured time. `noise` is about how far the median of its bursts may be from the true one, relative to it."""
+
+    noise: float
+
+    @classmethod
+    def of(cls, medians: Sequence[float], scale: float = 1.0) -> Timing:
+        """The median of the medians of bursts, in seconds when `scale` is 1, else in parts of `scale` seconds."""
+        timing = cls(float(np.median(medians)) * scale)
+        timing.noise = median_noise(medians)
+        return timing
+
+
+def median_noise(values: Sequence[float]) -> float:
+    """The standard error of the median of some values, relative to it, by the distance of their quartiles.
+
+    Quartiles of normal errors are 1.35 standard deviations apart, and a median is 1.25 times as uncertain as a mean.
+    """
+    low, middle, high = (float(each) for each in np.percentile(values, (25, 50, 75)))
+    return 1.25 / 1.35 * (high - low) / middle / len(values) ** 0.5 if middle else 0.0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -9,18 +10,17 @@ import numpy as np
 from vggc.analysis.costs import Costs, costs
 from vggc.data import Dataset, fit
 from vggc.diagnostics import Code, fail
-from vggc.execution.latency import alternating_times, warm_up
+from vggc.execution.latency import burst_medians, warm_up
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
 from vggc.graph.arrays import Feeds
 from vggc.graph.signature import fixed_batch, inputs_of
-from vggc.measures.measure import measure
+from vggc.measures.measure import Timing, measure, median_noise
 from vggc.measures.subject import Subject, filled
 from vggc.values import Bytes, Seconds, Within
 
-FEWEST_RUNS = 10
-MOST_RUNS = 200
-LEAST_SECONDS = 0.5
+ENOUGH = 0.01
+"""Bursts are added while a time is known less well than this."""
 
 
 def _costs(subject: Subject) -> Costs:
@@ -65,7 +65,11 @@ def nodes(subject: Subject) -> int:
 
 @measure(better="lower", repeatable=False)
 def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, data: Dataset | None = None) -> Seconds:
-    """Median time of one run on this machine's CPU: onnxruntime, fully optimised, all cores or `--threads`.
+    """Time of one run on this machine's CPU: onnxruntime, fully optimised, all cores or `--threads`.
+
+    The model and the model as read take turns in short bursts, so that other load on the machine affects both; more of
+    them while the times differ. The time is that of the model as read times the median of the ratios of neighbouring
+    bursts. A model with other inputs than the model as read is measured alone.
 
     Options:
         batch: the number of samples in a run, when the batch is dynamic.
@@ -73,8 +77,15 @@ def latency(subject: Subject, *, batch: Annotated[int, Within(1, 4096)] = 1, dat
     """
     key = ("latency", batch, data)
     if key not in subject.measured:
-        feeds = _feeds(subject, batch, data)
-        subject.measured[key] = Seconds(median_seconds(Session(subject.graph, optimise="all", spinning=True), feeds))
+        paired = inputs_of(subject.graph) == inputs_of(subject.original.graph) and subject is not subject.original
+        subjects = [subject, subject.original] if paired else [subject]
+        sessions = [Session(each.graph, optimise="all", spinning=True) for each in subjects]
+        own, *as_read = interleaved_medians(sessions, _feeds(subject, batch, data))
+        subject.measured[key] = Timing.of(own)
+        if paired:
+            # Neighbouring bursts suffer from the same other load, so their ratio does not depend on it.
+            first = subject.original.measured[key] = Timing.of(as_read[0])
+            subject.measured[key] = Timing.of(np.divide(own, as_read[0]).tolist(), first)
     return subject.measured[key]  # type: ignore[no-any-return]
 
 
@@ -86,8 +97,14 @@ def _feeds(subject: Subject, batch: int, data: Dataset | None) -> Feeds:
     return random_inputs(subject.graph, inputs, batches=(batch,))[0]
 
 
-def median_seconds(session: Session, feeds: Feeds) -> float:
-    """The median of at least FEWEST_RUNS runs and LEAST_SECONDS, after a warm-up; `feeds` are (batch, ...)."""
-    warm_up(session, feeds, seconds=0.0)
-    (taken,) = alternating_times([session], feeds, seconds=LEAST_SECONDS, fewest=FEWEST_RUNS, most=MOST_RUNS)
-    return float(np.median(taken))
+def interleaved_medians(sessions: Sequence[Session], feeds: Feeds) -> list[list[float]]:
+    """The median seconds of each burst of runs, one list for each model, after a warm-up; `feeds` are (batch, ...)."""
+    for each in sessions:
+        warm_up(each, feeds, seconds=0.0)
+    return burst_medians(sessions, feeds, _are_enough)
+
+
+def _are_enough(medians: list[list[float]]) -> bool:
+    """Whether the time of the first model is known well, relative to the second one when there is one."""
+    own, *others = medians
+    return median_noise(np.divide(own, others[0]).tolist() if others else own) <= ENOUGH

@@ -40,6 +40,7 @@ def compile_model(
     *,
     name: str | None = None,
     verify: VerifyMode = "end",
+    targets: bool = True,
     progress: Progress = NO_PROGRESS,
     stepped: Stepped = lambda record, graph: None,
     ran: Callable[[], None] = lambda: None,
@@ -48,7 +49,8 @@ def compile_model(
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `name` is what the report calls the model, its path by default. `progress` gets what is done, `stepped` each step
+    `name` is what the report calls the model, its path by default. Without `targets`, the steps run for the recipe's
+    targets, but only the report is written. `progress` gets what is done, `stepped` each step
     with a function that returns the graph after it, `warned` the warnings that are known before the first step, and
     `ran` is called when all steps have run. Raises CompileError (exit status 1) for a wrong model or data, and
     RequirementNotMet (exit status 3) for a gate. Then it writes no output, but when a step has begun, a report of what
@@ -84,6 +86,7 @@ def compile_model(
             try:
                 graph = runner.run()
                 ran()
+                runner.measure_objectives()
             finally:
                 # Weights with NaN or infinity explain other errors, so they are reported first.
                 healthy.result()
@@ -91,7 +94,7 @@ def compile_model(
                 written = WrittenModels(model, graph, runner, report, cache=cache, progress=noted)
                 provenance = _provenance(pipeline, report, runner)
                 lowering = Lowering(graph, model.stem, staging, provenance, check_model=written)
-                artifacts = _lower(pipeline, lowering, noted)
+                artifacts = _lower(pipeline, lowering, noted) if targets else []
                 written.finish()
                 report.warnings += [*runner.verifier.warnings, *written.warnings, *lowering.warnings]
                 if verify != "off" and has_cpu_target(pipeline):

@@ -1,4 +1,4 @@
-"""Requirements: their measurement when a recipe reaches one, and the message when it is not met."""
+"""Requirements: their measurement when a recipe reaches one, and the message when it is not met; and objectives."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 
 from vggc.diagnostics import Code, Diagnostic, RequirementNotMet, at
-from vggc.measures import format_value
+from vggc.measures import Timing, format_value
 from vggc.pipeline.conditions import State
-from vggc.pipeline.model import BoundGate
-from vggc.report.record import Requirement
+from vggc.pipeline.model import BoundGate, BoundObjective
+from vggc.report.record import Objective, Requirement
 
 _NOT_MET = {"fail": "failed", "warn": "warned", "rollback": "rolled back"}
 
@@ -32,6 +32,25 @@ def judge(gate: BoundGate, state: State, steps: int) -> Requirement:
         limit=right if math.isfinite(right) else None,
         kind=gate.condition.left.kind,
         after=steps,
+    )
+
+
+def measure_objective(objective: BoundObjective, state: State) -> Objective:
+    """Measure an objective on the compiled model and on the model as read. Raises CompileError at its place."""
+    measured = objective.measured
+    with at(objective.span):
+        value = state.measure(measured.measure, measured.options)
+        first = state.original(measured.measure, measured.options)
+    return Objective(
+        line=f"{Path(objective.span.source.path).name}:{objective.span.line}",
+        direction=objective.direction,
+        text=objective.text,
+        measured=format_value(value, measured.kind),
+        original=format_value(first, measured.kind),
+        value=value if math.isfinite(value) else None,
+        first=first if math.isfinite(first) else None,
+        kind=measured.kind,
+        noise=value.noise if isinstance(value, Timing) else None,
     )
 
 

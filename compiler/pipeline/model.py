@@ -17,11 +17,13 @@ from typing import Any, Literal
 from vggc.data import Dataset, Loader
 from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.source import Source, Span
-from vggc.pipeline.conditions import BoundComparison, Condition
+from vggc.pipeline.conditions import BoundComparison, Condition, Measured
 from vggc.rewrite import Destination, Pass, Rule
 from vggc.targets.contract import Target
+from vggc.values import Interval
 
 Otherwise = Literal["fail", "rollback", "warn"]
+Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,16 @@ class BoundGate:
     text: str
 
 
+@dataclass(frozen=True)
+class BoundObjective:
+    """A `minimize` or `maximize` of the finished model. `span` covers the measure, `text` is its text in the recipe."""
+
+    direction: Direction
+    measured: Measured
+    span: Span
+    text: str
+
+
 Bound = BoundStep | BoundRepeat | BoundWhen | BoundGate
 
 
@@ -117,6 +129,9 @@ class Pipeline:
     data: Mapping[str, BoundData]
     body: tuple[Bound, ...]
     targets: tuple[BoundTarget, ...]
+    objectives: tuple[BoundObjective, ...] = ()
+    space: Mapping[str, Interval | tuple[Any, ...]] = field(default_factory=dict)
+    """the limits of each parameter that has some, or its list of values, without the parameters that `--set` gives"""
     warnings: tuple[Diagnostic, ...] = ()
     rules: tuple[Rule, ...] = ()
     """the rules that the recipe declares, also those that it does not use"""

@@ -21,7 +21,16 @@ from vggc.pattern.beforehand import Beforehand, Check, EarlierStep
 from vggc.pipeline.conditions import Arithmetic, BoundComparison, BoundLogical, Condition, Expression, Measured
 from vggc.pipeline.execute import apply, shipped, shipped_rule
 from vggc.pipeline.image_scale import scale_warning
-from vggc.pipeline.model import Bound, BoundData, BoundRepeat, BoundStep, BoundTarget, BoundWhen, Pipeline
+from vggc.pipeline.model import (
+    Bound,
+    BoundData,
+    BoundObjective,
+    BoundRepeat,
+    BoundStep,
+    BoundTarget,
+    BoundWhen,
+    Pipeline,
+)
 from vggc.rewrite import Context, Destination, check_rules
 
 
@@ -50,6 +59,7 @@ def check_fit(pipeline: Pipeline, graph: Graph) -> tuple[Diagnostic, ...]:
                 found.extend([replace(warning, span=data.span)])
     walk = _Walk(pipeline.destinations, graph, samples)
     walk.statements(pipeline.body)
+    walk.objectives(pipeline.objectives)
     found.extend(dict.fromkeys(walk.found))
     # Inputs that nobody knows beforehand are checked by the target itself.
     for number, each in enumerate(pipeline.targets if walk.inputs is not None else ()):
@@ -81,16 +91,20 @@ def check_options(pipeline: Pipeline) -> tuple[Diagnostic, ...]:
     found = Diagnostics()
     walk = _Walk(pipeline.destinations, None, {})
     walk.statements(pipeline.body)
+    walk.objectives(pipeline.objectives)
     found.extend(dict.fromkeys(walk.found))
     found.extend(check_rules(pipeline.all_rules()))
     found.raise_errors()
     return tuple(found.messages)
 
 
-def check_body(body: Sequence[Bound], targets: tuple[Destination, ...]) -> list[Diagnostic]:
+def check_body(
+    body: Sequence[Bound], objectives: Sequence[BoundObjective], targets: tuple[Destination, ...]
+) -> list[Diagnostic]:
     """What is wrong with the options of steps and measures, whatever the model and the other statements are."""
     walk = _Walk(targets, None, {})
     walk.statements(body, may_be_skipped=True)
+    walk.objectives(objectives)
     return list(dict.fromkeys(walk.found))
 
 
@@ -130,6 +144,10 @@ class _Walk:
                     self._forget()
                     # The steps that set them may be undone.
                     self.inputs = self.inputs if self.inputs == self._inputs_as_read else None
+
+    def objectives(self, objectives: Sequence[BoundObjective]) -> None:
+        for each in objectives:
+            self._measures(each.measured, each.span)
 
     def _step(self, step: BoundStep, *, may_be_skipped: bool) -> None:
         pass_ = step.pass_
@@ -171,7 +189,7 @@ class _Walk:
         self._earlier.clear()
         self._from_start = False
 
-    def _measures(self, condition: Condition, span: Span) -> None:
+    def _measures(self, condition: Condition | Expression, span: Span) -> None:
         for each in _measured(condition):
             measure = each.measure
             if measure.check is not None:

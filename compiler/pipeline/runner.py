@@ -14,7 +14,7 @@ from vggc.graph import Graph
 from vggc.pipeline.dependencies import Dependencies
 from vggc.pipeline.execute import execute
 from vggc.pipeline.finite import check_finite
-from vggc.pipeline.gates import failure, judge, warning
+from vggc.pipeline.gates import failure, judge, measure_objective, warning
 from vggc.pipeline.model import Bound, BoundGate, BoundRepeat, BoundStep, BoundWhen, Pipeline
 from vggc.pipeline.paired_inputs import PairedInputs
 from vggc.pipeline.rollback import Rollback
@@ -86,6 +86,12 @@ class Runner:
         """
         self._body(self._pipeline.body)
         return self.state.graph
+
+    def measure_objectives(self) -> None:
+        """Measure what the recipe minimizes and maximizes, on the graph as it is now. Raises CompileError."""
+        for each in self._pipeline.objectives:
+            self._progress.begin(f"{each.direction} {each.text}")
+            self._report.objectives.append(measure_objective(each, self.state))
 
     @property
     def costs(self) -> Costs:

@@ -12,7 +12,7 @@ from vggc.diagnostics import at
 from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
-from vggc.measures import Subject
+from vggc.measures import Subject, Timing
 from vggc.pipeline.dependencies import Dependencies
 from vggc.pipeline.execute import size_of
 from vggc.pipeline.kept_outputs import KeptOutputs
@@ -216,13 +216,13 @@ class CompileState:
                 self._subject = Subject(
                     self.graph, self._reference(), self._progress, KeptOutputs(self._cache, self.key)
                 )
-            return float(measure(self._subject, **self.loaded(options, self.graph)))
+            return _number(measure(self._subject, **self.loaded(options, self.graph)))
 
         return self._measured(self.key, measure, options, compute)
 
     def original(self, measure: Any, options: Mapping[str, Any]) -> float:
         def compute() -> float:
-            return float(measure(self._reference(), **self.loaded(options, self.graph)))
+            return _number(measure(self._reference(), **self.loaded(options, self.graph)))
 
         return self._measured(self._cache.root, measure, options, compute)
 
@@ -253,3 +253,8 @@ class CompileState:
             with at(data.span):
                 self._fitted[id(data)] = data.load().fit(inputs_of(graph))
         return self._fitted[id(data)]
+
+
+def _number(value: Any) -> float:
+    """A measured value as a float; a time keeps its noise."""
+    return value if isinstance(value, Timing) else float(value)

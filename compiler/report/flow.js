@@ -1,6 +1,6 @@
 "use strict";
 /* Draws the graphs as graphs, side by side: folded blocks, colours, search, and the lights of a recipe line. Uses
-   graphs.js, layout.js and `element`, `count`, `size` of page.js. */
+   graphs.js, layout.js and `element`, `count`, `size` of common.js. */
 
 const MOST_OPEN = 60, MOST_LIT = 400;
 

@@ -1,6 +1,6 @@
 "use strict";
 /* Draws the graphs as lists of nodes with lines between them, a hundred rows at a time, when they come into view.
-   Uses graphs.js, and `element`, `count` and `size` of page.js. */
+   Uses graphs.js, and `element`, `count` and `size` of common.js. */
 
 const ROW = 28, LANE = 14, LANES = 10, CHUNK = 100;
 const middle = (lane) => 10 + Math.min(lane, LANES) * LANE;

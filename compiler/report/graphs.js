@@ -1,6 +1,6 @@
 "use strict";
 /* The graphs of the page: texts and weights put in their places, which node of one model is which of the other, and
-   the readers of each node. Uses `data` of page.js. */
+   the readers of each node. Uses `data` of common.js. */
 
 for (const graph of data.graphs) {
   for (const name of ["op", "shape", "precision", "line", "maker", "attributes"]) {

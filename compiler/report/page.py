@@ -15,7 +15,7 @@ from typing import Any
 from vggc.report import sections
 from vggc.report.graph_data import GraphData, kept_shares
 from vggc.report.graph_section import graph_section
-from vggc.report.page_frame import GRAPH_SCRIPTS, framed
+from vggc.report.page_frame import GRAPH_SCRIPTS, PLOT_SCRIPTS, framed
 from vggc.report.picture import Node, Picture
 from vggc.report.record import ModelCost, Report, StepRecord
 from vggc.report.sections import Line, Width
@@ -37,7 +37,7 @@ def html_page(report: Report, before: Picture, after: Picture | None) -> str:
     precisions = [(step, each) for step in report.steps if not step.undone for each in step.precisions]
     graphs = () if after is None else (("As read", before), ("Compiled", after))
     sums = [(name, _sum(picture.nodes)) for name, picture in graphs]
-    checked = report.requirements or report.verification or report.fidelity
+    checked = report.requirements or report.objectives or report.verification or report.fidelity
     name, title = Path(report.recipe["path"]).name, _title(report)
     main = [
         sections.lead(report, title),
@@ -74,7 +74,7 @@ def html_page(report: Report, before: Picture, after: Picture | None) -> str:
         "\n\n".join(each for each in main if each),
         links=[name for name, there in links.items() if there],
         data=_data(report, before, before if after is None else after, widths),
-        scripts=("plot.min.js", "page.js", *GRAPH_SCRIPTS) if graphs else ("plot.min.js", "page.js"),
+        scripts=(*PLOT_SCRIPTS, "page.js", *(GRAPH_SCRIPTS if graphs else ())),
     )
 
 

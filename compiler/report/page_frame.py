@@ -13,7 +13,10 @@ from vggc import __version__
 from vggc.report.sections import text
 
 GRAPH_SCRIPTS = ("dagre.min.js", "graphs.js", "layout.js", "flow.js", "facts.js", "graph.js")
-"""What draws graphs, after page.js."""
+"""What draws graphs, after common.js."""
+
+PLOT_SCRIPTS = ("plot.min.js", "common.js")
+"""What the scripts that draw plots need."""
 
 
 def framed(title: str, main: str, *, links: Sequence[str], data: dict[str, Any], scripts: Sequence[str]) -> str:

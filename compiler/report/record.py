@@ -85,6 +85,25 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """A `minimize` or `maximize` and its measurement on the compiled model and on the model as read.
+
+    `value` and `first` are the numbers behind `measured` and `original`, None when they are not finite. `kind` is their
+    unit as measures define it. `noise` of a time is how much its medians differ, relative to it; None of other values.
+    """
+
+    line: str
+    direction: str
+    text: str
+    measured: str
+    original: str
+    value: float | None
+    first: float | None
+    kind: str
+    noise: float | None = None
+
+
+@dataclass(frozen=True)
 class Verification:
     """The difference between the models before and after exact steps, on the same inputs.
 
@@ -132,6 +151,7 @@ class Report:
     verification: list[Verification] = field(default_factory=list)
     fidelity: Fidelity | None = None
     requirements: list[Requirement] = field(default_factory=list)
+    objectives: list[Objective] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     """runs of the written models in the runtimes that they are for: the fields of `RuntimeRun`"""

@@ -258,6 +258,15 @@ def checks(report: Report) -> str:
         caption = "The requirements of the recipe and their measured values"
         head = heads("requirement", "line") + number_heads("measured", "wanted") + heads("outcome")
         parts.append(_checked("Requirements", caption, head, rows))
+    if report.objectives:
+        rows = [
+            f'<tr><th scope="row"><code>{text(each.direction)} {text(each.text)}</code></th>{cell(each.line)}'
+            f"{number_cell(each.measured, each.value)}{number_cell(each.original, each.first)}</tr>"
+            for each in report.objectives
+        ]
+        caption = "The objectives of the recipe and their measured values"
+        head = heads("objective", "line") + number_heads("measured", "model as read")
+        parts.append(_checked("Objectives", caption, head, rows))
     if report.fidelity and report.fidelity.outputs:
         rows = []
         for output in report.fidelity.outputs:

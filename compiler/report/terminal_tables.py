@@ -47,6 +47,8 @@ def summary(report: Report, folder: Path) -> RenderableType:
         parts += _fidelity(report.fidelity)
     if report.requirements:
         parts.append(_requirements(report))
+    if report.objectives:
+        parts.append(_objectives(report))
     if report.artifacts:
         parts.append(_artifacts(report, folder))
     if report.runs:
@@ -54,7 +56,8 @@ def summary(report: Report, folder: Path) -> RenderableType:
     return Group(*parts)
 
 
-def _plain(*columns: str, right: int = 1) -> Table:
+def plain_table(*columns: str, right: int = 1) -> Table:
+    """A table without lines. The columns from index `right` on contain numbers and are aligned right."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index >= right else "left", overflow="fold")
@@ -90,7 +93,7 @@ def _steps(report: Report) -> RenderableType:
     tables = []
     for left_out in range(len(_OPTIONAL) + 1):
         columns = [name for name in shown if name not in _OPTIONAL[:left_out]]
-        table = _plain(*columns, right=2 if "line" in columns else 1)
+        table = plain_table(*columns, right=2 if "line" in columns else 1)
         table.columns[0].max_width = _LONGEST_STEP
         for row in rows:
             table.add_row(*(row.get(name, "") for name in columns))
@@ -100,7 +103,7 @@ def _steps(report: Report) -> RenderableType:
 
 def _sensitivity(step: StepRecord) -> RenderableType:
     """The error of each node, the largest first, each with a bar of its size relative to the largest."""
-    table = _plain("", step.name, "", right=3)
+    table = plain_table("", step.name, "", right=3)
     worst = max(step.sensitivity.values())
     for name, error in sorted(step.sensitivity.items(), key=lambda each: -each[1]):
         table.add_row(Text(name), f"{error:.1e}", "#" * round(_BAR * error / worst) if worst else "")
@@ -111,7 +114,7 @@ def _precisions(step: StepRecord) -> RenderableType:
     """The nodes that are not in the step's lowest precision, with what chose them."""
     lowest = step.precisions[-1].precision
     kept = [each for each in step.precisions if each.precision != lowest]
-    table = _plain("\nnode", "\nprecision", f"\nerror in {lowest}", f"\nms saved by {lowest}", right=2)
+    table = plain_table("\nnode", "\nprecision", f"\nerror in {lowest}", f"\nms saved by {lowest}", right=2)
     for each in kept[:_MOST_NODES]:
         table.add_row(Text(each.node), each.precision, f"{each.error:.1e}", f"{each.milliseconds:.3g}")
     if len(kept) > _MOST_NODES:
@@ -129,14 +132,16 @@ def _size(cost: ModelCost) -> dict[str, str]:
 
 
 def _verification(report: Report) -> Table:
-    table = _plain("\ncompared with the model before", "\ninputs", "\nlargest relative error", "\nallowed", right=2)
+    table = plain_table(
+        "\ncompared with the model before", "\ninputs", "\nlargest relative error", "\nallowed", right=2
+    )
     for each in report.verification:
         table.add_row(", ".join(each.steps), each.inputs, f"{each.error:.1e}", f"{each.tolerance:.1e}")
     return table
 
 
 def _fidelity(fidelity: Fidelity) -> list[RenderableType]:
-    table = _plain("output", "agreement", "cosine", "SQNR")
+    table = plain_table("output", "agreement", "cosine", "SQNR")
     for output in fidelity.outputs[:_MOST_OUTPUTS]:
         table.add_row(output.name, *output.texts())
     left = len(fidelity.outputs) - _MOST_OUTPUTS
@@ -145,7 +150,7 @@ def _fidelity(fidelity: Fidelity) -> list[RenderableType]:
 
 
 def _requirements(report: Report) -> Table:
-    table = _plain("\nrequirement", "\nline", "\nmeasured", "\nwanted", "\noutcome", right=2)
+    table = plain_table("\nrequirement", "\nline", "\nmeasured", "\nwanted", "\noutcome", right=2)
     styles = {"held": "green", "failed": "bold red", "warned": "yellow", "rolled back": "yellow"}
     for each in report.requirements:
         outcome = Text(each.outcome, style=styles[each.outcome])
@@ -153,8 +158,15 @@ def _requirements(report: Report) -> Table:
     return table
 
 
+def _objectives(report: Report) -> Table:
+    table = plain_table("\nobjective", "\nline", "\nmeasured", "\nmodel as read", right=2)
+    for each in report.objectives:
+        table.add_row(f"{each.direction} {each.text}", each.line, each.measured, each.original)
+    return table
+
+
 def _artifacts(report: Report, folder: Path) -> Table:
-    table = _plain("\nwritten", "\ntarget", "\nbytes", "\nsha256", right=2)
+    table = plain_table("\nwritten", "\ntarget", "\nbytes", "\nsha256", right=2)
     for each in report.artifacts:
         table.add_row(str(folder / each["path"]), each["target"], human_bytes(each["bytes"]), each["sha256"][:12])
     return table
@@ -162,7 +174,7 @@ def _artifacts(report: Report, folder: Path) -> Table:
 
 def _runs(report: Report) -> Table:
     heads = ("run on this CPU", "target", "batch", "median", "onnxruntime", "error", "allowed")
-    table = _plain(*(f"\n{each}" for each in heads), right=2)
+    table = plain_table(*(f"\n{each}" for each in heads), right=2)
     for each in report.runs:
         times = [format_value(each[key], "seconds") for key in ("seconds", "onnxruntime_seconds")]
         name = f"{each['runtime']} {each['version']}"
@@ -190,7 +202,7 @@ def declines(step: StepRecord, limit: int = 8) -> list[str]:
 
 def plan(report: Report) -> RenderableType:
     """What each step would do: its rewrites, the size of the model after it, and what it would decline and why."""
-    table = _plain("step", "line", "would do", "nodes", "params", "MACs", "bytes", right=3)
+    table = plain_table("step", "line", "would do", "nodes", "params", "MACs", "bytes", right=3)
     for step in report.steps:
         changes = [f"{name} ({times}x)" if times > 1 else name for name, times in step.changes.items()]
         table.add_row(step.name, step.line, "\n".join(changes) or "nothing", *_size(step.after).values())

@@ -29,7 +29,7 @@ def view_page(name: str, picture: Picture, costs: Costs) -> str:
         "\n\n".join((lead, _interface(picture), graph_section([(name, picture)]), _operators(picture))),
         links=["graph", "operators"],
         data={"costs": [], "gates": [], "sensitivity": [], **data.as_dict()},
-        scripts=("page.js", *GRAPH_SCRIPTS),
+        scripts=("common.js", *GRAPH_SCRIPTS),
     )
 
 

@@ -56,10 +56,13 @@ def test_the_public_names() -> None:
         "Report",
         "RequirementNotMet",
         "Result",
+        "Search",
+        "SearchTrial",
         "__version__",
         "check",
         "compile",
         "plan",
+        "search",
     ]
     assert {each for each in vggc.__all__ if each not in dir(vggc)} == set()
     assert all(getattr(vggc, each) is not None for each in vggc.__all__)
@@ -72,6 +75,12 @@ def test_the_public_names() -> None:
         ("compile", "recipe model", "out set data verify progress inputs dynamic python"),
         ("check", "recipe model", "set data inputs dynamic python"),
         ("plan", "recipe model", "set data progress inputs dynamic python"),
+        (
+            "search",
+            "recipe model",
+            "out trials minutes seed sampler batch keep resume on resources "
+            "set data verify progress inputs dynamic python",
+        ),
     ],
 )
 def test_the_public_signatures(name: str, positional: str, keywords: str) -> None:
@@ -86,6 +95,9 @@ def test_the_public_attributes() -> None:
     assert public == {"artifacts", "model", "page"} and {*vggc.Result.__annotations__} == {"folder", "report"}
     assert {*vggc.Check.__annotations__} == {"warnings", "steps", "targets"}
     assert {*vggc.Plan.__annotations__} == {"report"}
+    assert {each for each in dir(vggc.Search) if not each.startswith("_")} == {"best", "front", "page"}
+    assert {*vggc.Search.__annotations__} == {"folder", "record"}
+    assert [*vggc.SearchTrial.__annotations__] == ["number", "values", "objectives", "requirements", "recipe", "folder"]
     assert vggc.ProgressUpdate._fields == ("work", "step", "steps", "part", "done", "parts")
 
 

@@ -29,6 +29,8 @@ _ODD_WORDS = (
     "when",
     "use",
     "require",
+    "minimize",
+    "maximize",
     "target",
     "param",
     "data",

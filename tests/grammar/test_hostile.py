@@ -16,7 +16,7 @@ from vggc.grammar.parser import SHOWN_ERRORS, parse, parse_value
 MEGABYTE = 1024 * 1024
 CountCalls = Callable[[Callable[[], object]], int]
 SIGNS = list("ab1 .,:;=<>+-*/%#\"\\(){}[]\n\t\r'@$é“\u200b\0_Z")
-WORDS = ["param", "data", "use", "rule", "define", "repeat", "when", "else", "require", "target", "in", "of", "and"]
+WORDS = ["param", "data", "use", "rule", "define", "repeat", "when", "else", "minimize", "target", "in", "of", "and"]
 PIECES = [*SIGNS, *WORDS, "not", "simplify", "=>", "==", "..", "...", "??", " 1..8 ", "50%", '"a.npz"', " { ", "\n}\n"]
 
 

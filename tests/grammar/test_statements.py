@@ -123,6 +123,8 @@ WORDS = [
     "when",
     "else",
     "require",
+    "minimize",
+    "maximize",
     "target",
     "in",
     "of",
@@ -207,6 +209,22 @@ def test_require(ending: str, otherwise: str) -> None:
     assert statement.otherwise == otherwise
     assert statement.condition.operator == ">="
     assert statement.condition.span.text == "accuracy(test) >= original - 1%"
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_objective(direction: str, bare: Bare) -> None:
+    statement = only(f"{direction} latency(batch=8)  # of one run")
+    assert isinstance(statement, syntax.ObjectiveStatement)
+    assert statement.direction == direction
+    assert statement.measure.span.text == "latency(batch=8)"
+
+
+def test_the_values_of_a_parameter(bare: Bare) -> None:
+    ranged, listed = (only(f"param a = 2 in {limits}") for limits in ("1..3", "[1, 2, b,]"))
+    assert isinstance(ranged, syntax.ParamStatement) and isinstance(listed, syntax.ParamStatement)
+    assert isinstance(ranged.bounds, syntax.IntervalLiteral)
+    assert isinstance(listed.bounds, syntax.Sequence)
+    assert [each.span.text for each in listed.bounds.items] == ["1", "2", "b"]
 
 
 def test_target(bare: Bare) -> None:

@@ -13,10 +13,13 @@ from onnx import numpy_helper, parser
 
 from vggc.binding.registry import shipped
 from vggc.data import ArrayDataset
+from vggc.execution import latency as latency_module
+from vggc.execution.latency import FEWEST_BURSTS
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.measures import Measure, Subject, format_value
 from vggc.measures import resources as measures
+from vggc.measures.resources import interleaved_medians
 from vggc.values import Bytes, Seconds
 
 Refused = Callable[[str], AbstractContextManager[None]]
@@ -59,7 +62,7 @@ def test_macs_that_are_unknown(refused: Refused) -> None:
 
 
 def test_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggc.measures.resources.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("vggc.execution.latency.BURST_SECONDS", 0.0)
     batches: list[int] = []
     run = Session.run
 
@@ -71,17 +74,30 @@ def test_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small()
     found = measures.latency(model, batch=8)
     assert isinstance(found, Seconds) and 0 < found < 1
-    assert set(batches) == {8} and len(batches) >= 13
+    assert set(batches) == {8} and len(batches) >= 30
     assert measures.latency(model, batch=8) == found
     batches.clear()
     measures.latency(model, batch=2, data=ArrayDataset({"x": SAMPLES}, None, "arrays"))
     assert set(batches) == {2}
 
 
-def test_the_median_is_of_the_runs_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(np.cumsum([0, 9] * 3 + [0, 0.1, 0, 0.3, 0, 0.2] + [0, 0.2] * 20))
+def test_the_medians_are_of_bursts_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    burst = [0, 7, 0, 0.1, 0, 0.3, 0, 0.2]  # The first run of a burst does not count.
+    clock = iter(np.cumsum([0, 9] * 3 + burst * FEWEST_BURSTS))
+    monkeypatch.setattr(latency_module, "BURST_SECONDS", 0.5)
     monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
-    assert measures.size.function.__globals__["median_seconds"](small().session, {"x": SAMPLES}) == pytest.approx(0.2)
+    (medians,) = interleaved_medians([small().session], {"x": SAMPLES})
+    assert medians == pytest.approx([0.2] * FEWEST_BURSTS)
+
+
+def test_the_model_and_the_model_as_read_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, turns = small(), []
+    monkeypatch.setattr(latency_module, "run_seconds", lambda session, feeds: turns.append(session) or 1.0)
+    subject = Subject(original.graph.copy(), original)
+    assert measures.latency(subject) == measures.latency(original) == 1.0
+    first, second = dict.fromkeys(turns)
+    # After the warm-up, bursts of a first run and three others, forwards and backwards.
+    assert turns[6 : 6 + 24] == [first] * 4 + [second] * 8 + [first] * 8 + [second] * 4
 
 
 @pytest.mark.parametrize(
