@@ -37,22 +37,22 @@ def loaders(name: str | None) -> None:
 
 
 def _page(kind: str, functions: Mapping[str, OptionFunction], name: str | None, code: Code) -> RenderableType:
-    """All functions of a kind with the first sentence about each, or one of them with its options."""
+    """All functions of a kind with the first paragraph about each, or one of them with its options."""
     from vggc.cli.pass_pages import options_table
 
     if name is None:
         table = plain_table(kind, "what it is")
         for each in functions.values():
-            table.add_row(each.name, _paragraphs(each)[0])
+            table.add_row(each.name, paragraphs(each)[0])
         return table
     if name not in functions:
         raise fail(f"unknown {kind} `{name}`", help=spelling_help(name, functions, f"{kind}s"), code=code)
     shown = functions[name]
-    paragraphs = (Text(each) for each in _paragraphs(shown))
-    return Group(Text(f"{kind} {name}", style="bold"), *paragraphs, options_table(shown.schema.options))
+    texts = (Text(each) for each in paragraphs(shown))
+    return Group(Text(f"{kind} {name}", style="bold"), *texts, options_table(shown.schema.options))
 
 
-def _paragraphs(function: OptionFunction) -> list[str]:
+def paragraphs(function: OptionFunction) -> list[str]:
     """The paragraphs of a docstring before its options, each as one line."""
     text = function.doc.partition("\nOptions:")[0].strip()
     return [" ".join(each.split()) for each in text.split("\n\n")]

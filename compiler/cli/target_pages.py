@@ -7,17 +7,17 @@ from rich.text import Text
 
 from vggc.binding.call_texts import options_markdown
 from vggc.binding.registry import shipped
+from vggc.cli.function_pages import paragraphs
 from vggc.cli.pass_pages import options_table
 from vggc.cli.tables import plain_table
 from vggc.diagnostics import Code, fail, spelling_help
-from vggc.targets.contract import Target
 
 
 def target_list() -> RenderableType:
     """A row for each target: its name and what it writes."""
     table = plain_table("target", "what it writes")
     for each in shipped().targets.values():
-        table.add_row(each.name, _parts(each)[0])
+        table.add_row(each.name, paragraphs(each)[0])
     return table
 
 
@@ -27,7 +27,7 @@ def target_page(name: str) -> RenderableType:
     if name not in targets:
         raise fail(f"unknown target `{name}`", help=spelling_help(name, targets, "targets"), code=Code.UNKNOWN_TARGET)
     table = options_table(targets[name].schema.options)
-    return Group(Text(f"target {name}", style="bold"), *(Text(each) for each in _parts(targets[name])), table)
+    return Group(Text(f"target {name}", style="bold"), *(Text(each) for each in paragraphs(targets[name])), table)
 
 
 def option_tables() -> str:
@@ -35,11 +35,5 @@ def option_tables() -> str:
     lines = []
     for listed in shipped().targets.values():
         table = options_markdown(listed.schema.options)
-        lines += [f"### {listed.name}", "", *_parts(listed), "", *table, ""]
+        lines += [f"### {listed.name}", "", *paragraphs(listed), "", *table, ""]
     return "\n".join(lines)
-
-
-def _parts(target: Target) -> list[str]:
-    """The paragraphs of a target's docstring before its options, each as one line."""
-    text = target.doc.partition("\nOptions:")[0].strip()
-    return [" ".join(each.split()) for each in text.split("\n\n")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -11,9 +11,10 @@ import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
 
-from vggc.authoring import data_source
+from vggc.authoring import GOALS, Runtime, data_source
 from vggc.authoring.preparation import guessed_images
 from vggc.binding.modules import import_file
+from vggc.cli import authoring_commands
 from vggc.data.images import ImageFolder, image_files
 from vggc.data.preparation import Preparation
 from vggc.diagnostics import CompileError
@@ -209,6 +210,11 @@ def test_new_writes_a_recipe_that_works(vggc: Ran, folder: Path) -> None:
     assert vggc("fmt", "--check", "my.opt").status == 0
     ran = vggc("my.opt", "model.onnx")
     assert ran.status in (0, 3) and "accuracy(calib) >= original - 2%" in ran.out
+
+
+def test_the_command_offers_all_goals_and_runtimes() -> None:
+    assert tuple(GOALS) == authoring_commands._GOALS
+    assert get_args(Runtime) == authoring_commands._RUNTIMES
 
 
 @pytest.mark.parametrize("goal", ["optimize", "fp16", "int8_fp16", "prune", "prune_int8"])
