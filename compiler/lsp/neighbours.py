@@ -48,12 +48,19 @@ def used_recipes(recipe: RecipeText) -> Iterator[RecipeText]:
         for path in used_files(each):
             if path.suffix == ".opt" and path not in seen:
                 seen.add(path)
-                try:
-                    used = RecipeText(path, read_recipe(path).text)
-                except CompileError:
-                    continue
-                yield used
-                waiting.append(used)
+                used = _read(path, path.stat().st_mtime_ns)
+                if used is not None:
+                    yield used
+                    waiting.append(used)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> RecipeText | None:
+    """A recipe that is used, which knows its statements until the file changes."""
+    try:
+        return RecipeText(path, read_recipe(path).text)
+    except CompileError:
+        return None
 
 
 def used_files(recipe: RecipeText) -> Iterator[Path]:

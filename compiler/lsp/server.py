@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from vggc.lsp.completion import Kind, complete
 from vggc.lsp.hover import hover
 from vggc.lsp.navigation import definition
 from vggc.lsp.recipe_text import RecipeText
+
+_PAUSE = 0.2
+"""Seconds without a change after which messages are published."""
 
 _KINDS: dict[Kind, types.CompletionItemKind] = {
     "keyword": types.CompletionItemKind.Keyword,
@@ -83,8 +87,12 @@ def make_server(*, python: bool = False) -> RecipeServer:
         server.publish(given.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
-    def changed(given: types.DidChangeTextDocumentParams) -> None:
-        server.publish(given.text_document.uri)
+    async def changed(given: types.DidChangeTextDocumentParams) -> None:
+        # Binding a recipe with many rules takes half a second: it waits for a pause in typing.
+        await asyncio.sleep(_PAUSE)
+        document = server.workspace.text_documents.get(given.text_document.uri)
+        if document is not None and document.version == given.text_document.version:
+            server.publish(given.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def saved(given: types.DidSaveTextDocumentParams) -> None:

@@ -12,7 +12,7 @@ from vggc.diagnostics.codes import Code, code_of, explanations
 
 ROOT = Path(__file__).parents[2]
 RAISING = {"fail", "Diagnostic"}
-"""Names of the functions that make messages; `error` and `warning` of a collection of messages call one of them."""
+"""Names of the functions that make messages, beside `error` and `warning` of a collection of messages."""
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
@@ -20,8 +20,16 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
     for room in ("compiler", "grammar", "passes"):
         for file in sorted((ROOT / room).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISING:
+                if isinstance(node, ast.Call) and _makes_a_message(node):
                     yield file.relative_to(ROOT).as_posix(), node
+
+
+def _makes_a_message(call: ast.Call) -> bool:
+    if isinstance(call.func, ast.Name):
+        return call.func.id in RAISING
+    first = call.args[0] if call.args else None
+    text = isinstance(first, ast.JoinedStr | ast.Constant) or (isinstance(first, ast.Name) and first.id == "message")
+    return isinstance(call.func, ast.Attribute) and call.func.attr in ("error", "warning") and text
 
 
 def test_every_message_has_a_code() -> None:

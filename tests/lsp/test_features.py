@@ -200,3 +200,19 @@ def test_a_help_line_is_a_fix(tmp_path: Path, wrong: str, right: str) -> None:
 def test_no_fix_without_an_error(tmp_path: Path) -> None:
     recipe, offset = marked(tmp_path, "simpl^ify\ntarget onnx\n")
     assert list(fixes(recipe, offset, offset)) == []
+
+
+# --- texts that are being typed
+
+
+@pytest.mark.parametrize("name", ["prune", "int8_cpu", "onnx"])
+def test_every_beginning_of_a_recipe_has_answers(tmp_path: Path, name: str) -> None:
+    text = (Path(__file__).parents[2] / "recipes" / f"{name}.opt").read_text(encoding="utf-8")
+    for end in range(0, len(text), max(1, len(text) // 8)):
+        recipe = RecipeText(tmp_path / "my.opt", text[:end])
+        assert all(each.message for each in recipe.messages)
+        for offset in (end // 2, end):
+            assert all(each.text for each in complete(recipe, offset))
+            hover(recipe, offset)
+            definition(recipe, offset)
+            list(fixes(recipe, 0, end))
