@@ -48,5 +48,6 @@ def test_a_process_that_dies_and_one_that_takes_too_long(folder: list[str]) -> N
     with pytest.raises(CompileError, match="the process that died ended with status 3") as caught:
         call("converter:die", {}, "died", path=folder)
     assert caught.value.diagnostics[0].facts == (("last output", "last words"),)
+    assert caught.value.diagnostics[0].code is Code.CONVERSION_ENDED
     with pytest.raises(CompileError, match=r"the process that slept did not end within 0.5 s"):
         call("converter:sleep", {}, "slept", path=folder, timeout=0.5)
