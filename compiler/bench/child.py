@@ -1,14 +1,13 @@
 """The child process that measures one model: `python -P -m vggc.bench.child JOB.json`.
 
-The job's keys are `model` (an ONNX file, or the sidecar of a model for another runtime), `feeds` (an .npz file),
-`outputs` (an .npz file to write) and `threads` (null for one for each core). The process answers each line of its
-standard input with a line of JSON. A line with a number of seconds gets the times of the runs that fit into it, any
-other line the memory of the process.
+The job's keys are `model` (an ONNX file), `feeds` (an .npz file), `outputs` (an .npz file to write) and `threads` (null
+for one for each core). The process answers each line of its standard input with a line of JSON. A line with a number of
+seconds gets the times of the runs that fit into it, any other line the memory of the process.
+`vggc.runtimes.programs.serve` does the same for models of other runtimes.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import time
@@ -19,10 +18,8 @@ import numpy as np
 
 from vggc.data.npz import write_npz
 from vggc.diagnostics import CompileError
-from vggc.execution.latency import Runs, times, warm_up
+from vggc.execution.latency import times, warm_up
 from vggc.execution.session import Session
-from vggc.runtimes.model import PACKAGES, load
-from vggc.runtimes.sidecar import read_sidecar
 
 
 def main(arguments: list[str]) -> None:
@@ -48,19 +45,14 @@ def main(arguments: list[str]) -> None:
 
 
 def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
-    path = Path(job["model"])
-    described = read_sidecar(path) if path.suffix == ".json" else None
-    # Load the runtime first, because its libraries are not part of the model's memory.
-    importlib.import_module(PACKAGES[described.runtime][0].module if described else "onnxruntime")
+    # Load onnxruntime first, because its libraries are not part of the model's memory.
+    import onnxruntime  # noqa: F401
+
     before = _memory("VmRSS")
     with np.load(job["feeds"]) as arrays:
         feeds = {name: arrays[name] for name in arrays.files}
     started = time.perf_counter()
-    session: Runs
-    if described is not None:
-        session = load(path, job["threads"])
-    else:
-        session = Session(path, optimise="all", threads=job["threads"], spinning=True)
+    session = Session(Path(job["model"]), optimise="all", threads=job["threads"], spinning=True)
     loaded = time.perf_counter() - started
     write_npz(Path(job["outputs"]), session.run(feeds))
     warm_up(session, feeds)

@@ -13,7 +13,7 @@ from vggc.execution.random_inputs import random_feeds, random_inputs
 from vggc.graph import Graph
 from vggc.graph.arrays import Feeds
 from vggc.graph.signature import ValueType, inputs_of
-from vggc.runtimes.model import TITLES
+from vggc.runtimes.model import RUNTIMES
 from vggc.runtimes.sidecar import read_sidecar
 
 CPU = "onnxruntime CPU"
@@ -61,7 +61,7 @@ class RuntimeInputs(ModelInputs):
 
     def __init__(self, sidecar: Path) -> None:
         described = read_sidecar(sidecar)
-        super().__init__(sidecar, described.input_types(), TITLES[described.runtime])
+        super().__init__(sidecar, described.input_types(), RUNTIMES[described.runtime].title)
 
     def feeds(self, batch: int) -> Feeds:
         wanted = []

@@ -132,8 +132,8 @@ def _on_cpu(
         loaded_models = []
         for model in fitting:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vggc-bench-")))
-            worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), folder))
             try:
+                worker = stack.enter_context(Worker(model, inputs[model].feeds(batch), folder))
                 workers.append((worker, worker.ready()))
             except CompileError as error:
                 if not is_runtime_model(model):

@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from vggc.bench.folders import is_runtime_model
 from vggc.data.npz import write_npz
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
 from vggc.execution.threads import thread_limit
 from vggc.graph.arrays import Array, Feeds
+from vggc.runtimes.model import runtime_of
+from vggc.runtimes.packages import need, python_of
+from vggc.runtimes.process import PROGRAMS
 
 
 class Worker:
@@ -28,18 +32,22 @@ class Worker:
         arrays = folder / "feeds.npz"
         _check_storable(model, feeds)
         write_npz(arrays, feeds)
-        job = folder / "job.json"
         self._outputs = folder / "outputs.npz"
-        described = {
-            "model": str(model),
-            "feeds": str(arrays),
-            "outputs": str(self._outputs),
-            "threads": thread_limit(),
-        }
+        job = folder / "job.json"
+        described: dict[str, Any] = {"threads": thread_limit()}
+        if is_runtime_model(model):
+            runtime = runtime_of(model)
+            need(f"measuring `{model}`", runtime.packages)
+            runs = [[str(arrays), str(self._outputs)]]
+            described |= {"sidecar": str(model), "program": str(runtime.program), "runs": runs}
+            command = [python_of(runtime.packages) or sys.executable, "-P", str(PROGRAMS / "serve.py"), str(job)]
+        else:
+            described |= {"model": str(model), "feeds": str(arrays), "outputs": str(self._outputs)}
+            command = [sys.executable, "-P", "-m", "vggc.bench.child", str(job)]
         job.write_text(json.dumps(described), encoding="utf-8")
         self._stderr = (folder / "stderr.txt").open("w+b")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "vggc.bench.child", str(job)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -89,6 +97,9 @@ class Worker:
         if not line:
             raise self._ended()
         answer: dict[str, Any] = json.loads(line)
+        if "raised" in answer:
+            lines = answer["text"].strip().splitlines() or [""]
+            raise fail(f"`{self._model}` does not run: {answer['raised']}: {lines[-1]}", code=Code.BENCH)
         if "failed" in answer:
             failed = answer["failed"]
             facts = (("model", f"`{self._model}`"), *((str(name), str(text)) for name, text in failed["facts"]))

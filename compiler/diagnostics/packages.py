@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Optional:
-    """Packages that belong together: an extra of vggc. `modules` are the names under which Python imports them."""
+    """Packages that belong together: an extra of vggc. `modules` are the names under which Python imports them.
+
+    `separate` packages need other versions of packages that vggc needs too, so that they need another environment.
+    """
 
     extra: str
     purpose: str
     packages: tuple[str, ...]
     modules: tuple[str, ...]
+    separate: bool = False
 
     @property
     def command(self) -> str:
@@ -29,7 +33,8 @@ TORCH = Optional(
 TENSORRT = Optional("tensorrt", "`target tensorrt`, on a machine with an NVIDIA GPU", ("tensorrt",), ("tensorrt",))
 LSP = Optional("lsp", "`vggc lsp`, the language server for editors", ("pygls",), ("pygls", "lsprotocol"))
 DETECTION = Optional("detection", "the measures map50 and map50_95", ("pycocotools",), ("pycocotools",))
+OPENVINO = Optional("openvino", "`target openvino`", ("openvino",), ("openvino",))
 SEARCH = Optional("search", "`vggc search`", ("optuna",), ("optuna",))
 RAY = Optional("ray", "`--on ray` of `vggc search` and `vggc sweep`", ("ray",), ("ray",))
 
-OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, SEARCH, RAY)
+OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY)

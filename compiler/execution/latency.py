@@ -11,7 +11,7 @@ from vggc.graph.arrays import Feeds
 
 
 class Runs(Protocol):
-    """A model that can be run, with onnxruntime or with another runtime."""
+    """A model that can be run."""
 
     def run(self, feeds: Feeds) -> Any: ...
 

@@ -1,61 +1,64 @@
-"""Load a written model of any runtime and run it."""
+"""The runtimes that can run a written model here, and a run of a model in a child process."""
 
 from __future__ import annotations
 
-import time
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from vggc.data.npz import write_npz
+from vggc.diagnostics.packages import OPENVINO, Optional
 from vggc.graph.arrays import Array, Feeds
-from vggc.runtimes.packages import OPENVINO, Package
+from vggc.runtimes.process import PROGRAMS, call
 from vggc.runtimes.sidecar import read_sidecar
 
-PACKAGES: dict[str, tuple[Package, ...]] = {"openvino": (OPENVINO,)}
-"""By the name of a runtime in sidecars, what it needs here."""
 
-TITLES = {"openvino": "OpenVINO CPU"}
-"""What tables call a runtime."""
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime: what tables call it, what it needs, and the program whose class `Model` runs a model."""
 
-_WARM_UP, _REPEATS = 3, 20
-
-
-class RuntimeModel(Protocol):
-    """A model that a runtime has loaded."""
-
-    def run(self, feeds: Feeds) -> dict[str, Array]:
-        """The outputs by the names that they have in the ONNX model."""
+    title: str
+    packages: Optional
+    program: Path
 
 
-def load(sidecar: Path, threads: int | None = None) -> RuntimeModel:
-    """Load the model that a sidecar describes. Imports the runtime, whose exceptions pass through."""
-    described = read_sidecar(sidecar)
-    path = sidecar.with_name(described.model)
-    if described.runtime == "openvino":
-        from vggc.runtimes.openvino import OpenvinoModel
+RUNTIMES = {"openvino": Runtime("OpenVINO CPU", OPENVINO, PROGRAMS / "openvino_model.py")}
+"""By the name of a runtime in sidecars."""
 
-        return OpenvinoModel(path, described.settings, threads)
-    raise AssertionError(described.runtime)
+_SECONDS = 0.1
 
 
-def run_saved(sidecar: str, inputs: list[str], outputs: list[str], threads: int | None) -> dict[str, Any]:
-    """Run a model on .npz files, and write its outputs to others. For a child process.
+def runtime_of(sidecar: Path) -> Runtime:
+    """The runtime of the model that a sidecar describes. Raises CompileError for a file that is not a sidecar."""
+    return RUNTIMES[read_sidecar(sidecar).runtime]
 
-    Returns the median seconds of a run on the last of the inputs.
+
+def run_model(sidecar: Path, feeds: Sequence[Feeds], threads: int | None) -> tuple[list[dict[str, Array]], float]:
+    """The outputs of a model for each of some feeds, and the median seconds of a run on the last.
+
+    Raises Raised for an exception of the runtime, and CompileError as `call` does.
     """
-    model = load(Path(sidecar), threads)
-    feeds: dict[str, Array] = {}
-    for source, destination in zip(inputs, outputs, strict=True):
-        with np.load(source) as arrays:
-            feeds = {name: arrays[name] for name in arrays.files}
-        write_npz(Path(destination), model.run(feeds))
-    for _ in range(_WARM_UP):
-        model.run(feeds)
-    taken = []
-    for _ in range(_REPEATS):
-        started = time.perf_counter()
-        model.run(feeds)
-        taken.append(time.perf_counter() - started)
-    return {"seconds": float(np.median(taken))}
+    runtime = runtime_of(sidecar)
+    with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
+        runs = [(Path(folder, f"{number}.npz"), Path(folder, f"{number}.out.npz")) for number in range(len(feeds))]
+        for (path, _), arrays in zip(runs, feeds, strict=True):
+            write_npz(path, arrays)
+        job = Path(folder, "job.json")
+        values = {
+            "sidecar": str(sidecar),
+            "program": str(runtime.program),
+            "runs": [[str(source), str(destination)] for source, destination in runs],
+            "threads": threads,
+        }
+        job.write_text(json.dumps(values), encoding="utf-8")
+        arguments = {"job": str(job), "seconds": _SECONDS}
+        taken = call(runtime.packages, "serve:run_once", arguments, f"ran the model with {runtime.title}")
+        outputs = []
+        for _, path in runs:
+            with np.load(path) as computed:
+                outputs.append({name: computed[name] for name in computed.files})
+    return outputs, float(np.median(taken))

@@ -3,64 +3,64 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vggc.diagnostics import Code, CompileError, Diagnostic, fail
+from vggc.diagnostics import Code, CompileError, fail
+from vggc.diagnostics.packages import Optional
+from vggc.runtimes.packages import need, python_of
 
 TIMEOUT = 1800.0
 """Seconds that a conversion may take."""
+
+PROGRAMS = Path(__file__).with_name("programs")
 
 _LAST = 2000
 
 
 class Raised(Exception):
-    """The exception that the function raised in the child process: the name of its type, and its text."""
+    """The exception that the function raised in the child process: the name of its type, its text, and its help."""
 
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, kind: str, text: str, help: str) -> None:
         super().__init__(text)
         self.kind = kind
-        self.text = text
+        self.help = help
 
     @property
     def lines(self) -> list[str]:
         """The lines of the text that are not blank."""
-        return [line.strip() for line in self.text.splitlines() if line.strip()] or [self.kind]
+        return [line.strip() for line in str(self).splitlines() if line.strip()] or [self.kind]
 
 
 def call(
+    packages: Optional,
     function: str,
     arguments: dict[str, Any],
     doing: str,
     *,
     timeout: float = TIMEOUT,
-    path: Sequence[str] = (),
+    folder: Path = PROGRAMS,
 ) -> Any:
-    """Call `function` ("vggc.runtimes.openvino:convert") with JSON values, and return its JSON result.
+    """Call a function of a program ("openvino_model:convert") with JSON values, and return its JSON result.
 
-    `doing` completes "the process that ...". `path` is put in front of the folders that Python imports from. Raises
-    Raised for an exception of the function, CompileError for one that it raised as such, and when the process crashes
-    or takes longer than `timeout` seconds.
+    The Python that has `packages` runs the program. `doing` completes "the process that ...". Raises Raised for an
+    exception of the function, and CompileError when the process crashes or takes longer than `timeout` seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
-        job, answer = Path(folder, "job.json"), Path(folder, "answer.json")
-        values = {"function": function, "arguments": arguments, "answer": str(answer)}
+    need(doing, packages)
+    python = python_of(packages)
+    assert python is not None
+    with tempfile.TemporaryDirectory(prefix="vggc-") as temporary:
+        job, answer = Path(temporary, "job.json"), Path(temporary, "answer.json")
+        values = {"function": function, "arguments": arguments, "answer": str(answer), "folder": str(folder)}
         job.write_text(json.dumps(values), encoding="utf-8")
-        environment = dict(os.environ)
-        if path:
-            environment["PYTHONPATH"] = os.pathsep.join([*path, *filter(None, [environment.get("PYTHONPATH")])])
         try:
             ended = subprocess.run(
-                [sys.executable, "-P", "-m", "vggc.runtimes.child", str(job)],
+                [python, "-P", str(PROGRAMS / "child.py"), str(job)],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=timeout,
-                env=environment,
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -68,24 +68,17 @@ def call(
                 f"the process that {doing} did not end within {timeout:g} s", code=Code.CONVERSION_ENDED
             ) from None
         if not answer.is_file():
-            raise _crashed(doing, ended)
+            raise crashed(doing, ended.returncode, ended.stderr)
         result = json.loads(answer.read_text(encoding="utf-8"))
-    if "failed" in result:
-        raise CompileError(*(_diagnostic(each) for each in result["failed"]))
     if "raised" in result:
-        raise Raised(result["raised"], result["text"])
+        raise Raised(result["raised"], result["text"], result["help"])
     return result["done"]
 
 
-def _diagnostic(values: dict[str, Any]) -> Diagnostic:
-    facts = tuple((str(name), str(text)) for name, text in values["facts"])
-    return Diagnostic(values["message"], facts=facts, help=values["help"], code=Code[values["code"]])
-
-
-def _crashed(doing: str, ended: subprocess.CompletedProcess[bytes]) -> CompileError:
-    status = ended.returncode
+def crashed(doing: str, status: int, stderr: bytes) -> CompileError:
+    """The error for a process that ended without an answer. `status` is negative for a signal."""
     ending = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    lines = ended.stderr[-_LAST:].decode(errors="replace").strip().splitlines()
+    lines = stderr[-_LAST:].decode(errors="replace").strip().splitlines()
     return fail(
         f"the process that {doing} {ending}",
         facts=(("last output", lines[-1].strip()),) if lines else (),

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from vggc.diagnostics import Code, CompileError, Diagnostic
+from vggc.diagnostics.packages import OPENVINO
 from vggc.graph import Graph
 from vggc.graph.signature import ValueType
-from vggc.runtimes.packages import OPENVINO, missing
+from vggc.runtimes.packages import missing
 from vggc.targets import runtime_model
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
 
@@ -20,7 +21,7 @@ def _files(options: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
-    problems = (file_name_problem(options["folder"]), missing("the target `openvino`", [OPENVINO]))
+    problems = (file_name_problem(options["folder"]), missing("the target `openvino`", OPENVINO))
     return [each for each in problems if each]
 
 
@@ -67,7 +68,7 @@ def openvino(
     path = lowering.claim_folder(folder) / "model.xml"
     with lowering.model_file() as files:
         arguments = {"model": str(files[0].path), "output": str(path), "half_weights": half_weights}
-        runtime_model.convert("vggc.runtimes.openvino:convert", arguments, "OpenVINO")
+        runtime_model.convert(OPENVINO, "openvino_model:convert", arguments, "OpenVINO")
     allowed = tolerance
     if allowed is None:
         # OpenVINO may choose bfloat16 or float16.

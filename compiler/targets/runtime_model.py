@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vggc.data.npz import write_npz
 from vggc.diagnostics import Code, CompileError, Diagnostic, fail
+from vggc.diagnostics.packages import Optional
 from vggc.execution.array_distance import Distance, distance
 from vggc.execution.latency import times, warm_up
 from vggc.execution.random_inputs import random_inputs
 from vggc.execution.session import Session
 from vggc.execution.threads import thread_limit
 from vggc.graph import Graph
-from vggc.graph.arrays import Feeds
+from vggc.graph.arrays import Array, Feeds
 from vggc.graph.signature import inputs_of, outputs_of
-from vggc.runtimes.model import PACKAGES, TITLES
+from vggc.runtimes.model import RUNTIMES, run_model
+from vggc.runtimes.packages import installed_version
 from vggc.runtimes.process import Raised, call
 from vggc.runtimes.sidecar import RuntimeSidecar, described
 from vggc.targets.contract import Artifact, Lowering, RuntimeRun
@@ -47,11 +47,13 @@ def allowed_for(graph: Graph, *types: str) -> float:
     return max([allowed_error(graph), *coarser])
 
 
-def convert(function: str, arguments: dict[str, Any], title: str) -> Any:
+def convert(packages: Optional, function: str, arguments: dict[str, Any], title: str) -> Any:
     """Call a converter in a child process. Raises CompileError with the converter's words when it fails."""
     try:
-        return call(function, arguments, f"converted the model for {title}")
+        return call(packages, function, arguments, f"converted the model for {title}")
     except Raised as error:
+        if error.kind == "Refused":
+            raise fail(str(error), help=error.help, code=Code.CONVERSION) from None
         lines = error.lines
         raise fail(
             f"{title} cannot convert the model: {lines[-1]}",
@@ -72,7 +74,7 @@ def finish(lowering: Lowering, written: Written) -> list[Artifact]:
         raise fail(f"two targets write the file `{sidecar.name}`", help="give one another name", code=Code.FILE_NAMES)
     contents = RuntimeSidecar(
         written.runtime,
-        PACKAGES[written.runtime][0].version,
+        installed_version(RUNTIMES[written.runtime].packages),
         written.path.name,
         written.settings,
         described(inputs_of(graph)),
@@ -92,53 +94,40 @@ def finish(lowering: Lowering, written: Written) -> list[Artifact]:
 
 def _compared(lowering: Lowering, written: Written, sidecar: Path) -> RuntimeRun:
     """Run the converted model and the compiled one on the same random inputs. Raises CompileError for a difference."""
-    graph, title = lowering.graph, TITLES[written.runtime]
-    session = Session(graph, optimise="none")
+    runtime = RUNTIMES[written.runtime]
+    session = Session(lowering.graph, optimise="none")
     feeds = random_inputs(session)
-    with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
-        names = [Path(folder, f"{number}.npz") for number in range(len(feeds))]
-        outputs = [each.with_suffix(".out.npz") for each in names]
-        for path, arrays in zip(names, feeds, strict=True):
-            write_npz(path, arrays)
-        arguments = {
-            "sidecar": str(sidecar),
-            "inputs": [str(each) for each in names],
-            "outputs": [str(each) for each in outputs],
-            "threads": thread_limit(),
-        }
-        try:
-            taken = call("vggc.runtimes.model:run_saved", arguments, f"ran the model with {title}")
-        except Raised as error:
-            raise fail(
-                f"{title} cannot run the converted model: {error.lines[-1]}",
-                facts=(("exception", error.kind),),
-                code=Code.CONVERSION,
-            ) from None
-        allowed = written.allowed
-        worst = max(_error(session, *each, title, allowed) for each in zip(feeds, outputs, strict=True))
+    try:
+        outputs, seconds = run_model(sidecar, feeds, thread_limit())
+    except Raised as error:
+        raise fail(
+            f"{runtime.title} cannot run the converted model: {error.lines[-1]}",
+            facts=(("exception", error.kind),),
+            code=Code.CONVERSION,
+        ) from None
+    errors = (_error(session, *each, runtime.title, written.allowed) for each in zip(feeds, outputs, strict=True))
     return RuntimeRun(
         target=written.target,
-        runtime=title,
-        version=PACKAGES[written.runtime][0].version,
+        runtime=runtime.title,
+        version=installed_version(runtime.packages),
         batch=_batch(feeds[-1]),
-        largest_error=worst,
-        allowed=allowed,
-        seconds=taken["seconds"],
+        largest_error=max(errors),
+        allowed=written.allowed,
+        seconds=seconds,
         onnxruntime_seconds=_seconds(lowering, feeds[-1]),
     )
 
 
-def _error(session: Session, feeds: Feeds, outputs: Path, title: str, allowed: float) -> float:
+def _error(session: Session, feeds: Feeds, computed: Mapping[str, Array], title: str, allowed: float) -> float:
     """The largest error of an output. Raises CompileError when it is larger than allowed, or an output is missing."""
     worst = Distance(0.0)
-    with np.load(outputs) as computed:
-        for name, values in session.run(feeds).items():
-            if name not in computed:
-                raise fail(f"the model for {title} has no output `{name}`", code=Code.CONVERSION_DIFFERS)
-            found = distance(values, computed[name].astype(values.dtype, copy=False))
-            if found.error > allowed:
-                raise CompileError(_differs(name, found, feeds, title, allowed))
-            worst = max(worst, found, key=lambda each: each.error)
+    for name, values in session.run(feeds).items():
+        if name not in computed:
+            raise fail(f"the model for {title} has no output `{name}`", code=Code.CONVERSION_DIFFERS)
+        found = distance(values, computed[name].astype(values.dtype, copy=False))
+        if found.error > allowed:
+            raise CompileError(_differs(name, found, feeds, title, allowed))
+        worst = max(worst, found, key=lambda each: each.error)
     return worst.error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import pytest
 
 from vggc.bench import bench_models, measurable_files
 from vggc.diagnostics import Code, CompileError
+from vggc.diagnostics.packages import OPENVINO
 from vggc.execution.threads import limited_threads
 from vggc.graph import Graph
-from vggc.runtimes import packages
 from vggc.runtimes.sidecar import is_sidecar, read_sidecar
 from vggc.targets import openvino as module
 from vggc.targets.contract import Lowering
@@ -91,7 +92,7 @@ def test_float64_would_become_float32(make_graph: GraphMaker, lower: LoweringMak
 
 @pytest.mark.parametrize("options", [{"folder": "../up"}, {"folder": "openvino"}])
 def test_a_missing_package_is_named_before_any_work(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "OPENVINO", packages.Package("no_such_module", "openvino"))
+    monkeypatch.setattr(module, "OPENVINO", replace(OPENVINO, modules=("no_such_module",)))
     messages = [each.message for each in openvino.check((), options)]
     wanted = "the target `openvino` needs the Python package `openvino`, which is not installed"
     assert (wanted in messages) == (options["folder"] == "openvino")
