@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError
 from vggc.trials.trial import Work
 
 KILLS = '''\
@@ -63,8 +63,9 @@ def test_processes_find_the_same_and_replace_a_lost_one(search: Any, tmp_path: P
 def test_a_worker_that_is_always_lost_ends_the_search(search: Any, tmp_path: Path) -> None:
     text = fatal(tmp_path).replace("not path.exists()", "True")
     Path("kills.py").write_text(KILLS.replace("not path.exists()", "True"))
-    with pytest.raises(CompileError, match="the workers of trials 0 were lost 4 times"):
+    with pytest.raises(CompileError, match="the workers of trials 0 were lost 4 times") as caught:
         search("there", text, trials=1, batch=1, on="processes=1")
+    assert caught.value.diagnostics[0].code is Code.PLACE
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vggc.cli.main import run
-from vggc.diagnostics import CompileError, RequirementNotMet
+from vggc.diagnostics import Code, CompileError, RequirementNotMet
 from vggc.pipeline.compile import compile_model
 from vggc.trials.record import SearchRecord
 from vggc.trials.trial import Work
@@ -85,8 +85,9 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(search: Any) -> None:
 
 def test_a_search_that_is_another_one_does_not_go_on(search: Any) -> None:
     search(trials=3)
-    with pytest.raises(CompileError, match="contains a search already"):
+    with pytest.raises(CompileError, match="contains a search already") as caught:
         search()
+    assert caught.value.diagnostics[0].code is Code.SEARCH
     with pytest.raises(CompileError, match="this is not the search of `out`") as caught:
         search(text=Path("search.opt").read_text().replace("0.2", "0.3"), seed=4, resume=True)
     assert [text.split(":")[0] for _, text in caught.value.diagnostics[0].facts] == ["recipe", "seed"]
