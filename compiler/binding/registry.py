@@ -98,7 +98,20 @@ def _measures() -> dict[str, Measure]:
 
 
 def _targets() -> dict[str, Target]:
-    from vggc.targets import ep_context, onnx, onnxruntime, openvino, tensorrt, triton
+    from vggc.targets import (
+        ep_context,
+        litert,
+        onnx,
+        onnxruntime,
+        openvino,
+        saved_model,
+        tensorrt,
+        tf_serving,
+        torchserve,
+        triton,
+        tvm,
+    )
 
-    modules = (onnx, onnxruntime, tensorrt, ep_context, triton, openvino)
+    serving = (ep_context, triton, tf_serving, torchserve)
+    modules = (onnx, onnxruntime, tensorrt, *serving, openvino, tvm, litert, saved_model)
     return {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Target)}

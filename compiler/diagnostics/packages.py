@@ -33,8 +33,14 @@ TORCH = Optional(
 TENSORRT = Optional("tensorrt", "`target tensorrt`, on a machine with an NVIDIA GPU", ("tensorrt",), ("tensorrt",))
 LSP = Optional("lsp", "`vggc lsp`, the language server for editors", ("pygls",), ("pygls", "lsprotocol"))
 DETECTION = Optional("detection", "the measures map50 and map50_95", ("pycocotools",), ("pycocotools",))
+ONNXRUNTIME = Optional("onnxruntime", "every compile", ("onnxruntime",), ("onnxruntime",))
 OPENVINO = Optional("openvino", "`target openvino`", ("openvino",), ("openvino",))
 SEARCH = Optional("search", "`vggc search`", ("optuna",), ("optuna",))
 RAY = Optional("ray", "`--on ray` of `vggc search` and `vggc sweep`", ("ray",), ("ray",))
+TVM = Optional("tvm", "`target tvm`", ("apache-tvm", "onnx"), ("tvm", "onnx"))
+ONNX2TF = Optional(
+    "onnx2tf", "the targets `litert`, `saved_model` and `tf_serving`", ("onnx2tf",), ("onnx2tf",), separate=True
+)
+TORCHSERVE = Optional("torchserve", "`target torchserve`", ("torch-model-archiver",), ("model_archiver",))
 
-OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY)
+OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY, TVM, ONNX2TF, TORCHSERVE)

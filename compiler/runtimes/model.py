@@ -11,22 +11,38 @@ from pathlib import Path
 import numpy as np
 
 from vggc.data.npz import write_npz
-from vggc.diagnostics.packages import OPENVINO, Optional
+from vggc.diagnostics.packages import ONNX2TF, ONNXRUNTIME, OPENVINO, TVM, Optional
 from vggc.graph.arrays import Array, Feeds
+from vggc.runtimes.packages import installed_version
 from vggc.runtimes.process import PROGRAMS, call
 from vggc.runtimes.sidecar import read_sidecar
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime: what tables call it, what it needs, and the program whose class `Model` runs a model."""
+    """A runtime: what tables call it, its distribution, what a Python needs to run it, and the program that does.
+
+    The program has a class `Model`, which is made of a path, the sidecar's values and a number of threads.
+    """
 
     title: str
+    distribution: str
     packages: Optional
     program: Path
 
+    @property
+    def version(self) -> str:
+        """The version of the distribution, "" when it is not known."""
+        return installed_version(self.packages, self.distribution)
 
-RUNTIMES = {"openvino": Runtime("OpenVINO CPU", OPENVINO, PROGRAMS / "openvino_model.py")}
+
+RUNTIMES = {
+    "onnxruntime": Runtime("onnxruntime CPU", "onnxruntime", ONNXRUNTIME, PROGRAMS / "onnxruntime_model.py"),
+    "openvino": Runtime("OpenVINO CPU", "openvino", OPENVINO, PROGRAMS / "openvino_model.py"),
+    "tvm": Runtime("TVM CPU", "apache-tvm", TVM, PROGRAMS / "tvm_model.py"),
+    "litert": Runtime("LiteRT CPU", "ai-edge-litert", ONNX2TF, PROGRAMS / "litert_model.py"),
+    "saved_model": Runtime("TensorFlow CPU", "tensorflow", ONNX2TF, PROGRAMS / "saved_model.py"),
+}
 """By the name of a runtime in sidecars."""
 
 _SECONDS = 0.1

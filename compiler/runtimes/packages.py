@@ -31,11 +31,10 @@ def python_of(packages: Optional) -> str | None:
     return sys.executable if all(map(_found, packages.modules)) else None
 
 
-def installed_version(packages: Optional) -> str:
-    """The version of the first of the packages, "" when it is not known."""
+def installed_version(packages: Optional, distribution: str) -> str:
+    """The version of a distribution in the Python that has the packages, "" when it is not known."""
     from vggc.runtimes.process import call
 
-    distribution = packages.packages[0]
     if os.environ.get(variable(packages)):
         return str(call(packages, "versions:version_of", {"distribution": distribution}, "looked for a version"))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array, Feeds
 from vggc.graph.signature import inputs_of, outputs_of
 from vggc.runtimes.model import RUNTIMES, run_model
-from vggc.runtimes.packages import installed_version
 from vggc.runtimes.process import Raised, call
 from vggc.runtimes.sidecar import RuntimeSidecar, described
 from vggc.targets.contract import Artifact, Lowering, RuntimeRun
@@ -74,7 +74,7 @@ def finish(lowering: Lowering, written: Written) -> list[Artifact]:
         raise fail(f"two targets write the file `{sidecar.name}`", help="give one another name", code=Code.FILE_NAMES)
     contents = RuntimeSidecar(
         written.runtime,
-        installed_version(RUNTIMES[written.runtime].packages),
+        RUNTIMES[written.runtime].version,
         written.path.name,
         written.settings,
         described(inputs_of(graph)),
@@ -109,7 +109,7 @@ def _compared(lowering: Lowering, written: Written, sidecar: Path) -> RuntimeRun
     return RuntimeRun(
         target=written.target,
         runtime=runtime.title,
-        version=installed_version(runtime.packages),
+        version=runtime.version,
         batch=_batch(feeds[-1]),
         largest_error=max(errors),
         allowed=written.allowed,
@@ -136,7 +136,9 @@ def _differs(name: str, found: Distance, feeds: Feeds, title: str, allowed: floa
     return Diagnostic(
         f"with {title}, the output `{name}` differs from onnxruntime's: {found}",
         facts=(("inputs", shapes), ("allowed", f"{allowed:g}")),
-        help="allow more with tolerance=, when this error is acceptable",
+        help="allow more with tolerance=, when this error is acceptable"
+        if math.isfinite(found.error)
+        else "use `target onnxruntime` for this model",
         code=Code.CONVERSION_DIFFERS,
     )
 

@@ -20,7 +20,7 @@ def test_nothing_is_missing() -> None:
     assert missing("the target `x`", HERE) is None
     need("the target `x`", HERE)
     assert python_of(HERE) == sys.executable
-    assert installed_version(HERE).count(".") == 2
+    assert installed_version(HERE, "numpy").count(".") == 2
 
 
 def test_the_command_names_what_is_missing() -> None:
@@ -46,7 +46,7 @@ def test_the_variable_names_another_python(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("VGGC_PYTHON_LOST", sys.executable)
     assert missing("the target `x`", LOST) is None
     assert python_of(LOST) == sys.executable
-    assert installed_version(LOST).count(".") == 2
+    assert installed_version(LOST, "numpy").count(".") == 2
     monkeypatch.setenv("VGGC_PYTHON_LOST", str(tmp_path))
     found = missing("the target `x`", LOST)
     assert found is not None and found.code == Code.VARIABLE

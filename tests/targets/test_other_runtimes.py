@@ -1,0 +1,155 @@
+"""The targets for other runtimes: each converts, runs and compares the model where its packages are installed."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vggc.binding.registry import shipped
+from vggc.diagnostics import CompileError
+from vggc.diagnostics.packages import ONNX2TF, TORCHSERVE, TVM, Optional
+from vggc.execution.session import Session
+from vggc.graph import Graph
+from vggc.runtimes import packages
+from vggc.runtimes.packages import python_of
+from vggc.runtimes.sidecar import read_sidecar
+from vggc.targets import torchserve_handler
+from vggc.targets.contract import Lowering
+from vggc.targets.onnxruntime import onnxruntime
+
+GraphMaker = Callable[..., Graph]
+LoweringMaker = Callable[..., Lowering]
+
+NEEDED: dict[str, Optional] = {
+    "tvm": TVM,
+    "litert": ONNX2TF,
+    "saved_model": ONNX2TF,
+    "tf_serving": ONNX2TF,
+    "torchserve": TORCHSERVE,
+}
+BODY = "c = Conv<pads=[1,1,1,1]>(image, k) r = Relu(c) p = GlobalAveragePool(r) f = Flatten(p) logits = MatMul(f, w)"
+QUANTIZED = "g (float[N,4] x) => (float[N,4] y) { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"
+
+
+def _convolution(make_graph: GraphMaker) -> Graph:
+    random = np.random.default_rng(0)
+    weights = {"k": random.normal(size=(4, 3, 3, 3)), "w": random.normal(size=(4, 5))}
+    text = f"g (float[N,3,8,8] image) => (float[N,5] logits) {{ {BODY} }}"
+    return make_graph(text, **{name: values.astype(np.float32) for name, values in weights.items()})
+
+
+def _needs(name: str) -> None:
+    if python_of(NEEDED[name]) is None:
+        pytest.skip(f"the package {NEEDED[name].packages[0]} is not installed, and no variable names its Python")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("tvm", "model.tvm.so"),
+        ("litert", "model.tflite"),
+        ("saved_model", "saved_model"),
+        ("tf_serving", "tf_serving/model/1"),
+    ],
+)
+def test_a_model_is_converted_run_and_compared(
+    name: str, file: str, make_graph: GraphMaker, lower: LoweringMaker
+) -> None:
+    _needs(name)
+    lowering = lower(_convolution(make_graph))
+    target = shipped().targets[name]
+    artifacts = target(lowering)
+    assert (lowering.directory / file).exists()
+    assert {each.path for each in artifacts} <= set(target.files({}))
+    (run,) = lowering.runs
+    assert run.target == name and run.largest_error < 1e-4 and run.version
+    assert read_sidecar(lowering.directory / f"{file}.json").compared["largest_error"] == run.largest_error
+
+
+def test_int8_weights_for_litert(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    _needs("litert")
+    lowering = lower(_convolution(make_graph))
+    shipped().targets["litert"](lowering, weights="int8")
+    assert lowering.runs[0].allowed == 5e-2
+
+
+@pytest.mark.parametrize("name", ["litert", "saved_model", "tf_serving"])
+def test_onnx2tf_would_compute_a_quantized_model_in_float(
+    name: str, make_graph: GraphMaker, lower: LoweringMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "python_of", lambda needed: "python")
+    graph = make_graph(QUANTIZED, s=np.float32(0.1), z=np.uint8(0))
+    target = shipped().targets[name]
+    with pytest.raises(CompileError, match=r"onnx2tf would compute QuantizeLinear.* in float32") as caught:
+        target(lower(graph))
+    assert target.check_graph(graph) == list(caught.value.diagnostics)
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_a_missing_package_is_named_before_any_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "python_of", lambda needed: None)
+    monkeypatch.setattr(packages, "_found", lambda module: module == "onnx")
+    (found,) = shipped().targets[name].check((), {})
+    needed = NEEDED[name]
+    package = needed.packages[0]
+    assert found.message == f"the target `{name}` needs the Python package `{package}`, which is not installed"
+    assert f"pip install {package}" in found.help
+    assert ("separate environment" in found.help) == needed.separate
+
+
+def test_the_ort_format_runs_like_the_model(make_graph: GraphMaker, lower: LoweringMaker, tmp_path: Path) -> None:
+    graph = _convolution(make_graph)
+    lowering = lower(graph)
+    artifacts = onnxruntime(lowering, format="ort")
+    names = [f"onnxruntime/{each}" for each in ("model.ort", "model.ort.json", "session.json", "run.py")]
+    assert [each.path for each in artifacts] == names
+    assert (lowering.directory / names[0]).read_bytes()[4:8] == b"ORTM"
+    assert json.loads((lowering.directory / names[2]).read_text())["model"] == "model.ort"
+    assert lowering.runs[0].largest_error < 1e-5
+
+
+def test_the_archive_for_torchserve(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    _needs("torchserve")
+    lowering = lower(_convolution(make_graph))
+    (artifact,) = shipped().targets["torchserve"](lowering, name="net", version="2.0")
+    with zipfile.ZipFile(lowering.directory / artifact.path) as archive:
+        manifest = json.loads(archive.read("MAR-INF/MANIFEST.json"))
+        assert manifest["model"] | {} == {
+            "handler": "torchserve_handler.py",
+            "modelName": "net",
+            "modelVersion": "2.0",
+            "serializedFile": "model.onnx",
+        }
+        assert archive.read("torchserve_handler.py") == Path(torchserve_handler.__file__).read_bytes()
+
+
+def test_the_handler_answers_json_and_npz(make_graph: GraphMaker, tmp_path: Path) -> None:
+    graph = _convolution(make_graph)
+    graph.save(tmp_path / "model.onnx")
+    context = SimpleNamespace(
+        system_properties={"model_dir": str(tmp_path)}, manifest={"model": {"serializedFile": "model.onnx"}}
+    )
+    image = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    archive = io.BytesIO()
+    np.savez(archive, image=image)
+    requests: list[dict[str, Any]] = [
+        {"body": {"inputs": {"image": image.tolist()}}},
+        {"body": json.dumps({"inputs": {"image": image.tolist()}}).encode()},
+        {"data": archive.getvalue()},
+        {"body": b"{"},
+        {"body": {"inputs": {}}},
+    ]
+    assert torchserve_handler.handle([], context) == []
+    *answers, broken, empty = torchserve_handler.handle(requests, context)
+    expected = Session(graph).run({"image": image})["logits"]
+    for answer in answers:
+        np.testing.assert_allclose(answer["outputs"]["logits"], expected, rtol=1e-5)
+    assert broken["error"].startswith("JSONDecodeError") and empty["error"] == "KeyError: 'image'"
