@@ -17,6 +17,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", default=["resnet20", "vgg16"])
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--test", type=int, default=10_000, help="how many of the test images are looked at")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     stored = given.shared / "data" / "fashion_mnist.npz"
@@ -71,7 +73,7 @@ def main() -> None:
     np.savez(given.folder / "calib.npz", input=images[:1024])
     np.savez(given.folder / "judge.npz", input=images[1024:5120])
     judge = ArrayDataset({"input": images[1024:5120]}, None, "judge")
-    test = ArrayDataset({"input": images[60000:]}, labels[60000:], "test")
+    test = ArrayDataset({"input": images[60000:][: given.test]}, labels[60000:][: given.test], "test")
     points = []
     for net in given.nets:
         model = given.shared / "models" / f"{net}.onnx"
@@ -85,7 +87,7 @@ def main() -> None:
     Console(width=120).print(table(points))
     (given.folder / "search-points.json").write_text(json.dumps([asdict(each) for each in points], indent=2))
     if given.plot is not None:
-        draw(points, given.plot)
+        draw(given.folder, given.nets, points, given.plot)
 
 
 def vggc(*arguments: str) -> int:
@@ -153,32 +155,32 @@ def table(points: list[Point]) -> Table:
     return made
 
 
-def draw(points: list[Point], path: Path) -> None:
-    """The front of each net beside the recipes, by time and by agreement on the test images."""
+def draw(folder: Path, nets: list[str], points: list[Point], path: Path) -> None:
+    """The trials and the front of each net, beside the recipes, by time and by agreement on the judging images."""
     from svg_plots import panels, save
 
-    nets = list(dict.fromkeys(each.net for each in points))
     figure, axes = panels(len(nets))
     for net, axis in zip(nets, axes, strict=True):
-        front = sorted(
-            (each for each in points if each.net == net and each.searched), key=lambda each: each.milliseconds
-        )
-        axis.plot(
-            [each.milliseconds for each in front],
-            [100 * each.test for each in front],
-            "o-",
-            label="found by vggc search",
-        )
+        record = json.loads((folder / net / "search.json").read_text())
+        last = {each["number"]: each for each in [*record["trials"], *record["measured_again"]]}
+        place = {number: _place(each) for number, each in last.items() if each["state"] == "held"}
+        axis.plot(*zip(*place.values(), strict=True), "o", color="#8893a3", markersize=4, label="trials")
+        axis.plot(*zip(*(place[each] for each in record["front"]), strict=True), "o-", color="#0b62c4", label="front")
         for each in points:
             if each.net == net and not each.searched:
-                axis.plot(each.milliseconds, 100 * each.test, "s", color="#b3541e")
+                axis.plot(each.milliseconds, 100 * each.judged, "s", color="#b3541e")
                 axis.annotate(
-                    each.name, (each.milliseconds, 100 * each.test), xytext=(5, -11), textcoords="offset points"
+                    each.name, (each.milliseconds, 100 * each.judged), xytext=(5, -11), textcoords="offset points"
                 )
-        axis.set(title=net, xlabel="ms for 8 images, one thread", ylabel="test images that keep their class, %")
+        axis.set(title=net, xlabel="ms for 8 images, one thread", ylabel="images that keep their class, %")
         axis.legend(loc="lower right")
         axis.grid(alpha=0.3)
     save(figure, path)
+
+
+def _place(trial: dict[str, Any]) -> tuple[float, float]:
+    seconds, share = (each["value"] for each in trial["objectives"])
+    return 1000 * seconds, 100 * share
 
 
 if __name__ == "__main__":
