@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -206,27 +207,40 @@ class _Search:
         """
         record, keep = self.record, self._settings.keep
         timed = any(objective.noise is not None for each in record.trials for objective in each.objectives)
-        front = [each for each in record.trials if each.number in record.front]
+        latest = {each.number: each for each in record.trials}
+        again: dict[int, Outcome] = {}
         if timed or keep != "best":
-            again = [self._again(place, each, whole=keep != "best") for each in front]
-            record.measured_again = [comparable(each, reference_times(self._outcomes)) for each in again]
-            for each in record.measured_again:
-                if each.state != "held":
-                    record.notes.append(f"trial {each.number} did not hold when it was measured again: {each.message}")
-            measured_front = front_of(record.measured_again, self._directions)
-            best = best_of(measured_front, self._directions)
-            record.front = [each.number for each in measured_front]
-            record.best = None if best is None else best.number
+            # A trial that a wrong time had kept from the front may belong to it after the others are measured again.
+            while new := [
+                each for each in front_of(list(latest.values()), self._directions) if each.number not in again
+            ]:
+                for each in new:
+                    found = self._again(place, each, whole=keep != "best")
+                    again[each.number] = latest[each.number] = comparable(found, reference_times(self._outcomes))
+        for each in again.values():
+            if each.state != "held":
+                record.notes.append(f"trial {each.number} did not hold when it was measured again: {each.message}")
+        front = self._front(latest.values())
+        best = best_of(front, self._directions)
+        record.measured_again = [again[number] for number in sorted(again)]
+        record.front = [each.number for each in front]
+        record.best = None if best is None else best.number
+        for number in [each for each in record.outputs if int(each) not in record.front and keep != "all"]:
+            shutil.rmtree(self._folder / record.outputs.pop(number))
         if keep == "all":
-            others = [each for each in record.trials if each.state == "held" and each.number not in record.front]
+            others = [each for each in record.trials if each.state == "held" and each.number not in again]
             for each in others:
                 self._again(place, each, whole=True)
         if record.best is None:
-            record.nearest = front[0].number
+            nearest = nearest_of(list(latest.values()))
+            record.nearest = None if nearest is None else nearest.number
             return
         if keep == "best":
             self._again(place, record.trials[record.best], whole=True)
         self._write_recipes()
+
+    def _front(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        return front_of(list(outcomes), self._directions)
 
     def _again(self, place: Place, outcome: Outcome, *, whole: bool) -> Outcome:
         folder = self._folder / (OUTPUTS if whole else TRIALS) / f"{outcome.number:03}"
