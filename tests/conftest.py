@@ -50,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["VGGC_CACHE"] = "off"
     # Lines about the work would stand between the messages that tests compare; tests of them set this themselves.
     os.environ["VGGC_PROGRESS"] = "off"
+    # What is measured for the report alone takes longer than most compiles of tests; tests of the report measure.
+    os.environ["VGGC_MEASURE"] = "off"
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vggc.authoring.contact_sheet import Picture, pictured
 from vggc.data import Dataset
 from vggc.data.dataset import SampleType, rows_per_chunk
 from vggc.data.images import ImageFolder
+from vggc.data.pictures import Picture, pictured
 from vggc.diagnostics import Diagnostic
 from vggc.diagnostics.progress import NO_PROGRESS, Inside
 from vggc.graph import Graph

@@ -60,8 +60,21 @@ def processor() -> str:
 
     Libraries choose their kernels by the instructions, and divide sums by the number of threads.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.machine()} {platform.processor()} {_instructions()} {cores} cores"
+    return f"{platform.machine()} {platform.processor()} {_instructions()} {_cores()} cores"
+
+
+def processor_name() -> str:
+    """The processor and its cores, for people."""
+    named = ""
+    if _PROCESSOR.is_file():
+        lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{named or platform.processor() or platform.machine()}, {_cores()} cores"
+
+
+def _cores() -> int | None:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _instructions() -> str:

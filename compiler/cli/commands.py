@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +189,7 @@ def compile_and_show(
                 pipeline,
                 model,
                 folder,
+                command=shlex.join(["vggc", *sys.argv[1:]]),
                 verify=verify,
                 progress=show,
                 stepped=stepped,

@@ -62,6 +62,10 @@ class Dataset(Declared, ABC):
     def parts(self) -> Iterator[Batch]:
         """All samples in order, in pieces of any size: arrays (samples, ...) by name. Each call starts anew."""
 
+    def number(self, sample: int) -> int:
+        """The number of a sample in the data set as the recipe names it, of which this may be a part."""
+        return sample
+
     @property
     def unlabelled(self) -> bool:
         """Whether it has no labels."""

@@ -27,6 +27,9 @@ class Selected(Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def number(self, sample: int) -> int:
+        return self._source.number(int(self._rows[sample]))
+
     @property
     def checked_on_reading(self) -> bool:
         return True

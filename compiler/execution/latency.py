@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from vggc.graph.arrays import Feeds
@@ -71,14 +72,20 @@ def burst_medians(
 def alternating_times(
     sessions: Sequence[Runs], feeds: Feeds, *, seconds: float, fewest: int, most: int
 ) -> list[list[float]]:
-    """The seconds of each run of several models with the same inputs, one list for each model, all of one length.
+    """The seconds of each run of several models with the same inputs; see `alternating`."""
+    runs = [partial(run_seconds, session, feeds) for session in sessions]
+    return alternating(runs, seconds=seconds, fewest=fewest, most=most)
 
-    The models take turns, forwards and backwards, for about `seconds` in all; each runs `fewest` to `most` times.
+
+def alternating(runs: Sequence[Callable[[], float]], *, seconds: float, fewest: int, most: int) -> list[list[float]]:
+    """The seconds of each run of several things, one list for each of them, all of one length.
+
+    They take turns, forwards and backwards, for about `seconds` in all; each runs `fewest` to `most` times.
     """
-    taken: list[list[float]] = [[] for _ in sessions]
+    taken: list[list[float]] = [[] for _ in runs]
     for turn in range(most):
         if turn >= fewest and sum(map(sum, taken)) >= seconds:
             break
-        for index in range(len(sessions))[:: 1 if turn % 2 == 0 else -1]:
-            taken[index].append(run_seconds(sessions[index], feeds))
+        for index in range(len(runs))[:: 1 if turn % 2 == 0 else -1]:
+            taken[index].append(runs[index]())
     return taken

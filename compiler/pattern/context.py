@@ -61,6 +61,8 @@ class ChangeLog:
     """what the user should know of how results came about, though nothing is wrong"""
     sensitivity: dict[str, float] = field(default_factory=dict)
     """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
+    repaired: dict[str, float] = field(default_factory=dict)
+    """by node whose weights were solved again: the squared error that is left, as share of the variance"""
     precisions: list[NodePrecision] = field(default_factory=list)
     """of the nodes that a step chose a precision for, those that it left in a higher one first"""
 

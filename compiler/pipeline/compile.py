@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vggc import __version__
+from vggc.cache.environment import processor_name, versions
 from vggc.cache.keys import file_hash
 from vggc.diagnostics import Diagnostic, at, short_text
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
@@ -22,11 +25,13 @@ from vggc.pipeline.model import Pipeline
 from vggc.pipeline.output_folder import check_output_folder, output_folder, write_report
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
+from vggc.pipeline.report_measurements import measure_for_report
 from vggc.pipeline.runner import Runner, Stepped
 from vggc.pipeline.step_cache import StepCache
 from vggc.pipeline.verify import VerifyMode
 from vggc.pipeline.written import WrittenModels
 from vggc.report.picture import picture
+from vggc.report.pictures import NO_PICTURES
 from vggc.report.record import Report, plain_value
 from vggc.targets.contract import Artifact, Lowering, Provenance
 
@@ -39,6 +44,7 @@ def compile_model(
     output: Path,
     *,
     name: str | None = None,
+    command: str = "",
     verify: VerifyMode = "end",
     targets: bool = True,
     progress: Progress = NO_PROGRESS,
@@ -49,8 +55,9 @@ def compile_model(
 ) -> Report:
     """Run a recipe on a model and write all artefacts, or nothing.
 
-    `name` is what the report calls the model, its path by default. Without `targets`, the steps run for the recipe's
-    targets, but only the report is written. `progress` gets what is done, `stepped` each step
+    `name` is what the report calls the model, its path by default, and `command` the command line of this compile, if
+    there is one. Without `targets`, the steps run for the recipe's targets, but only the report is written, and nothing
+    is measured for it. `progress` gets what is done, `stepped` each step
     with a function that returns the graph after it, `warned` the warnings that are known before the first step, and
     `ran` is called when all steps have run. Raises CompileError (exit status 1) for a wrong model or data, and
     RequirementNotMet (exit status 3) for a gate. Then it writes no output, but when a step has begun, a report of what
@@ -66,7 +73,7 @@ def compile_model(
         graph.infer_shapes(check=True)
         warnings = check_fit(pipeline, graph)
         warned(warnings)
-        report = Report(_recipe(pipeline), {}, verify, version=__version__)
+        report = Report(_recipe(pipeline), {}, verify, version=__version__, facts=_facts(command))
         report.warnings += [each.message for each in pipeline.warnings] + [short_text(each) for each in warnings]
         healthy = beside.submit(check_numbers, trained_weights(graph))
         cache = StepCache.of_user(model, graph, hashed.result)
@@ -100,10 +107,11 @@ def compile_model(
                 if verify != "off" and has_cpu_target(pipeline):
                     noted.begin("measuring the speed")
                     report.warnings += speed_warnings(graph, runner.samples.first_used())
+                pictures = measure_for_report(report, runner, graph, pipeline, noted) if targets else NO_PICTURES
                 finish()
                 report.artifacts = [asdict(each) for each in artifacts]
                 report.runs = [asdict(each) for each in lowering.runs]
-                write_report(staging, report, before, picture(graph, runner.costs))
+                write_report(staging, report, before, picture(graph, runner.costs), pictures)
     return report
 
 
@@ -161,6 +169,18 @@ def _recipe(pipeline: Pipeline) -> dict[str, Any]:
         "text": text,
         "parameters": {name: plain_value(value) for name, value in pipeline.params.items()},
     }
+
+
+def _facts(command: str) -> dict[str, str]:
+    """What a compile depended on beside its files."""
+    libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
+    facts = {
+        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{processor_name()}, {platform.system()} {platform.release()}",
+        "versions": f"vggc {__version__}, Python {platform.python_version()}, {libraries}",
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _provenance(pipeline: Pipeline, report: Report, runner: Runner) -> Provenance:

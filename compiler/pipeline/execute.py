@@ -51,6 +51,7 @@ def execute(
     record.rules = log.rules
     record.channels = log.channels
     record.sensitivity = log.sensitivity
+    record.repaired = log.repaired
     record.precisions = log.precisions
     record.notes = log.notes
     return record, counted

@@ -22,6 +22,7 @@ from vggc.diagnostics import Code, CompileError, fail
 from vggc.pipeline.atomic_folder import flush, place, staging_folder
 from vggc.report.page import html_page
 from vggc.report.picture import Picture
+from vggc.report.pictures import NO_PICTURES, PagePictures
 from vggc.report.record import Report
 
 REPORT = "report.json"
@@ -38,10 +39,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SHOWN = 3
 
 
-def write_report(folder: Path, report: Report, before: Picture, after: Picture | None) -> None:
+def write_report(
+    folder: Path, report: Report, before: Picture, after: Picture | None, pictures: PagePictures = NO_PICTURES
+) -> None:
     """Write a report into an output folder, for programs and for people; see `html_page`."""
     (folder / REPORT).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(html_page(report, before, after), encoding="utf-8")
+    (folder / PAGE).write_text(html_page(report, before, after, pictures), encoding="utf-8")
 
 
 @contextmanager

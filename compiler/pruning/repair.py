@@ -114,8 +114,9 @@ def repair(
 
 
 def record(context: Context, done: Iterable[Repaired]) -> None:
-    """Count for the report what has been done to nodes."""
+    """Count for the report what has been done to nodes, and keep the errors that are left."""
     found = list(done)
+    context.log.repaired.update({each.name: each.error for each in found if each.error is not None})
     solved = sum(each.ridge is not None for each in found)
     corrected = sum(each.error is None for each in found)
     for what, count in (("solve weights", solved), ("correct statistics", corrected)):

@@ -278,6 +278,18 @@ if (data.graphs.length > 1) {
   }
 }
 
+/* Rows of tables about nodes choose their node. */
+for (const row of document.querySelectorAll("tr[data-node]")) {
+  const [side, at] = row.dataset.node.split(" ").map(Number), cell = row.cells[0];
+  const button = element("button", cell.textContent, "link");
+  button.type = "button";
+  button.addEventListener("click", () => {
+    choose(side, at);
+    document.getElementById("graph").scrollIntoView();
+  });
+  cell.replaceChildren(button);
+}
+
 /* --- the first view ---------------------------------------------------------------------------------------------- */
 
 /* Blocks are opened from the outside while few boxes are shown. */

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from vggc.report.picture import Node, Picture
+from vggc.report.picture import Picture
 from vggc.report.weight_statistics import WeightStatistics
 
 _PLAIN = ("name", "key", "params", "bytes", "macs", "inputs", "origins", "reads", "earlier")
@@ -41,8 +41,3 @@ class GraphData:
 
 def _place(known: dict[Any, int], value: Hashable) -> int:
     return known.setdefault(value, len(known))
-
-
-def kept_shares(nodes: Iterable[Node], shares: Mapping[str, float]) -> list[float | None]:
-    """For each node the share of output channels that it keeps, by its name; None for nodes that lost none."""
-    return [shares.get(node.name) for node in nodes]

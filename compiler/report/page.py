@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from vggc.report import sections
-from vggc.report.graph_data import GraphData, kept_shares
+from vggc.report.accuracy_section import accuracy_section
+from vggc.report.facts_section import facts_section
+from vggc.report.graph_data import GraphData
 from vggc.report.graph_section import graph_section
+from vggc.report.node_remarks import kept_shares, node_errors, node_remarks
 from vggc.report.page_frame import GRAPH_SCRIPTS, PLOT_SCRIPTS, framed
 from vggc.report.picture import Node, Picture
+from vggc.report.pictures import NO_PICTURES, PagePictures
 from vggc.report.record import ModelCost, Report, StepRecord
 from vggc.report.sections import Line, Width
+from vggc.report.time_section import node_times, time_section
 
 _MOST_DECLINES = 500
 """The most rows in the table of declined matches. report.json lists all of them."""
@@ -27,7 +32,7 @@ _MOST_BARS = 40
 """The most nodes in the plot of sensitivities. The table lists all of them."""
 
 
-def html_page(report: Report, before: Picture, after: Picture | None) -> str:
+def html_page(report: Report, before: Picture, after: Picture | None, pictures: PagePictures = NO_PICTURES) -> str:
     """The page of a compilation, with graphs of the model as read and as compiled. Names are always escaped.
 
     `after` is None for a compile that failed, whose page has no graphs.
@@ -42,11 +47,13 @@ def html_page(report: Report, before: Picture, after: Picture | None) -> str:
     main = [
         sections.lead(report, title),
         sections.failure(report.failure) if report.failure else "",
-        sections.cards(report.steps[0].before, last) if last is not None else "",
+        sections.cards(report, last) if last is not None else "",
         sections.warnings(report.warnings) if report.warnings else "",
         sections.recipe(report, _lines(report), name),
         sections.steps(report),
         sections.checks(report) if checked else "",
+        time_section(report.latency, before, after) if report.latency and after else "",
+        accuracy_section(report.accuracy, after, pictures.worst) if report.accuracy and after else "",
         sections.costs(report, sums) if graphs else "",
         sections.sensitivity(sensitive) if sensitive else "",
         sections.precisions(precisions) if precisions else "",
@@ -55,11 +62,14 @@ def html_page(report: Report, before: Picture, after: Picture | None) -> str:
         graph_section(graphs) if graphs else "",
         sections.runs(report) if report.runs else "",
         sections.files(report),
+        facts_section(report, pictures) if report.facts else "",
     ]
     links = {
         "recipe": True,
         "steps": True,
         "checks": checked,
+        "time": report.latency and after,
+        "accuracy": report.accuracy and after,
         "costs": graphs,
         "sensitivity": sensitive,
         "precisions": precisions,
@@ -68,6 +78,7 @@ def html_page(report: Report, before: Picture, after: Picture | None) -> str:
         "graph": graphs,
         "runs": report.runs,
         "files": True,
+        "facts": report.facts,
     }
     return framed(
         title,
@@ -146,8 +157,16 @@ def _sum(nodes: Sequence[Node]) -> str:
 def _data(report: Report, before: Picture, after: Picture, widths: Sequence[Width]) -> dict[str, Any]:
     """The data for the scripts."""
     graphs = GraphData()
-    graphs.add("As read", before, {})
-    graphs.add("Compiled", after, {"kept": kept_shares(after.nodes, _kept(widths))})
+    graphs.add("As read", before, {"time": node_times(report.latency, 0, before)})
+    graphs.add(
+        "Compiled",
+        after,
+        {
+            "time": node_times(report.latency, 1, after),
+            "error": node_errors(report, after),
+            "kept": kept_shares(after, widths),
+        },
+    )
     return {
         "costs": [
             *(_cost("as read", step.before) for step in report.steps[:1]),
@@ -160,16 +179,8 @@ def _data(report: Report, before: Picture, after: Picture, widths: Sequence[Widt
         ],
         "sensitivity": [{"node": node, "error": error} for _, node, error in _sensitive(report)[:_MOST_BARS]],
         **graphs.as_dict(),
+        "remarks": node_remarks(report, before, after),
     }
-
-
-def _kept(widths: Sequence[Width]) -> dict[str, float]:
-    """By node: the share of its output channels that all steps have left."""
-    first: dict[str, int] = {}
-    for each in widths:
-        if each.before:
-            first.setdefault(each.node, each.before)
-    return {each.node: each.after / first[each.node] for each in widths if each.node in first}
 
 
 def _cost(step: str, cost: ModelCost, undone: bool = False) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vggc.execution.output_fidelity import OutputFidelity
 from vggc.pattern.context import NodePrecision, RuleTally
+from vggc.report.measured import Accuracy, Latency
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class StepRecord:
     """by node that lost output channels: the former numbers of the channels that it keeps"""
     sensitivity: dict[str, float] = field(default_factory=dict)
     """by node: the error of the outputs when it alone is quantized, as a share of their variance"""
+    repaired: dict[str, float] = field(default_factory=dict)
+    """by node whose weights were solved again: the squared error that is left, as share of the variance"""
     precisions: list[NodePrecision] = field(default_factory=list)
     """of the nodes that the step chose a precision for, those in a higher one first"""
     notes: list[str] = field(default_factory=list)
@@ -155,6 +158,12 @@ class Report:
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     """runs of the written models in the runtimes that they are for: the fields of `RuntimeRun`"""
+    latency: Latency | None = None
+    accuracy: Accuracy | None = None
+    not_measured: list[str] = field(default_factory=list)
+    """why a measurement for the report is missing"""
+    facts: dict[str, str] = field(default_factory=dict)
+    """what the compile depended on beside the recipe and the model: the machine, versions, the command, the date"""
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     version: str = ""

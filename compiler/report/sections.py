@@ -136,18 +136,29 @@ def failure(failed: Failure) -> str:
     return f'<section aria-labelledby="failure-title" class="warnings">\n{title}\n{shown}{doing}{look_at}\n</section>'
 
 
-def cards(first: ModelCost, last: ModelCost) -> str:
-    """The numbers of the model, before and after."""
-    shown = (
-        ("nodes", str(first.nodes), str(last.nodes), share(last.nodes, first.nodes)),
-        ("parameters", human_count(first.params), human_count(last.params), share(last.params, first.params)),
-        ("MACs", human_count(first.macs), human_count(last.macs), share(last.macs, first.macs)),
-        ("weights", human_bytes(first.bytes), human_bytes(last.bytes), share(last.bytes, first.bytes)),
-    )
+def cards(report: Report, last: ModelCost) -> str:
+    """What a compile is for, before and after: time, MACs, weights, and how near the outputs are."""
+    first = report.steps[0].before
+    shown = [
+        ("MACs", human_count(last.macs), f"from {human_count(first.macs)}", share(last.macs, first.macs)),
+        ("weights", human_bytes(last.bytes), f"from {human_bytes(first.bytes)}", share(last.bytes, first.bytes)),
+        ("parameters", human_count(last.params), f"from {human_count(first.params)}", share(last.params, first.params)),
+    ]
+    if report.latency is not None:
+        then, now = report.latency.before, report.latency.after
+        noise = f"± {1000 * max(each.high - each.low for each in (then, now)) / 2:.2g} ms"
+        change = f"{100 * (now.median - then.median) / then.median:+.1f}%"
+        was = f"from {1000 * then.median:.3g} ms, {noise}"
+        shown.insert(0, ("time on this CPU", f"{1000 * now.median:.3g} ms", was, change))
+    if report.fidelity is not None and report.fidelity.outputs:
+        worst = min(report.fidelity.outputs, key=lambda output: output.cosine)
+        agreement, cosine, sqnr = worst.texts()
+        now, was = (agreement, f"SQNR {sqnr}") if agreement else (sqnr, f"cosine {cosine}")
+        shown.append(("agreement" if agreement else "SQNR", now, was, ""))
     rows = [
         f"<div><dt>{name}</dt><dd><strong>{text(now)}</strong> "
-        f'<span class="was">from {text(then)}</span> <span class="change">{change}</span></dd></div>'
-        for name, then, now, change in shown
+        f'<span class="was">{text(was)}</span> <span class="change">{change}</span></dd></div>'
+        for name, now, was, change in shown
     ]
     return f'<dl class="cards">\n{_lines(rows)}</dl>'
 

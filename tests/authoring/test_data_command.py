@@ -12,11 +12,11 @@ import onnx
 import pytest
 from PIL import Image
 
-from vggc.authoring.contact_sheet import pictured
 from vggc.authoring.data_facts import data_facts
 from vggc.binding.modules import import_file
 from vggc.data import ArrayDataset
 from vggc.data.loaders import images
+from vggc.data.pictures import pictured
 
 new = import_file(Path(__file__).parent / "test_new.py")
 vggc = new.vggc

@@ -140,7 +140,7 @@ def _comparable(report: dict[str, Any]) -> dict[str, Any]:
             tally["seconds"] = 0
     steps = [{**each, "seconds": 0, "cached": False} for each in report["steps"]]
     warnings = [each for each in report["warnings"] if "cache" not in each]
-    return {**report, "steps": steps, "warnings": warnings, "seconds": 0, "model": "", "recipe": ""}
+    return {**report, "steps": steps, "warnings": warnings, "seconds": 0, "model": "", "recipe": "", "facts": {}}
 
 
 def entries(*kinds: str) -> list[Path]:

@@ -39,6 +39,14 @@ DIGITS = ROOT / "examples" / "digits"
 Compile = Callable[..., Path]
 
 
+@contextlib.contextmanager
+def measuring() -> Iterator[None]:
+    """In this block, compiles measure for the report, as they do outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("VGGC_MEASURE")
+        yield
+
+
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Compile a graph by the text of a recipe; the page of the report."""
@@ -49,7 +57,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
         samples = np.random.default_rng(0).normal(size=(32, 3, 8, 8)).astype(np.float32)
         np.savez(folder / "samples.npz", x=samples)
         pipeline = bind(parse(Source(str(folder / "net.opt"), text)))
-        compile_model(pipeline, folder / "net.onnx", folder / "out", verify=verify)
+        with measuring():
+            compile_model(pipeline, folder / "net.onnx", folder / "out", verify=verify)
         return folder / "out" / "report.html"
 
     return run
@@ -71,7 +80,8 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Paths as one who works in a clone would give them: the page is shown in the documentation.
     with contextlib.chdir(ROOT):
         pipeline = bind(parse(Source("examples/digits/prune.opt", text)))
-        compile_model(pipeline, Path("examples/digits/digits_vgg.onnx"), out)
+        with measuring():
+            compile_model(pipeline, Path("examples/digits/digits_vgg.onnx"), out)
     return out / "report.html"
 
 

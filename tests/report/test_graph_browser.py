@@ -84,3 +84,19 @@ def test_5000_nodes_open_folded(opened: Open, net: Any, tmp_path: Path) -> None:
     assert page.locator(".chosen.box").is_visible()
     page.get_by_role("button", name="Close all blocks").click()
     assert page.locator(".box").count() == 0
+
+
+def test_the_slowest_node_and_the_one_that_lost_most_are_one_click_away(opened: Open, page_file: Path) -> None:
+    page = opened(page_file).page
+    for section, title in (("time", "Compiled: the time of each kernel, the slowest first"), ("accuracy", "Nodes of")):
+        table = page.locator(f"#{section} table").first
+        assert table.locator("caption").inner_text().startswith(title)
+        first = table.locator("tbody tr").first
+        name = first.locator("button").inner_text().split()[-1]
+        first.locator("button").click()
+        assert name in page.locator("#node .title").inner_text()
+        assert page.locator(".flow").nth(1).locator(".chosen").count() == 1
+    facts = page.locator("#node").inner_text()
+    assert "lost here" in facts and "error (SQNR)" in facts
+    assert "prune_channels (net.opt:5) left" in page.locator("#accuracy table").first.inner_text()
+    assert page.locator(".cards").inner_text().startswith("time on this CPU")

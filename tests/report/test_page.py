@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from vggc.analysis.costs import costs
+from vggc.cli.schema_command import report_schema
 from vggc.graph import Graph
 from vggc.quantization import mixed_precision
 from vggc.report.picture import picture
+from vggc.report.record import Report
 
 Compile = Callable[..., Path]
 
@@ -171,3 +174,21 @@ def test_precisions_are_a_table(compiled: Compile, networks: ModuleType, monkeyp
     found = rows(parsed(path), "precisions")
     assert [(row[0], row[3]) for row in found] == [(each["node"], each["precision"]) for each in step["precisions"]]
     assert [each["precision"] for each in step["precisions"]][:2] == ["float", "int8"]
+
+
+def test_report_json_follows_its_schema(page_file: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="the extra `dev` brings jsonschema")
+    schema = report_schema()
+    report = json.loads(page_file.with_name("report.json").read_text())
+    jsonschema.validate(report, schema)
+    assert set(schema["required"]) == {each.name for each in fields(Report)} == set(report)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**report, "latency": {"before": 1}}, schema)
+
+
+def test_the_facts_of_a_compile(page_file: Path) -> None:
+    section = parsed(page_file).find(".//section[@id='facts']")
+    assert [text(each) for each in section.iter("dt")] == ["date", "machine", "versions"]
+    assert "onnxruntime" in text(section)
+    # The samples are images of three channels.
+    assert len(list(section.iter("img"))) == 12
