@@ -129,7 +129,7 @@ def test_names_are_never_markup(compiled: Compile, networks: ModuleType) -> None
     page = compiled(graph, f"# {evil}\nsimplify\nfold_batch_norm\ntarget onnx\n")
     document = parsed(page)
     assert document.find(".//img") is None
-    assert len(list(document.iter("script"))) == 9
+    assert len(list(document.iter("script"))) == 10
     assert data(document)["graphs"][0]["name"][0] == f"{evil}0"
 
 
