@@ -74,11 +74,13 @@ def channels_left(graph: Graph, steps: Steps) -> dict[str, Int64]:
     found: dict[str, Int64] = {}
     for node in graph.nodes:
         sources = [found[each.name] for each in node.inputs if each.name in found]
-        left = of_node.get(node.name, sources[0] if sources else None)
-        for value in node.outputs if left is not None else ():
+        channels = of_node.get(node.name, sources[0] if sources else None)
+        if channels is None:
+            continue
+        for value in node.outputs:
             shape = graph.shape(value)
-            if shape is not None and len(shape) > 1 and shape[1] == len(left):
-                found[value.name] = left
+            if shape is not None and len(shape) > 1 and shape[1] == len(channels):
+                found[value.name] = channels
     return found
 
 
@@ -114,7 +116,8 @@ def _rescaled(first: Float64, second: Float64) -> Float64:
     axes = tuple(axis for axis in range(first.ndim) if axis != 1)
     power = np.square(second).sum(axis=axes, keepdims=True)
     factors = (first * second).sum(axis=axes, keepdims=True) / np.where(power > 0, power, 1.0)
-    return second * np.maximum(factors, 0.0)
+    rescaled: Float64 = second * np.maximum(factors, 0.0)
+    return rescaled
 
 
 def _quantizer(graph: Graph, node: gs.Node, values: Any) -> Quantizer | None:
@@ -154,7 +157,8 @@ def _integer_limits(zero: Array) -> tuple[int, int] | None:
     if zero.dtype.kind in "iu":
         return int(np.iinfo(zero.dtype).min), int(np.iinfo(zero.dtype).max)
     if "int" in zero.dtype.name:
-        return int(ml_dtypes.iinfo(zero.dtype).min), int(ml_dtypes.iinfo(zero.dtype).max)
+        info: Any = ml_dtypes.iinfo
+        return int(info(zero.dtype).min), int(info(zero.dtype).max)
     return None
 
 

@@ -153,8 +153,8 @@ def cards(report: Report, last: ModelCost) -> str:
     if report.fidelity is not None and report.fidelity.outputs:
         worst = min(report.fidelity.outputs, key=lambda output: output.cosine)
         agreement, cosine, sqnr = worst.texts()
-        now, was = (agreement, f"SQNR {sqnr}") if agreement else (sqnr, f"cosine {cosine}")
-        shown.append(("agreement" if agreement else "SQNR", now, was, ""))
+        fidelity = ("agreement", agreement, f"SQNR {sqnr}", "") if agreement else ("SQNR", sqnr, f"cosine {cosine}", "")
+        shown.append(fidelity)
     rows = [
         f"<div><dt>{name}</dt><dd><strong>{text(now)}</strong> "
         f'<span class="was">{text(was)}</span> <span class="change">{change}</span></dd></div>'
