@@ -143,8 +143,8 @@ def compile_(
 ) -> None:
     """Compile MODEL by RECIPE into an output folder.
 
-    MODEL is an ONNX file, or a PyTorch module written as PACKAGE.MODULE:FACTORY, which vggc exports first (see
-    `vggc export`).
+    MODEL is an ONNX file, a PyTorch module written as PACKAGE.MODULE:FACTORY, which vggc exports first (see
+    `vggc export`), or a model of another framework, which vggc converts first (see `vggc convert`).
     """
     from vggc.binding import bind_file
     from vggc.cli.graph_printer import graph_printer

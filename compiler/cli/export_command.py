@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vggc.cli.console import say, stdout
+from vggc.cli.convert_command import converted_file
 from vggc.cli.interrupts import LoadingCommand
 from vggc.cli.progress import progress
 from vggc.cli.threads_option import threads_option
@@ -84,7 +85,8 @@ def stem(model: Path) -> str:
 def onnx_file(
     model: Path, folder: Path, weights: Path | None, inputs: tuple[str, ...], dynamic: tuple[str, ...]
 ) -> Path:
-    """The ONNX file to compile. A module is exported to a file beside the output folder, which is kept.
+    """The ONNX file to compile. A module is exported, and a model of another framework converted, to a file beside
+    the output folder, which is kept.
 
     Raises CompileError when options for a module are given for an ONNX file, and what the export raises.
     """
@@ -98,7 +100,7 @@ def onnx_file(
                 help=help,
                 code=Code.NOT_A_MODEL,
             )
-        return model
+        return converted_file(model, folder)
     request = _request(str(model), weights, inputs, dynamic, None)
     path = folder.with_name(f"{folder.name}.exported.onnx")
     try:

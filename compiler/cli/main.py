@@ -22,6 +22,7 @@ from vggc.cli import (
     commands,
     compare_commands,
     completion_command,
+    convert_command,
     data_command,
     export_command,
     format_command,
@@ -61,7 +62,8 @@ _FROM_PYTORCH = (
 )
 _MODELS = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors"), _FROM_PYTORCH),
-    **dict.fromkeys((".tflite", ".pb", ".h5", ".keras"), "vggc reads ONNX: convert it with tf2onnx."),
+    **dict.fromkeys((".tflite", ".pt2", ".h5", ".keras"), "Give the recipe first: `vggc RECIPE {name}`."),
+    ".pb": "A frozen TensorFlow graph is converted with tf2onnx: python -m tf2onnx.convert --graphdef {name}.",
 }
 """By suffix of a file that is given as the recipe: what to do with such a model."""
 
@@ -147,6 +149,7 @@ for command in (
     commands.inspect,
     view_command.view,
     export_command.export,
+    convert_command.convert,
     compare_commands.diff,
     compare_commands.bench,
     bisect_command.bisect,

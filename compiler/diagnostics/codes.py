@@ -155,12 +155,13 @@ class Code(Enum):
     CONVERSION = 651, "A converter does not support the model"
     CONVERSION_ENDED = 652, "A converter crashed, was killed or took too long"
     CONVERSION_DIFFERS = 653, "A converted model computes other numbers than the model it was made from"
-    # --- 7xx: PyTorch
+    # --- 7xx: PyTorch and other frameworks
     FACTORY = 701, "The PyTorch module cannot be made"
     MODULE_INPUTS = 702, "The inputs of the PyTorch module are wrong"
     CHECKPOINT = 703, "The weights of the PyTorch module cannot be loaded"
     EXPORT = 704, "PyTorch cannot export the module"
     EXPORT_DIFFERS = 705, "The exported model does not compute what the module computes"
+    SOURCE = 706, "A model of another framework cannot be converted"
     # --- 8xx: the machine
     MISSING_PACKAGE = 801, "A Python package is missing or too old"
     OUTPUT_FOLDER = 802, "The output folder cannot be written"
@@ -184,7 +185,7 @@ ROOMS = {
     4: "the model",
     5: "steps and requirements",
     6: "targets and engines",
-    7: "PyTorch",
+    7: "PyTorch and other frameworks",
     8: "the machine",
     9: "the tools around a compile",
 }

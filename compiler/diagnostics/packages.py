@@ -41,6 +41,20 @@ TVM = Optional("tvm", "`target tvm`", ("apache-tvm", "onnx"), ("tvm", "onnx"))
 ONNX2TF = Optional(
     "onnx2tf", "the targets `litert`, `saved_model` and `tf_serving`", ("onnx2tf",), ("onnx2tf",), separate=True
 )
+TENSORFLOW = Optional(
+    "tensorflow",
+    "models of Keras, TensorFlow and TFLite",
+    ("tensorflow-cpu", "tf2onnx"),
+    ("tensorflow", "tf2onnx"),
+)
+PADDLE = Optional(
+    "paddle",
+    "models of Paddle",
+    ("paddlepaddle", "paddle2onnx", "setuptools"),
+    ("paddle", "paddle2onnx", "setuptools"),
+    separate=True,
+)
+TORCH_EXPORT = Optional("torch", "programs of torch.export (.pt2)", ("torch", "onnxscript"), ("torch", "onnxscript"))
 TORCHSERVE = Optional("torchserve", "`target torchserve`", ("torch-model-archiver",), ("model_archiver",))
 
-OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY, TVM, ONNX2TF, TORCHSERVE)
+OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY, TVM, ONNX2TF, TORCHSERVE, TENSORFLOW, PADDLE)
