@@ -175,6 +175,7 @@ class Code(Enum):
     BISECT = 903, "The measure of a bisection is not a number"
     SEARCH = 904, "A search cannot be run, or cannot go on"
     PLACE = 905, "Trials cannot run at this place"
+    REPORT = 906, "A report cannot be read, or not be exported"
 
 
 ROOMS = {

@@ -56,5 +56,6 @@ PADDLE = Optional(
 )
 TORCH_EXPORT = Optional("torch", "programs of torch.export (.pt2)", ("torch", "onnxscript"), ("torch", "onnxscript"))
 TORCHSERVE = Optional("torchserve", "`target torchserve`", ("torch-model-archiver",), ("model_archiver",))
+MLFLOW = Optional("mlflow", "`--mlflow` of `vggc report`", ("mlflow-skinny",), ("mlflow",))
 
-OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY, TVM, ONNX2TF, TORCHSERVE, TENSORFLOW, PADDLE)
+OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY, TVM, ONNX2TF, TORCHSERVE, TENSORFLOW, PADDLE, MLFLOW)

@@ -7,7 +7,7 @@ from itertools import islice
 
 from vggc.data import Dataset
 from vggc.data.pictures import Picture, pictured
-from vggc.diagnostics import CompileError
+from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.progress import Progress
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
@@ -40,7 +40,7 @@ def measure_for_report(
 
     What cannot be measured is named in `report.not_measured` with the reason.
     """
-    if os.environ.get(VARIABLE) == "off":
+    if not _wanted():
         report.not_measured.append(f"{VARIABLE} is off")
         return PagePictures()
     if report.verify == "off":
@@ -65,6 +65,13 @@ def measure_for_report(
         report.not_measured.append(f"contact sheet: {error.diagnostics[0].message}")
         sheets = []
     return PagePictures(samples.pictures, tuple(each for each in sheets if each.pictures))
+
+
+def _wanted() -> bool:
+    given = os.environ.get(VARIABLE, "")
+    if given not in ("", "off"):
+        raise fail(f"{VARIABLE} is `{given}`", help=f"set {VARIABLE}=off, or do not set it", code=Code.VARIABLE)
+    return not given
 
 
 def _first_data(runner: Runner, pipeline: Pipeline) -> Dataset | None:
