@@ -58,4 +58,18 @@ TORCH_EXPORT = Optional("torch", "programs of torch.export (.pt2)", ("torch", "o
 TORCHSERVE = Optional("torchserve", "`target torchserve`", ("torch-model-archiver",), ("model_archiver",))
 MLFLOW = Optional("mlflow", "`--mlflow` of `vggc report`", ("mlflow-skinny",), ("mlflow",))
 
-OPTIONAL = (TORCH, TENSORRT, LSP, DETECTION, OPENVINO, SEARCH, RAY, TVM, ONNX2TF, TORCHSERVE, TENSORFLOW, PADDLE, MLFLOW)
+OPTIONAL = (
+    TORCH,
+    TENSORRT,
+    LSP,
+    DETECTION,
+    OPENVINO,
+    SEARCH,
+    RAY,
+    TVM,
+    ONNX2TF,
+    TORCHSERVE,
+    TENSORFLOW,
+    PADDLE,
+    MLFLOW,
+)
