@@ -102,7 +102,8 @@ def test_the_python_example_runs(
 
 def test_the_pass_shown_works(tmp_path: Path) -> None:
     (tmp_path / "my_passes.py").write_text(blocks("python")[1], encoding="utf-8")
-    (tmp_path / "own.opt").write_text(blocks("opt")[1], encoding="utf-8")
+    (recipe,) = [each for each in blocks("opt") if "my_passes.py" in each]
+    (tmp_path / "own.opt").write_text(recipe, encoding="utf-8")
     onnx.save(onnx.parser.parse_model(TWO_RELUS), tmp_path / "relu.onnx")
     result = vggc("own.opt", "relu.onnx", "-o", "out", folder=tmp_path)
     assert result.returncode == DONE, result.stderr
