@@ -69,7 +69,8 @@ def grouped(graph: Graph, seconds: Mapping[str, float]) -> tuple[NodeTime, ...]:
 
     `seconds` are those of kernels by the first result of one of their nodes. A node without a kernel of its own is
     computed by that of the node before it, as an activation behind a convolution, or by that of a node after it: a
-    convolution whose kernel has the name of its activation, a DequantizeLinear before a convolution.
+    convolution whose kernel has the name of its activation, a DequantizeLinear before a convolution. Values between
+    them have one reader each, since others could not read them. Other nodes without a kernel are left out.
     """
     of_value: dict[str, str] = {}
     nodes = [node for node in graph.nodes if node.outputs and node.outputs[0].name]
@@ -77,15 +78,16 @@ def grouped(graph: Graph, seconds: Mapping[str, float]) -> tuple[NodeTime, ...]:
         name = node.outputs[0].name
         kernel: str | None = name
         if name not in seconds:
-            before = [of_value.get(each.name) for each in reads(node) if graph.producer(each) is not None]
-            kernel = before[0] if before and node.op not in ROLES else None
+            source = next((each for each in reads(node) if graph.producer(each) is not None), None)
+            alone = source is not None and len(graph.readers(source)) == 1 and node.op not in ROLES
+            kernel = of_value.get(source.name) if source is not None and alone else None
         if kernel is not None:
             of_value.update((value.name, kernel) for value in node.outputs)
     for node in reversed(nodes):
         name = node.outputs[0].name
-        if name not in of_value:
-            after = (of_value.get(value.name) for reader in graph.readers(node.outputs[0]) for value in reader.outputs)
-            kernel = next(filter(None, after), None)
+        readers = graph.readers(node.outputs[0])
+        if name not in of_value and len(readers) == 1 and readers[0].outputs:
+            kernel = of_value.get(readers[0].outputs[0].name)
             if kernel is not None:
                 of_value[name] = kernel
     members: dict[str, list[str]] = defaultdict(list)

@@ -10,6 +10,7 @@ from vggc.data.pictures import Picture as SamplePicture
 from vggc.report.measured import Accuracy, Disagreement, Quantizer
 from vggc.report.picture import Picture
 from vggc.report.sections import cell, head_cell, heads, number_cell, number_heads, scrolled, section, table, text
+from vggc.report.time_section import MOST_ROWS
 
 _ABOUT = (
     "<p>Both models ran on {inputs}. SQNR compares each value of the compiled model with the same value of the model "
@@ -50,7 +51,8 @@ def _values(accuracy: Accuracy, after: Picture) -> str:
         )
     caption = "<caption>Nodes of the compiled model, those that lost the most first, and what explains it</caption>"
     head = heads("node") + number_heads("lost here", "SQNR") + heads("why")
-    return scrolled(table(head, rows, caption), 'aria-label="Nodes by what they lost"', tall=True)
+    left = f"<p>{len(rows) - MOST_ROWS} more in report.json.</p>" if len(rows) > MOST_ROWS else ""
+    return scrolled(table(head, rows[:MOST_ROWS], caption), 'aria-label="Nodes by what they lost"', tall=True) + left
 
 
 def _quantizers(accuracy: Accuracy) -> str:
@@ -59,9 +61,10 @@ def _quantizers(accuracy: Accuracy) -> str:
         f"{number_cell(f'{each.limits[0]:.3g} to {each.limits[1]:.3g}', each.limits[1])}"
         f"{number_cell(f'{each.scale:.2g}', each.scale)}{number_cell(f'{100 * each.clipped:.2g}%', each.clipped)}"
         f'<td aria-hidden="true">{_histogram(each)}</td></tr>'
-        for name, each in accuracy.quantizers.items()
+        for name, each in sorted(accuracy.quantizers.items(), key=lambda item: -item[1].clipped)[:MOST_ROWS]
     ]
-    caption = "<caption>Quantized values: what the samples need, and what the quantizer can represent</caption>"
+    about = "what the samples need, and what the quantizer can represent, the most clipped first"
+    caption = f"<caption>Quantized values: {about}</caption>"
     head = heads("value") + number_heads("lowest", "highest", "representable", "scale", "clipped")
     head += '<th scope="col" aria-hidden="true">histogram</th>'
     return scrolled(table(head, rows, caption), 'aria-label="Quantized values"', tall=True)

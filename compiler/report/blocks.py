@@ -2,7 +2,7 @@
 
 A module is known from what exporters write: PyTorch's name scopes in a node's metadata, a path in its name
 (`/layer1/layer1.0/conv1/Conv`), or the name of a weight that it reads (`layer1.0.conv1.weight`). A node without a
-module belongs to the module of the first node that it reads.
+module belongs to the module of the last node that it reads.
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ def blocks(graph: Graph) -> Blocks:
 def module_paths(graph: Graph) -> list[Path]:
     """The module of each node, from the outermost inwards; empty for a node of the model itself."""
     paths: list[Path] = []
-    of_value: dict[int, Path] = {}
-    for node in graph.nodes:
+    made_at: dict[int, int] = {}
+    for position, node in enumerate(graph.nodes):
         path = _own_path(node)
         if path is None:
-            path = next((of_value[id(each)] for each in reads(node) if id(each) in of_value), ())
+            # A residual sum belongs to the branch that ends in it, and not to the one that began before.
+            last = max((made_at[id(each)] for each in reads(node) if id(each) in made_at), default=None)
+            path = () if last is None else paths[last]
         paths.append(path)
-        of_value.update((id(value), path) for value in node.outputs)
+        made_at.update((id(value), position) for value in node.outputs)
     return paths
 
 

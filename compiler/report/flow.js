@@ -68,7 +68,8 @@ const colourOf = (flow, entry) => {
 const drawFlow = (flow) => {
   const format = METRICS[chosen.metric]?.format;
   const shown = (entry) => { const number = numberOf(flow, entry); return number ? format(number) : ""; };
-  const layout = layoutOf(flow.graph, flow.blocks, 0, flow.open, shown);
+  if (flow.metric !== chosen.metric) Object.assign(flow, { metric: chosen.metric, layouts: new Map() });
+  const layout = layoutOf(flow.graph, flow.blocks, 0, flow.open, shown, flow.layouts);
   flow.drawn = true;
   flow.boxes.clear();
   flow.size = layout;

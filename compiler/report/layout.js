@@ -46,8 +46,20 @@ const boxText = (graph, blocks, entry, number) => {
   return [`\u25b8 ${tail(blocks[at].name)}${number ? `  ${number}` : ""}`, `${blocks[at].nodes} nodes`];
 };
 
+/* A text that is the same as long as the same blocks are open inside of a block. */
+const openInside = (blocks, block, open) => blocks[block].entries
+  .filter((entry) => entry[0] === "b" && open.has(Number(entry.slice(1))))
+  .map((entry) => `${entry}(${openInside(blocks, Number(entry.slice(1)), open)})`).join("");
+
+/* The layout of a block. `known` keeps the layouts of blocks in which nothing was opened or closed. */
+const layoutOf = (graph, blocks, block, open, numberOf, known) => {
+  const key = `${block} ${openInside(blocks, block, open)}`;
+  if (!known.has(key)) known.set(key, freshLayout(graph, blocks, block, open, numberOf, known));
+  return known.get(key);
+};
+
 /* Boxes and lines of a block: {width, height, boxes: [{entry, x, y, width, height, inner}], lines: [[x, y], ...]}. */
-const layoutOf = (graph, blocks, block, open, numberOf) => {
+const freshLayout = (graph, blocks, block, open, numberOf, known) => {
   const made = new dagre.graphlib.Graph();
   made.setGraph({ rankdir: "TB", nodesep: 16, ranksep: 24, marginx: 8, marginy: 8 });
   made.setDefaultEdgeLabel(() => ({}));
@@ -56,7 +68,7 @@ const layoutOf = (graph, blocks, block, open, numberOf) => {
     const texts = boxText(graph, blocks, entry, numberOf(entry));
     let size = { width: widthOf(...texts), height: 2 * LINE + PAD };
     if (entry[0] === "b" && open.has(Number(entry.slice(1)))) {
-      const part = layoutOf(graph, blocks, Number(entry.slice(1)), open, numberOf);
+      const part = layoutOf(graph, blocks, Number(entry.slice(1)), open, numberOf, known);
       inner.set(entry, part);
       size = { width: Math.max(part.width, widthOf(texts[0])), height: part.height + HEAD };
     }

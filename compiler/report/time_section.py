@@ -15,6 +15,10 @@ _ABOUT = (
 )
 
 
+MOST_ROWS = 200
+"""The most rows of a table of nodes. report.json has all of them, and the graph shows each."""
+
+
 def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.3g} ms"
 
@@ -63,7 +67,9 @@ def _kernels(name: str, nodes: Sequence[NodeTime], other: float, picture: Pictur
         )
     head = heads("node", "computed together with", "line") + number_heads("time", "share")
     caption = f"<caption>{name}: the time of each kernel, the slowest first</caption>"
-    return scrolled(table(head, rows, caption), f'aria-label="{name}: the time of each kernel"', tall=True)
+    left = f"<p>{len(rows) - MOST_ROWS} more in report.json.</p>" if len(rows) > MOST_ROWS else ""
+    label = f'aria-label="{name}: the time of each kernel"'
+    return scrolled(table(head, rows[:MOST_ROWS], caption), label, tall=True) + left
 
 
 def main_node(members: Sequence[tuple[int, Node]]) -> tuple[int, Node]:

@@ -53,6 +53,15 @@ def test_a_module_is_in_scopes(net: Any, scopes: str, path: tuple[str, ...]) -> 
     assert module_paths(graph) == [path]
 
 
+def test_a_residual_sum_is_in_the_module_of_its_branch(net: Any) -> None:
+    made = net()
+    first = made.conv("x", 3, 4)
+    graph = made.graph(made.op("Add", first, made.conv(first, 4, 4)))
+    for node, weight in zip(graph.nodes, ("a.0.conv.weight", "a.1.conv.weight"), strict=False):
+        node.inputs[1].name = weight
+    assert module_paths(graph) == [("a", "0"), ("a", "1"), ("a", "1")]
+
+
 def test_a_module_of_one_entry_is_no_block() -> None:
     found = arranged([("a", "b", "conv"), ("a", "b", "relu"), ("a", "b", "relu"), (), ("c",)])
     assert [path_of(found, node) for node in range(5)] == [["a.b"], ["a.b", "relu"], ["a.b", "relu"], [], []]

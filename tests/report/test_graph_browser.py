@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from vggc.cli.main import run
 
 Open = Callable[..., Any]
@@ -65,25 +67,39 @@ def test_nodes_are_coloured_and_found(opened: Open, page_file: Path) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_5000_nodes_open_folded(opened: Open, net: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("nodes", [24, 500, 5000])
+def test_graphs_of_every_size(opened: Open, net: Any, tmp_path: Path, nodes: int) -> None:
+    """Light and dark, on a screen, a phone and paper: readable, without a barrier, and never all nodes at once."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     made = net()
     x = made.conv("x", 3, 4)
     weight = made.weight(4, 4, 1, 1)
-    for _ in range(1667):
+    for _ in range(nodes // 3):
         x = made.op("Add", made.op("Relu", made.op("Conv", x, weight)), x)
-    made.graph(x).save(tmp_path / "large.onnx")
-    assert run(["view", str(tmp_path / "large.onnx"), "-o", str(tmp_path / "large.html")]) == 0
-    assert (tmp_path / "large.html").stat().st_size < 6_000_000
-    page = opened(tmp_path / "large.html").page
-    page.locator(".block").first.wait_for()
-    assert page.locator("svg g").count() < 100
+    made.graph(x).save(tmp_path / "net.onnx")
+    assert run(["view", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "net.html")]) == 0
+    assert (tmp_path / "net.html").stat().st_size < 6_000_000
+    page = opened(tmp_path / "net.html", color_scheme="light").page
+    page.locator("svg g").first.wait_for()
+    assert 20 <= page.locator("svg g").count() < 100
     page.locator("#find").fill("relu")
-    assert page.locator("#lit").inner_text() == "1667 nodes"
+    assert page.locator("#lit").inner_text() == f"{nodes // 3} nodes"
     page.locator("#find").press("Enter")
     # The blocks around the node are open now, and the node is in sight.
     assert page.locator(".chosen.box").is_visible()
+    pictures = {page.screenshot()}
+    for scheme, width in (("dark", 1280), ("dark", 390)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 800})
+        pictures.add(page.screenshot())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
     page.get_by_role("button", name="Close all blocks").click()
-    assert page.locator(".box").count() == 0
+    assert page.locator(".box").count() == (0 if nodes > 60 else nodes + 1)
+    page.emulate_media(media="print")
+    pictures.add(page.pdf(format="A4"))
+    assert len(pictures) == 4
 
 
 def test_the_slowest_node_and_the_one_that_lost_most_are_one_click_away(opened: Open, page_file: Path) -> None:
