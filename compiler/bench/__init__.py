@@ -2,5 +2,6 @@
 
 from vggc.bench.folders import measurable_files
 from vggc.bench.models import Bench, BenchRow, bench_models
+from vggc.bench.plot import plot
 
-__all__ = ["Bench", "BenchRow", "bench_models", "measurable_files"]
+__all__ = ["Bench", "BenchRow", "bench_models", "measurable_files", "plot"]

@@ -71,13 +71,14 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
 @threads_option
 @verbosity_options
 @click.option("--json", "file", type=_PATH, metavar="FILE", help="Also write all results to FILE as JSON.")
-def bench(*, models: tuple[Path, ...], batch: str, seconds: float, file: Path | None) -> None:
+@click.option("--plot", "picture", type=_PATH, metavar="FILE", help="Also draw the times to FILE as SVG.")
+def bench(*, models: tuple[Path, ...], batch: str, seconds: float, file: Path | None, picture: Path | None) -> None:
     """Measure models side by side: latency, throughput and memory, each model in its own process.
 
     The models take turns, so that other load on the machine affects all of them equally. DIR is the output folder of a
     compile: its models are measured, and its engines on the GPU. A note says why something cannot be measured.
     """
-    from vggc.bench import bench_models, measurable_files
+    from vggc.bench import bench_models, measurable_files, plot
     from vggc.cli.bench_page import bench_page
 
     sizes = _sizes(batch)
@@ -86,6 +87,8 @@ def bench(*, models: tuple[Path, ...], batch: str, seconds: float, file: Path | 
         measurements = bench_models(files, sizes, seconds=seconds, progress=show)
     if file is not None:
         replace_text(file, json.dumps(measurements.as_dict(), indent=2, allow_nan=False) + "\n")
+    if picture is not None and measurements.rows:
+        replace_text(picture, plot(measurements))
     stdout().print(bench_page(measurements))
 
 

@@ -7,12 +7,25 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 
 def test_models_and_folders_side_by_side(vggc: Any, recipe: Callable[[str], str], tmp_path: Path) -> None:
     assert vggc(recipe("fold_batch_norm"), "model.onnx", "-o", "out").status == 0
     ran = vggc(
-        "bench", "model.onnx", "out", "--batch", "1,2", "--seconds", "0.02", "--threads", "1", "--json", "b.json"
+        "bench",
+        "model.onnx",
+        "out",
+        "--batch",
+        "1,2",
+        "--seconds",
+        "0.02",
+        "--threads",
+        "1",
+        "--json",
+        "b.json",
+        "--plot",
+        "b.svg",
     )
     assert ran.status == 0, ran.err
     lines = ran.out.splitlines()
@@ -24,6 +37,9 @@ def test_models_and_folders_side_by_side(vggc: Any, recipe: Callable[[str], str]
         ("model.onnx", "2"),
         ("out/model.onnx", "2"),
     ]
+    picture = ElementTree.parse(tmp_path / "b.svg").getroot()
+    assert len(picture.findall(".//{*}circle")) == 4
+    assert any("batch 2" in (each.text or "") for each in picture.findall(".//{*}text"))
     assert [row[-1] for row in rows[::2]] == ["1.00x", "1.00x"]
     told = json.loads((tmp_path / "b.json").read_text())
     assert [(row["model"], row["batch"]) for row in told["rows"]] == [(row[0], int(row[3])) for row in rows]
