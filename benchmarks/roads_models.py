@@ -54,6 +54,10 @@ def write_paddle(net: str, size: int, folder: Path) -> Path:
     }[net]
     model = make(pretrained=False, num_classes=10)
     for layer in model.sublayers():
+        if isinstance(layer, paddle.nn.Conv2D):
+            # As in `write_torch`: without this, hardly anything of the input reaches the output of a deep net.
+            fan = layer.weight.shape[1] * layer.weight.shape[2] * layer.weight.shape[3]
+            layer.weight.set_value((2 / fan) ** 0.5 * paddle.randn(layer.weight.shape))
         if isinstance(layer, paddle.nn.BatchNorm2D):
             layer._mean.set_value(0.1 * paddle.rand(layer._mean.shape))
             layer._variance.set_value(0.5 + paddle.rand(layer._variance.shape))
@@ -72,6 +76,7 @@ def write_torch(net: str, size: int, folder: Path) -> Path:
 
     def unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
         convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         norm = nn.BatchNorm2d(outputs)
         nn.init.uniform_(norm.running_mean, 0.0, 0.1)
         nn.init.uniform_(norm.running_var, 0.5, 1.5)
