@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from vggc.data import Dataset
+from vggc.diagnostics import Code, fail
 from vggc.diagnostics.number_text import counted
 from vggc.execution.latency import alternating, run_seconds, warm_up
 from vggc.execution.profiling import node_seconds
@@ -24,19 +25,25 @@ from vggc.report.measured import Latency, NodeTime, Timing
 _SECONDS, _FEWEST, _MOST = 1.0, 5, 50
 """About how long both models run in turns, and how often each at least and at most."""
 
+_SLOW = 5.0
+"""Seconds of a first run of both models from which nothing is measured, since that would take minutes."""
+
 _PROFILED_RUNS, _PROFILED_SECONDS = 20, 0.5
 
 
 def layer_times(before: Graph, after: Graph, data: Dataset | None) -> Latency:
     """Run both models on one sample, or on one batch where the model fixes its size.
 
-    Raises CompileError when a model does not run, or the data does not fit.
+    Raises CompileError when a model does not run or is too slow, or the data does not fit.
     """
     inputs, feeds = zip(*(_feeds(graph, data) for graph in (before, after)), strict=True)
     sessions = [Session(graph, optimise="all", spinning=True) for graph in (before, after)]
+    runs = [partial(run_seconds, session, feed) for session, feed in zip(sessions, feeds, strict=True)]
+    slow = sum(run() for run in runs)
+    if slow > _SLOW:
+        raise fail(f"one run of both models takes {slow:.1f} s, and measuring needs dozens of them", code=Code.BENCH)
     for session, feed in zip(sessions, feeds, strict=True):
         warm_up(session, feed, seconds=0.0)
-    runs = [partial(run_seconds, session, feed) for session, feed in zip(sessions, feeds, strict=True)]
     taken = alternating(runs, seconds=_SECONDS, fewest=_FEWEST, most=_MOST)
     timings = [_timing(each) for each in taken]
     kernels = []

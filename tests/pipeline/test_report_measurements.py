@@ -86,6 +86,22 @@ def test_a_model_without_loss_has_times_only(compiled: Compile, networks: Module
     assert report.accuracy is None and report.latency is not None
 
 
+def test_a_slow_model_is_not_measured(compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggc.pipeline.layer_times._SLOW", 0.0)
+    report = compiled(networks.batch_norms_unfolded(), "fold_batch_norm\ntarget onnx\n")
+    assert report.latency is None
+    (reason,) = report.not_measured
+    assert reason.startswith("time: one run of both models takes 0.0 s")
+
+
+def test_a_wrong_value_of_the_variable(
+    compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    monkeypatch.setenv("VGGC_MEASURE", "no")
+    with refused("error: VGGC_MEASURE is `no`\nhelp: set VGGC_MEASURE=off, or do not set it"):
+        compiled(networks.batch_norms_unfolded(), "target onnx\n")
+
+
 def test_measuring_can_be_switched_off(
     compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

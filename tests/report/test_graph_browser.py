@@ -65,6 +65,9 @@ def test_nodes_are_coloured_and_found(opened: Open, page_file: Path) -> None:
     assert page.locator("#node .title").inner_text().startswith("Gemm")
     # A phone shows one drawing below the other, and nothing is wider than the screen.
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # The links to the sections take a few lines at the top, and go away with them.
+    page.evaluate("scrollTo(0, 2000)")
+    assert page.evaluate("document.querySelector('header').getBoundingClientRect().bottom") < 0
 
 
 @pytest.mark.parametrize("nodes", [24, 500, 5000])
