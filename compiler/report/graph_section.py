@@ -34,7 +34,7 @@ def graph_section(pictures: Sequence[tuple[str, Picture]]) -> str:
         "<noscript><p>Scripts draw the graph, but scripts are switched off here.</p></noscript>",
         _TOOLS,
         '<div class="flows">\n' + "".join(_flow(side, title) for side, (title, _) in enumerate(pictures)) + "</div>",
-        '<div id="node" role="region" aria-label="The chosen node" aria-live="polite"></div>',
+        '<div id="node" role="region" aria-label="The chosen node"></div>',
         _LISTS.format(number="lists" if both else "a list", enter=_ENTER if both else ""),
         '<div class="graphs">\n'
         + "".join(_nodes(side, title, len(picture.nodes)) for side, (title, picture) in enumerate(pictures))
