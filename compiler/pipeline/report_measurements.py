@@ -13,7 +13,7 @@ from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
 from vggc.graph.signature import inputs_of
 from vggc.pipeline.fidelity import spread
-from vggc.pipeline.layer_times import layer_times
+from vggc.pipeline.kernel_times import kernel_times
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.runner import Runner
 from vggc.pipeline.sample_accuracy import SampleAccuracy, sample_accuracy
@@ -49,7 +49,7 @@ def measure_for_report(
     before = runner.state.as_read()
     progress.begin("measuring the time of each node")
     try:
-        report.latency = layer_times(before, graph, _first_data(runner, pipeline))
+        report.latency = kernel_times(before, graph, _first_data(runner, pipeline))
     except CompileError as error:
         report.not_measured.append(f"time: {error.diagnostics[0].message}")
     progress.begin("comparing the values of both models")

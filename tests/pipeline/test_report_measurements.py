@@ -15,7 +15,7 @@ from vggc.diagnostics.source import Source
 from vggc.grammar.parser import parse
 from vggc.graph import Graph
 from vggc.pipeline.compile import compile_model
-from vggc.pipeline.layer_times import grouped
+from vggc.pipeline.kernel_times import grouped
 from vggc.pipeline.value_accuracy import value_accuracy
 from vggc.report.record import ModelCost, Report, StepRecord
 
@@ -87,7 +87,7 @@ def test_a_model_without_loss_has_times_only(compiled: Compile, networks: Module
 
 
 def test_a_slow_model_is_not_measured(compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggc.pipeline.layer_times._SLOW", 0.0)
+    monkeypatch.setattr("vggc.pipeline.kernel_times._SLOW", 0.0)
     report = compiled(networks.batch_norms_unfolded(), "fold_batch_norm\ntarget onnx\n")
     assert report.latency is None
     (reason,) = report.not_measured

@@ -31,7 +31,7 @@ _SLOW = 5.0
 _PROFILED_RUNS, _PROFILED_SECONDS = 20, 0.5
 
 
-def layer_times(before: Graph, after: Graph, data: Dataset | None) -> Latency:
+def kernel_times(before: Graph, after: Graph, data: Dataset | None) -> Latency:
     """Run both models on one sample, or on one batch where the model fixes its size.
 
     Raises CompileError when a model does not run or is too slow, or the data does not fit.
