@@ -107,7 +107,9 @@ def compile_model(
                 if verify != "off" and has_cpu_target(pipeline):
                     noted.begin("measuring the speed")
                     report.warnings += speed_warnings(graph, runner.samples.first_used())
-                pictures = measure_for_report(report, runner, graph, pipeline, noted) if targets else NO_PICTURES
+                pictures = NO_PICTURES
+                if targets:
+                    pictures = measure_for_report(report, runner, graph, pipeline, cache=cache, progress=noted)
                 finish()
                 report.artifacts = [asdict(each) for each in artifacts]
                 report.runs = [asdict(each) for each in lowering.runs]

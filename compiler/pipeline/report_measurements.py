@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from itertools import islice
 
 from vggc.data import Dataset
@@ -11,12 +12,14 @@ from vggc.diagnostics import Code, CompileError, fail
 from vggc.diagnostics.progress import Progress
 from vggc.execution.random_inputs import random_inputs
 from vggc.graph import Graph
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import inputs_of
 from vggc.pipeline.fidelity import spread
 from vggc.pipeline.kernel_times import kernel_times
 from vggc.pipeline.model import Pipeline
 from vggc.pipeline.runner import Runner
-from vggc.pipeline.sample_accuracy import SampleAccuracy, sample_accuracy
+from vggc.pipeline.sample_accuracy import SampleAccuracy, sample_accuracy, sample_pictures
+from vggc.pipeline.step_cache import StepCache, restored
 from vggc.pipeline.value_accuracy import value_accuracy
 from vggc.report.measured import Accuracy
 from vggc.report.pictures import DataSheet, PagePictures
@@ -34,7 +37,7 @@ _SHEET = 12
 
 
 def measure_for_report(
-    report: Report, runner: Runner, graph: Graph, pipeline: Pipeline, progress: Progress
+    report: Report, runner: Runner, graph: Graph, pipeline: Pipeline, *, cache: StepCache, progress: Progress
 ) -> PagePictures:
     """Complete `report` with what is measured of the model as read and of `graph`. Returns the pictures for the page.
 
@@ -53,10 +56,10 @@ def measure_for_report(
     except CompileError as error:
         report.not_measured.append(f"time: {error.diagnostics[0].message}")
     progress.begin("comparing the values of both models")
-    samples = SampleAccuracy()
+    worst: tuple[Picture | None, ...] = ()
     if any(not step.exact and step.total and not step.undone for step in report.steps):
         try:
-            report.accuracy, samples = _accuracy(before, graph, runner, report)
+            report.accuracy, worst = _accuracy(before, graph, runner, report, cache)
         except CompileError as error:
             report.not_measured.append(f"accuracy: {error.diagnostics[0].message}")
     try:
@@ -64,7 +67,7 @@ def measure_for_report(
     except CompileError as error:
         report.not_measured.append(f"contact sheet: {error.diagnostics[0].message}")
         sheets = []
-    return PagePictures(samples.pictures, tuple(each for each in sheets if each.pictures))
+    return PagePictures(worst, tuple(each for each in sheets if each.pictures))
 
 
 def _wanted() -> bool:
@@ -79,22 +82,37 @@ def _first_data(runner: Runner, pipeline: Pipeline) -> Dataset | None:
     return used or next((each.load() for each in pipeline.data.values()), None)
 
 
-def _accuracy(before: Graph, after: Graph, runner: Runner, report: Report) -> tuple[Accuracy, SampleAccuracy]:
-    macs = runner.costs.macs
-    inputs, data = runner.samples.to_judge(inputs_of(after), macs)
-    samples = SampleAccuracy()
+def _accuracy(
+    before: Graph, after: Graph, runner: Runner, report: Report, cache: StepCache
+) -> tuple[Accuracy, tuple[Picture | None, ...]]:
+    """Where accuracy goes, measured or from the cache, and the pictures of the worst samples."""
+    inputs, data = runner.samples.to_judge(inputs_of(after), runner.costs.macs)
+    # The causes name lines of the recipe, which may have moved.
+    lines = [step.line for step in report.steps]
+    parts = ("accuracy", runner.state.key, lines, runner.dependencies.of_all_data())
+    known = cache.find_check(*parts)
+    if known is not None:
+        accuracy, rows = restored(Accuracy, known["accuracy"]), known["rows"]
+    else:
+        samples = SampleAccuracy() if data is None else sample_accuracy(before, after, data)
+        few, pair = _few(before, after, data, report.steps[0].before.macs)
+        values, quantizers = value_accuracy(before, after, pair, report.steps)
+        described = inputs if few is None else f"{few} of {inputs}"
+        accuracy = Accuracy(described, values, quantizers, samples.output, samples.confusion, samples.worst)
+        rows = samples.rows
+        cache.keep_check({"accuracy": asdict(accuracy), "rows": rows}, *parts)
+    return accuracy, () if data is None else sample_pictures(before, data, rows)
+
+
+def _few(before: Graph, after: Graph, data: Dataset | None, macs: int | None) -> tuple[int | None, tuple[Feeds, Feeds]]:
+    """A few samples as each model takes them, and their number; None for random inputs, when there is no data."""
     if data is None:
         feeds = random_inputs(before, inputs_of(after))[0]
-        pair = (feeds, feeds)
-    else:
-        count = int(min(_MOST, max(1, _MACS // macs if macs else _MOST)))
-        few = spread(data, count)
-        one, other = (next(iter(few.fit(inputs_of(graph)).batches(count, count))) for graph in (before, after))
-        pair = (one, other)
-        samples = sample_accuracy(before, after, data)
-        inputs = f"{len(few)} of {inputs}"
-    values, quantizers = value_accuracy(before, after, pair, report.steps)
-    return Accuracy(inputs, values, quantizers, samples.output, samples.confusion, samples.worst), samples
+        return None, (feeds, feeds)
+    count = int(min(_MOST, max(1, _MACS // macs if macs else _MOST)))
+    few = spread(data, count)
+    first, second = (next(iter(few.fit(inputs_of(graph)).batches(count, count))) for graph in (before, after))
+    return len(few), (first, second)
 
 
 def _sheet(data: Dataset) -> DataSheet:

@@ -24,12 +24,15 @@ _WORST = 12
 
 @dataclass(frozen=True)
 class SampleAccuracy:
-    """The first output that is compared, the confusion of its classes, and the worst samples with their pictures."""
+    """The first output that is compared, the confusion of its classes, and the worst samples.
+
+    `rows` are the places of the worst samples among those that were compared.
+    """
 
     output: str = ""
     confusion: tuple[tuple[int, ...], ...] = ()
     worst: tuple[Disagreement, ...] = ()
-    pictures: tuple[Picture | None, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 def sample_accuracy(before: Graph, after: Graph, data: Dataset) -> SampleAccuracy:
@@ -52,18 +55,22 @@ def sample_accuracy(before: Graph, after: Graph, data: Dataset) -> SampleAccurac
     difference = np.concatenate(differences)
     chosen = tuple(np.concatenate(each) for each in zip(*classes, strict=True)) if classes else None
     order = _worst(difference, chosen)
-    pictures = [_picture(fitted[0], number) for number in order]
     worst = [
         Disagreement(
             sample=fitted[0].number(int(number)),
             difference=float(difference[number]),
             before=None if chosen is None else int(chosen[0][number]),
             after=None if chosen is None else int(chosen[1][number]),
-            caption="" if picture is None else picture.caption,
         )
-        for number, picture in zip(order, pictures, strict=True)
+        for number in order
     ]
-    return SampleAccuracy(output, _confusion(chosen), tuple(worst), tuple(pictures))
+    return SampleAccuracy(output, _confusion(chosen), tuple(worst), tuple(order))
+
+
+def sample_pictures(before: Graph, data: Dataset, rows: Sequence[int]) -> tuple[Picture | None, ...]:
+    """The pictures of samples as the model as read gets them; None for those that are not images."""
+    fitted = data.fit(inputs_of(before))
+    return tuple(_picture(fitted, number) for number in rows)
 
 
 def _comparable(first: object, second: object) -> bool:

@@ -85,7 +85,6 @@ class Disagreement:
     difference: float
     before: int | None
     after: int | None
-    caption: str
 
 
 @dataclass(frozen=True)

@@ -109,3 +109,15 @@ def test_measuring_can_be_switched_off(
     report = compiled(networks.batch_norms_unfolded(), "fold_batch_norm\ntarget onnx\n")
     assert report.latency is None
     assert report.not_measured == ["VGGC_MEASURE is off"]
+
+
+def test_the_second_compile_takes_the_accuracy_from_the_cache(
+    compiled: Compile, networks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VGGC_CACHE", str(tmp_path / "cache"))
+    recipe = "quantize(int8, data=samples)\ntarget onnx\n"
+    first = compiled(networks.plain_with_global_pooling(), recipe)
+    monkeypatch.setattr("vggc.pipeline.report_measurements.value_accuracy", None)
+    second = compiled(networks.plain_with_global_pooling(), recipe)
+    assert first.accuracy is not None
+    assert second.accuracy == first.accuracy
