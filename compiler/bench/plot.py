@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 from vggc.bench.models import Bench, BenchRow
 from vggc.measures import format_value
@@ -53,9 +52,8 @@ def _panel(rows: Sequence[BenchRow], runtimes: Sequence[str], top: int, batch: i
     for number, row in enumerate(rows):
         y = top + _HEAD + _ROW * number + 8
         colour = _COLOURS[runtimes.index(row.runtime) % len(_COLOURS)]
-        model = Path(row.model)
-        name = f"{model.parent.name}/{model.name} · {row.runtime}"
-        parts.append(f'<text x="{_LABELS - 12}" y="{y + 4}" text-anchor="end">{escape(name[-52:])}</text>')
+        name = f"{row.model.removesuffix('.json')} · {row.runtime}"
+        parts.append(f'<text x="{_LABELS - 12}" y="{y + 4}" text-anchor="end">{escape(name[-50:])}</text>')
         parts.append(f'<path d="M{x(row.p50):.1f} {y}H{x(row.p90):.1f}" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<circle cx="{x(row.p50):.1f}" cy="{y}" r="5" fill="{colour}"/>')
         label = format_value(row.p50, "seconds")
