@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from vggc.grammar.tree import UNITS
 
 DECLARING = ("param", "data", "use", "rule", "define")
-ACTING = ("repeat", "when", "else", "require", "target")
+ACTING = ("repeat", "when", "else", "require", "minimize", "maximize", "target")
 JOINING = ("in", "of", "and", "or", "not", "where", "let", "like")
 CONSTANTS = ("true", "false")
 ACTIONS = ("fail", "rollback", "warn", "original")

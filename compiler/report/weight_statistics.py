@@ -15,8 +15,11 @@ from vggc.graph.weights import StoredWeights
 _FEW = 8
 """Constants of at most this many numbers are shown as numbers."""
 
-_MOST = 1 << 16
-"""The most numbers of a weight that are read; of a larger one, numbers at equal distances."""
+_RUNS, _RUN = 256, 256
+"""A weight of more numbers than the product is read in so many runs of so many numbers, at equal distances.
+
+Single numbers at equal distances would bring every page of a stored weight into memory.
+"""
 
 _DIGITS = 4
 
@@ -52,8 +55,16 @@ def weight_statistics(value: gs.Constant) -> WeightStatistics | None:
         return WeightStatistics(name, kind, str(array.tolist()), (), array.size, array.size)
     if array.dtype.kind not in "fiubV":
         return WeightStatistics(name, kind, "", (), 0, array.size)
-    flat = array.reshape(-1)[:: max(1, math.ceil(array.size / _MOST))]
+    flat = _some(array.reshape(-1))
     return WeightStatistics(name, kind, "", _summary(flat), flat.size, array.size)
+
+
+def _some(flat: Array) -> Array:
+    """All numbers (numbers,), or runs of them where they are many."""
+    if flat.size <= _RUNS * _RUN:
+        return flat
+    starts = np.linspace(0, flat.size - _RUN, _RUNS).astype(np.int64)
+    return np.concatenate([flat[start : start + _RUN] for start in starts])
 
 
 def _summary(flat: Array) -> tuple[float, ...]:
