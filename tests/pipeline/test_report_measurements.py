@@ -98,7 +98,7 @@ def test_a_wrong_value_of_the_variable(
     compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch, refused: Any
 ) -> None:
     monkeypatch.setenv("VGGC_MEASURE", "no")
-    with refused("error: VGGC_MEASURE is `no`\nhelp: set VGGC_MEASURE=off, or do not set it"):
+    with refused("error: VGGC_MEASURE is `no`\nhelp: set VGGC_MEASURE to on or off, or do not set it"):
         compiled(networks.batch_norms_unfolded(), "target onnx\n")
 
 
@@ -109,6 +109,19 @@ def test_measuring_can_be_switched_off(
     report = compiled(networks.batch_norms_unfolded(), "fold_batch_norm\ntarget onnx\n")
     assert report.latency is None
     assert report.not_measured == ["VGGC_MEASURE is off"]
+
+
+def test_a_recipe_without_data_is_measured_on_demand(
+    networks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.batch_norms_unfolded().save(tmp_path / "net.onnx")
+    pipeline = bind(parse(Source(str(tmp_path / "net.opt"), "fold_batch_norm\ntarget onnx\n")))
+    monkeypatch.delenv("VGGC_MEASURE")
+    report = compile_model(pipeline, tmp_path / "net.onnx", tmp_path / "out")
+    assert report.not_measured == ["the recipe has no data; VGGC_MEASURE=on measures without"]
+    monkeypatch.setenv("VGGC_MEASURE", "on")
+    report = compile_model(pipeline, tmp_path / "net.onnx", tmp_path / "out")
+    assert report.latency is not None and not report.not_measured
 
 
 def test_the_second_compile_takes_the_accuracy_from_the_cache(
