@@ -75,7 +75,8 @@ def _why_not(report: Report, pipeline: Pipeline) -> str:
     """Why nothing is measured; empty when it is. Raises CompileError for a wrong value of the variable."""
     given = os.environ.get(VARIABLE, "")
     if given not in ("", "on", "off"):
-        raise fail(f"{VARIABLE} is `{given}`", help=f"set {VARIABLE} to on or off, or do not set it", code=Code.VARIABLE)
+        advice = f"set {VARIABLE} to on or off, or do not set it"
+        raise fail(f"{VARIABLE} is `{given}`", help=advice, code=Code.VARIABLE)
     if given == "off":
         return f"{VARIABLE} is off"
     if report.verify == "off":
