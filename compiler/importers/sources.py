@@ -55,9 +55,9 @@ def source_of(path: Path) -> Source | None:
 
     Raises CompileError for a format that cannot be converted, with the way around, and for a folder without a model.
     """
-    if path.is_dir():
-        return _folder(path)
     suffix = path.suffix.lower()
+    if path.is_dir():
+        return None if suffix == ".onnx" else _folder(path)
     if kind := _TENSORFLOW.get(suffix):
         return _source(path, kind, "tensorflow_import", TENSORFLOW)
     if suffix == ".pt2":
