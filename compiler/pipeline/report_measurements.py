@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 
 from vggc.data import Dataset
@@ -53,7 +53,8 @@ def measure_for_report(
     before = runner.state.as_read()
     progress.begin("measuring the time of each node")
     try:
-        report.latency = kernel_times(before, graph, _first_data(runner, pipeline))
+        measured = kernel_times(before, graph, _first_data(runner, pipeline))
+        report.latency = replace(measured, meant_for=_gpu_targets(pipeline))
     except CompileError as error:
         report.not_measured.append(f"time: {error.diagnostics[0].message}")
     progress.begin("comparing the values of both models")
@@ -84,6 +85,11 @@ def _why_not(report: Report, pipeline: Pipeline) -> str:
     if not given and not pipeline.data:
         return f"the recipe has no data; {VARIABLE}=on measures without"
     return ""
+
+
+def _gpu_targets(pipeline: Pipeline) -> str:
+    names = dict.fromkeys(each.target for each in pipeline.destinations if each.target.startswith("tensorrt"))
+    return ", ".join(names)
 
 
 def _first_data(runner: Runner, pipeline: Pipeline) -> Dataset | None:

@@ -27,9 +27,10 @@ class NodeTime:
 class Latency:
     """How long the model as read and the compiled one take with onnxruntime on this CPU, in turns on the same inputs.
 
-    inputs    what they ran on
-    nodes     the kernels of both models that take time, the slowest first; profiling makes them a little slower
-    other     of both models the seconds of kernels that belong to no node: changes of layout
+    inputs     what they ran on
+    meant_for  the targets on a GPU that the compiled model is for, whose times are others; empty without one
+    nodes      the kernels of both models that take time, the slowest first; profiling makes them a little slower
+    other      of both models the seconds of kernels that belong to no node by name, such as changes of layout
     """
 
     inputs: str
@@ -37,6 +38,7 @@ class Latency:
     after: Timing
     nodes: tuple[tuple[NodeTime, ...], tuple[NodeTime, ...]]
     other: tuple[float, float]
+    meant_for: str = ""
 
 
 @dataclass(frozen=True)

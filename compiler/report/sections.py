@@ -149,6 +149,8 @@ def cards(report: Report, last: ModelCost) -> str:
         noise = f"± {1000 * max(each.high - each.low for each in (then, now)) / 2:.2g} ms"
         change = f"{100 * (now.median - then.median) / then.median:+.1f}%"
         was = f"from {1000 * then.median:.3g} ms, {noise}"
+        if report.latency.meant_for:
+            was, change = f"{was}; {report.latency.meant_for} was not measured", ""
         shown.insert(0, ("time on this CPU", f"{1000 * now.median:.3g} ms", was, change))
     if report.fidelity is not None and report.fidelity.outputs:
         worst = min(report.fidelity.outputs, key=lambda output: output.cosine)

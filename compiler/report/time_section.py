@@ -14,6 +14,10 @@ _ABOUT = (
     "makes a little longer. Nodes that one kernel computes together are one row.</p>"
 )
 
+_MEANT_FOR = (
+    "<p>The compiled model is for {targets}, where nothing was measured. On a CPU, quantizers that are placed for a GPU "
+    "take time of their own.</p>"
+)
 
 MOST_ROWS = 200
 """The most rows of a table of nodes. report.json has all of them, and the graph shows each."""
@@ -34,6 +38,8 @@ def time_section(latency: Latency, before: Picture, after: Picture) -> str:
     about = _ABOUT.format(
         inputs=text(latency.inputs), before=timing_text(latency.before), after=timing_text(latency.after)
     )
+    if latency.meant_for:
+        about += _MEANT_FOR.format(targets=text(latency.meant_for))
     tables = [
         _kernels(name, nodes, latency.other[side], picture)
         for side, (name, nodes, picture) in enumerate(
@@ -62,7 +68,7 @@ def _kernels(name: str, nodes: Sequence[NodeTime], other: float, picture: Pictur
         )
     if other:
         rows.append(
-            f"<tr>{head_cell('changes of layout')}<td></td><td></td>{number_cell(milliseconds(other), other)}"
+            f"<tr>{head_cell('other kernels')}<td></td><td></td>{number_cell(milliseconds(other), other)}"
             f"{number_cell(f'{100 * other / total:.1f}%', other)}</tr>"
         )
     head = heads("node", "computed together with", "line") + number_heads("time", "share")

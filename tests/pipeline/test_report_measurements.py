@@ -84,6 +84,13 @@ def test_of_pruned_values_the_channels_left_are_compared(net: Any) -> None:
 def test_a_model_without_loss_has_times_only(compiled: Compile, networks: ModuleType) -> None:
     report = compiled(networks.batch_norms_unfolded(), "fold_batch_norm\ntarget onnx\n")
     assert report.accuracy is None and report.latency is not None
+    assert report.latency.meant_for == ""
+
+
+def test_the_report_names_the_targets_whose_time_is_another(compiled: Compile, networks: ModuleType) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT RTX")
+    report = compiled(networks.plain_with_global_pooling(), "simplify\ntarget onnx\ntarget tensorrt_rtx(batch=1..1..2)\n")
+    assert report.latency is not None and report.latency.meant_for == "tensorrt_rtx"
 
 
 def test_a_slow_model_is_not_measured(compiled: Compile, networks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
