@@ -15,8 +15,8 @@ _ABOUT = (
 )
 
 _MEANT_FOR = (
-    "<p>The compiled model is for {targets}, where nothing was measured. On a CPU, quantizers that are placed for a GPU "
-    "take time of their own.</p>"
+    "<p>The compiled model is for {targets}, where nothing was measured. On a CPU, quantizers that are placed for a "
+    "GPU take time of their own.</p>"
 )
 
 MOST_ROWS = 200

@@ -89,7 +89,7 @@ def test_a_model_without_loss_has_times_only(compiled: Compile, networks: Module
 
 def test_the_report_names_the_targets_whose_time_is_another(compiled: Compile, networks: ModuleType) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs TensorRT RTX")
-    report = compiled(networks.plain_with_global_pooling(), "simplify\ntarget onnx\ntarget tensorrt_rtx(batch=1..1..2)\n")
+    report = compiled(networks.plain_with_global_pooling(), "simplify\ntarget tensorrt_rtx(batch=1..1..2)\n")
     assert report.latency is not None and report.latency.meant_for == "tensorrt_rtx"
 
 
