@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from vggc.cli.main import run
+from vggc.diagnostics import Code, CompileError
 from vggc.report.run_summary import read_run
 
 Open = Callable[..., Any]
@@ -73,6 +74,9 @@ def test_a_file_that_is_not_a_report(
         read_run("report.json")
     with refused(f"error: there is no report `nowhere`\n{help}"):
         read_run("nowhere")
+    with pytest.raises(CompileError) as caught:
+        read_run("nowhere")
+    assert caught.value.diagnostics[0].code is Code.REPORT
 
 
 def test_runs_are_written_to_mlflow(
