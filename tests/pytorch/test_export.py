@@ -142,8 +142,8 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
     weights = nets["mobilenet"]().state_dict()
     torch.save({**{each: weights[each] for each in weights if each != "0.weight"}, "extra": torch.ones(2)}, "other.pt")
     assert refused_file("other.pt") == (
-        "error: the weights in `other.pt` do not fit: the file does not contain `0.weight` of the module\n"
-        "error: the weights in `other.pt` do not fit: the module has no `extra`\n"
+        "error: the weights in `other.pt` do not fit: the file does not contain `0.weight` of the module [VGGC703]\n"
+        "error: the weights in `other.pt` do not fit: the module has no `extra` [VGGC703]\n"
         "help: the factory must build the module that the weights were trained with: the same widths, blocks and "
         "classes"
     )
