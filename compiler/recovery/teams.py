@@ -6,6 +6,7 @@ runs the recipe, and gives the others jobs.
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -35,6 +36,16 @@ def join(rank: int, size: int, local: int, place: str) -> Team:
     backend = "nccl" if gpus > local and gpus >= int(os.environ.get("LOCAL_WORLD_SIZE", size)) else "gloo"
     distributed.init_process_group(backend, init_method=place, rank=rank, world_size=size, timeout=_PATIENCE)
     return Team(rank, size, device)
+
+
+def leave() -> None:
+    """End what `join` began.
+
+    DistributedDataParallel stands in reference cycles and holds the threads of gloo. A process that still had it at its
+    end would be aborted, because a thread would be destroyed that runs.
+    """
+    gc.collect()
+    distributed.destroy_process_group()
 
 
 @contextmanager
@@ -85,7 +96,7 @@ def _started(size: int) -> Iterator[Team]:
                 process.kill()
                 process.wait()
             if distributed.is_initialized():
-                distributed.destroy_process_group()
+                leave()
 
 
 def _start(rank: int, size: int, threads: int, place: str, errors: Path) -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ import torch
 from vggc.execution.threads import limited_threads
 from vggc.recovery.job import work
 from vggc.recovery.team import Team
-from vggc.recovery.teams import join, torchrun_team
+from vggc.recovery.teams import join, leave, torchrun_team
 
 
 def serve(team: Team) -> None:
@@ -21,13 +21,13 @@ def serve(team: Team) -> None:
 def serve_torchrun() -> None:
     """Do the jobs of the first process that torchrun has started."""
     serve(torchrun_team())
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 def dismiss_torchrun() -> None:
     """Let the other processes that torchrun has started end."""
     torchrun_team().first(None)
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     with limited_threads(threads):
         serve(join(rank, size, rank, sys.argv[4]))
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":
