@@ -3,7 +3,7 @@
 The job's keys are `model` (an ONNX file), `feeds` (an .npz file), `outputs` (an .npz file to write) and `threads` (null
 for one for each core). The process answers each line of its standard input with a line of JSON. A line with a number of
 seconds gets the times of the runs that fit into it, any other line the memory of the process.
-`vggc.runtimes.programs.serve` does the same for models of other runtimes.
+`vggc.runtimes.programs.serve` does the same for models of other runtimes, and has what both need.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from vggc.data.npz import write_npz
 from vggc.diagnostics import CompileError
 from vggc.execution.latency import times, warm_up
 from vggc.execution.session import Session
+from vggc.runtimes.programs.serve import answer, memory, send
 
 
 def main(arguments: list[str]) -> None:
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> None:
         _serve(job, sys.stdin, out)
     except CompileError as error:
         first = error.diagnostics[0]
-        _send(
+        send(
             out,
             {
                 "failed": {
@@ -48,7 +49,7 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
     # Load onnxruntime first, because its libraries are not part of the model's memory.
     import onnxruntime  # noqa: F401
 
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     with np.load(job["feeds"]) as arrays:
         feeds = {name: arrays[name] for name in arrays.files}
     started = time.perf_counter()
@@ -56,32 +57,8 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
     loaded = time.perf_counter() - started
     write_npz(Path(job["outputs"]), session.run(feeds))
     warm_up(session, feeds)
-    _send(out, {"load_seconds": loaded})
-    for line in commands:
-        try:
-            seconds = float(line)
-        except ValueError:
-            peak = _memory("VmHWM")
-            _send(out, {"peak_bytes": None if peak is None or before is None else peak - before})
-        else:
-            _send(out, {"times": times(session, feeds, seconds)})
-
-
-def _memory(key: str) -> int | None:
-    """Bytes of this process according to Linux: VmRSS is the current number, VmHWM the peak. None on other systems.
-
-    The peak of `resource.getrusage` cannot be used, because it includes the peak of the parent process.
-    """
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-    lines = (line.split() for line in status.read_text(encoding="ascii", errors="replace").splitlines())
-    return next((int(words[1]) * 1024 for words in lines if words and words[0] == f"{key}:"), None)
-
-
-def _send(out: TextIO, answer: dict[str, Any]) -> None:
-    out.write(json.dumps(answer) + "\n")
-    out.flush()
+    send(out, {"load_seconds": loaded})
+    answer(commands, out, before, lambda seconds: times(session, feeds, seconds))
 
 
 if __name__ == "__main__":

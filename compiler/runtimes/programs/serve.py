@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     try:
         _serve(job, sys.stdin, out)
     except Exception as error:  # noqa: BLE001 - the parent reports whatever a runtime raises
-        _send(out, {"raised": type(error).__name__, "text": str(error)})
+        send(out, {"raised": type(error).__name__, "text": str(error)})
 
 
 def run_once(job: str, seconds: float) -> list[float]:
@@ -49,15 +49,20 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
     warm: list[float] = []
     while len(warm) < WARM_UP_RUNS or sum(warm) < WARM_UP_SECONDS:
         warm += _times(model, feeds, 0.0)
-    _send(out, {"load_seconds": loaded})
+    send(out, {"load_seconds": loaded})
+    answer(commands, out, before, lambda seconds: _times(model, feeds, seconds))
+
+
+def answer(commands: TextIO, out: TextIO, before: int | None, times: Callable[[float], list[float]]) -> None:
+    """Answer lines until the input ends: a number of seconds with times, any other with memory beyond `before`."""
     for line in commands:
         try:
             seconds = float(line)
         except ValueError:
-            peak = _memory("VmHWM")
-            _send(out, {"peak_bytes": None if peak is None or before is None else peak - before})
+            peak = memory("VmHWM")
+            send(out, {"peak_bytes": None if peak is None or before is None else peak - before})
         else:
-            _send(out, {"times": _times(model, feeds, seconds)})
+            send(out, {"times": times(seconds)})
 
 
 def _load(job: dict[str, Any]) -> tuple[Any, dict[str, Any], float, int | None]:
@@ -66,7 +71,7 @@ def _load(job: dict[str, Any]) -> tuple[Any, dict[str, Any], float, int | None]:
     described = json.loads(sidecar.read_text(encoding="utf-8"))
     # Load the runtime first, because its libraries are not part of the model's memory.
     model_class = _model_class(Path(job["program"]))
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     started = time.perf_counter()
     model = model_class(str(sidecar.with_name(described["model"])), described, job["threads"])
     loaded = time.perf_counter() - started
@@ -105,8 +110,11 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
 
 
-def _memory(key: str) -> int | None:
-    """Bytes of this process according to Linux: VmRSS is the current number, VmHWM the peak. None on other systems."""
+def memory(key: str) -> int | None:
+    """Bytes of this process according to Linux: VmRSS is the current number, VmHWM the peak. None on other systems.
+
+    The peak of `resource.getrusage` cannot be used, because it includes the peak of the parent process.
+    """
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
@@ -114,8 +122,9 @@ def _memory(key: str) -> int | None:
     return next((int(words[1]) * 1024 for words in lines if words and words[0] == f"{key}:"), None)
 
 
-def _send(out: TextIO, answer: dict[str, Any]) -> None:
-    out.write(json.dumps(answer) + "\n")
+def send(out: TextIO, message: dict[str, Any]) -> None:
+    """Write a line of JSON."""
+    out.write(json.dumps(message) + "\n")
     out.flush()
 
 
