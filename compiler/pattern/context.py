@@ -77,6 +77,11 @@ class Destination(NamedTuple):
     target: str
     options: Mapping[str, Any]
 
+    @property
+    def is_tensorrt(self) -> bool:
+        """Whether it is TensorRT or TensorRT RTX."""
+        return self.target.startswith("tensorrt")
+
 
 @dataclass(eq=False)
 class Context:
@@ -108,11 +113,11 @@ class Context:
 
         A pass that asks for these alone has the same result for all other changes of the targets.
         """
-        given = ((each.target, each.options.get("compute")) for each in self.targets)
+        given = ((each, each.options.get("compute")) for each in self.targets)
         return tuple(
-            Destination(target, {"compute": compute} if compute else {})
-            for target, compute in given
-            if compute or target.startswith("tensorrt")
+            Destination(each.target, {"compute": compute} if compute else {})
+            for each, compute in given
+            if compute or each.is_tensorrt
         )
 
     def aside(self) -> Context:

@@ -88,7 +88,7 @@ def _why_not(report: Report, pipeline: Pipeline) -> str:
 
 
 def _gpu_targets(pipeline: Pipeline) -> str:
-    names = dict.fromkeys(each.target for each in pipeline.destinations if each.target.startswith("tensorrt"))
+    names = dict.fromkeys(each.target for each in pipeline.destinations if each.is_tensorrt)
     return ", ".join(names)
 
 

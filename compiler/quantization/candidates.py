@@ -35,7 +35,7 @@ def placement_for(targets: Sequence[Destination], precision: Precision, placemen
     able = [place for each, place in FORMATS if each == precision]
     if len(able) == 1:
         return able[0]
-    return "tensorrt" if any(each.target.startswith("tensorrt") for each in targets) else "onnxruntime"
+    return "tensorrt" if any(each.is_tensorrt for each in targets) else "onnxruntime"
 
 
 def is_for_cpu(targets: Sequence[Destination], placement: Placement) -> bool:
