@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -164,13 +163,8 @@ def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[A
 
 
 def _recipe(pipeline: Pipeline) -> dict[str, Any]:
-    text = pipeline.source.text
-    return {
-        "path": pipeline.source.path,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "text": text,
-        "parameters": {name: plain_value(value) for name, value in pipeline.params.items()},
-    }
+    parameters = {name: plain_value(value) for name, value in pipeline.params.items()}
+    return {**pipeline.described, "parameters": parameters}
 
 
 def _facts(command: str) -> dict[str, str]:

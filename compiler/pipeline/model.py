@@ -8,6 +8,7 @@ BoundData; the runner loads it and fits it to the model before it calls the func
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -137,6 +138,12 @@ class Pipeline:
     """the rules that the recipe declares, also those that it does not use"""
     files: Mapping[Path, str] = field(default_factory=dict)
     """the SHA-256 of the text of each file that the recipe brings in with `use`, directly or not"""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The recipe as reports have it: path, SHA-256 and text."""
+        text = self.source.text
+        return {"path": self.source.path, "sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
 
     @property
     def destinations(self) -> tuple[Destination, ...]:

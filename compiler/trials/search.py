@@ -7,7 +7,6 @@ Everything is in one folder. A trial is kept as soon as it has ended, so that a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -101,7 +100,7 @@ class _Search:
         space = space_of(pipeline)
         goals = [Goal(each.direction, each.text, each.measured.kind) for each in pipeline.objectives]
         self.record = SearchRecord(
-            {**_recipe(pipeline), "set": dict(work.fixed)},
+            {**pipeline.described, "set": dict(work.fixed)},
             {
                 "path": work.name or str(work.model),
                 "sha256": file_hash(work.model),
@@ -351,11 +350,6 @@ class _Counted(Progress):
 
     def inside(self, what: str, done: int = 0, total: int = 0) -> None:
         """The step that is running says enough."""
-
-
-def _recipe(pipeline: Pipeline) -> dict[str, Any]:
-    text = pipeline.source.text
-    return {"path": pipeline.source.path, "sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
