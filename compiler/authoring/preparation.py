@@ -168,7 +168,7 @@ def _by_norm(graph: Graph, files: Sequence[Path], size: Guess, wanted: _ImageInp
     certain = far >= _CLEAR
     reason = (
         f"{nearest.words}: with it, what {graph.label(norm.node)} reads is nearest to its statistics of training"
-        f" ({second.words} is {far:.1f} times as far)" + ("" if certain else ": compare with your training code")
+        f" ({second.words}: {far:.1f} times as far)" + ("" if certain else ": compare with your training code")
     )
     return _guesses(nearest, reason, certain)
 
