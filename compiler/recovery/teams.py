@@ -17,6 +17,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
+
+# The functions of this module have the process group as the default of an argument. DistributedDataParallel imports it,
+# and it would hold the group for ever if there were one by then: it is imported before any.
+import torch.distributed.nn
 from torch import distributed
 
 from vggc.diagnostics import Code, CompileError, fail
@@ -41,8 +45,8 @@ def join(rank: int, size: int, local: int, place: str) -> Team:
 def leave() -> None:
     """End what `join` began.
 
-    DistributedDataParallel stands in reference cycles and holds the threads of gloo. A process that still had it at its
-    end would be aborted, because a thread would be destroyed that runs.
+    DistributedDataParallel stands in reference cycles and holds the group, which holds the threads of gloo. A process
+    whose threads ran at its end could be aborted: they may ask for the interpreter while it ends.
     """
     gc.collect()
     distributed.destroy_process_group()

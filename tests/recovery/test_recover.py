@@ -433,6 +433,34 @@ def test_torchrun(networks, tmp_path):
     assert (tmp_path / "out" / "model.onnx").exists()
 
 
+_LEAVES = """
+import sys
+from pathlib import Path
+import torch
+from vggc.recovery.teams import join, leave
+
+def threads():
+    return [name for each in Path("/proc/self/task").glob("*/comm") if "gloo" in (name := each.read_text())]
+
+join(0, 1, 0, sys.argv[1])
+
+def train():
+    torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 3))(torch.ones(2, 3)).sum().backward()
+train()
+assert threads()
+leave()
+print(threads())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads that Linux lists in /proc")
+def test_a_process_that_has_left_has_no_threads_of_its_team(tmp_path):
+    """Else it could be aborted at its end."""
+    command = [sys.executable, "-c", _LEAVES, (tmp_path / "meeting").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
 def test_a_process_that_ends_ends_the_training(networks, monkeypatch, tmp_path):
     """In words, and the checkpoint stays."""
     from vggc.recovery import checkpoints, teams
