@@ -16,9 +16,10 @@ Weights have one scale for each output channel. Use a few hundred samples of the
 used. Fold batch norms first. Ranges come from all samples, and all else from 64 of them (up to 256 when they are small)
 at even distances. The options that keep errors small are on by default.
 
-`fp8` is E4M3, for TensorRT on GPUs from sm89. `int16` has 16-bit values and 8-bit weights, for onnxruntime. `int4`
-stores the weights of matrix products in blocks, each with a scale; it changes nothing else and needs no samples. When
-the opset is too old for a precision, it is raised.
+`fp8` is E4M3, for TensorRT on GPUs from sm89. `int16` has 16-bit values and 8-bit weights, for onnxruntime. `w4a8` has
+8-bit values and 4-bit weights, convolutions included: onnxruntime, which has no integer kernels for them, computes them
+in float, so that the file is smaller and the model slower. `int4` stores the weights of matrix products in blocks, each
+with a scale; it changes nothing else and needs no samples. When the opset is too old for a precision, it is raised.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def quantize(
     """Quantize convolutions and matrix products, and the values they read.
 
     Options:
-        precision: `int8`, `fp8`, `int16`, or `int4` for weights only
+        precision: `int8`, `fp8`, `int16`, `w4a8`, or `int4` for weights only
         data: samples to find the ranges of values with; `int4` needs none
         calibration: how ranges are chosen: `max` includes all numbers, `percentile` 99.999 % of them; `entropy` and
             `mse` clip numbers when this costs less than coarser steps, by Kullback-Leibler divergence and by squared

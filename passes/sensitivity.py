@@ -36,7 +36,7 @@ def sensitivity(
     context: Context,
     *,
     data: Dataset,
-    precision: Literal["int8", "fp8", "int16"] = "int8",
+    precision: Literal["int8", "fp8", "int16", "w4a8"] = "int8",
     placement: Placement | None = None,
     only: Names = Names(),  # noqa: B008
     except_: Names = Names(),  # noqa: B008

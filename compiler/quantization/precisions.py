@@ -12,7 +12,7 @@ from vggc.quantization import placement_onnxruntime, placement_tensorrt
 from vggc.quantization.grids import FLOAT8, INT4, INT8, UINT8, UINT16, WEIGHT8, Grid
 from vggc.quantization.plan import Plan
 
-Precision = Literal["int8", "fp8", "int16", "int4"]
+Precision = Literal["int8", "fp8", "int16", "int4", "w4a8"]
 Placement = Literal["onnxruntime", "tensorrt"]
 
 
@@ -30,6 +30,7 @@ FORMATS: dict[tuple[Precision, Placement], Format] = {
     ("int8", "tensorrt"): Format(INT8, WEIGHT8, placement_tensorrt.place),
     ("fp8", "tensorrt"): Format(FLOAT8, FLOAT8, placement_tensorrt.place),
     ("int16", "onnxruntime"): Format(UINT16, WEIGHT8, placement_onnxruntime.place),
+    ("w4a8", "onnxruntime"): Format(UINT8, INT4, placement_onnxruntime.place),
 }
 """What `quantize` can do with values and weights."""
 

@@ -190,7 +190,7 @@ def test_quantized_models_train_through_their_quantizers(networks, placement):
     trains_within_its_form(original, graph, samples(graph, 192))
 
 
-@pytest.mark.parametrize("precision", ["int4", "fp8"])
+@pytest.mark.parametrize("precision", ["int4", "fp8", "w4a8"])
 def test_weights_of_few_bits_train(net, precision):
     n = net(opset=21)
     x = n.op("GlobalAveragePool", n.block("x", 3, 128))
