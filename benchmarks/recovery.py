@@ -8,17 +8,23 @@ SHARED is a folder with models/NET.onnx and data/fashion_mnist.npz: `x`, uint8 (
 images are the samples, without their labels; the last 10,000 are the test set. `--photos` are two arrays
 (pictures, 3, 224, 224) for models/efficientnet_lite0.onnx: the samples, and pictures of other things on other
 backgrounds to compare results on. `--plot FILE` draws accuracy over the share of MACs that remains (needs matplotlib).
+
+With `--keep FOLDER`, a run that was ended goes on where it was: the folder has figures that are complete, and the cache
+with what steps did and checkpoints of trainings. The CPU time of a training that was ended is that of its last part.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,19 +55,33 @@ class Bench:
     threads: int
 
     def compiled(self, recipe: str, model: Path) -> tuple[Path, float]:
-        """Run a recipe. Returns the model, and the CPU seconds that it took."""
+        """Run a recipe. Returns the model, and the CPU seconds of the steps that no earlier recipe has run."""
         (self.folder / "recipe.opt").write_text(recipe)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-P", "-m", "vggc", "recipe.opt", str(model.resolve()), "-o", "out"]
         subprocess.run(
             [*command, "--threads", str(self.threads)],
             cwd=self.folder,
-            env={**os.environ, "VGGC_CACHE": "off"},
+            env={**os.environ, "VGGC_CACHE": str(self.folder / "cache")},
             check=True,
             stdout=subprocess.DEVNULL,
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return self.folder / "out" / "model.onnx", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def measured(self, recipe: str, model: Path) -> tuple[float, float, float]:
+        """The accuracy of what a recipe makes, the CPU seconds of its compile, and its speed beside the model.
+
+        The speed is that of batches of 32 on one thread, in CPU time, which other work on the machine hardly changes.
+        """
+        key = hashlib.sha256(recipe.encode() + model.read_bytes()).hexdigest()
+        kept = self.folder / f"{key}.json"
+        if not kept.is_file():
+            result, seconds = self.compiled(recipe, model)
+            speed = milliseconds(model, self.images[:32]) / milliseconds(result, self.images[:32])
+            kept.write_text(json.dumps([self.accuracy(result), seconds, speed]))
+        accuracy, seconds, speed = json.loads(kept.read_text())
+        return accuracy, seconds, speed
 
     def accuracy(self, model: Path) -> float:
         return float((results(model, self.images).argmax(1) == self.labels).mean())
@@ -78,6 +98,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--photos", type=Path, nargs=2, metavar=("FIT", "HOLD"))
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="go on where a run with this folder has ended")
     given = parser.parse_args()
     data = given.shared / "data" / "fashion_mnist.npz"
     if not data.is_file():
@@ -86,7 +107,10 @@ def main() -> None:
     options = f", {given.options}" if given.options else ""
     recover = f"recover(data=calib, epochs={given.epochs}{options})\n"
     models = {net: given.shared / "models" / f"{net}.onnx" for net in given.net or SHARES}
-    with np.load(data) as stored, tempfile.TemporaryDirectory() as name:
+    if given.keep is not None:
+        given.keep.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.TemporaryDirectory() if given.keep is None else nullcontext(given.keep.resolve())
+    with np.load(data) as stored, folder as name:
         images = ((stored["x"][:, None].astype(np.float32) / 255 - 0.2) / 0.3).astype(np.float32)
         bench = Bench(Path(name), images[60000:], stored["y"][60000:], given.threads)
         np.savez(bench.folder / "calib.npz", input=images[:1024])
@@ -117,30 +141,25 @@ def pruned(bench: Bench, net: str, model: Path, shares: list[float], recover: st
     for macs in shares:
         both = []
         for text in ("", recover):
-            result, seconds = bench.compiled(PRUNED.format(macs=macs, recover=text), model)
-            both.append(bench.accuracy(result))
+            accuracy, seconds, _ = bench.measured(PRUNED.format(macs=macs, recover=text), model)
+            both.append(accuracy)
             print(f"  {macs:.1%} of the MACs, {text.strip() or 'pruned'}: {both[-1]:.2%}, {cpu(seconds)}", flush=True)
         found.append((macs, both[0], both[1]))
     return found
 
 
 def small_int8(bench: Bench, model: Path, shares: list[float], recover: str) -> None:
-    """The speed of batches of 32 on one thread, in CPU time, which other work on the machine hardly changes."""
     for macs in shares:
-        result, seconds = bench.compiled(SMALL_INT8.format(macs=macs, recover=recover), model)
-        speed = milliseconds(model, bench.images[:32]) / milliseconds(result, bench.images[:32])
-        print(
-            f"vgg16, {macs:.1%} of the MACs, int8: {bench.accuracy(result):.2%}, {speed:.1f}x, {cpu(seconds)}",
-            flush=True,
-        )
+        accuracy, seconds, speed = bench.measured(SMALL_INT8.format(macs=macs, recover=recover), model)
+        print(f"vgg16, {macs:.1%} of the MACs, int8: {accuracy:.2%}, {speed:.1f}x, {cpu(seconds)}", flush=True)
 
 
 def quantized(bench: Bench, net: str, model: Path, recover: str) -> None:
     print(f"{net}, top-1 {bench.accuracy(model):.2%} before", flush=True)
     for text in ("", recover):
-        result, seconds = bench.compiled(QUANTIZED.format(recover=text), model)
+        accuracy, seconds, _ = bench.measured(QUANTIZED.format(recover=text), model)
         step = "trained" if text else "quantized"
-        print(f"  int8, {step}: {bench.accuracy(result):.2%}, {cpu(seconds)}", flush=True)
+        print(f"  int8, {step}: {accuracy:.2%}, {cpu(seconds)}", flush=True)
 
 
 def photos(bench: Bench, model: Path, arrays: list[Path], shares: list[float], recover: str) -> None:
