@@ -8,6 +8,8 @@ of which lowers the error behind the activation).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from vggc.calibration.batch_rows import BatchRows, Gate, RowBatches, by_block, reachable
 from vggc.calibration.few_rows import FewRows
+from vggc.calibration.inverse import invert
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.moments import Moments
 from vggc.graph.arrays import Float64, Floats
@@ -79,9 +82,10 @@ def solve(pieces: RowBatches, prior: Float64, bias: Float64, gate: Gate) -> Solu
     fitted.absorb(held)
     del held
     system = _System(fitted, prior, ridge)
-    weights = system.solve(fitted.cross)
+    gated = any(np.isfinite(gate))
+    weights = (system.solve_again if gated else system.solve)(fitted.cross)
     bias = _bias(fitted, weights)
-    if any(np.isfinite(gate)):
+    if gated:
         weights, bias = _gated(pieces, system, weights, bias, gate)
     error = float(_errors(fitted, weights, bias).sum()) / max(float(fitted.variance.sum()), 1e-30)
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
@@ -109,17 +113,25 @@ class _System:
 
     def solve(self, cross: Float64) -> Float64:
         """For one right side."""
-        try:
+        with _singular():
             return np.asarray(self._prior + np.linalg.solve(self._matrix, cross - self._explained))
-        except np.linalg.LinAlgError:
-            raise Unsuitable("the covariance of its inputs is singular") from None
 
     def solve_again(self, cross: Float64) -> Float64:
         """The same for many right sides; after it `solve` must not be called."""
         if not self._inverted:
-            self._matrix = np.asarray(np.linalg.inv(self._matrix), np.float64)
+            with _singular():
+                invert(self._matrix)
             self._inverted = True
         return np.asarray(self._prior + self._matrix @ (cross - self._explained))
+
+
+@contextmanager
+def _singular() -> Iterator[None]:
+    """Raise Unsuitable in place of numpy's error for a singular matrix."""
+    try:
+        yield
+    except np.linalg.LinAlgError:
+        raise Unsuitable("the covariance of its inputs is singular") from None
 
 
 def _split(piece: BatchRows) -> list[tuple[Floats, Floats]]:
