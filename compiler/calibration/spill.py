@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,20 +17,31 @@ MEMORY = 256 << 20
 """Bytes of arrays held in memory at a time."""
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """An array on disk: where it begins in the file of its key, in bytes."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
 class Spill:
     """Holds lists of arrays by key. Use it in a `with` statement: its files go when it is left."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._room = memory
-        self._held: dict[str, list[Array | Path]] = {}
+        self._held: dict[str, list[Array | _Stored]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._files = 0
+        self._files: dict[str, Path] = {}
+        self._made = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._held.clear()
+        self._files.clear()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -48,25 +61,32 @@ class Spill:
             self._room -= _bytes(array)
             place.append(array)
             return
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="vggc-")
-        path = Path(self._folder.name) / f"{self._files}.npy"
-        self._files += 1
-        np.save(path, array, allow_pickle=False)
-        place.append(path)
+        with self._file(key).open("ab") as file:
+            place.append(_Stored(file.tell(), array.dtype, array.shape))
+            array.tofile(file)
 
     def get(self, key: str, index: int) -> Array:
-        """The array number `index` of a key, in the shape in which it was added; read-only when it is on disk."""
+        """The array number `index` of a key, in the shape in which it was added."""
         found = self._held[key][index]
-        return np.load(found, mmap_mode="r", allow_pickle=False) if isinstance(found, Path) else found
+        if not isinstance(found, _Stored):
+            return found
+        count = math.prod(found.shape)
+        return np.fromfile(self._files[key], found.dtype, count, offset=found.offset).reshape(found.shape)
 
     def drop(self, key: str) -> None:
         """Forget the arrays of a key."""
-        for each in self._held.pop(key):
-            if isinstance(each, Path):
-                each.unlink()
-            else:
-                self._room += _bytes(each)
+        self._room += sum(_bytes(each) for each in self._held.pop(key) if not isinstance(each, _Stored))
+        if key in self._files:
+            self._files.pop(key).unlink()
+
+    def _file(self, key: str) -> Path:
+        """Where the arrays of a key are written one behind the other."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="vggc-")
+        if key not in self._files:
+            self._files[key] = Path(self._folder.name) / str(self._made)
+            self._made += 1
+        return self._files[key]
 
 
 def _bytes(array: Array | list[Array]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 
 from vggc.calibration.spill import Spill
@@ -9,19 +10,39 @@ from vggc.calibration.spill import Spill
 
 def test_files_hold_what_memory_has_no_room_for(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def files():
+        return [each for each in tmp_path.rglob("*") if each.is_file()]
+
     arrays = [np.full((4, 5), each, np.float32) for each in range(4)]
     with Spill(memory=200) as spill:
         for each in arrays:
             spill.add("a", each)
         spill.add("b", np.array(["x"], object))
-        assert len(list(tmp_path.rglob("*.npy"))) == 2
+        assert [each.stat().st_size for each in files()] == [2 * arrays[0].nbytes]
         for index, each in enumerate(arrays):
             np.testing.assert_array_equal(spill.get("a", index), each)
         assert "a" in spill and "c" not in spill
         spill.drop("a")
         assert "a" not in spill
-        assert not list(tmp_path.rglob("*.npy"))
+        assert not files()
         # The room is free again.
         spill.add("d", arrays[0])
-        assert not list(tmp_path.rglob("*.npy"))
+        assert not files()
     assert not list(tmp_path.iterdir())
+
+
+def test_arrays_of_any_type_and_shape_come_back():
+    arrays = [
+        np.arange(6, dtype=ml_dtypes.bfloat16).reshape(2, 3).T,
+        np.array([True, False]),
+        np.array(3.5),
+        np.zeros((0, 4), np.int64),
+    ]
+    with Spill(memory=-1) as spill:
+        for each in arrays:
+            spill.add("a", each)
+        for index, each in enumerate(arrays):
+            found = spill.get("a", index)
+            assert (found.dtype, found.shape) == (each.dtype, each.shape)
+            np.testing.assert_array_equal(found, each)
