@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--only", choices=KINDS, action="append", help="which figures (repeatable); all by default")
     parser.add_argument("--net", choices=SHARES, action="append")
     parser.add_argument("--macs", type=float, nargs="+", help="shares of the MACs that remain")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--options", default="", help="more options of recover, such as `features=0.1`")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--photos", type=Path, nargs=2, metavar=("FIT", "HOLD"))
@@ -136,8 +136,9 @@ Curve = list[tuple[float, float, float]]
 
 
 def pruned(bench: Bench, net: str, model: Path, shares: list[float], recover: str) -> Curve:
-    print(f"{net}, top-1 {bench.accuracy(model):.2%} before", flush=True)
-    found = [(1.0, bench.accuracy(model), bench.accuracy(model))]
+    before = bench.accuracy(model)
+    print(f"{net}, top-1 {before:.2%} before", flush=True)
+    found = [(1.0, before, before)]
     for macs in shares:
         both = []
         for text in ("", recover):

@@ -16,8 +16,10 @@ operators, shapes and the placement of QuantizeLinear and DequantizeLinear stay.
   gradients keep their weights, and are reported.
 - With `student`, a smaller PyTorch module learns from the model as read instead, and its export is the new graph.
 - Images are varied: mirrored, shifted and mixed; large ones also enlarged and recoloured.
-- One of eight samples, at most 256, is held back. They choose how to train, in short trials, and the epoch whose
-  weights are kept, so that the result is never worse on them than the start.
+- A short training with small rates comes first, then a long one with a large rate, for which batch norms normalize by
+  the batch, if there are any.
+- One of eight samples, at most 256, is held back. They choose the small rate, by trials, and the weights that are kept,
+  so that the result is never worse on them than the start.
 
 The same seed gives the same weights on the same machine. A run that was killed goes on from its last checkpoint in the
 cache. With `minutes`, the number of epochs follows from the time that two epochs take, and the report says it.
@@ -37,7 +39,7 @@ from vggc.recovery.torch_package import need_torch
 from vggc.rewrite import Context, whole_graph
 from vggc.values import Ratio
 
-_EPOCHS = 30
+_EPOCHS = 100
 
 _LEAST_BATCH = 16
 """Statistics of smaller batches are too inexact to normalize by."""
@@ -67,10 +69,11 @@ def recover(
 
     Options:
         data: the samples, some hundreds or more
-        epochs: how often the samples are read; 30 by default
+        epochs: how often the samples are read; 100 by default
         minutes: instead of `epochs`, the time for the training
         until: end when at least this share of the classes on the samples held back is the original's
-        rate: the learning rate, as a share of the size of each tensor's numbers; by default some are tried
+        rate: the learning rate, as a share of the size of each tensor's numbers; by default 1e-2 with batch norms that
+            learn statistics, and else the best of some that are tried
         loss: `kl` for outputs that are logits or `mean_squares`; `auto` decides it for each output
         features: the weight of values inside of the model, where both models have them; 0 compares outputs only
         student: `package.module:factory`, a PyTorch module that is trained on the results of the model as read, and
@@ -78,7 +81,7 @@ def recover(
         vary: vary images
         labels: compare classes with the labels of the data too (cross-entropy); images are then not mixed
         statistics: `learn` lets batch norms normalize by the batch while they train, so that their statistics change;
-            `keep` trains with the statistics that the model has; `auto` tries both
+            `keep` trains with the statistics that the model has; `auto` does both, `keep` first
         batch: samples that each step is computed with
         compute: the type that the training computes with
         seed: seed for the order of samples and for their variations
@@ -87,7 +90,7 @@ def recover(
     if epochs is not None and minutes is not None:
         raise fail(
             "recover takes `epochs` or `minutes`, not both",
-            help="write one of them: recover(epochs=30)",
+            help="write one of them: recover(epochs=100)",
             code=Code.OPTION_CONFLICT,
         )
     for name, value in (("epochs", epochs), ("minutes", minutes), ("rate", rate), ("batch", batch)):

@@ -1,7 +1,14 @@
-"""Which ways to train are tried for how long, and which one is chosen: successive halving.
+"""How a training is done: first with caution, then boldly. The weights that are kept are the best of both.
 
-Each has a short training of its own, with a rise and a fall of the rate like the long one. The best two have a
-longer one, and the best of those is chosen (Jamieson and Talwalkar 2016).
+With caution, batch norms keep their statistics, and rates are small. This mends what can be mended near the weights
+that it begins with: in few epochs, of which more gain nothing. Its rate is found by short trials.
+
+A bold training normalizes by the batch, at a rate that makes the model worse at first; after many epochs it is much
+better. A vgg16 with 12.5 % of its MACs, whose divergence from the original is 0.0223 on images that nobody trained
+with, has 0.0203 after 16 epochs with caution and after 32. A bold training of 192 epochs has 0.0244, 0.0192, 0.0147 and
+0.0136 after each quarter of them. So no short trial can tell which is better, and both run.
+
+Where no batch norm can learn statistics, the training is one with caution.
 """
 
 from __future__ import annotations
@@ -12,16 +19,20 @@ from typing import NamedTuple
 
 from vggc.recovery.settings import Trial
 
-KEEPING = (1e-2, 3e-3, 1e-3, 2e-4)
+CAUTIOUS = (1e-2, 3e-3, 1e-3, 2e-4)
 """The rates that are tried, as shares of the size of a tensor's numbers, when statistics of batch norms stay."""
 
-LEARNING = (2e-2, 1e-2, 3e-3)
-"""Those that are tried when batch norms normalize by the batch, which goes well with larger rates."""
+BOLD = 1e-2
+"""The rate when batch norms normalize by the batch."""
 
 FINALISTS = 2
+"""Without a bold training, so many of the rates have another trial, twice as long (Jamieson and Talwalkar 2016)."""
 
-SHARE = 20
-"""A trial runs one epoch for this many epochs of the training; one of the finalists, twice as many."""
+SHARE = 40
+"""A trial runs one epoch for this many epochs of the training."""
+
+CAUTION = 8
+"""The cautious training runs one epoch for this many epochs of the bold one."""
 
 TOLERANCE = 1.05
 """A larger rate is chosen when the loss after its trial is at most this many times the least.
@@ -44,27 +55,41 @@ def choices(rate: float | None, statistics: Sequence[bool]) -> list[Choice]:
     return [
         Choice(each, learns)
         for learns in statistics
-        for each in ([rate] if rate is not None else LEARNING if learns else KEEPING)
+        for each in ([rate] if rate is not None else [BOLD] if learns else CAUTIOUS)
     ]
 
 
+def trial_counts(open_to: Sequence[Choice]) -> tuple[int, int]:
+    """How many short trials there are, and how many longer ones."""
+    cautious = sum(not each.statistics for each in open_to)
+    short = cautious if cautious > 1 else 0
+    if cautious < len(open_to):
+        return short, min(1, cautious)
+    return short, FINALISTS if short > FINALISTS else 0
+
+
 def next_trial(open_to: Sequence[Choice], trials: Sequence[Trial], epochs: int) -> tuple[int, Choice] | None:
-    """The epochs of the next trial for a training of `epochs`, and what it tries; None when all have run."""
-    if len(open_to) == 1:
+    """The epochs of the next trial for a training of `epochs`, and what it tries; None when all have run.
+
+    The cautious training in front of a bold one is the last trial.
+    """
+    cautious = [each for each in open_to if not each.statistics]
+    short, longer = trial_counts(open_to)
+    done = len(trials) - short
+    if done < 0:
+        return max(1, epochs // SHARE), cautious[len(trials)]
+    if done == longer:
         return None
-    if len(trials) < len(open_to):
-        return max(1, epochs // SHARE), open_to[len(trials)]
-    done = len(trials) - len(open_to)
-    if len(open_to) <= FINALISTS or done == FINALISTS:
-        return None
-    best = sorted(trials[: len(open_to)], key=lambda each: each.loss)[done]
-    return max(2, 2 * epochs // SHARE), Choice(best.rate, best.statistics)
+    best = sorted(trials[:short], key=lambda each: each.loss)
+    choice = Choice(best[done].rate, False) if best else cautious[0]
+    return max(2, epochs // CAUTION if len(cautious) < len(open_to) else 2 * epochs // SHARE), choice
 
 
 def chosen(open_to: Sequence[Choice], trials: Sequence[Trial]) -> Choice:
-    """What the training does."""
-    if len(open_to) == 1:
-        return open_to[0]
+    """What the training does that comes behind the trials."""
+    bold = next((each for each in open_to if each.statistics), None)
+    if bold is not None or len(open_to) == 1:
+        return bold or open_to[0]
     finalists = trials[len(open_to) :] or trials
     least = min(each.loss for each in finalists)
     best = [each for each in finalists if each.loss <= TOLERANCE * least or each.loss == least]
@@ -73,9 +98,9 @@ def chosen(open_to: Sequence[Choice], trials: Sequence[Trial]) -> Choice:
 
 def trial_epochs(open_to: Sequence[Choice]) -> float:
     """The epochs of all trials, as a share of those of the training."""
-    if len(open_to) == 1:
-        return 0.0
-    return (len(open_to) + (2 * FINALISTS if len(open_to) > FINALISTS else 0)) / SHARE
+    short, longer = trial_counts(open_to)
+    bold = any(each.statistics for each in open_to)
+    return short / SHARE + longer * (1 / CAUTION if bold else 2 / SHARE)
 
 
 def factor(share: float) -> float:

@@ -157,7 +157,7 @@ def _report(context: Context, state: State, learn: int, judge: int) -> None:
         f"trained {counted(state.epoch, 'epoch')} of {counted(learn, 'sample')} at the rate {state.rate:g}"
         + (", with the statistics of batches; " if state.statistics else "; ")
         + f"on {judge} held back, the loss is {state.losses[0]:.4g} -> {state.least:.4g}{shares}"
-        + (f" (after epoch {state.best_epoch})" if 0 < state.best_epoch < state.epoch else "")
+        + (f" (after {_when(state.best_epoch)})" if state.is_better and state.best_epoch < state.epoch else "")
     )
     if state.trials:
         tried = (
@@ -167,3 +167,7 @@ def _report(context: Context, state: State, learn: int, judge: int) -> None:
         context.note(f"rates that were tried, and the loss after each: {'; '.join(tried)}")
     if not state.is_better:
         context.decline("recover", "no epoch was better on the samples held back than the weights it began with")
+
+
+def _when(epoch: int) -> str:
+    return f"epoch {epoch}" if epoch else "a trial"

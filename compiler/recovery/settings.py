@@ -21,12 +21,12 @@ class Settings:
     epochs      how often the samples are read; None when `minutes` decide
     minutes     the time for trials and training together
     until       the agreement on the samples held back at which the training ends; None without
-    rate        the learning rate; None chooses it by trials
+    rate        the learning rate; None leaves it to rates.choices
     batch       samples that one step is computed with
     features    the weight of values inside of the model beside the outputs
     vary        whether images are varied; with labels, which mixed images do not have, they are only moved
     labels      whether the classes of the samples are compared with their labels, too
-    statistics  whether batch norms normalize by the batch while they train; both are tried when there are two
+    statistics  whether batch norms normalize by the batch while they train; both are done when there are two
     floats      the type that is computed with
     """
 

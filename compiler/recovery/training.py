@@ -2,9 +2,9 @@
 
 AdamW (Loshchilov and Hutter 2019) whose rate rises for a twentieth of the steps and falls along a cosine; the rate of
 each tensor is a share of the root mean square of its numbers, so that one rate suits weights of all sizes (as in LAMB,
-You et al. 2020, but fixed before the training). Some samples are held back: the loss on them chooses the rate in short
-trials, and the weights that are kept. The training goes on from the best trial. The result is never worse on them than
-the start.
+You et al. 2020, but fixed before the training). Some samples are held back: the loss on them chooses the weights that
+are kept, of short trials (see rates) and of the training, which goes on from the best trial. The result is never worse
+on them than the start.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MEASURES = 50
 """A training measures its weights after every epoch, or about this many times."""
 
 _PATIENCE = 0.5
-"""A training ends when this share of its epochs has passed since it was best."""
+"""A training ends when this share of its epochs has passed since the best of its own measures."""
 
 _TRIALS, _TRAINING, _TIMING = 0, 1, 2
 """The parts of a training, which read the samples in different orders."""
@@ -118,7 +118,10 @@ class Trainer:
         until = self._settings.until
         if until is not None and state.best_agreement is not None and state.best_agreement >= until:
             return True
-        return state.epoch - state.best_epoch > max(1.0, _PATIENCE * state.epochs)
+        # Those before the training are of its start; what a trial has reached is no limit for a bold training.
+        own = state.losses[1:]
+        passed = state.epoch * (1 - (own.index(min(own)) + 1) / len(own))
+        return passed > max(1.0, _PATIENCE * state.epochs)
 
     def _choose_rate(self, state: State, progress: Inside, keep: Callable[[State], None]) -> None:
         if state.rate is not None:
@@ -126,7 +129,7 @@ class Trainer:
         assert state.epochs is not None
         while (trial := rates.next_trial(self._open_to, state.trials, state.epochs)) is not None:
             epochs, choice = trial
-            progress("try ways to train", len(state.trials), len(self._open_to) + rates.FINALISTS)
+            progress("try ways to train", len(state.trials), sum(rates.trial_counts(self._open_to)))
             self._numbers.restart()
             optimizer = self._numbers.optimizer(choice.rate)
             for epoch in range(epochs):
