@@ -41,7 +41,9 @@ SMALL_INT8 = (
     HEAD + "prune_channels(macs={macs:.1%}, data=calib, align=16)\n{recover}"
     "fold_batch_norm\nquantize(int8, data=calib)\ntarget onnx\n"
 )
-QUANTIZED = HEAD + "fold_batch_norm\nquantize(int8, data=calib)\n{recover}target onnx\n"
+QUANTIZED = HEAD + "fold_batch_norm\nquantize({precision}, data=calib)\n{recover}target onnx\n"
+QUANTIZED_EPOCHS = 10
+"""As in qat.opt: quantizing costs little, and training through quantizers takes several times as long."""
 KINDS = ("pruned", "int8", "quantized", "photos")
 
 
@@ -123,8 +125,9 @@ def main() -> None:
         if "int8" in kinds and "vgg16" in models:
             small_int8(bench, models["vgg16"], given.macs or (0.125, 0.09, 0.08), recover)
         if "quantized" in kinds:
+            recover_quantized = f"recover(data=calib, epochs={min(given.epochs, QUANTIZED_EPOCHS)}{options})\n"
             for net, model in models.items():
-                quantized(bench, net, model, recover)
+                quantized(bench, net, model, recover_quantized)
         if "photos" in kinds and given.photos is not None:
             photos(
                 bench, given.shared / "models" / "efficientnet_lite0.onnx", given.photos, given.macs or [0.6], recover
@@ -157,10 +160,11 @@ def small_int8(bench: Bench, model: Path, shares: list[float], recover: str) -> 
 
 def quantized(bench: Bench, net: str, model: Path, recover: str) -> None:
     print(f"{net}, top-1 {bench.accuracy(model):.2%} before", flush=True)
-    for text in ("", recover):
-        accuracy, seconds, _ = bench.measured(QUANTIZED.format(recover=text), model)
-        step = "trained" if text else "quantized"
-        print(f"  int8, {step}: {accuracy:.2%}, {cpu(seconds)}", flush=True)
+    for precision in ("int8", "w4a8"):
+        for text in ("", recover):
+            accuracy, seconds, _ = bench.measured(QUANTIZED.format(precision=precision, recover=text), model)
+            step = "trained" if text else "quantized"
+            print(f"  {precision}, {step}: {accuracy:.2%}, {cpu(seconds)}", flush=True)
 
 
 def photos(bench: Bench, model: Path, arrays: list[Path], shares: list[float], recover: str) -> None:
