@@ -28,11 +28,21 @@ from vggc.importers import convert_source, source_of
 from vggc.runtimes.packages import python_of
 
 FRAMEWORKS = {"keras": TENSORFLOW, "tflite": TENSORFLOW, "paddle": PADDLE, "torch": TORCH_EXPORT}
-TARGETS = ("openvino", "tvm", "litert", "onnxruntime(format=ort)")
-STEPS = {
-    "fold": "simplify\nfold_batch_norm\n",
-    "int8": "simplify\nfold_batch_norm\nquantize(int8, data=calib, rounding=nearest)\n",
+TARGETS = {
+    "openvino": "openvino",
+    "tvm": "tvm",
+    "litert": "litert",
+    "ort": "onnxruntime(format=ort)",
 }
+FOLD = "simplify\nfold_batch_norm\n"
+QUANTIZE = "quantize(int8, data=calib, rounding=nearest)\n"
+LITERT = {
+    "fold litert": "target litert\n",
+    "int8 litert": 'target litert(weights=int8, data=calib, name="int8.tflite")\n',
+}
+"""TFLite's converter quantizes the folded model itself, so that one recipe and one conversion by onnx2tf make both."""
+
+COLUMNS = ("converted", *(f"{form} {target}" for form in ("fold", "int8") for target in TARGETS))
 BEGIN, END = "<!-- made by benchmarks/roads.py -->", "<!-- end -->"
 HERE = Path(__file__).parent
 
@@ -54,12 +64,12 @@ def main() -> None:
     cells: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
     for net in chosen.nets:
         for framework in chosen.frameworks:
-            for column in ("converted", *(f"{steps} {target}" for steps in STEPS for target in TARGETS)):
-                key = f"{net}/{framework}/{column}"
-                if key in cells or time.monotonic() > end:
+            for column in COLUMNS:
+                if f"{net}/{framework}/{column}" in cells or time.monotonic() > end:
                     continue
-                cells[key] = cell(chosen, net, framework, column)
-                print(key, cells[key], flush=True)
+                for name, value in cell(chosen, net, framework, column).items():
+                    cells[f"{net}/{framework}/{name}"] = value
+                    print(f"{net}/{framework}/{name}", value, flush=True)
                 file.write_text(json.dumps(cells, indent=1))
     if chosen.write:
         text = chosen.write.read_text(encoding="utf-8")
@@ -68,73 +78,78 @@ def main() -> None:
         chosen.write.write_text(f"{head}{BEGIN}\n\n{table(cells)}\n{END}{tail}", encoding="utf-8")
 
 
-def cell(chosen: Any, net: str, framework: str, column: str) -> str:
-    """One cell: an error as text, or a reason."""
+def cell(chosen: Any, net: str, framework: str, column: str) -> dict[str, str]:
+    """A cell by its column, and others that the same work gives: errors as text, or reasons."""
     folder = chosen.state / f"{net}-{framework}"
     model = folder / "model.onnx"
     if column == "converted":
-        python = python_of(FRAMEWORKS[framework])
-        if python is None:
-            return f"no {framework} here"
-        command = [python, str(HERE / "roads_models.py"), framework, net, str(chosen.size), str(folder / "source")]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode:
-            return f"the framework failed: {(made.stderr.strip().splitlines() or ['?'])[-1]}"
-        try:
-            source = source_of(Path(made.stdout.strip().splitlines()[-1]))
-            assert source is not None
-            return f"{convert_source(source, model).error:.0e}"
-        except CompileError as error:
-            return error.diagnostics[0].message
+        return {column: converted(chosen, net, framework, folder)}
     if not model.is_file():
-        return "not converted"
-    steps, target = column.split(" ")
-    return compiled(chosen, folder, model, steps, target)
+        return {column: "not converted"}
+    form, target = column.split(" ")
+    if target != "litert":
+        steps = FOLD if form == "fold" else FOLD + QUANTIZE
+        found = compiled(chosen, folder, model, f"{steps}target {TARGETS[target]}\n")
+        return {column: found if isinstance(found, str) else found[0]}
+    both = compiled(chosen, folder, model, FOLD + "".join(LITERT.values()))
+    if not isinstance(both, str):
+        return dict(zip(LITERT, both, strict=True))
+    # One of them failed, and a compile writes nothing then.
+    found = compiled(chosen, folder, model, FOLD + LITERT[column])
+    return {column: found if isinstance(found, str) else found[0]}
 
 
-def compiled(chosen: Any, folder: Path, model: Path, steps: str, target: str) -> str:
-    """The largest error of a target's model, from the report of a compile in a process of its own."""
+def converted(chosen: Any, net: str, framework: str, folder: Path) -> str:
+    """The largest error of the ONNX model beside the framework."""
+    python = python_of(FRAMEWORKS[framework])
+    if python is None:
+        return f"no {framework} here"
+    command = [python, str(HERE / "roads_models.py"), framework, net, str(chosen.size), str(folder / "source")]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        return f"the framework failed: {(made.stderr.strip().splitlines() or ['?'])[-1]}"
+    try:
+        source = source_of(Path(made.stdout.strip().splitlines()[-1]))
+        assert source is not None
+        return f"{convert_source(source, folder / 'model.onnx').error:.0e}"
+    except CompileError as error:
+        return error.diagnostics[0].message
+
+
+def compiled(chosen: Any, folder: Path, model: Path, recipe_text: str) -> list[str] | str:
+    """The largest error of each target's model, from the report of a compile in a process of its own; or a reason."""
     samples = folder / "samples.npz"
     if not samples.is_file():
         (value,) = inputs_of(Graph.load(model))
         shape = (chosen.samples, *(int(each) for each in (value.shape or ())[1:] if isinstance(each, int)))
         np.savez(samples, **{value.name: np.random.default_rng(0).normal(size=shape).astype(np.float32)})
     recipe = folder / "road.opt"
-    recipe.write_text(f'data calib = npz("samples.npz")\n{STEPS[steps]}target {target}\n', encoding="utf-8")
+    recipe.write_text(f'data calib = npz("samples.npz")\n{recipe_text}', encoding="utf-8")
     command = [sys.executable, "-m", "vggc", str(recipe), str(model), "-o", str(folder / "out"), "--verify", "off"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         return lines[0].removeprefix("error: ") if lines else f"exit status {done.returncode}"
     report = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
-    return f"{report['runs'][0]['largest_error']:.0e}"
+    return [f"{run['largest_error']:.0e}" for run in report["runs"]]
 
 
 def table(cells: dict[str, str]) -> str:
     """The table in Markdown, and under it the reasons of cells without a number."""
     reasons: list[str] = []
-    columns = ["converted", *(f"{steps} {target}" for steps in STEPS for target in TARGETS)]
-    heads = [each.replace("onnxruntime(format=ort)", "ort") for each in columns]
-    lines = [f"| net | from | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 2)}"]
+    lines = [f"| net | from | {' | '.join(COLUMNS)} |", f"|{'---|' * (len(COLUMNS) + 2)}"]
     for net, framework in dict.fromkeys(tuple(key.split("/")[:2]) for key in cells):
         row = []
-        for column in columns:
+        for column in COLUMNS:
             value = cells.get(f"{net}/{framework}/{column}", "not run")
             if not value[:1].isdigit():
-                reason = general(value)
-                if reason not in reasons:
-                    reasons.append(reason)
-                value = f"({reasons.index(reason) + 1})"
+                if value not in reasons:
+                    reasons.append(value)
+                value = f"({reasons.index(value) + 1})"
             row.append(value)
         lines.append(f"| {net} | {framework} | {' | '.join(row)} |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n".join([*lines, "", *notes, ""])
-
-
-def general(reason: str) -> str:
-    """A reason without the name of the node, so that cells share it."""
-    words = reason.split("`")
-    return "`...`".join(words[::2]) if "onnx2tf would compute" in reason else reason
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from vggc.graph import Graph
 from vggc.graph.health import check_numbers
 from vggc.operators.roles import trained_weights
 from vggc.pipeline.failed import Failed, NotedProgress, reported_failure
-from vggc.pipeline.model import Pipeline
+from vggc.pipeline.model import BoundData, Pipeline
 from vggc.pipeline.output_folder import check_output_folder, output_folder, write_report
 from vggc.pipeline.precheck import check_fit
 from vggc.pipeline.quantized_speed import has_cpu_target, speed_warnings
@@ -32,7 +33,7 @@ from vggc.pipeline.written import WrittenModels
 from vggc.report.picture import picture
 from vggc.report.pictures import NO_PICTURES
 from vggc.report.record import Report, plain_value
-from vggc.targets.contract import Artifact, Lowering, Provenance
+from vggc.targets.contract import SCRATCH, Artifact, Lowering, Provenance
 
 Warned = Callable[[Sequence[Diagnostic]], None]
 
@@ -158,7 +159,11 @@ def _lower(pipeline: Pipeline, lowering: Lowering, progress: Progress) -> list[A
     for each in pipeline.targets:
         progress.begin(f"target {each.target.name}")
         with at(each.span, "while lowering to this target"):
-            artifacts += each.target(lowering, **each.options)
+            options = {
+                name: value.load() if isinstance(value, BoundData) else value for name, value in each.options.items()
+            }
+            artifacts += each.target(lowering, **options)
+    shutil.rmtree(lowering.directory / SCRATCH, ignore_errors=True)
     return artifacts
 
 
@@ -180,11 +185,14 @@ def _facts(command: str) -> dict[str, str]:
 
 
 def _provenance(pipeline: Pipeline, report: Report, runner: Runner) -> Provenance:
+    for_targets = [
+        value for each in pipeline.targets for value in each.options.values() if isinstance(value, BoundData)
+    ]
     return {
         "recipe": pipeline.source.path,
         "recipe_sha256": report.recipe["sha256"],
         "parameters": report.recipe["parameters"],
         "passes": [step.name for step in report.steps if not step.undone],
         "source_sha256": report.model["sha256"],
-        "calibration": {each.name: each.load().sha256 for each in runner.samples.used},
+        "calibration": {each.name: each.load().sha256 for each in dict.fromkeys((*runner.samples.used, *for_targets))},
     }

@@ -118,10 +118,15 @@ class Dependencies:
 def spelled(value: Any) -> Any:
     """A value of a Context as JSON."""
     if isinstance(value, Destination):
-        return [value.target, {name: spell(each) for name, each in value.options.items()}]
+        return [value.target, {name: _spelled(each) for name, each in value.options.items()}]
     if isinstance(value, list | tuple):
         return [spelled(each) for each in value]
     return repr(value)
+
+
+def _spelled(option: Any) -> str:
+    """An option of a target. Of data the name is enough: passes do not read the data of a target."""
+    return option.name if isinstance(option, BoundData) else spell(option)
 
 
 def imported_files(files: Iterable[Path]) -> list[Path]:

@@ -445,15 +445,15 @@ def runs(report: Report) -> str:
         seconds, reference = each["seconds"], each["onnxruntime_seconds"]
         rows.append(
             f"<tr>{head_cell(each['runtime'] + ' ' + each['version'])}{cell(each['target'])}"
-            f"{number_cell(str(each['batch']), each['batch'])}"
+            f"{cell(each['inputs'])}{number_cell(str(each['batch']), each['batch'])}"
             f"{number_cell(format_value(seconds, 'seconds'), seconds)}"
             f"{number_cell(format_value(reference, 'seconds'), reference)}"
             f"{number_cell(format(each['largest_error'], '.1e'), each['largest_error'])}"
             f"{number_cell(format(each['allowed'], '.1e'), each['allowed'])}</tr>"
         )
     titles = number_heads("batch", "median", "onnxruntime", "largest error", "allowed")
-    title = "Run on this CPU, on random inputs, beside onnxruntime"
-    return section("runs", "Runs", titled_table("runs", title, heads("runtime", "target") + titles, rows))
+    title = "Run on this CPU, beside onnxruntime"
+    return section("runs", "Runs", titled_table("runs", title, heads("runtime", "target", "inputs") + titles, rows))
 
 
 def _hash(content: dict[str, Any]) -> str:

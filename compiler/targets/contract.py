@@ -25,6 +25,9 @@ from vggc.options.schema import OptionFunction
 RESERVED = frozenset({"report.json", "report.html"})
 """Files of the output folder that no target may write."""
 
+SCRATCH = ".scratch"
+"""The folder of `Lowering.scratch` in the output folder, as long as targets run."""
+
 
 class Provenance(TypedDict):
     """Where a compiled graph comes from. Goes into the sidecar of every engine."""
@@ -35,7 +38,7 @@ class Provenance(TypedDict):
     passes: list[str]
     source_sha256: str
     calibration: dict[str, str]
-    """SHA-256 of each data set a pass read, by its name in the recipe"""
+    """SHA-256 of each data set that a pass or a target read, by its name in the recipe"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class RuntimeRun:
     """A run of what a target wrote, in the runtime that it is for, on this CPU.
 
     `largest_error` is the largest difference from onnxruntime's outputs, relative to the largest number of the output.
-    Seconds are medians of runs with `batch` random samples.
+    Seconds are medians of runs with `batch` samples. `inputs` says what both computed.
     """
 
     target: str
@@ -74,10 +77,16 @@ class RuntimeRun:
     allowed: float
     seconds: float
     onnxruntime_seconds: float
+    inputs: str
 
     def facts(self) -> dict[str, Any]:
         """The comparison for the sidecar. It has no times, because these differ from run to run."""
-        return {"with": "onnxruntime", "largest_error": self.largest_error, "allowed": self.allowed}
+        return {
+            "with": "onnxruntime",
+            "inputs": self.inputs,
+            "largest_error": self.largest_error,
+            "allowed": self.allowed,
+        }
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,12 @@ class Lowering:
         written = self.graph.save(path, external=external)
         self.check_model(written)
         return written
+
+    def scratch(self, name: str) -> Path:
+        """A folder for what several targets of a compile share. The pipeline removes it when all targets have run."""
+        folder = self.directory / SCRATCH / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @contextmanager
     def model_file(self) -> Iterator[list[Written]]:

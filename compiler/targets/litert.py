@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from vggc.diagnostics import CompileError, Diagnostic
+import numpy as np
+
+from vggc.calibration.samples import Samples
+from vggc.data import Dataset
+from vggc.data.npz import write_npz
+from vggc.diagnostics import Code, CompileError, Diagnostic
+from vggc.diagnostics.number_text import counted
+from vggc.diagnostics.packages import ONNX2TF
+from vggc.graph.arrays import Feeds
 from vggc.graph.signature import ValueType
 from vggc.targets import onnx2tf, runtime_model
 from vggc.targets.contract import Artifact, Lowering, file_name_problem, target
 
-_FILES = {"float32": "float32", "float16": "float16", "int8": "dynamic_range_quant"}
+_CALIBRATED = 256
+"""Samples that TFLite's converter runs the model on, at most: its reference kernels are slow."""
+
+_COMPARED, _HELD_BACK = 32, 8
+"""Samples on which the int8 model is compared: one of so many is held back for it, and at most so many are used."""
+
+_BATCH = 4
+"""Samples in a run of the comparison, when the model takes any number."""
 
 
 def _files(options: Mapping[str, Any]) -> Sequence[str]:
@@ -19,7 +35,13 @@ def _files(options: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _check(inputs: Sequence[ValueType], options: Mapping[str, Any]) -> list[Diagnostic]:
-    return onnx2tf.problems("litert", [file_name_problem(options["name"])])
+    problems = onnx2tf.problems("litert", [file_name_problem(options["name"])])
+    if options["data"] is not None and options["weights"] != "int8":
+        help = "write weights=int8: TFLite's converter chooses the ranges of int8 activations on the samples"
+        problems.append(
+            Diagnostic(f"`data` is of no use with weights={options['weights']}", help=help, code=Code.TARGET_OPTIONS)
+        )
+    return problems
 
 
 @target(check=_check, check_graph=onnx2tf.check_graph, files=_files)
@@ -27,28 +49,56 @@ def litert(
     lowering: Lowering,
     *,
     weights: Literal["float32", "float16", "int8"] = "float32",
+    data: Dataset | None = None,
     tolerance: float | None = None,
     name: str = "model.tflite",
 ) -> list[Artifact]:
     """Convert the compiled model to TFLite with onnx2tf, run it with LiteRT, and compare it with onnxruntime.
 
     It needs the package `onnx2tf` in a separate environment, because it does not support the onnx that vggc needs; a
-    message says how to make it. Inputs stay channels-first. A model that `quantize` has quantized is
-    refused, because onnx2tf would write float operators for it. `<name>.json` describes the model and the comparison;
-    `vggc bench` reads it.
+    message says how to make it. Inputs stay channels-first. A model that `quantize` has quantized is refused, because
+    onnx2tf would write float operators for it: `weights=int8, data=NAME` quantizes the float model with TFLite's own
+    converter instead. `<name>.json` describes the model and the comparison; `vggc bench` reads it.
 
     Options:
-        weights: how weights are stored. `int8` is TFLite's dynamic-range quantization: activations stay float32 between
-            operators, and no samples are needed.
+        weights: how weights are stored. `int8` alone is TFLite's dynamic-range quantization: the file is a quarter as
+            large, and activations stay float32 between operators.
+        data: with `weights=int8`, samples on which TFLite's converter chooses the ranges of activations, which are
+            int8 then too. It uses at most 256 of them. Up to 32 others, if there are enough, are for the comparison.
         tolerance: the allowed error of an output, relative to its largest number. By default 1e-4 for float32, 1e-2 for
             float16 and 5e-2 for int8.
         name: the file's name in the output folder.
     """
-    if problems := _check((), {"name": name}):
+    if problems := _check((), {"name": name, "weights": weights, "data": data}):
         raise CompileError(*problems)
     path = lowering.claim(name)
-    with onnx2tf.converted(lowering, dynamic_range=weights == "int8") as folder:
-        shutil.copyfile(folder / f"model_{_FILES[weights]}.tflite", path)
+    source = onnx2tf.converted(lowering)
+    feeds: list[Feeds] = []
+    inputs = runtime_model.RANDOM
+    if data is not None:
+        feeds, inputs = _calibrated(lowering, data, source, path)
+    elif weights == "int8":
+        _quantize(source, path)
+    else:
+        shutil.copyfile(source / f"model_{weights}.tflite", path)
     allowed = runtime_model.allowed_for(lowering.graph, weights) if tolerance is None else tolerance
-    written = runtime_model.Written("litert", "litert", path, {"weights": weights}, allowed)
-    return runtime_model.finish(lowering, written)
+    settings: dict[str, Any] = {"weights": weights, "activations": "float32" if data is None else "int8"}
+    written = runtime_model.Written("litert", "litert", path, settings, allowed)
+    return runtime_model.finish(lowering, written, feeds=feeds, inputs=inputs)
+
+
+def _calibrated(lowering: Lowering, data: Dataset, source: Path, path: Path) -> tuple[list[Feeds], str]:
+    """Write the model with int8 activations. Returns feeds to compare it on, and their description."""
+    judged, learned = Samples(lowering.graph, data).in_batches_of(_BATCH).apart(_HELD_BACK)
+    judged, learned = judged.spread(_COMPARED), learned.spread(_CALIBRATED)
+    batches = list(learned)
+    samples = lowering.scratch("litert") / "samples.npz"
+    write_npz(samples, {name: np.concatenate([each[name] for each in batches]) for name in batches[0]})
+    _quantize(source, path, samples=str(samples), batch=learned.size if learned.fixed else 1)
+    seen = "" if judged.data is learned.data else " that the converter has not seen"
+    return list(judged), f"{counted(judged.count, 'sample')} of `{data.name}`{seen}"
+
+
+def _quantize(source: Path, path: Path, *, samples: str | None = None, batch: int = 1) -> None:
+    arguments = {"saved_model": str(source), "samples": samples, "batch": batch, "output": str(path)}
+    runtime_model.convert(ONNX2TF, "onnx2tf_convert:quantize", arguments, "LiteRT")

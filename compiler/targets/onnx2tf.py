@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from vggc.diagnostics import Code, CompileError, Diagnostic
 from vggc.diagnostics.packages import ONNX2TF
@@ -31,25 +29,28 @@ def check_graph(graph: Graph) -> list[Diagnostic]:
         Diagnostic(
             f"onnx2tf would compute {graph.label(node)} in float32: it does not write integer operators for a model "
             "that is already quantized",
-            help="leave out `quantize`, and write `target litert(weights=int8)`; or use `target openvino`",
+            help="leave out `quantize`, and let TFLite quantize: `target litert(weights=int8, data=NAME)`; or use "
+            "`target openvino`",
             code=Code.CONVERSION,
         )
     ]
 
 
-@contextmanager
-def converted(lowering: Lowering, *, dynamic_range: bool = False) -> Iterator[Path]:
-    """A folder with the SavedModel and the TFLite files of the compiled model; it is removed after the block."""
+def converted(lowering: Lowering) -> Path:
+    """The folder with the SavedModel and the TFLite files of the compiled model, which all targets share."""
     if found := check_graph(lowering.graph):
         raise CompileError(*found)
-    with TemporaryDirectory(prefix="vggc-") as folder, lowering.model_file() as files:
-        # onnx2tf leaves files beside the model that it reads.
-        source = Path(folder, "model.onnx")
+    folder = lowering.scratch("onnx2tf")
+    output = folder / "converted"
+    if output.is_dir():
+        return output
+    # onnx2tf leaves files beside the model that it reads.
+    source = folder / "model.onnx"
+    with lowering.model_file() as files:
         source.write_bytes(files[0].path.read_bytes())
         for each in files[1:]:
-            Path(folder, each.path.name).write_bytes(each.path.read_bytes())
-        output = Path(folder, "converted")
-        names = [each.name for each in inputs_of(lowering.graph) if each.shape is not None and len(each.shape) > 2]
-        arguments = {"model": str(source), "output": str(output), "inputs": names, "dynamic_range": dynamic_range}
-        runtime_model.convert(ONNX2TF, "onnx2tf_convert:convert", arguments, "TensorFlow")
-        yield output
+            (folder / each.path.name).write_bytes(each.path.read_bytes())
+    names = [each.name for each in inputs_of(lowering.graph) if each.shape is not None and len(each.shape) > 2]
+    arguments = {"model": str(source), "output": str(output), "inputs": names}
+    runtime_model.convert(ONNX2TF, "onnx2tf_convert:convert", arguments, "TensorFlow")
+    return output

@@ -63,10 +63,16 @@ def convert(packages: Optional, function: str, arguments: dict[str, Any], title:
         ) from None
 
 
-def finish(lowering: Lowering, written: Written) -> list[Artifact]:
+RANDOM = "random numbers"
+
+
+def finish(
+    lowering: Lowering, written: Written, *, feeds: Sequence[Feeds] = (), inputs: str = RANDOM
+) -> list[Artifact]:
     """Compare a converted model with onnxruntime and write its sidecar. Returns the artifacts of both.
 
-    Raises CompileError when the model does not run, or an output differs by more than is allowed.
+    They are compared on `feeds`, which `inputs` describes, and without them on random inputs. Raises CompileError when
+    the model does not run, or an output differs by more than is allowed.
     """
     graph = lowering.graph
     sidecar = written.path.with_name(f"{written.path.name}.json")
@@ -82,7 +88,7 @@ def finish(lowering: Lowering, written: Written) -> list[Artifact]:
         {"model": lowering.model_name, **lowering.provenance},
     )
     contents.write(sidecar)
-    run = _compared(lowering, written, sidecar)
+    run = _compared(lowering, written, sidecar, feeds, inputs)
     contents.compared.update(run.facts())
     contents.write(sidecar)
     lowering.runs.append(run)
@@ -92,11 +98,11 @@ def finish(lowering: Lowering, written: Written) -> list[Artifact]:
     return [Artifact.of(each, lowering.directory, written.target) for each in (*paths, sidecar)]
 
 
-def _compared(lowering: Lowering, written: Written, sidecar: Path) -> RuntimeRun:
-    """Run the converted model and the compiled one on the same random inputs. Raises CompileError for a difference."""
+def _compared(lowering: Lowering, written: Written, sidecar: Path, feeds: Sequence[Feeds], inputs: str) -> RuntimeRun:
+    """Run the converted model and the compiled one on the same inputs. Raises CompileError for a difference."""
     runtime = RUNTIMES[written.runtime]
     session = Session(lowering.graph, optimise="none")
-    feeds = random_inputs(session)
+    feeds = feeds or random_inputs(session)
     try:
         outputs, seconds = run_model(sidecar, feeds, thread_limit())
     except Raised as error:
@@ -115,6 +121,7 @@ def _compared(lowering: Lowering, written: Written, sidecar: Path) -> RuntimeRun
         allowed=written.allowed,
         seconds=seconds,
         onnxruntime_seconds=_seconds(lowering, feeds[-1]),
+        inputs=inputs,
     )
 
 

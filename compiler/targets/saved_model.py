@@ -37,8 +37,7 @@ def saved_model(lowering: Lowering, *, tolerance: float | None = None, folder: s
     if problems := _check((), {"folder": folder}):
         raise CompileError(*problems)
     path = lowering.claim_folder(folder)
-    with onnx2tf.converted(lowering) as source:
-        copy_saved_model(source, path)
+    copy_saved_model(onnx2tf.converted(lowering), path)
     allowed = runtime_model.allowed_for(lowering.graph) if tolerance is None else tolerance
     return runtime_model.finish(lowering, runtime_model.Written("saved_model", "saved_model", path, {}, allowed))
 

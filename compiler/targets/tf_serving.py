@@ -54,8 +54,7 @@ def tf_serving(
     if problems := _check((), {"name": name, "repository": repository}):
         raise CompileError(*problems)
     path = lowering.claim_folder(f"{repository}/{name}/{version}")
-    with onnx2tf.converted(lowering) as source:
-        copy_saved_model(source, path)
+    copy_saved_model(onnx2tf.converted(lowering), path)
     with tempfile.TemporaryDirectory(prefix="vggc-") as folder:
         inputs = Path(folder, "inputs.npz")
         write_npz(inputs, random_inputs(Session(lowering.graph))[-1])

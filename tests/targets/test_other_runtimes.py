@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from vggc.binding.registry import shipped
+from vggc.data.arrays import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.diagnostics.packages import ONNX2TF, TORCHSERVE, TVM, Optional
 from vggc.execution.session import Session
@@ -74,11 +75,29 @@ def test_a_model_is_converted_run_and_compared(
     assert read_sidecar(lowering.directory / f"{file}.json").compared["largest_error"] == run.largest_error
 
 
-def test_int8_weights_for_litert(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+def test_litert_quantizes_the_float_model(make_graph: GraphMaker, lower: LoweringMaker) -> None:
     _needs("litert")
     lowering = lower(_convolution(make_graph))
-    shipped().targets["litert"](lowering, weights="int8")
-    assert lowering.runs[0].allowed == 5e-2
+    litert = shipped().targets["litert"]
+    images = np.random.default_rng(1).normal(size=(64, 3, 8, 8)).astype(np.float32)
+    litert(lowering)
+    litert(lowering, weights="int8", name="weights.tflite")
+    litert(lowering, weights="int8", data=ArrayDataset({"image": images}, None, "images"), name="int8.tflite")
+    assert [each.allowed for each in lowering.runs] == [1e-4, 5e-2, 5e-2]
+    plain, weights, int8 = lowering.runs
+    assert plain.largest_error < 1e-5 < weights.largest_error < 2e-2 and 1e-5 < int8.largest_error < 2e-2
+    assert (plain.inputs, int8.inputs) == ("random numbers", "8 samples of `data` that the converter has not seen")
+    settings = read_sidecar(lowering.directory / "int8.tflite.json").settings
+    assert settings == {"weights": "int8", "activations": "int8"}
+
+
+def test_samples_are_for_int8_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "python_of", lambda needed: "python")
+    target = shipped().targets["litert"]
+    data = ArrayDataset({"image": np.zeros((4, 3), np.float32)}, None, "images")
+    (found,) = target.check((), {"data": data, "weights": "float16"})
+    assert found.message == "`data` is of no use with weights=float16" and "weights=int8" in found.help
+    assert target.check((), {"data": data, "weights": "int8"}) == target.check((), {"weights": "int8"}) == []
 
 
 @pytest.mark.parametrize("name", ["litert", "saved_model", "tf_serving"])
