@@ -1,9 +1,8 @@
 """The child process that measures one model: `python -P -m vggc.bench.child JOB.json`.
 
 The job's keys are `model` (an ONNX file), `feeds` (an .npz file), `outputs` (an .npz file to write) and `threads` (null
-for one for each core). The process answers each line of its standard input with a line of JSON. A line with a number of
-seconds gets the times of the runs that fit into it, any other line the memory of the process.
-`vggc.runtimes.programs.serve` does the same for models of other runtimes, and has what both need.
+for one for each core). The process answers each line of its standard input with a line of JSON, as
+`vggc.runtimes.programs.serve` does for models of other runtimes, which has what both need.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
     write_npz(Path(job["outputs"]), session.run(feeds))
     warm_up(session, feeds)
     send(out, {"load_seconds": loaded})
-    answer(commands, out, before, lambda seconds: times(session, feeds, seconds))
+    answer(commands, out, before, lambda seconds: times(session, feeds, seconds), session.run)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vggc.bench.folders import is_runtime_model
+from vggc.data import Dataset
 from vggc.diagnostics import Code, CompileError, fail
 from vggc.execution.random_inputs import random_feeds, random_inputs
 from vggc.graph import Graph
@@ -24,7 +25,7 @@ class ModelInputs(ABC):
 
     def __init__(self, model: Path, wanted: Sequence[ValueType], runtime: str) -> None:
         self._model = model
-        self._wanted = wanted
+        self._wanted = tuple(wanted)
         self.runtime = runtime
         firsts = [each.shape[0] for each in wanted if each.shape]
         sizes = [each for each in firsts if isinstance(each, int)]
@@ -34,6 +35,18 @@ class ModelInputs(ABC):
     def takes(self, batch: int) -> bool:
         """Whether the model can run `batch` samples."""
         return self.fixed is None or self.fixed == batch
+
+    def samples(self, data: Dataset, count: int) -> Feeds:
+        """The first `count` samples of data as rows for these inputs. Raises CompileError when they do not fit."""
+        try:
+            return next(iter(data.fit(self._wanted).batches(count, count)))
+        except CompileError as error:
+            raise self._named(error) from None
+
+    def _named(self, error: CompileError) -> CompileError:
+        """The error with the model."""
+        named = ("model", f"`{self._model}`")
+        return CompileError(*(replace(each, facts=(named, *each.facts)) for each in error.diagnostics))
 
     @abstractmethod
     def feeds(self, batch: int) -> Feeds:
@@ -52,8 +65,7 @@ class OnnxInputs(ModelInputs):
         try:
             return random_inputs(self._graph, self._wanted, batches=(batch,))[0]
         except CompileError as error:
-            named = ("model", f"`{self._model}`")
-            raise CompileError(*(replace(each, facts=(named, *each.facts)) for each in error.diagnostics)) from None
+            raise self._named(error) from None
 
 
 class RuntimeInputs(ModelInputs):

@@ -15,14 +15,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from vggc.bench.agreement import Answers, answers
 from vggc.bench.engines import engine_times
 from vggc.bench.folders import is_engine, is_runtime_model
 from vggc.bench.inputs import ModelInputs, inputs_of_file
 from vggc.bench.worker import Worker
+from vggc.data import Dataset
 from vggc.diagnostics import CompileError
 from vggc.diagnostics.progress import NO_PROGRESS, Progress
 from vggc.execution.array_distance import distance
@@ -41,7 +43,9 @@ class BenchRow:
     largest number of the output; None when the inputs or outputs are others, or were not compared. `ratio` is the first
     model's median time at this batch size divided by this model's; None when the first model was not measured.
     `peak_bytes` is the most memory that the process used, less what it used before it read the model; None when the
-    system does not report it. Engines have no `peak_bytes` and no `load_seconds`.
+    system does not report it. Engines have no `peak_bytes` and no `load_seconds`. `agreement` and `accuracy` are shares
+    of the samples that the models were compared on: those with the first model's class, and those with their own. They
+    are None without samples, for engines, and for an output that does not choose a class.
     """
 
     model: str
@@ -56,6 +60,8 @@ class BenchRow:
     peak_bytes: int | None
     load_seconds: float | None
     runs: int
+    agreement: float | None = None
+    accuracy: float | None = None
 
 
 @dataclass
@@ -76,10 +82,13 @@ def bench_models(
     batches: Sequence[int],
     *,
     seconds: float = 2.0,
+    data: Dataset | None = None,
+    samples: int = 256,
     progress: Progress = NO_PROGRESS,
 ) -> Bench:
     """Measure every model at every batch size for about `seconds`, on seeded random inputs.
 
+    With `data`, they also run its first `samples` samples, in batches of that size, and their classes are compared.
     The threads are those that `thread_limit` allows. A model with a fixed batch size is measured at that size only.
     Raises CompileError when a model cannot be read, loaded or run.
     """
@@ -94,9 +103,15 @@ def bench_models(
             "seconds": seconds,
         }
     )
+    if data is not None:
+        bench.machine["samples"] = f"{min(samples, len(data))} samples of {data.description}"
     inputs = {model: inputs_of_file(model) for model in models if not is_engine(model)}
     for batch in batches:
-        measured = _on_cpu(bench, inputs, batch, seconds=seconds, progress=progress)
+        count = 0 if data is None else min(samples, len(data)) // batch * batch
+        if data is not None and not count:
+            bench.left_out.append(f"models are not compared at batch {batch}: there are fewer samples")
+        asked = _Asked(batch, seconds, data, count)
+        measured = _on_cpu(bench, inputs, asked, progress=progress)
         for model in models:
             if is_engine(model):
                 progress.begin(f"batch {batch}: {model}")
@@ -110,15 +125,20 @@ def bench_models(
     return bench
 
 
+class _Asked(NamedTuple):
+    """What is measured: a batch size, the seconds of each model, and the first samples of data that they answer."""
+
+    batch: int
+    seconds: float
+    data: Dataset | None
+    count: int
+
+
 def _on_cpu(
-    bench: Bench,
-    inputs: Mapping[Path, ModelInputs],
-    batch: int,
-    *,
-    seconds: float,
-    progress: Progress,
+    bench: Bench, inputs: Mapping[Path, ModelInputs], asked: _Asked, *, progress: Progress
 ) -> dict[Path, BenchRow | None]:
     """Measure the models that take this batch."""
+    batch = asked.batch
     fitting = [model for model, each in inputs.items() if each.takes(batch)]
     bench.left_out += [
         f"{model} is not measured at batch {batch}: it takes only batches of {each.fixed}"
@@ -143,12 +163,38 @@ def _on_cpu(
             loaded_models.append(model)
         first = workers[0][0].outputs() if workers else {}
         progress.begin(f"batch {batch}: measuring")
-        times = _take_turns([worker for worker, _ in workers], seconds)
+        times = _take_turns([worker for worker, _ in workers], asked.seconds)
         for model, (worker, loaded), taken in zip(loaded_models, workers, times, strict=True):
             row = _row(model, inputs[model].runtime, batch, taken)
             far = largest_error(first, worker.outputs())
             rows[model] = replace(row, error=far, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
+        if asked.data is not None and asked.count:
+            progress.begin(f"batch {batch}: running {asked.count} samples")
+            found = _answers(
+                asked,
+                asked.data,
+                {model: worker for model, (worker, _) in zip(loaded_models, workers, strict=True)},
+                inputs,
+            )
+            rows |= {
+                model: replace(rows[model], agreement=each.agreement, accuracy=each.accuracy)
+                for model, each in found.items()
+            }
     return rows
+
+
+def _answers(
+    asked: _Asked, data: Dataset, workers: Mapping[Path, Worker], inputs: Mapping[Path, ModelInputs]
+) -> dict[Path, Answers]:
+    """What each model answers for the samples, beside the first one."""
+    found: dict[Path, Answers] = {}
+    expected: dict[str, Array] = {}
+    for model, worker in workers.items():
+        outputs = worker.run(inputs[model].samples(data, asked.count), asked.batch)
+        expected = expected or outputs
+        name = next(iter(expected))
+        found[model] = answers(expected[name], outputs[name], data, name) if name in outputs else Answers()
+    return found
 
 
 def _on_gpu(bench: Bench, sidecar: Path, batch: int, seconds: float) -> BenchRow | None:

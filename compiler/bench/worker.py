@@ -77,6 +77,15 @@ class Worker:
         self._ask(repr(seconds))
         return list(self._answer()["times"])
 
+    def run(self, rows: Feeds, batch: int) -> dict[str, Array]:
+        """The outputs for rows of samples, which the model runs in such batches."""
+        inputs, outputs = (self._outputs.with_name(f"rows_{kind}.npz") for kind in ("in", "out"))
+        write_npz(inputs, rows)
+        self._ask(json.dumps([str(inputs), str(outputs), batch]))
+        self._answer()
+        with np.load(outputs) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
     def peak_bytes(self) -> int | None:
         """The most memory that the model has used so far; None when the system does not report it."""
         self._ask("memory")

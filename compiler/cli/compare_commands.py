@@ -70,21 +70,40 @@ def diff(*, first: Path, second: Path, data: str | None, samples: int, tolerance
 )
 @threads_option
 @verbosity_options
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Samples to compare the classes of all models on: a .npz or .npy file, or a loader as in recipes.",
+)
+@click.option(
+    "--samples", type=click.IntRange(1), default=256, show_default=True, help="How many samples of DATA to run."
+)
 @click.option("--json", "file", type=_PATH, metavar="FILE", help="Also write all results to FILE as JSON.")
 @click.option("--plot", "picture", type=_PATH, metavar="FILE", help="Also draw the times to FILE as SVG.")
-def bench(*, models: tuple[Path, ...], batch: str, seconds: float, file: Path | None, picture: Path | None) -> None:
+def bench(
+    *,
+    models: tuple[Path, ...],
+    batch: str,
+    seconds: float,
+    data: str | None,
+    samples: int,
+    file: Path | None,
+    picture: Path | None,
+) -> None:
     """Measure models side by side: latency, throughput and memory, each model in its own process.
 
     The models take turns, so that other load on the machine affects all of them equally. DIR is the output folder of a
-    compile: its models are measured, and its engines on the GPU. A note says why something cannot be measured.
+    compile: its models are measured, and its engines on the GPU. A note says why something cannot be measured. With
+    --data, the table says for how many samples each model chooses the class of the first one, and the right class.
     """
     from vggc.bench import bench_models, measurable_files, plot
     from vggc.cli.bench_page import bench_page
 
     sizes = _sizes(batch)
+    loaded = _dataset(data)
     files = [each for model in models for each in measurable_files(model)]
     with progress() as show:
-        measurements = bench_models(files, sizes, seconds=seconds, progress=show)
+        measurements = bench_models(files, sizes, seconds=seconds, data=loaded, samples=samples, progress=show)
     if file is not None:
         replace_text(file, json.dumps(measurements.as_dict(), indent=2, allow_nan=False) + "\n")
     if picture is not None and measurements.rows:

@@ -38,6 +38,13 @@ OPENVINO = Optional("openvino", "`target openvino`", ("openvino",), ("openvino",
 SEARCH = Optional("search", "`vggc search`", ("optuna",), ("optuna",))
 RAY = Optional("ray", "`--on ray` of `vggc search` and `vggc sweep`", ("ray",), ("ray",))
 TVM = Optional("tvm", "`target tvm`", ("apache-tvm", "onnx"), ("tvm", "onnx"))
+TVM_TUNING = Optional(
+    "tvm",
+    "`minutes` of `target tvm`",
+    # MetaSchedule of TVM 0.27 ends the process with apache-tvm-ffi 0.1.15.
+    ("apache-tvm", "apache-tvm-ffi==0.1.14.post0", "onnx", "psutil", "cloudpickle", "xgboost-cpu"),
+    ("tvm", "tvm_ffi", "onnx", "psutil", "cloudpickle", "xgboost"),
+)
 ONNX2TF = Optional(
     "onnx2tf", "the targets `litert`, `saved_model` and `tf_serving`", ("onnx2tf",), ("onnx2tf",), separate=True
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -54,9 +54,17 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
     if data.labels is None:
         raise CompileError(no_labels(data))
     name = subject.output_name(output)
+    return share_right(subject.outputs(data, name), data.labels, data.name, name, places=places)
+
+
+def share_right(batches: Iterable[Array], classes: Int64, data: str, name: str, *, places: int = 1) -> Ratio:
+    """The share of rows of logits with the row's class among the first `places`; of data and an output by their names.
+
+    Raises CompileError when the output does not choose a class, or does not have one of the classes.
+    """
     right = at = 0
-    for logits in subject.outputs(data, name):
-        labels = data.labels[at : at + len(logits)]
+    for logits in batches:
+        labels = classes[at : at + len(logits)]
         scores = _scores(logits, name)
         if scores.ndim == 1:
             if places > 1:
@@ -66,11 +74,11 @@ def _share_right(subject: Subject, data: Dataset, output: str | None, places: in
                 )
             right += int(np.count_nonzero(scores == labels))
         else:
-            if wrong := unknown_class(data.name, labels, at, scores.shape[1], name):
+            if wrong := unknown_class(data, labels, at, scores.shape[1], name):
                 raise CompileError(wrong)
             right += int(np.count_nonzero(_rank(scores, labels) < places))
         at += len(logits)
-    return Ratio(right / len(data))
+    return Ratio(right / at)
 
 
 def predicted_classes(subject: Subject, data: Dataset, output: str | None) -> tuple[Int64, Int64]:

@@ -21,7 +21,7 @@ from vggc.graph import Graph
 from vggc.graph.arrays import Array, Feeds
 from vggc.graph.signature import inputs_of, outputs_of
 from vggc.runtimes.model import RUNTIMES, run_model
-from vggc.runtimes.process import Raised, call
+from vggc.runtimes.process import TIMEOUT, Raised, call
 from vggc.runtimes.sidecar import RuntimeSidecar, described
 from vggc.targets.contract import Artifact, Lowering, RuntimeRun
 from vggc.targets.validation import TOLERANCES, allowed_error
@@ -47,10 +47,12 @@ def allowed_for(graph: Graph, *types: str) -> float:
     return max([allowed_error(graph), *coarser])
 
 
-def convert(packages: Optional, function: str, arguments: dict[str, Any], title: str) -> Any:
+def convert(
+    packages: Optional, function: str, arguments: dict[str, Any], title: str, *, timeout: float = TIMEOUT
+) -> Any:
     """Call a converter in a child process. Raises CompileError with the converter's words when it fails."""
     try:
-        return call(packages, function, arguments, f"converted the model for {title}")
+        return call(packages, function, arguments, f"converted the model for {title}", timeout=timeout)
     except Raised as error:
         if error.kind == "Refused":
             raise fail(str(error), help=error.help, code=Code.CONVERSION) from None

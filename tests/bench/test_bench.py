@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ import numpy as np
 import onnx
 import pytest
 
-from vggc.bench import bench_models, measurable_files
+from vggc.bench import bench_models, measurable_files, plot
+from vggc.bench.agreement import Answers, answers
 from vggc.bench.models import _take_turns
+from vggc.cli.main import run
+from vggc.data.arrays import ArrayDataset
 from vggc.diagnostics import CompileError
 from vggc.execution.latency import times
+from vggc.execution.session import Session
+from vggc.graph import Graph
 
 Make = Callable[..., Path]
 
@@ -130,3 +136,58 @@ def test_of_a_folder_its_models_and_engines_are_measured(tmp_path: Path, model: 
     (tmp_path / "report.json").write_text("{}")
     assert [each.name for each in measurable_files(tmp_path)] == ["model.onnx", "model.engine.json"]
     assert measurable_files(tmp_path / "model.onnx") == [tmp_path / "model.onnx"]
+
+
+@pytest.fixture
+def classifier(net: Any, tmp_path: Path) -> Make:
+    """Write a model that chooses one of 4 classes, with weights that depend on `seed`."""
+
+    def write(name: str, seed: int = 0) -> Path:
+        made = net(seed=seed)
+        made.graph(made.head(made.op("Relu", made.conv("x", 3, 8)), 8, 4)).save(tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def test_models_are_compared_on_samples(classifier: Make, tmp_path: Path) -> None:
+    first, other = classifier("a.onnx"), classifier("b.onnx", seed=1)
+    random = np.random.default_rng(0)
+    images = (random.normal(size=(20, 3, 8, 8)) + 5 * random.normal(size=(20, 3, 1, 1))).astype(np.float32)
+    session = Session(Graph.load(first))
+    (logits,) = session.run({"x": images}).values()
+    (others,) = Session(Graph.load(other)).run({"x": images}).values()
+    data = ArrayDataset({"x": images}, logits.argmax(axis=1), "images")
+    found = bench_models([first, other], [8, 32], seconds=0.01, data=data)
+    assert found.machine["samples"] == "20 samples of images"
+    assert found.left_out == ["models are not compared at batch 32: there are fewer samples"]
+    agree = (logits.argmax(axis=1) == others.argmax(axis=1))[:16].mean()
+    assert 0 < agree < 1
+    shares = [(row.batch, row.agreement, row.accuracy) for row in found.rows]
+    assert shares == [(8, 1.0, 1.0), (8, agree, agree), (32, None, None), (32, None, None)]
+    assert f">{agree:.1%}</text>" in plot(found) and "agreement" not in plot(replace(found, rows=found.rows[2:]))
+
+
+def test_the_table_shows_agreement(classifier: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "images.npz", x=np.zeros((4, 3, 8, 8), np.float32))
+    models = (str(classifier("a.onnx")), str(classifier("b.onnx", seed=1)))
+    options = ("--data", str(tmp_path / "images.npz"), "--samples", "2", "--seconds", "0.01")
+    assert run(["bench", *models, *options]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert " agreement " in shown and " accuracy " not in shown and " 100.00%" in shown
+    assert "compared on 2 samples of" in shown
+
+
+def test_samples_that_do_not_fit_name_the_model(classifier: Make) -> None:
+    data = ArrayDataset({"x": np.zeros((4, 3, 9, 8), np.float32)}, None, "images")
+    path = classifier("a.onnx")
+    with pytest.raises(CompileError) as caught:
+        bench_models([path], [1], seconds=0.01, data=data)
+    assert ("model", f"`{path}`") in caught.value.diagnostics[0].facts
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 0)])
+def test_an_output_without_classes_agrees_with_nothing(shape: tuple[int, ...]) -> None:
+    data = ArrayDataset({"x": np.zeros((6, 2), np.float32)}, None, "images")
+    values = np.zeros(shape, np.float32)
+    assert answers(values, values, data, "y") == Answers()

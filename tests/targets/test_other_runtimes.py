@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from vggc.diagnostics import CompileError
 from vggc.diagnostics.packages import ONNX2TF, TORCHSERVE, TVM, Optional
 from vggc.execution.session import Session
 from vggc.graph import Graph
+from vggc.graph.signature import ValueType
 from vggc.runtimes import packages
 from vggc.runtimes.packages import python_of
 from vggc.runtimes.sidecar import read_sidecar
@@ -110,6 +112,33 @@ def test_onnx2tf_would_compute_a_quantized_model_in_float(
     with pytest.raises(CompileError, match=r"onnx2tf would compute QuantizeLinear.* in float32") as caught:
         target(lower(graph))
     assert target.check_graph(graph) == list(caught.value.diagnostics)
+
+
+def test_tvm_tunes_for_fixed_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "python_of", lambda needed: "python")
+    check = shipped().targets["tvm"].check
+    open_batch, fixed = (ValueType("x", np.dtype("float32"), (size, 3, 8, 8)) for size in ("N", 1))
+    (found,) = check([open_batch], {"minutes": 1.0})
+    assert "TVM tunes for fixed sizes, but the input `x`" in found.message and "set_batch(1)" in found.help
+    assert check([fixed], {"minutes": 1.0}) == check([open_batch], {}) == []
+
+
+def test_tuning_needs_more_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "python_of", lambda needed: None)
+    monkeypatch.setattr(packages, "_found", lambda module: module in ("tvm", "onnx", "psutil"))
+    (found,) = shipped().targets["tvm"].check((), {"minutes": 1.0})
+    assert found.help.endswith("pip install apache-tvm-ffi==0.1.14.post0 cloudpickle xgboost-cpu")
+
+
+def test_tvm_tunes_for_this_machine(make_graph: GraphMaker, lower: LoweringMaker) -> None:
+    if "VGGC_TEST_TUNING" not in os.environ:
+        pytest.skip("VGGC_TEST_TUNING is not set: preparing MetaSchedule takes half a minute of CPU time")
+    graph = make_graph("g (float[4,16] x) => (float[4,16] y) { y = MatMul(x, w) }", w=np.eye(16, dtype=np.float32))
+    lowering = lower(graph)
+    shipped().targets["tvm"](lowering, minutes=0.1)
+    settings = read_sidecar(lowering.directory / "model.tvm.so.json").settings
+    assert settings["tuned"] >= 1 and settings["schedules"] >= 1
+    assert lowering.runs[0].largest_error < 1e-5
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))

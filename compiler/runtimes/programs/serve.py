@@ -2,8 +2,9 @@
 
 The job's keys are `sidecar`, `program` (the file whose class `Model` runs it), `runs` (pairs of .npz files: inputs, and
 where to write outputs) and `threads` (null for one for each core). The process answers each line of its standard input
-with a line of JSON. A line with a number of seconds gets the times of the runs that fit into it, any other line the
-memory of the process.
+with a line of JSON. A line with a number of seconds gets the times of the runs that fit into it. A line with a list,
+[inputs, outputs, batch], runs the rows of an .npz file in such batches, and writes the outputs of all. Any other line
+gets the memory of the process.
 """
 
 from __future__ import annotations
@@ -50,12 +51,25 @@ def _serve(job: dict[str, Any], commands: TextIO, out: TextIO) -> None:
     while len(warm) < WARM_UP_RUNS or sum(warm) < WARM_UP_SECONDS:
         warm += _times(model, feeds, 0.0)
     send(out, {"load_seconds": loaded})
-    answer(commands, out, before, lambda seconds: _times(model, feeds, seconds))
+    answer(commands, out, before, lambda seconds: _times(model, feeds, seconds), model.run)
 
 
-def answer(commands: TextIO, out: TextIO, before: int | None, times: Callable[[float], list[float]]) -> None:
-    """Answer lines until the input ends: a number of seconds with times, any other with memory beyond `before`."""
+def answer(
+    commands: TextIO,
+    out: TextIO,
+    before: int | None,
+    times: Callable[[float], list[float]],
+    run: Callable[[dict[str, Any]], Mapping[str, Any]],
+) -> None:
+    """Answer lines until the input ends: seconds with times, a list after its runs, any other with memory.
+
+    The memory is that beyond `before`. `run` gives the outputs for inputs, both by name.
+    """
     for line in commands:
+        if line.startswith("["):
+            run_rows(*json.loads(line), run)
+            send(out, {"done": True})
+            continue
         try:
             seconds = float(line)
         except ValueError:
@@ -81,6 +95,15 @@ def _load(job: dict[str, Any]) -> tuple[Any, dict[str, Any], float, int | None]:
             feeds = {name: arrays[name] for name in arrays.files}
         _write(Path(destination), model.run(feeds))
     return model, feeds, loaded, before
+
+
+def run_rows(inputs: str, outputs: str, batch: int, run: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Run the rows of the arrays in `inputs` (.npz) in batches, and write what they give to `outputs`."""
+    with np.load(inputs) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    rows = len(next(iter(arrays.values())))
+    parts = [run({name: array[at : at + batch] for name, array in arrays.items()}) for at in range(0, rows, batch)]
+    _write(Path(outputs), {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]})
 
 
 def _model_class(program: Path) -> Any:
