@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def bench_models(
         if data is not None and not count:
             bench.left_out.append(f"models are not compared at batch {batch}: there are fewer samples")
         asked = _Asked(batch, seconds, data, count)
-        measured = _on_cpu(bench, inputs, asked, progress=progress)
+        measured: dict[Path, BenchRow | None] = {**_on_cpu(bench, inputs, asked, progress=progress)}
         for model in models:
             if is_engine(model):
                 progress.begin(f"batch {batch}: {model}")
@@ -125,7 +125,8 @@ def bench_models(
     return bench
 
 
-class _Asked(NamedTuple):
+@dataclass(frozen=True)
+class _Asked:
     """What is measured: a batch size, the seconds of each model, and the first samples of data that they answer."""
 
     batch: int
@@ -136,7 +137,7 @@ class _Asked(NamedTuple):
 
 def _on_cpu(
     bench: Bench, inputs: Mapping[Path, ModelInputs], asked: _Asked, *, progress: Progress
-) -> dict[Path, BenchRow | None]:
+) -> dict[Path, BenchRow]:
     """Measure the models that take this batch."""
     batch = asked.batch
     fitting = [model for model, each in inputs.items() if each.takes(batch)]
@@ -146,7 +147,7 @@ def _on_cpu(
         if model not in fitting
     ]
     progress.begin(f"batch {batch}: loading")
-    rows: dict[Path, BenchRow | None] = {}
+    rows: dict[Path, BenchRow] = {}
     with ExitStack() as stack:
         workers = []
         loaded_models = []
@@ -170,16 +171,9 @@ def _on_cpu(
             rows[model] = replace(row, error=far, peak_bytes=worker.peak_bytes(), load_seconds=loaded)
         if asked.data is not None and asked.count:
             progress.begin(f"batch {batch}: running {asked.count} samples")
-            found = _answers(
-                asked,
-                asked.data,
-                {model: worker for model, (worker, _) in zip(loaded_models, workers, strict=True)},
-                inputs,
-            )
-            rows |= {
-                model: replace(rows[model], agreement=each.agreement, accuracy=each.accuracy)
-                for model, each in found.items()
-            }
+            running = dict(zip(loaded_models, (worker for worker, _ in workers), strict=True))
+            for model, found in _answers(asked, asked.data, running, inputs).items():
+                rows[model] = replace(rows[model], agreement=found.agreement, accuracy=found.accuracy)
     return rows
 
 

@@ -67,7 +67,8 @@ def answer(
     """
     for line in commands:
         if line.startswith("["):
-            run_rows(*json.loads(line), run)
+            inputs, outputs, batch = json.loads(line)
+            run_rows(inputs, outputs, batch, run)
             send(out, {"done": True})
             continue
         try:
