@@ -4,8 +4,8 @@
 
 SHARED is a folder as for real_quantization.py. The first `--count` pictures of calib choose channels and repair
 weights, without labels. Agreement is the share of test pictures, which have no object and no background of calib's, on
-which the pruned net gives the class of the original. The weights of ResNet-50 are seeded: only its cost says something.
-Each run is a process of its own; seconds are those of the pass, without imports.
+which the pruned net gives the class of the original. The weights of ResNet-50 and VGG-16 are seeded: only their cost
+says something. Each run is a process of its own; seconds are those of the pass, without imports.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from quantize_peers import peak_megabytes
 from real_quantization import photos, scores
-from resnet50 import make_resnet50
 from rich.console import Console
 from rich.table import Table
+from seeded_nets import NETS, make_net
 
 
 def prune(source: Path, samples: Path, out: Path, share: float) -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("shared", nargs="?", type=Path, help="the folder with models/ and data/photos")
-    parser.add_argument("--models", nargs="*", default=["efficientnet_lite0", "resnet50"])
+    parser.add_argument("--models", nargs="*", default=["efficientnet_lite0", "resnet50", "vgg16"])
     parser.add_argument("--shares", nargs="*", type=float, default=[0.7, 0.6], help="shares of the MACs")
     parser.add_argument("--count", type=int, default=512, help="pictures that choose and repair")
     arguments = parser.parse_args()
@@ -75,9 +75,9 @@ def main() -> None:
         np.save(work / "calib.npy", pictures)
         for name in arguments.models:
             model = shared / "models" / f"{name}.onnx"
-            if name == "resnet50":
-                model = work / "resnet50.onnx"
-                make_resnet50(pictures[:16], model)
+            if name in NETS:
+                model = work / f"{name}.onnx"
+                make_net(name, pictures[:16], model)
             right = scores(model, test)
             for share in arguments.shares:
                 out = work / f"{name}_{share}.onnx"

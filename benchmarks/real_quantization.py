@@ -23,9 +23,9 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 from quantize_peers import PEERS, peak_megabytes
-from resnet50 import make_resnet50
 from rich.console import Console
 from rich.table import Table
+from seeded_nets import make_net
 
 HERE = Path(__file__).parent
 BATCH = 16
@@ -128,7 +128,7 @@ def main() -> None:
         np.save(work / "calib.npy", np.resize(pictures, (arguments.count, *pictures.shape[1:])))
         models = {"efficientnet_lite0": efficientnet, "resnet50": work / "resnet50.onnx"}
         if "resnet50" in arguments.models:
-            make_resnet50(pictures[:16], models["resnet50"])
+            make_net("resnet50", pictures[:16], models["resnet50"])
         for name in arguments.models:
             compare(console, name, models[name], work / "calib.npy", arguments)
 

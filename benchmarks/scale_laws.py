@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 from quantize_peers import peak_megabytes
-from resnet50 import make_resnet50
 from rich.console import Console
 from rich.table import Table
+from seeded_nets import make_net
 from svg_plots import panels, save
 
 
@@ -99,7 +99,7 @@ def measured(law: str, setting: Setting, step: str) -> Point:
         model, samples = Path(folder) / "net.onnx", Path(folder) / "samples.npy"
         pictures = smooth_noise(setting)
         np.save(samples, pictures)
-        make_resnet50(pictures[:16], model, setting.width)
+        make_net("resnet50", pictures[:16], model, setting.width)
         command = [sys.executable, __file__, "--child", step, str(model), str(samples)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
