@@ -22,6 +22,9 @@ RIDGE = 1e-3
 _GONE = 0.15
 """The share of removed columns beyond which they are cut out of the arrays."""
 
+_DEPENDENT, _LEAST = 1e-10, 1e-200
+"""Added to squares of weights so that their matrix is positive definite: a share of their mean, and where all are 0."""
+
 _TOGETHER = 96
 """Of more than so many channels, more than one is removed at a time."""
 
@@ -157,8 +160,11 @@ def _compressed(weights: Float64) -> Float64:
     """Weights with the same inner products between rows, and no more columns than rows."""
     if weights.shape[1] <= weights.shape[0]:
         return weights
-    factor: Float64 = np.asarray(np.linalg.qr(weights.T, mode="r"))
-    return factor.T
+    products = weights @ weights.T
+    # Rows may depend on each other, or be zero. The numbers are stored in float32 in the end.
+    products[np.diag_indices_from(products)] += _DEPENDENT * float(np.trace(products)) / len(products) + _LEAST
+    factor: Float64 = np.asarray(np.linalg.cholesky(products))
+    return factor
 
 
 def remaining(problem: Problem, kept: Int64) -> Float64:
