@@ -122,13 +122,15 @@ class _State:
                 continue
             here = np.flatnonzero(counts[alive] == width)
             columns = starts[alive[here]][:, None] + np.arange(width)
-            weights = self._weights[columns].astype(np.float64)
+            weights = self._weights[columns]
             if width == 1:
                 own = self._inverse[columns[:, 0], columns[:, 0]].astype(np.float64)
-                result[here] = np.square(weights[:, 0]).sum(axis=1) / own
+                result[here] = np.square(weights[:, 0], dtype=np.float64).sum(axis=1) / own
                 continue
             block = self._inverse[columns[:, :, None], columns[:, None, :]].astype(np.float64)
-            result[here] = (weights * np.linalg.solve(block, weights)).sum(axis=(1, 2))
+            # The trace of W' B^-1 W is that of B^-1 W W', which has fewer columns.
+            products = np.matmul(weights, weights.transpose(0, 2, 1)).astype(np.float64)
+            result[here] = np.trace(np.linalg.solve(block, products), axis1=1, axis2=2)
         return result
 
     def remove(self, atoms: Int64) -> float:
