@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from vggc.calibration.batch_rows import BatchRows, Gate, by_block, joined, reachable
-from vggc.calibration.inverse import invert
 from vggc.calibration.matrix import Unsuitable
 from vggc.graph.arrays import Float64
 
@@ -66,8 +65,7 @@ class FewRows:
         Behind an activation with limits, targets beyond a limit move to where the prediction is, up to `rounds` times,
         until the error falls by a smaller share than `settled`.
         """
-        inverse = self._matrix(self.count, ridge)
-        invert(inverse)
+        inverse = np.asarray(np.linalg.inv(self._matrix(self.count, ridge)), np.float64)
         offset = self._target - self._wanted
         wanted, last = self._wanted, np.inf
         while True:

@@ -17,7 +17,6 @@ import numpy as np
 
 from vggc.calibration.batch_rows import BatchRows, Gate, RowBatches, by_block, reachable
 from vggc.calibration.few_rows import FewRows
-from vggc.calibration.inverse import invert
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.moments import Moments
 from vggc.graph.arrays import Float64, Floats
@@ -120,7 +119,7 @@ class _System:
         """The same for many right sides; after it `solve` must not be called."""
         if not self._inverted:
             with _singular():
-                invert(self._matrix)
+                self._matrix = np.asarray(np.linalg.inv(self._matrix), np.float64)
             self._inverted = True
         return np.asarray(self._prior + self._matrix @ (cross - self._explained))
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggc.calibration.inverse import invert
 from vggc.graph.arrays import Float64, Floats, Int64
 
 RIDGE = 1e-3
@@ -107,8 +106,7 @@ class _State:
         covariance = problem.covariance[np.ix_(order, order)].astype(np.float64)
         level = float(np.trace(covariance)) / len(covariance)
         covariance[np.diag_indices_from(covariance)] += RIDGE * level or 1.0
-        invert(covariance)
-        self._inverse = covariance.astype(np.float32)
+        self._inverse = np.linalg.inv(covariance).astype(np.float32)
         self._weights = _compressed(problem.weights[order]).astype(np.float32)
         self._size = size
 
