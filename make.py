@@ -218,6 +218,11 @@ def bench_real() -> None:
     )
 
 
+def serve_demo() -> None:
+    """Serve the example model with each server that is installed, and compare the answers with onnxruntime's."""
+    run(development().python, "examples/serving/demo.py")
+
+
 def docs() -> None:
     """Build the documentation as a site, build/site/index.html.
 
@@ -287,7 +292,24 @@ def _remove(*folders: Path) -> None:
 VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(install, demo, test, check, format, prove, bench, bench_real, docs, map, fuzz, suites, dist, lock, clean),
+        *(
+            install,
+            demo,
+            test,
+            check,
+            format,
+            prove,
+            bench,
+            bench_real,
+            serve_demo,
+            docs,
+            map,
+            fuzz,
+            suites,
+            dist,
+            lock,
+            clean,
+        ),
     )
 }
 
