@@ -21,7 +21,7 @@ DOCUMENTS = sorted(
     {each for folder in FOLDERS for each in (ROOT / folder).glob("*.md" if folder == "." else "**/*.md")}
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-MAKE = re.compile(r"\bmake ([a-z]+)\b")
+MAKE = re.compile(r"\bmake ([a-z-]+)\b")
 
 EACH_DOCUMENT = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
