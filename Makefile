@@ -8,7 +8,7 @@
 # Without GNU make, as on Windows: python make.py demo
 
 PYTHON = python3
-VERBS = install demo test check format prove bench bench-real serve-demo docs map fuzz suites dist lock clean
+VERBS = install demo test check format prove bench bench-real serve-demo extras docs map fuzz suites dist lock clean
 
 .PHONY: help $(VERBS)
 

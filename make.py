@@ -9,6 +9,7 @@ A setting is given as NAME=VALUE, or as an environment variable, which is how `m
     OLDEST=1  the oldest versions that pyproject.toml allows, in build/oldest
     MINUTES=10  how long to fuzz
     SUITES="--sample 60"  which models of ONNX's own tests are compiled
+    EXTRAS="openvino tvm"  which extras are tried
     SHARED, BENCH, RULES, PRUNING  what `bench` runs, see there
 """
 
@@ -223,6 +224,14 @@ def serve_demo() -> None:
     run(development().python, "examples/serving/demo.py")
 
 
+def extras() -> None:
+    """Try each extra for other frameworks and runtimes in a fresh environment; takes half an hour and 10 GB.
+
+    Less of it: EXTRAS="openvino torchserve"
+    """
+    run(development().python, "benchmarks/extras.py", *words("EXTRAS"))
+
+
 def docs() -> None:
     """Build the documentation as a site, build/site/index.html.
 
@@ -302,6 +311,7 @@ VERBS = {
             bench,
             bench_real,
             serve_demo,
+            extras,
             docs,
             map,
             fuzz,

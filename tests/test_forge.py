@@ -14,6 +14,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from vggc.binding.modules import import_file
+from vggc.diagnostics.packages import ONNX2TF, OPENVINO, PADDLE, TENSORFLOW, TORCH, TORCHSERVE, TVM
 
 ROOT = Path(__file__).parents[1]
 make = import_file(ROOT / "make.py")
@@ -46,7 +47,7 @@ def commands() -> list[str]:
 
 def test_every_job_is_complete() -> None:
     names = [name for name, _ in jobs()]
-    assert names == ["linux", "windows", "distribution", "latest", "oldest", "cluster"]
+    assert names == ["linux", "windows", "extras", "distribution", "latest", "oldest", "cluster", "large-extras"]
     for name, job in jobs():
         assert job["runs-on"] and job["timeout-minutes"] <= 90, name
         assert all("@" in step["uses"] for step in job["steps"] if "uses" in step), name
@@ -54,17 +55,28 @@ def test_every_job_is_complete() -> None:
 
 
 def test_what_they_run_are_verbs_with_settings_that_there_are() -> None:
-    run = [re.search(r"\bmake(?:\.py)? ([a-z]+)((?: [A-Z]+=\S+)*)$", line) for line in commands()]
+    run = [re.search(r'\bmake(?:\.py)? ([a-z]+)((?: [A-Z]+=(?:"[^"]*"|\S+))*)$', line) for line in commands()]
     found = [match for match in run if match]
     assert len(found) >= 8
     assert {match[1] for match in found} <= set(make.VERBS)
-    settings = {setting.split("=")[0] for match in found for setting in match[2].split()}
-    assert settings == {"LATEST", "OLDEST", "TESTS"}
+    settings = {setting for match in found for setting in re.findall(r" ([A-Z]+)=", match[2])}
+    assert settings == {"LATEST", "OLDEST", "TESTS", "EXTRAS"}
     assert all(f"    {setting}=" in (make.__doc__ or "") for setting in settings)
 
 
+def test_every_extra_is_tried() -> None:
+    trials = import_file(ROOT / "benchmarks" / "extras.py").TRIALS
+    by_name = dict(jobs())
+    (often,) = re.findall(r'EXTRAS="([^"]*)"', by_name["extras"]["steps"][-1]["run"])
+    weekly = by_name["large-extras"]["strategy"]["matrix"]["extra"]
+    assert sorted([*often.split(), *weekly]) == sorted(trials)
+    roads = {OPENVINO, TVM, ONNX2TF, TENSORFLOW, PADDLE, TORCH, TORCHSERVE}
+    assert {each.packages for each in trials.values() if each.packages} == roads
+
+
 def test_the_pythons_are_those_that_are_locked() -> None:
-    matrices = {name: job["strategy"]["matrix"]["python"] for name, job in jobs() if "strategy" in job}
+    strategies = {name: job["strategy"]["matrix"] for name, job in jobs() if "strategy" in job}
+    matrices = {name: matrix["python"] for name, matrix in strategies.items() if "python" in matrix}
     assert matrices["linux"] == ["3.11", "3.12", "3.13", "3.14"]
     assert all(set(pythons) <= set(matrices["linux"]) for pythons in matrices.values())
     assert all(python in SpecifierSet(SETTINGS["project"]["requires-python"]) for python in matrices["linux"])
