@@ -33,16 +33,19 @@ class FewRows:
         given = joined(batches)
         blocks, self.count = given.inputs.shape[:2]
         self._mean = given.inputs.mean(axis=1, dtype=np.float64)
-        rows = given.inputs - self._mean[:, None].astype(np.float32)
-        deviations = np.sqrt(np.square(rows).mean(axis=1, dtype=np.float64))
+        # In place, for `given` is a copy of its own and may take hundreds of megabytes.
+        rows = given.inputs
+        rows -= self._mean[:, None].astype(np.float32)
+        deviations = np.sqrt(np.einsum("bri,bri->bi", rows, rows, dtype=np.float64) / self.count)
         level = deviations.mean(axis=1, keepdims=True)
         if not (np.isfinite(level).all() and (level > 0).all()):
             raise Unsuitable("its inputs are the same on all samples")
         self._scale = np.maximum(deviations, _FLOOR * level)
-        self._rows = rows / self._scale[:, None].astype(np.float32)
-        self._products = np.matmul(self._rows, self._rows.transpose(0, 2, 1)).astype(np.float64)
         self._prior = prior
         self._expected = np.matmul(rows, prior.astype(np.float32)).astype(np.float64)
+        rows /= self._scale[:, None].astype(np.float32)
+        self._rows = rows
+        self._products = np.matmul(rows, rows.transpose(0, 2, 1)).astype(np.float64)
         # Each (blocks, rows, outputs): what comes out in the end, and what the product itself should be.
         self._target = by_block(given.target.astype(np.float64), blocks)
         self._wanted = by_block(given.wanted.astype(np.float64), blocks)
@@ -78,7 +81,8 @@ class FewRows:
                 break
             last = error
             wanted = reachable(self._target, reached + offset, gate) - offset
-        change = np.matmul(self._rows.transpose(0, 2, 1), duals.astype(np.float32)) / self._scale[:, :, None]
+        change = np.matmul(self._rows.transpose(0, 2, 1), duals.astype(np.float32))
+        change /= self._scale[:, :, None].astype(np.float32)
         weights = self._prior + change
         bias = mean - np.einsum("bi,bio->bo", self._mean, weights)
         return weights, bias, self._share(self._wanted - reached)

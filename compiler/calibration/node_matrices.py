@@ -185,8 +185,9 @@ class ProductMatrix(AsMatrix):
 
     def matrix(self) -> Float64:
         weights = self._constant(self.weight_index).astype(np.float64)
-        alpha = float(self.node.attrs.get("alpha", 1.0)) if self.gemm else 1.0
-        return (alpha * (weights.T if self.turned else weights))[None]
+        if self.gemm:
+            weights *= float(self.node.attrs.get("alpha", 1.0))
+        return (weights.T if self.turned else weights)[None]
 
     def bias(self) -> Float64:
         """Of a MatMul without an Add, zeros: the Add behind it is not counted, so that results stay the node's own."""

@@ -73,7 +73,8 @@ class Readings:
 
     def problems(self, group: Group, reader: GroupReader) -> list[tuple[InputBlock, Problem]]:
         """What a reader sees of a group. Its weights are scaled so that its outputs have variance 1 in all."""
-        matrix = reader.product.matrix() * self.unit(reader)[:, None, :]
+        matrix = reader.product.matrix()
+        matrix *= self.unit(reader)[:, None, :]
         found = []
         for part in reader.parts:
             mine = reader.groups[part.block, part.columns] == group.id
@@ -96,7 +97,8 @@ class Readings:
         name = reader.product.node.outputs[0].name
         if name not in self._units:
             scale = reader.scale.reshape(reader.product.blocks, 1, -1)
-            matrix = reader.product.matrix() * scale
+            matrix = reader.product.matrix()
+            matrix *= scale
             total = 0.0
             for part in reader.parts:
                 weights = matrix[part.block][part.columns]

@@ -213,14 +213,21 @@ def _rows_wanted(own: AsMatrix) -> int:
 def _solved(cut: _Cut, name: str, thinning: Thinning | None) -> Repaired:
     own, affine = cut.own, cut.behind.affine
     scale = affine.scale.reshape(own.blocks, 1, own.outputs)
-    found = solve(cut.row_batches, own.matrix() * scale, own.bias() * affine.scale + affine.shift, cut.behind.gate)
+    # In place where that is possible: the weights of a wide layer take hundreds of megabytes.
+    prior = own.matrix()
+    prior *= scale
+    found = solve(cut.row_batches, prior, own.bias() * affine.scale + affine.shift, cut.behind.gate)
+    del prior
     if found.ridge is None and thinning is None:
         return Repaired(name, found.error)
     # A channel that a batch norm multiplies by zero keeps what it has: nothing of it is seen.
     seen = np.abs(affine.scale) > np.finfo(np.float32).tiny
     divisor = np.where(seen, affine.scale, 1.0)
-    weights = np.where(seen.reshape(scale.shape), found.weights / divisor.reshape(scale.shape), own.matrix())
-    bias = np.where(seen, (found.bias - affine.shift) / divisor, own.bias())
+    weights, bias = found.weights, (found.bias - affine.shift) / divisor
+    weights /= divisor.reshape(scale.shape)
+    if not seen.all():
+        weights = np.where(seen.reshape(scale.shape), weights, own.matrix())
+        bias = np.where(seen, bias, own.bias())
     if thinning is not None:
         weights, bias = thinning.solve(cut.row_batches, own, weights, bias)
     own.store_matrix(weights)
