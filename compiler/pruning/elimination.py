@@ -8,7 +8,7 @@ another, each time the one that costs least, summed over all nodes that read the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def by_scores(scores: Float64) -> Elimination:
     return Elimination(order, losses)
 
 
-def eliminate(size: int, problems: Sequence[Problem], extra: Float64 | None = None) -> Elimination:
+def eliminate(size: int, problems: Iterable[Problem], extra: Float64 | None = None) -> Elimination:
     """Remove the atoms 0..size-1 of a group one by one.
 
     `extra`, (size,), are costs of atoms that nothing can repair.

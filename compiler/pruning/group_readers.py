@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,18 +71,19 @@ class Readings:
         """The nodes that read a group and can be repaired."""
         return [each for each in self._readers if (each.groups == group.id).any()]
 
-    def problems(self, group: Group, reader: GroupReader) -> list[tuple[InputBlock, Problem]]:
-        """What a reader sees of a group. Its weights are scaled so that its outputs have variance 1 in all."""
+    def problems(self, group: Group, reader: GroupReader) -> Iterator[tuple[InputBlock, Problem]]:
+        """What a reader sees of a group, in parts one after the other, for all together can be large.
+
+        Weights are scaled so that the reader's outputs have variance 1 in all.
+        """
         matrix = reader.product.matrix()
         matrix *= self.unit(reader)[:, None, :]
-        found = []
         for part in reader.parts:
             mine = reader.groups[part.block, part.columns] == group.id
             if mine.any():
                 atoms = np.where(mine, reader.atoms[part.block, part.columns], -1)
                 weights = matrix[part.block][part.columns]
-                found.append((part, Problem(np.asarray(self._spill.get(part.name, 0), np.float32), weights, atoms)))
-        return found
+                yield part, Problem(np.asarray(self._spill.get(part.name, 0), np.float32), weights, atoms)
 
     def mean(self, part: InputBlock) -> Float64:
         """Of a part's columns, (columns,)."""

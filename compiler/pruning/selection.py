@@ -57,7 +57,7 @@ def order(
     if importance == "taylor":
         assert losses is not None
         return by_scores(losses.taylor(group))
-    problems = [each for reader in readings.readers(group) for _, each in readings.problems(group, reader)]
+    problems = (each for reader in readings.readers(group) for _, each in readings.problems(group, reader))
     return eliminate(group.size, problems, readings.energies(group))
 
 
