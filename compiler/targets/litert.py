@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +23,8 @@ _CALIBRATED = 256
 
 _COMPARED, _HELD_BACK = 32, 8
 """Samples on which the int8 model is compared: one of so many is held back for it, and at most so many are used."""
+
+_NO_SAMPLES: dict[str, Any] = {"samples": None, "batch": 1}
 
 _BATCH = 4
 """Samples in a run of the comparison, when the model takes any number."""
@@ -74,31 +74,24 @@ def litert(
     path = lowering.claim(name)
     source = onnx2tf.converted(lowering)
     feeds: list[Feeds] = []
-    inputs = runtime_model.RANDOM
+    inputs, calibration = runtime_model.RANDOM, _NO_SAMPLES
     if data is not None:
-        feeds, inputs = _calibrated(lowering, data, source, path)
-    elif weights == "int8":
-        _quantize(source, path)
-    else:
-        shutil.copyfile(source / f"model_{weights}.tflite", path)
+        feeds, inputs, calibration = _divided(lowering, data)
+    arguments = {"saved_model": str(source), "output": str(path), "weights": weights, **calibration}
+    runtime_model.convert(ONNX2TF, "onnx2tf_convert:write_tflite", arguments, "LiteRT")
     allowed = runtime_model.allowed_for(lowering.graph, weights) if tolerance is None else tolerance
     settings: dict[str, Any] = {"weights": weights, "activations": "float32" if data is None else "int8"}
     written = runtime_model.Written("litert", "litert", path, settings, allowed)
     return runtime_model.finish(lowering, written, feeds=feeds, inputs=inputs)
 
 
-def _calibrated(lowering: Lowering, data: Dataset, source: Path, path: Path) -> tuple[list[Feeds], str]:
-    """Write the model with int8 activations. Returns feeds to compare it on, and their description."""
+def _divided(lowering: Lowering, data: Dataset) -> tuple[list[Feeds], str, dict[str, Any]]:
+    """Feeds to compare the int8 model on, their description, and the arguments that calibrate it on other samples."""
     judged, learned = Samples(lowering.graph, data).in_batches_of(_BATCH).apart(_HELD_BACK)
     judged, learned = judged.spread(_COMPARED), learned.spread(_CALIBRATED)
     batches = list(learned)
     samples = lowering.scratch("litert") / "samples.npz"
     write_npz(samples, {name: np.concatenate([each[name] for each in batches]) for name in batches[0]})
-    _quantize(source, path, samples=str(samples), batch=learned.size if learned.fixed else 1)
     seen = "" if judged.data is learned.data else " that the converter has not seen"
-    return list(judged), f"{counted(judged.count, 'sample')} of `{data.name}`{seen}"
-
-
-def _quantize(source: Path, path: Path, *, samples: str | None = None, batch: int = 1) -> None:
-    arguments = {"saved_model": str(source), "samples": samples, "batch": batch, "output": str(path)}
-    runtime_model.convert(ONNX2TF, "onnx2tf_convert:quantize", arguments, "LiteRT")
+    described = f"{counted(judged.count, 'sample')} of `{data.name}`{seen}"
+    return list(judged), described, {"samples": str(samples), "batch": learned.size if learned.fixed else 1}

@@ -37,7 +37,7 @@ def check_graph(graph: Graph) -> list[Diagnostic]:
 
 
 def converted(lowering: Lowering) -> Path:
-    """The folder with the SavedModel and the TFLite files of the compiled model, which all targets share."""
+    """The folder with the SavedModel of the compiled model, which all targets share."""
     if found := check_graph(lowering.graph):
         raise CompileError(*found)
     folder = lowering.scratch("onnx2tf")

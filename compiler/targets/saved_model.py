@@ -43,7 +43,7 @@ def saved_model(lowering: Lowering, *, tolerance: float | None = None, folder: s
 
 
 def copy_saved_model(source: Path, destination: Path) -> None:
-    """Copy a SavedModel without the TFLite files that onnx2tf writes beside it."""
+    """Copy a SavedModel without what onnx2tf writes beside it."""
     for part in PARTS:
         if (source / part).is_file():
             (destination / part).parent.mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,10 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
-_AT_ONCE = 16
+_AT_ONCE = 8
 """Schedules that are built and measured before the time is looked at."""
 
-_TIMEOUT = 120.0
+_TIMEOUT = 60.0
 """Seconds in which a schedule must be built, or run."""
 
 
