@@ -89,7 +89,8 @@ def test_litert_quantizes_the_float_model(make_graph: GraphMaker, lower: Lowerin
     litert(lowering, weights="int8", data=data, tolerance=0.2, name="int8.tflite")
     assert [each.allowed for each in lowering.runs] == [1e-4, 5e-2, 0.2]
     plain, weights, int8 = lowering.runs
-    assert plain.largest_error < 1e-5 < weights.largest_error < 2e-2 and 1e-5 < int8.largest_error < 0.2
+    # TFLite leaves weights of less than 1024 numbers as they are.
+    assert plain.largest_error < 1e-5 and weights.largest_error < 2e-2 and 1e-5 < int8.largest_error < 0.2
     assert (plain.inputs, int8.inputs) == ("random numbers", "8 samples of `data` that the converter has not seen")
     settings = read_sidecar(lowering.directory / "int8.tflite.json").settings
     assert settings == {"weights": "int8", "activations": "int8"}
