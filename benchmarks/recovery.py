@@ -70,7 +70,7 @@ class Bench:
         subprocess.run(
             [*command, "--threads", str(self.threads)],
             cwd=self.folder,
-            env={**os.environ, "VGGC_CACHE": str(self.folder / "cache")},
+            env={**os.environ, "VGGC_CACHE": str(self.folder / "cache"), "VGGC_MEASURE": "off"},
             check=True,
             stdout=subprocess.DEVNULL,
         )
