@@ -329,7 +329,7 @@ def test_it_ends_when_enough_classes_agree(networks, net):
 
 def test_options_that_exclude_each_other(networks, refused):
     graph = networks.plain_with_flatten()
-    with refused("error: recover takes `epochs` or `minutes`, not both\nhelp: write one of them: recover(epochs=30)"):
+    with refused("error: recover takes `epochs` or `minutes`, not both\nhelp: write one of them: recover(epochs=100)"):
         recover(graph, data=samples(graph), epochs=3, minutes=1.0, context=context_of(graph))
 
 
