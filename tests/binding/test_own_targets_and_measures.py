@@ -71,6 +71,37 @@ def test_a_target_writes_its_file(vggc: Any, folder: Path) -> None:
     assert "out/nodes.txt" in ran.out and "names" in ran.out
 
 
+READER = '''
+from vggc.data import Dataset
+from vggc.graph.signature import inputs_of
+from vggc.targets.contract import Artifact, Lowering, target
+
+
+@target
+def counted(lowering: Lowering, *, data: Dataset, name: str = "count.txt") -> list[Artifact]:
+    """Write the number of samples, and keep a file for the next target."""
+    path = lowering.claim(name)
+    notes = lowering.scratch("counted") / "notes.txt"
+    notes.write_text(f"{notes.read_text() if notes.exists() else ''}{len(data.fit(inputs_of(lowering.graph)))} ")
+    path.write_text(notes.read_text())
+    return [Artifact.of(path, lowering.directory, "counted")]
+'''
+
+
+def test_a_target_reads_data_and_shares_a_folder(vggc: Any, folder: Path) -> None:
+    Path("mine/my_reader.py").write_text(READER)
+    head = 'use "my_reader.py"\nuse "my_target.py"\ndata some = npz("a.npz")\nfold_batch_norm\n'
+    ran = compile_(vggc, f'{head}target counted(data=some)\ntarget counted(data=some, name="again.txt")\n')
+    assert ran.status == 0, ran.err
+    assert (Path("out/count.txt").read_text(), Path("out/again.txt").read_text()) == ("8 ", "8 8 ")
+    assert sorted(each.name for each in Path("out").iterdir()) == [
+        "again.txt",
+        "count.txt",
+        "report.html",
+        "report.json",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
