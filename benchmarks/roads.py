@@ -38,9 +38,13 @@ FOLD = "simplify\nfold_batch_norm\n"
 QUANTIZE = "quantize(int8, data=calib, rounding=nearest)\n"
 LITERT = {
     "fold litert": "target litert\n",
-    "int8 litert": 'target litert(weights=int8, data=calib, name="int8.tflite")\n',
+    "int8 litert": 'target litert(weights=int8, data=calib, tolerance=0.2, name="int8.tflite")\n',
 }
-"""TFLite's converter quantizes the folded model itself, so that one recipe and one conversion by onnx2tf make both."""
+"""TFLite's converter quantizes the folded model itself, so that one recipe and one conversion by onnx2tf make both.
+
+The int8 model is compared with the float model, so that its error is that of quantization: with random weights, it is
+larger than the default tolerance allows.
+"""
 
 COLUMNS = ("converted", *(f"{form} {target}" for form in ("fold", "int8") for target in TARGETS))
 BEGIN, END = "<!-- made by benchmarks/roads.py -->", "<!-- end -->"

@@ -26,6 +26,7 @@ from vggc.runtimes.packages import python_of
 from vggc.runtimes.sidecar import read_sidecar
 from vggc.targets import torchserve_handler
 from vggc.targets.contract import Lowering
+from vggc.targets.onnx2tf import with_zero_padding
 from vggc.targets.onnxruntime import onnxruntime
 
 GraphMaker = Callable[..., Graph]
@@ -94,6 +95,28 @@ def test_litert_quantizes_the_float_model(make_graph: GraphMaker, lower: Lowerin
     assert (plain.inputs, int8.inputs) == ("random numbers", "8 samples of `data` that the converter has not seen")
     settings = read_sidecar(lowering.directory / "int8.tflite.json").settings
     assert settings == {"weights": "int8", "activations": "int8"}
+
+
+@pytest.mark.parametrize(
+    ("before", "pool", "explicit"),
+    [
+        ("Relu", "pads=[1,1,1,1]", True),
+        ("Relu", "pads=[0,1,1,0], strides=[2,2]", True),
+        ("Relu", "pads=[1,1,1,1], ceil_mode=1", False),
+        ("Relu", "pads=[0,0,0,0]", False),
+        ("Tanh", "pads=[1,1,1,1]", False),
+    ],
+)
+def test_max_pools_pad_with_zeros_where_that_is_the_same(
+    before: str, pool: str, explicit: bool, make_graph: GraphMaker
+) -> None:
+    body = f"r = {before}(x) y = MaxPool<kernel_shape=[3,3], {pool}>(r)"
+    graph = make_graph(f"g (float[2,3,6,5] x) => (float[2,3,N,M] y) {{ {body} }}")
+    found = with_zero_padding(graph)
+    assert [node.op for node in graph.nodes] == [before, "MaxPool"]
+    assert ("Pad" in [node.op for node in found.nodes]) == explicit
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 5)).astype(np.float32)
+    np.testing.assert_array_equal(Session(found).run({"x": x})["y"], Session(graph).run({"x": x})["y"])
 
 
 def test_samples_are_for_int8_alone(monkeypatch: pytest.MonkeyPatch) -> None:
