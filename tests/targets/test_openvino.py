@@ -48,7 +48,12 @@ def test_a_quantized_model_keeps_its_numbers(net: Graph, lower: LoweringMaker) -
     assert run.largest_error < 1e-5 and run.allowed == 5e-2 and run.seconds > 0 and run.batch == 1
     sidecar = read_sidecar(lowering.directory / names[2])
     assert sidecar.settings == {"compute": "float32"} and sidecar.provenance["recipe"] == "net.opt"
-    assert sidecar.compared == {"with": "onnxruntime", "largest_error": run.largest_error, "allowed": 5e-2}
+    assert sidecar.compared == {
+        "with": "onnxruntime",
+        "inputs": "random numbers",
+        "largest_error": run.largest_error,
+        "allowed": 5e-2,
+    }
     # The weights stay integers in the file.
     assert (lowering.directory / names[1]).stat().st_size < 80
 
