@@ -109,7 +109,7 @@ def tried(trial: Trial, folder: Path) -> str:
 
 def alone(python: str, vggc: Sequence[str], folder: Path) -> str:
     """Compile with vggc alone. Raises Failed when an optional package came with it."""
-    modules = sorted({name for each in OPTIONAL for name in each.modules} - {"setuptools", "onnx"})
+    modules = sorted({name for each in OPTIONAL for name in each.modules} - {"setuptools", "packaging", "onnx"})
     look = f"import importlib.util as u; print(*[each for each in {modules} if u.find_spec(each)])"
     if brought := run([python, "-c", look]).split():
         raise Failed(f"vggc alone brings {', '.join(brought)}")

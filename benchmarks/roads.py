@@ -153,7 +153,7 @@ def table(cells: dict[str, str]) -> str:
             row.append(value)
         lines.append(f"| {net} | {framework} | {' | '.join(row)} |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
-    return "\n".join([*lines, "", *notes, ""])
+    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
 
 
 if __name__ == "__main__":

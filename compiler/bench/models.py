@@ -104,7 +104,7 @@ def bench_models(
         }
     )
     if data is not None:
-        bench.machine["samples"] = f"{min(samples, len(data))} samples of {data.description}"
+        bench.machine |= {"samples": min(samples, len(data)), "data": data.description}
     inputs = {model: inputs_of_file(model) for model in models if not is_engine(model)}
     for batch in batches:
         count = 0 if data is None else min(samples, len(data)) // batch * batch

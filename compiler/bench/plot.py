@@ -27,7 +27,7 @@ def plot(bench: Bench) -> str:
     machine = bench.machine
     text = f"{machine['processor']}, {machine['threads']} threads"
     if shares:
-        text += f"; agreement with the first model on {machine['samples']}"
+        text += f"; agreement with the first model on {machine['samples']} samples"
     parts.append(f'<text x="10" y="{top + 4}" class="s">{escape(text)}</text>')
     style = "text{font:13px sans-serif;fill:#222}.s{font-size:11px;fill:#555}.h{font-weight:bold}"
     return (

@@ -32,7 +32,7 @@ def bench_page(bench: Bench) -> RenderableType:
     cores = f"{machine['threads']} of {machine['cores']} cores"
     description = f"{machine['processor']}, {cores}, onnxruntime {machine['onnxruntime']}"
     if "samples" in machine:
-        description += f", compared on {machine['samples']}"
+        description += f", compared on {machine['samples']} samples"
     notes = [Text(f"note: {each}") for each in bench.left_out]
     return Group(
         *([table] if bench.rows else []), *([Text(), *notes] if notes else []), Text(), Text(description, style="dim")

@@ -57,8 +57,9 @@ TENSORFLOW = Optional(
 PADDLE = Optional(
     "paddle",
     "models of Paddle",
-    ("paddlepaddle", "paddle2onnx", "setuptools"),
-    ("paddle", "paddle2onnx", "setuptools"),
+    # paddle2onnx imports the last two, and does not say so.
+    ("paddlepaddle", "paddle2onnx", "setuptools", "packaging"),
+    ("paddle", "paddle2onnx", "setuptools", "packaging"),
     separate=True,
 )
 TORCH_EXPORT = Optional("torch", "programs of torch.export (.pt2)", ("torch", "onnxscript"), ("torch", "onnxscript"))

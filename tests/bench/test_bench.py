@@ -159,7 +159,7 @@ def test_models_are_compared_on_samples(classifier: Make, tmp_path: Path) -> Non
     (others,) = Session(Graph.load(other)).run({"x": images}).values()
     data = ArrayDataset({"x": images}, logits.argmax(axis=1), "images")
     found = bench_models([first, other], [8, 32], seconds=0.01, data=data)
-    assert found.machine["samples"] == "20 samples of images"
+    assert (found.machine["samples"], found.machine["data"]) == (20, "images")
     assert found.left_out == ["models are not compared at batch 32: there are fewer samples"]
     agree = (logits.argmax(axis=1) == others.argmax(axis=1))[:16].mean()
     assert 0 < agree < 1
@@ -175,7 +175,7 @@ def test_the_table_shows_agreement(classifier: Make, tmp_path: Path, capsys: pyt
     assert run(["bench", *models, *options]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert " agreement " in shown and " accuracy " not in shown and " 100.00%" in shown
-    assert "compared on 2 samples of" in shown
+    assert "compared on 2 samples" in shown
 
 
 def test_samples_that_do_not_fit_name_the_model(classifier: Make) -> None:

@@ -90,8 +90,8 @@ def test_a_folder_without_a_model(files: list[str], message: str, tmp_path: Path
         ),
         (
             "net.pdmodel",
-            "converting a Paddle model needs the Python packages `paddlepaddle` and `paddle2onnx` and `setuptools`, "
-            "which are not installed",
+            "converting a Paddle model needs the Python packages `paddlepaddle` and `paddle2onnx` and `setuptools` "
+            "and `packaging`, which are not installed",
             "VGGC_PYTHON_PADDLE=paddle-env",
         ),
     ],
