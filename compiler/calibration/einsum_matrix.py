@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -39,8 +41,8 @@ class EinsumMatrix(AsMatrix):
         self.behind = len(found.result) - 1 - self.result_axis
         self.adder = added_bias(graph, node.outputs[0], self.outputs, self.behind)
 
-    def count(self, x: Array, y: Array) -> int:
-        return int(y.size // y.shape[self.result_axis])
+    def count(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        return math.prod(y_shape) // y_shape[self.result_axis]
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         flat = np.moveaxis(np.asarray(x, np.float32), self.data_axis, -1).reshape(-1, self.channels)

@@ -62,18 +62,21 @@ class FewRows:
         solved = np.linalg.solve(self._matrix(edge, ridge), missed[:, :edge])
         return float(np.square(missed[:, edge:] - self._products[:, edge:, :edge] @ solved).sum())
 
-    def solve(self, ridge: float, gate: Gate, rounds: int, settled: float) -> tuple[Float64, Float64, float]:
+    def solve(
+        self, ridge: float, gate: Gate, *, rounds: int, settled: float, step: float
+    ) -> tuple[Float64, Float64, float]:
         """Weights (blocks, width, outputs), bias (blocks, outputs), and the squared error as share of the variance.
 
         Behind an activation with limits, targets beyond a limit move to where the prediction is, up to `rounds` times,
-        until the error falls by a smaller share than `settled`.
+        until the error falls by a smaller share than `settled`. Each time the solution goes `step` times the way to the
+        new one.
         """
         inverse = np.asarray(np.linalg.inv(self._matrix(self.count, ridge)), np.float64)
         offset = self._target - self._wanted
-        wanted, last = self._wanted, np.inf
+        mean = self._wanted.mean(axis=1)
+        duals = inverse @ (self._wanted - mean[:, None] - self._expected)
+        last = np.inf
         while True:
-            mean = wanted.mean(axis=1)
-            duals = inverse @ (wanted - mean[:, None] - self._expected)
             reached = self._expected + self._products @ duals + mean[:, None]
             rounds -= 1
             error = float(np.square(np.clip(reached + offset, *gate) - np.clip(self._target, *gate)).sum())
@@ -81,6 +84,9 @@ class FewRows:
                 break
             last = error
             wanted = reachable(self._target, reached + offset, gate) - offset
+            better = wanted.mean(axis=1)
+            duals += step * (inverse @ (wanted - better[:, None] - self._expected) - duals)
+            mean += step * (better - mean)
         change = np.matmul(self._rows.transpose(0, 2, 1), duals.astype(np.float32))
         change /= self._scale[:, :, None].astype(np.float32)
         weights = self._prior + change

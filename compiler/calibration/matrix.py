@@ -59,10 +59,11 @@ class AsMatrix(ABC):
         return value
 
     @abstractmethod
-    def count(self, x: Array, y: Array) -> int:
-        """How many rows an input and its output have; the latter may have more channels than the node makes.
+    def count(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """How many rows an input and its output of these shapes have.
 
-        Both have the shapes that they have in the model: (samples, channels, ...) for a convolution.
+        The output may have more channels than the node makes. Both are shaped as they are in the model: (samples,
+        channels, ...) for a convolution.
         """
 
     @abstractmethod

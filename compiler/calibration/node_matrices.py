@@ -44,8 +44,8 @@ class SlidingMatrix(AsMatrix):
         self.strides = [int(each) for each in node.attrs.get("strides") or [1] * spatial]
         self.dilations = [int(each) for each in node.attrs.get("dilations") or [1] * spatial]
 
-    def count(self, x: Array, y: Array) -> int:
-        return len(y) * math.prod(y.shape[2:])
+    def count(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        return y_shape[0] * math.prod(y_shape[2:])
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         size = y_shape[2:]
@@ -164,8 +164,8 @@ class ProductMatrix(AsMatrix):
         self.channels, self.outputs = weights.shape[::-1] if self.turned else weights.shape
         self.adder = None if self.gemm or self.left else added_bias(graph, node.outputs[0], self.outputs)
 
-    def count(self, x: Array, y: Array) -> int:
-        return int(y.size // y.shape[-2 if self.left else -1])
+    def count(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        return math.prod(y_shape) // y_shape[-2 if self.left else -1]
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         given: Floats = np.asarray(x, np.float32)

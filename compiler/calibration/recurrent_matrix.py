@@ -6,6 +6,8 @@ graph: what it should be follows from the inputs and the weights of the original
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -31,8 +33,8 @@ class RecurrentMatrix(AsMatrix):
         self.directions, self.gates, self.channels = weights.shape
         self.outputs = self.directions * self.gates
 
-    def count(self, x: Array, y: Array) -> int:
-        return int(x.size // self.channels)
+    def count(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        return math.prod(x_shape) // self.channels
 
     def rows(self, x: Array, y_shape: tuple[int, ...], chosen: Int64 | None = None) -> Floats:
         flat = np.asarray(x, np.float32).reshape(-1, self.channels)

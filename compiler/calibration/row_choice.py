@@ -6,8 +6,8 @@ import numpy as np
 
 from vggc.graph.arrays import Int64
 
-_FEWEST, _MOST = 16384, 40960
-_PER_COLUMN = 32
+_FEWEST, _MOST = 16384, 24576
+_PER_COLUMN = 16
 """Rows for each column. Rows of one image are alike, so that more of them add little; more images would."""
 
 _BYTES = 384 << 20

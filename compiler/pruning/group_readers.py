@@ -9,6 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from vggc.analysis.channels import Group, Groups, Weighted
+from vggc.calibration.batch_rows import piece_bytes
 from vggc.calibration.epilogue import epilogue
 from vggc.calibration.matrix import WIDEST, AsMatrix, Unsuitable
 from vggc.calibration.moments import Moments
@@ -18,11 +19,9 @@ from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.execution.session import Session
+from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64, Floats, Int64
 from vggc.pruning.elimination import Problem
-
-_PIECE = 8 << 20
-"""Bytes of a node's rows that are worked on together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +144,13 @@ class Readings:
 
     def _gather(self, samples: Samples, random: np.random.Generator) -> None:
         values = {each.product.data.name for each in self._readers} | {value.name for value, *_ in self._others}
-        values |= {each.product.node.outputs[0].name for each in self._readers}
         if not values:
             return
+        # A value that is asked for keeps onnxruntime from fusing the nodes around it.
+        graph = self._groups.graph
+        values |= {each.product.node.outputs[0].name for each in self._readers if _result_shape(graph, each) is None}
         moments = {part.name: Moments(compact=True) for each in self._readers for part in each.parts}
-        session = Session(self._groups.graph, sorted(values), optimise="extended")
+        session = Session(graph, sorted(values), optimise="all")
         totals: dict[int, Float64] = {}
         for batch in samples:
             found = session.run({each.name: batch[each.name] for each in session.inputs})
@@ -182,13 +183,15 @@ class Readings:
         random: np.random.Generator,
         moments: dict[str, Moments],
     ) -> None:
-        x, y = found[reader.product.data.name], found[reader.product.node.outputs[0].name]
-        chosen = choose_rows(
-            reader.product.count(x, y), enough_rows(reader.product.width, reader.product.blocks), len(samples), random
-        )
-        waiting = self._waiting.setdefault(reader.product.node.outputs[0].name, [])
-        waiting.append(reader.product.rows(x, y.shape, chosen))
-        if sum(each.nbytes for each in waiting) >= _PIECE:
+        product, name = reader.product, reader.product.node.outputs[0].name
+        x = found[product.data.name]
+        known = _result_shape(self._groups.graph, reader)
+        shape = found[name].shape if known is None else (len(x), *known)
+        count = product.count(x.shape, shape)
+        chosen = choose_rows(count, enough_rows(product.width, product.blocks), len(samples), random)
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(product.rows(x, shape, chosen))
+        if sum(each.nbytes for each in waiting) >= piece_bytes(product.blocks, product.width):
             self._count(reader, moments)
 
     def _count(self, reader: GroupReader, moments: dict[str, Moments]) -> None:
@@ -202,6 +205,16 @@ class Readings:
             own = rows[part.block]
             columns = own if len(part.columns) == own.shape[1] else own[:, part.columns]
             moments[part.name].add(columns[None], nothing)
+
+
+def _result_shape(graph: Graph, reader: GroupReader) -> list[int] | None:
+    """What the graph says of the shape of a reader's result behind its first axis, which is that of its input."""
+    x, y = graph.shape(reader.product.data), graph.shape(reader.product.node.outputs[0])
+    if not x or not y or x[0] is None or x[0] != y[0]:
+        return None
+    sizes = [size for size in y[1:] if isinstance(size, int)]
+    known = len(sizes) == len(y) - 1 and all(isinstance(size, int) for size in x[1:])
+    return sizes if known else None
 
 
 def _split(groups: Int64, atoms: Int64) -> list[Int64]:

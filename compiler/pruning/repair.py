@@ -198,7 +198,8 @@ class _Task:
     def _widen(self, end: gs.Tensor) -> None:
         """Have as many samples as the node needs for its rows; many more at once, for each time costs a run."""
         samples = self.original.samples
-        positions = self.own.count(self.pruned.array(self.own.data, 0), self.original.array(end, 0)) // samples.size
+        shapes = self.pruned.array(self.own.data, 0).shape, self.original.array(end, 0).shape
+        positions = self.own.count(*shapes) // samples.size
         each = int(np.clip(positions // _SHARE_PER_SAMPLE, *_ROWS_PER_SAMPLE))
         needed = -(-_rows_wanted(self.own) // (min(each, max(positions, 1)) * samples.size))
         if needed > self.original.count:
@@ -275,7 +276,7 @@ class _Cut:
         if not np.isfinite(target).all():
             raise not_finite(f"`{self._end.name}`", self._original.samples.name)
         x = self._pruned.array(self.own.data, index)
-        chosen = choose_rows(self.own.count(x, target), _rows_wanted(self.own), batches, random)
+        chosen = choose_rows(self.own.count(x.shape, target.shape), _rows_wanted(self.own), batches, random)
         inputs = self.own.rows(x, target.shape, chosen)
         other = self.behind.other
         offset: Floats | None = None

@@ -122,7 +122,7 @@ def sample(
             found._windows.setdefault(name, []).append(window)
         for name, matrix in products.items():
             y = np.asarray(values[name])
-            count = matrix.count(y, y)
+            count = matrix.count(y.shape, y.shape)
             rows = min(_ROWS, _ROW_NUMBERS // (matrix.blocks * matrix.width))
             most = max(1, rows // samples.count) * len(y)
             chosen = np.sort(random.choice(count, most, replace=False)) if count > most else np.arange(count)

@@ -104,7 +104,7 @@ def test_products_of_rows_give_what_covariances_give(monkeypatch, blocks, gate):
     prior = random.normal(size=(blocks, 20, 3))
     wanted = solve(pieces_of(x, target, offset), prior, np.zeros(blocks * 3), gate)
     batches = list(pieces_of(x, target, offset)())
-    weights, bias, error = FewRows(batches, prior).solve(0.1, gate, 6, 3e-3)
+    weights, bias, error = FewRows(batches, prior).solve(0.1, gate, rounds=6, settled=3e-3, step=1.7)
     np.testing.assert_allclose(weights, wanted.weights, atol=2e-3)
     np.testing.assert_allclose(bias.reshape(-1), wanted.bias, atol=5e-3)
     assert error == pytest.approx(wanted.error, rel=1e-2)

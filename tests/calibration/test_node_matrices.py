@@ -52,7 +52,7 @@ def agrees(graph, node, x):
     y = Session(graph, [value.name]).run({"x": x})[value.name]
     product = as_matrix(graph, node)
     rows = product.rows(x, y.shape)
-    assert rows.shape == (product.blocks, product.count(x, y), product.width)
+    assert rows.shape == (product.blocks, product.count(x.shape, y.shape), product.width)
     found = np.matmul(rows, product.matrix()).transpose(1, 0, 2).reshape(rows.shape[1], -1) + product.bias()
     np.testing.assert_allclose(found, product.results(y), atol=1e-5)
     chosen = np.array([0, 3, rows.shape[1] - 1])

@@ -9,7 +9,8 @@ from vggc.calibration.row_choice import choose_rows, enough_rows
 
 
 @pytest.mark.parametrize(
-    ("width", "blocks", "rows"), [(27, 1, 16384), (576, 1, 18432), (2304, 1, 40960), (4608, 1, 21845), (25, 1152, 3495)]
+    ("width", "blocks", "rows"),
+    [(27, 1, 16384), (1152, 1, 18432), (2304, 1, 24576), (4608, 1, 21845), (25, 1152, 3495)],
 )
 def test_rows_grow_with_their_length_until_they_take_too_much(width: int, blocks: int, rows: int) -> None:
     assert enough_rows(width, blocks) == rows
