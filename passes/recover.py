@@ -15,9 +15,10 @@ operators, shapes and the placement of QuantizeLinear and DequantizeLinear stay.
   stay, quantized weights stay on their grid (their gradient is that of the numbers before rounding). Nodes without
   gradients keep their weights, and are reported.
 - With `student`, a smaller PyTorch module learns from the model as read instead, and its export is the new graph.
-- Images are varied: mirrored, shifted and mixed; large ones also enlarged and recoloured.
+- Images are varied: mirrored, shifted, and half of them mixed.
 - A short training with small rates comes first, then a long one with a large rate, for which batch norms normalize by
-  the batch, if there are any.
+  the batch, if there are any. When the loss is still twice that of the start after a quarter of its epochs, the rest
+  is trained with small rates again.
 - One of eight samples, at most 256, is held back. They choose the small rate, by trials, and the weights that are kept,
   so that the result is never worse on them than the start.
 
@@ -41,6 +42,9 @@ from vggc.values import Ratio
 
 _EPOCHS = 100
 
+_TOGETHER, _FEW_TOGETHER = 64, 16
+"""Samples of a step; fewer where each costs much, so that a training of a few epochs has steps enough."""
+
 _LEAST_BATCH = 16
 """Statistics of smaller batches are too inexact to normalize by."""
 
@@ -61,7 +65,7 @@ def recover(
     vary: bool = True,
     labels: bool = False,
     statistics: Literal["auto", "learn", "keep"] = "auto",
-    batch: int = 64,
+    batch: int | None = None,
     compute: Literal["float32", "float64"] = "float32",
     seed: int = 0,
 ) -> None:
@@ -82,7 +86,7 @@ def recover(
         labels: compare classes with the labels of the data too (cross-entropy); images are then not mixed
         statistics: `learn` lets batch norms normalize by the batch while they train, so that their statistics change;
             `keep` trains with the statistics that the model has; `auto` does both, `keep` first
-        batch: samples that each step is computed with
+        batch: samples that each step is computed with; by default 64, and 16 with images of 96 pixels a side or more
         compute: the type that the training computes with
         seed: seed for the order of samples and for their variations
     """
@@ -116,6 +120,7 @@ def recover(
     samples = paired_samples(graph, original, data, "recover")
     warn_of_samples(context, samples, "weights")
     epochs = epochs or (None if minutes else _EPOCHS)
+    batch = batch or (_FEW_TOGETHER if samples.images else _TOGETHER)
     step = min(samples.size if samples.fixed else batch, samples.count)
     settings = Settings(
         epochs=epochs,

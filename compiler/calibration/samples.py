@@ -110,16 +110,17 @@ class Samples:
         Other inputs of a variation are those of the batch.
         """
         found = copy.copy(self)
-        if self._images():
+        if self.images:
             found._seed = seed
         return found
 
-    def _images(self) -> list[str]:
+    @property
+    def images(self) -> list[str]:
         """The names of the inputs that take images which can be varied."""
         return [each.name for each in self.inputs if is_image(each, self.data.arrays[each.name].shape)]
 
     def _variations(self, batches: Iterator[Batch], seed: int) -> Iterator[Batch]:
-        variations = {name: Variations(seed) for name in self._images()}
+        variations = {name: Variations(seed) for name in self.images}
         for batch in batches:
             yield batch
             yield {name: variations[name](array) if name in variations else array for name, array in batch.items()}

@@ -1,8 +1,8 @@
 """Batches to train with: variations of the samples, and what the original computes for them.
 
-A round is a variation of every sample. There are ROUNDS of them when they fit into memory with the original's results;
-after these, a training sees them again in another order, and the original computes nothing. Otherwise every epoch has a
-round of its own.
+A round is a variation of every sample. There is one for every ten epochs, and ROUNDS at least, if these fit into memory
+with the original's results; after them, a training sees them again in another order, and the original computes nothing.
+Otherwise every epoch has a round of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from vggc.recovery.team import Team
 from vggc.recovery.twin import Twin
 
 ROUNDS = 32
+_EPOCHS = 10
+"""A round is seen about so many times in a long training."""
 
 MEMORY = 1 << 30
 """Bytes for the rounds that are kept."""
@@ -74,7 +76,9 @@ class Lessons:
     def epoch(self, number: int, part: int) -> Iterator[list[Lesson]]:
         """The steps of an epoch of a `part` of the training, in an order that the seed decides."""
         if self.rounds is None:
-            self.rounds = ROUNDS if self._fit() else 0
+            wanted = max(ROUNDS, (self._settings.epochs or 0) // _EPOCHS)
+            fitting = self._fitting()
+            self.rounds = min(wanted, fitting) if fitting >= ROUNDS else 0
         if not self.rounds:
             yield from self._round(number)
             return
@@ -84,11 +88,11 @@ class Lessons:
         for index in np.random.default_rng([self._settings.seed, part, number]).permutation(len(steps)):
             yield steps[index]
 
-    def _fit(self) -> bool:
-        """Whether all rounds fit into memory, by the first step of the first. All processes give the same answer."""
+    def _fitting(self) -> int:
+        """How many rounds fit into memory, by the first step of the first. All processes give the same answer."""
         step = next(self._round(0))
         (size,) = self._team.summed([float(sum(each.bytes for each in step))])
-        return size * self.steps * ROUNDS <= MEMORY * self._team.size
+        return int(MEMORY * self._team.size // max(1.0, size * self.steps))
 
     @property
     def _together(self) -> int:

@@ -159,6 +159,11 @@ def _report(context: Context, state: State, learn: int, judge: int) -> None:
         + f"on {judge} held back, the loss is {state.losses[0]:.4g} -> {state.least:.4g}{shares}"
         + (f" (after {_when(state.best_epoch)})" if state.is_better and state.best_epoch < state.epoch else "")
     )
+    if state.given_up:
+        context.note(
+            f"a training with the statistics of batches was given up after {counted(state.given_up, 'epoch')}: it had "
+            "made the loss larger; the rest was done with the statistics that there were"
+        )
     if state.trials:
         tried = (
             f"{each.rate:g}{' with the statistics of batches' if each.statistics else ''} {each.loss:.3g}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vggc.calibration.samples import Samples
-from vggc.calibration.variations import Variations, is_image, is_small_image, moved, nudged, small_variations
+from vggc.calibration.variations import is_image, is_small_image, mixtures, moved, nudged
 from vggc.data import Batch
 from vggc.graph.arrays import Array, Int64
 
@@ -44,35 +44,29 @@ class SampleStore:
             for name, array in self._arrays.items():
                 array[first:last] = batch[name]
             first = last
-        self._large = [each.name for each in samples.inputs if is_image(each, kinds[each.name].shape)]
-        self._small = [each.name for each in samples.inputs if is_small_image(each, kinds[each.name].shape)]
+        self._images = {
+            each.name
+            for each in samples.inputs
+            if is_image(each, kinds[each.name].shape) or is_small_image(each, kinds[each.name].shape)
+        }
 
     def __getitem__(self, rows: Int64) -> Batch:
         return {name: array[rows] for name, array in self._arrays.items()}
 
     def variation(self, seed: int) -> Callable[[Batch], Batch]:
-        """A function that varies the images of one batch after another. The same seed gives the same variations."""
-        large = {name: Variations(seed) for name in self._large}
-        random = np.random.default_rng(seed)
-
-        def vary(batch: Batch) -> Batch:
-            varied = dict(batch)
-            for name, variations in large.items():
-                varied[name] = variations(batch[name])
-            for name in self._small:
-                varied[name] = small_variations(batch[name], random)
-            return varied
-
-        return vary
+        """A function that moves and mixes the images of batches. The same seed gives the same images."""
+        return self._changed(mixtures, seed)
 
     def moved(self, seed: int) -> Callable[[Batch], Batch]:
         """A function that mirrors and shifts the images of batches. The same seed gives the same images."""
-        random = np.random.default_rng(seed)
-        images = (*self._large, *self._small)
-        return lambda batch: {name: moved(each, random) if name in images else each for name, each in batch.items()}
+        return self._changed(moved, seed)
 
     def nudged(self, seed: int) -> Callable[[Batch], Batch]:
         """A function that shifts the images of batches a little. The same seed gives the same images."""
+        return self._changed(nudged, seed)
+
+    def _changed(self, change: Callable[[Array, np.random.Generator], Array], seed: int) -> Callable[[Batch], Batch]:
         random = np.random.default_rng(seed)
-        images = (*self._large, *self._small)
-        return lambda batch: {name: nudged(each, random) if name in images else each for name, each in batch.items()}
+        return lambda batch: {
+            name: change(each, random) if name in self._images else each for name, each in batch.items()
+        }

@@ -65,6 +65,7 @@ class State:
     agreements  the shares of classes that agree, likewise; None where no output has classes
     least       the least loss, trials included; `best` are the weights that have it, from the epoch `best_epoch`
     ended       whether the training has ended before its last epoch
+    given_up    the epochs of a bold training that was given up for one with caution; 0 without
     """
 
     trials: list[Trial] = field(default_factory=list)
@@ -78,6 +79,7 @@ class State:
     best_agreement: float | None = None
     best_epoch: int = 0
     ended: bool = False
+    given_up: int = 0
     best: list[Array] = field(default_factory=list)
     weights: list[Array] = field(default_factory=list)
     moments: list[Array] = field(default_factory=list)
@@ -87,6 +89,16 @@ class State:
     def is_better(self) -> bool:
         """Whether the best weights are better than those it began with."""
         return bool(self.losses) and self.least < self.losses[0] - ROUNDING
+
+    def begin_again(self, rate: float) -> None:
+        """Go back to the best weights, and train with caution for the epochs that are left."""
+        assert self.epochs is not None
+        self.given_up = self.epoch
+        self.epochs -= self.epoch
+        self.epoch = self.best_epoch = self.steps = 0
+        self.rate, self.statistics = rate, False
+        self.losses, self.agreements = self.losses[:1], self.agreements[:1]
+        self.weights, self.moments = [], []
 
     @property
     def done(self) -> bool:

@@ -38,6 +38,10 @@ _MEASURES = 50
 _PATIENCE = 0.5
 """A training ends when this share of its epochs has passed since the best of its own measures."""
 
+_HOPELESS, _BY = 2.0, 0.25
+"""A bold training is given up when, after this share of its epochs, the loss is still so many times that of the start.
+"""
+
 _TRIALS, _TRAINING, _TIMING = 0, 1, 2
 """The parts of a training, which read the samples in different orders."""
 
@@ -86,14 +90,19 @@ class Trainer:
         optimizer = self._numbers.optimizer(state.rate)
         if state.epoch:
             self._numbers.resume(optimizer, state)
-        every = max(1, state.epochs // _MEASURES)
         while not state.done:
+            every = max(1, state.epochs // _MEASURES)
             shown = f", held back {state.least:.3g} of {state.losses[0]:.3g}"
             progress(f"train{shown}", state.epoch, state.epochs)
             self._epoch(optimizer, state.epoch, state.epochs, _TRAINING, statistics=state.statistics)
             state.epoch += 1
             if state.epoch % every == 0 or state.epoch == state.epochs:
                 self._measure(state)
+                cautious = rates.cautious(state.trials)
+                if cautious is not None and self._is_hopeless(state):
+                    state.begin_again(cautious)
+                    self._numbers.load(state.best)
+                    optimizer = self._numbers.optimizer(cautious)
                 state.ended = self._ends(state)
             self._numbers.note(optimizer, state)
             keep(state)
@@ -120,8 +129,16 @@ class Trainer:
             return True
         # Those before the training are of its start; what a trial has reached is no limit for a bold training.
         own = state.losses[1:]
+        if not own:
+            return False
         passed = state.epoch * (1 - (own.index(min(own)) + 1) / len(own))
         return passed > max(1.0, _PATIENCE * state.epochs)
+
+    def _is_hopeless(self, state: State) -> bool:
+        """Whether a bold training should be given up; a single measure of it says little."""
+        assert state.epochs is not None
+        late = state.statistics and state.epoch >= _BY * state.epochs
+        return late and min(state.losses[1:][-3:]) > _HOPELESS * state.losses[0]
 
     def _choose_rate(self, state: State, progress: Inside, keep: Callable[[State], None]) -> None:
         if state.rate is not None:
