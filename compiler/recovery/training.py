@@ -135,10 +135,11 @@ class Trainer:
         return passed > max(1.0, _PATIENCE * state.epochs)
 
     def _is_hopeless(self, state: State) -> bool:
-        """Whether a bold training should be given up; a single measure of it says little."""
+        """Whether a bold training should be given up: by three measures of it, for one says little."""
         assert state.epochs is not None
-        late = state.statistics and state.epoch >= _BY * state.epochs
-        return late and min(state.losses[1:][-3:]) > _HOPELESS * state.losses[0]
+        last = state.losses[1:][-3:]
+        late = state.statistics and len(last) == 3 and state.epoch >= _BY * state.epochs
+        return late and min(last) > _HOPELESS * state.losses[0]
 
     def _choose_rate(self, state: State, progress: Inside, keep: Callable[[State], None]) -> None:
         if state.rate is not None:

@@ -163,6 +163,21 @@ def test_rates_are_tried(networks):
     assert any(f"at the rate {rate:g}" in log.notes[0] for rate in (1e-2, 3e-3, 1e-3, 2e-4))
 
 
+def test_a_bold_training_that_comes_to_nothing_is_given_up(networks, monkeypatch):
+    monkeypatch.setattr("vggc.recovery.training._HOPELESS", 0.0)
+    original = networks.residual_blocks_with_projection()
+    graph = damaged(original)
+    before, progress = error(original, graph), []
+    context = context_of(original, progress=lambda what, done=0, total=0: progress.append((what, done, total)))
+    log = recover(graph, data=samples(graph), epochs=8, batch=16, context=context)
+    graph.tidy()
+    steps = [(done, total) for what, done, total in progress if what.startswith("train, held back")]
+    assert steps == [*((index, 8) for index in range(3)), *((index, 5) for index in range(5))]
+    assert ", with the statistics of batches" not in log.notes[0]
+    assert log.notes[1].startswith("a training with the statistics of batches was given up after 3 epochs")
+    assert error(original, graph) < before
+
+
 def test_zeros_of_sparsity_stay(networks):
     original = networks.plain_with_flatten(4)
     graph = original.copy()
