@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -113,6 +114,16 @@ class Mapped(StoredArray):
         for at in range(0, min(limit, self.rows), rows):
             # A plain view: numpy.memmap's own class makes every small operation slower.
             yield self._array[at : min(at + rows, limit)].view(np.ndarray)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Give back the pages that have been read, which otherwise count as memory of the process to its end.
+
+        Whoever still looks at them gets them again from the file.
+        """
+        mapping = getattr(self._array, "_mmap", None)
+        if mapping is not None and hasattr(mapping, "madvise"):
+            mapping.madvise(mmap.MADV_DONTNEED)
 
 
 class Packed(StoredArray):

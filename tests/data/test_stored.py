@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -77,6 +78,24 @@ def test_uncompressed_arrays_are_mapped(tmp_path: Path) -> None:
             base = base.base
         assert isinstance(base, np.memmap)
         assert not batch.flags.writeable
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs a system that shows a process's memory")
+def test_what_has_been_read_of_a_mapped_array_takes_no_memory(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    count, size = 64, 1 << 20
+    np.save(tmp_path / "data.npy", np.zeros((count, size), np.uint8))
+    dataset = npy.load("test", tmp_path, path="data.npy")
+    grown = []
+    for turn in range(2):
+        before = resident()
+        for batch in dataset.batches(4):
+            assert not batch["data"].any()
+            grown.append(resident() - before)
+        assert len(grown) == (turn + 1) * count // 4
+    assert max(grown) < count * size // 2
 
 
 def test_large_compressed_arrays_are_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
