@@ -38,6 +38,9 @@ from vggc.execution.session import Session
 from vggc.graph import Graph
 
 SHARES = {"vgg16": (0.25, 0.125, 0.06), "resnet20": (0.5, 0.35, 0.25), "mobilenet": (0.5, 0.35)}
+TRAININGS = {"vgg16": "epochs=640, statistics=learn", "resnet20": "epochs=200", "mobilenet": "epochs=200"}
+PHOTOS = "epochs=60, statistics=keep"
+"""How each net is trained: a wide one, which pruning has hurt little, gains by long trainings only."""
 HEAD = 'data calib = npz("calib.npz")\nsimplify\n'
 PRUNED = HEAD + "prune_channels(macs={macs:.1%}, data=calib)\n{recover}target onnx\n"
 SMALL_INT8 = (
@@ -45,7 +48,7 @@ SMALL_INT8 = (
     "fold_batch_norm\nquantize(int8, data=calib)\ntarget onnx\n"
 )
 QUANTIZED = HEAD + "fold_batch_norm\nquantize({precision}, data=calib)\n{recover}target onnx\n"
-QUANTIZED_EPOCHS = 10
+QUANTIZED_OPTIONS = "epochs=10"
 """As in qat.opt: quantizing costs little, and training through quantizers takes several times as long."""
 KINDS = ("pruned", "int8", "quantized", "photos")
 
@@ -103,8 +106,7 @@ def main() -> None:
     parser.add_argument("--only", choices=KINDS, action="append", help="which figures (repeatable); all by default")
     parser.add_argument("--net", choices=SHARES, action="append")
     parser.add_argument("--macs", type=float, nargs="+", help="shares of the MACs that remain")
-    parser.add_argument("--epochs", type=int, default=200)
-    parser.add_argument("--options", default="", help="more options of recover, such as `features=0.1`")
+    parser.add_argument("--recover", help="the options of recover, such as `epochs=100, features=0.1`")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--photos", type=Path, nargs=2, metavar=("FIT", "HOLD"))
     parser.add_argument("--plot", type=Path)
@@ -115,8 +117,7 @@ def main() -> None:
     if not data.is_file():
         sys.exit(f"skipped: there is no {data}")
     kinds = given.only or KINDS
-    options = f", {given.options}" if given.options else ""
-    recover = f"recover(data=calib, epochs={given.epochs}{options})\n"
+    recover = {net: f"recover(data=calib, {given.recover or options})\n" for net, options in TRAININGS.items()}
     models = {net: given.shared / "models" / f"{net}.onnx" for net in given.net or SHARES}
     if given.keep is not None:
         given.keep.mkdir(parents=True, exist_ok=True)
@@ -130,20 +131,20 @@ def main() -> None:
         np.savez(bench.folder / "calib.npz", input=images[:1024])
         if "pruned" in kinds:
             curves = {
-                net: pruned(bench, net, model, given.macs or SHARES[net], recover) for net, model in models.items()
+                net: pruned(bench, net, model, given.macs or SHARES[net], recover[net]) for net, model in models.items()
             }
             if given.plot is not None:
                 plot(curves, given.plot)
         if "int8" in kinds and "vgg16" in models:
-            small_int8(bench, models["vgg16"], given.macs or (0.125, 0.09, 0.08), recover)
+            small_int8(bench, models["vgg16"], given.macs or (0.125, 0.09, 0.08), recover["vgg16"])
         if "quantized" in kinds:
-            recover_quantized = f"recover(data=calib, epochs={min(given.epochs, QUANTIZED_EPOCHS)}{options})\n"
+            recover_quantized = f"recover(data=calib, {given.recover or QUANTIZED_OPTIONS})\n"
             for net, model in models.items():
                 quantized(bench, net, model, recover_quantized)
         if "photos" in kinds and given.photos is not None:
-            photos(
-                bench, given.shared / "models" / "efficientnet_lite0.onnx", given.photos, given.macs or [0.6], recover
-            )
+            model = given.shared / "models" / "efficientnet_lite0.onnx"
+            training = f"recover(data=calib, {given.recover or PHOTOS})\n"
+            photos(bench, model, given.photos, given.macs or [0.6], training)
 
 
 Curve = list[tuple[float, float, float]]
@@ -230,6 +231,8 @@ def plot(curves: dict[str, Curve], path: Path) -> None:
         for at, title in ((1, "pruned and repaired"), (2, "and recovered")):
             axis.plot(shares, [100 * point[at] for point in points], marker="o", label=title)
         axis.set(title=net, xlabel="share of the MACs, %", ylabel="top-1, %", xscale="log")
+        axis.set_xticks(shares, [f"{share:g}" for share in shares])
+        axis.minorticks_off()
         axis.legend()
         axis.grid(alpha=0.3)
     save(figure, path)
