@@ -18,6 +18,7 @@ from vggc.calibration.recurrent_matrix import RecurrentMatrix
 from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
+from vggc.data import Batch
 from vggc.execution.session import Session
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64, Floats, Int64
@@ -154,9 +155,8 @@ class Readings:
         totals: dict[int, Float64] = {}
         for batch in samples:
             found = session.run({each.name: batch[each.name] for each in session.inputs})
-            for name, array in found.items():
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    raise not_finite(f"`{name}`", samples.name)
+            if not all(_is_finite(each) for each in found.values()):
+                raise not_finite(f"`{_first_not_finite(graph, batch) or min(found)}`", samples.name)
             for reader in self._readers:
                 self._take(reader, found, samples, random, moments)
             for index, (value, axis, groups, _) in enumerate(self._others):
@@ -205,6 +205,19 @@ class Readings:
             own = rows[part.block]
             columns = own if len(part.columns) == own.shape[1] else own[:, part.columns]
             moments[part.name].add(columns[None], nothing)
+
+
+def _is_finite(array: Array) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _first_not_finite(graph: Graph, batch: Batch) -> str | None:
+    """The name of the first value of a graph, in the order of its nodes, that is not finite for a batch."""
+    names = [value.name for node in graph.nodes for value in node.outputs if value.name]
+    session = Session(graph, names)
+    found = session.run({each.name: batch[each.name] for each in session.inputs})
+    arrays = ((name, found.get(name)) for name in names)
+    return next((name for name, each in arrays if isinstance(each, np.ndarray) and not _is_finite(each)), None)
 
 
 def _result_shape(graph: Graph, reader: GroupReader) -> list[int] | None:

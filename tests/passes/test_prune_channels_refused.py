@@ -187,7 +187,7 @@ def test_values_that_are_no_numbers(net, refused, importance):
     x = n.op("Log", n.conv("x", 3, 6))
     graph = n.graph(n.head(n.conv(x, 6, 8), 8))
     with refused(
-        "error: `conv9` has NaN or infinite numbers on the samples of data `calib`\n"
+        "error: `log5` has NaN or infinite numbers on the samples of data `calib`\n"
         "help: look at the samples and at the model before pruning it: vggc inspect, vggc diff"
     ):
         prune_channels(graph, keep=HALF, data=calib(), importance=importance, align=2)
