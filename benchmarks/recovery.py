@@ -39,8 +39,9 @@ from vggc.graph import Graph
 
 SHARES = {"vgg16": (0.25, 0.125, 0.06), "resnet20": (0.5, 0.35, 0.25), "mobilenet": (0.5, 0.35)}
 TRAININGS = {"vgg16": "epochs=640, statistics=learn", "resnet20": "epochs=200", "mobilenet": "epochs=200"}
-PHOTOS = "epochs=60, statistics=keep"
 """How each net is trained: a wide one, which pruning has hurt little, gains by long trainings only."""
+PHOTOS = "epochs=60, statistics=keep"
+"""How a net is trained with a few hundred photographs."""
 HEAD = 'data calib = npz("calib.npz")\nsimplify\n'
 PRUNED = HEAD + "prune_channels(macs={macs:.1%}, data=calib)\n{recover}target onnx\n"
 SMALL_INT8 = (

@@ -30,14 +30,13 @@ _SHIFT, _NUDGE = 16, 32
 """Images are shifted by up to one of so many parts of their sides, and or by one pixel when that is more."""
 
 
-def is_image(value: ValueType, shape: tuple[int, ...]) -> bool:
-    """Whether samples of this input, (channels, height, width), are images large enough to be varied."""
-    return value.dtype.kind == "f" and len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= SMALLEST
+SMALLEST_MOVED = 8
+"""Images of fewer pixels a side are not even shifted."""
 
 
-def is_small_image(value: ValueType, shape: tuple[int, ...]) -> bool:
-    """Whether samples of this input are images that are too small for Variations, but can be shifted and mixed."""
-    return value.dtype.kind == "f" and len(shape) == 3 and shape[0] in (1, 3) and 8 <= min(shape[1:]) < SMALLEST
+def is_image(value: ValueType, shape: tuple[int, ...], smallest: int = SMALLEST) -> bool:
+    """Whether samples of this input, (channels, height, width), are images of `smallest` pixels a side or more."""
+    return value.dtype.kind == "f" and len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= smallest
 
 
 def moved(images: Array, random: np.random.Generator) -> Array:

@@ -43,12 +43,14 @@ class GroupReader:
 
     atoms   (blocks, width) and groups: what each column of its rows belongs to, -1 for what stays
     scale   (blocks * outputs,) what a batch norm behind the node multiplies its outputs by
+    result  what the graph says of the shape of its result behind the first axis, which is that of its input, or None
     """
 
     product: AsMatrix
     groups: Int64
     atoms: Int64
     scale: Float64
+    result: tuple[int, ...] | None
     parts: tuple[InputBlock, ...]
 
 
@@ -141,7 +143,7 @@ class Readings:
         for block in range(found.blocks):
             for columns in _split(groups[block], atoms[block]):
                 parts.append(InputBlock(f"{found.node.outputs[0].name} {block} {len(parts)}", block, columns))
-        return GroupReader(found, groups, atoms, scale, tuple(parts))
+        return GroupReader(found, groups, atoms, scale, _result_shape(self._groups.graph, found), tuple(parts))
 
     def _gather(self, samples: Samples, random: np.random.Generator) -> None:
         values = {each.product.data.name for each in self._readers} | {value.name for value, *_ in self._others}
@@ -149,7 +151,7 @@ class Readings:
             return
         # A value that is asked for keeps onnxruntime from fusing the nodes around it.
         graph = self._groups.graph
-        values |= {each.product.node.outputs[0].name for each in self._readers if _result_shape(graph, each) is None}
+        values |= {each.product.node.outputs[0].name for each in self._readers if each.result is None}
         moments = {part.name: Moments(compact=True) for each in self._readers for part in each.parts}
         session = Session(graph, sorted(values), optimise="all")
         totals: dict[int, Float64] = {}
@@ -185,8 +187,7 @@ class Readings:
     ) -> None:
         product, name = reader.product, reader.product.node.outputs[0].name
         x = found[product.data.name]
-        known = _result_shape(self._groups.graph, reader)
-        shape = found[name].shape if known is None else (len(x), *known)
+        shape = found[name].shape if reader.result is None else (len(x), *reader.result)
         count = product.count(x.shape, shape)
         chosen = choose_rows(count, enough_rows(product.width, product.blocks), len(samples), random)
         waiting = self._waiting.setdefault(name, [])
@@ -220,12 +221,11 @@ def _first_not_finite(graph: Graph, batch: Batch) -> str | None:
     return next((name for name, each in arrays if isinstance(each, np.ndarray) and not _is_finite(each)), None)
 
 
-def _result_shape(graph: Graph, reader: GroupReader) -> list[int] | None:
-    """What the graph says of the shape of a reader's result behind its first axis, which is that of its input."""
-    x, y = graph.shape(reader.product.data), graph.shape(reader.product.node.outputs[0])
+def _result_shape(graph: Graph, product: AsMatrix) -> tuple[int, ...] | None:
+    x, y = graph.shape(product.data), graph.shape(product.node.outputs[0])
     if not x or not y or x[0] is None or x[0] != y[0]:
         return None
-    sizes = [size for size in y[1:] if isinstance(size, int)]
+    sizes = tuple(size for size in y[1:] if isinstance(size, int))
     known = len(sizes) == len(y) - 1 and all(isinstance(size, int) for size in x[1:])
     return sizes if known else None
 

@@ -9,8 +9,8 @@ with, has 0.0203 after 16 epochs with caution and after 32. A bold training of 1
 0.0136 after each quarter of them. So no short trial can tell which is better, and both run.
 
 Where no batch norm can learn statistics, the training is one with caution. So is the rest of a training whose bold part
-has come to nothing: an EfficientNet with 60 % of its MACs, and a few hundred pictures that are less different from each
-other than those it was made with, has three times its loss after ten bold epochs and after thirty.
+has come to nothing. An EfficientNet with 60 % of its MACs, and 267 pictures that differ less from each other than those
+it was made with, has twice its loss after four epochs at 3e-3, and no less than after the first.
 """
 
 from __future__ import annotations

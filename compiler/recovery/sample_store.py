@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vggc.calibration.samples import Samples
-from vggc.calibration.variations import is_image, is_small_image, mixtures, moved, nudged
+from vggc.calibration.variations import SMALLEST_MOVED, is_image, mixtures, moved, nudged
 from vggc.data import Batch
 from vggc.graph.arrays import Array, Int64
 
@@ -44,11 +44,7 @@ class SampleStore:
             for name, array in self._arrays.items():
                 array[first:last] = batch[name]
             first = last
-        self._images = {
-            each.name
-            for each in samples.inputs
-            if is_image(each, kinds[each.name].shape) or is_small_image(each, kinds[each.name].shape)
-        }
+        self._images = {each.name for each in samples.inputs if is_image(each, kinds[each.name].shape, SMALLEST_MOVED)}
 
     def __getitem__(self, rows: Int64) -> Batch:
         return {name: array[rows] for name, array in self._arrays.items()}

@@ -103,7 +103,8 @@ class Trainer:
                     state.begin_again(cautious)
                     self._numbers.load(state.best)
                     optimizer = self._numbers.optimizer(cautious)
-                state.ended = self._ends(state)
+                else:
+                    state.ended = self._ends(state)
             self._numbers.note(optimizer, state)
             keep(state)
         return state
@@ -129,8 +130,6 @@ class Trainer:
             return True
         # Those before the training are of its start; what a trial has reached is no limit for a bold training.
         own = state.losses[1:]
-        if not own:
-            return False
         passed = state.epoch * (1 - (own.index(min(own)) + 1) / len(own))
         return passed > max(1.0, _PATIENCE * state.epochs)
 
@@ -138,8 +137,8 @@ class Trainer:
         """Whether a bold training should be given up: by three measures of it, for one says little."""
         assert state.epochs is not None
         last = state.losses[1:][-3:]
-        late = state.statistics and len(last) == 3 and state.epoch >= _BY * state.epochs
-        return late and min(last) > _HOPELESS * state.losses[0]
+        late = len(last) == 3 and _BY * state.epochs <= state.epoch < state.epochs
+        return state.statistics and late and min(last) > _HOPELESS * state.losses[0]
 
     def _choose_rate(self, state: State, progress: Inside, keep: Callable[[State], None]) -> None:
         if state.rate is not None:
