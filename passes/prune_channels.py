@@ -25,6 +25,8 @@ from vggc.calibration.samples import Samples, sample_sizes, warn_of_samples
 from vggc.calibration.spill import Spill
 from vggc.data import Dataset, KnownData
 from vggc.diagnostics import Code, Diagnostic, Diagnostics, fail
+from vggc.execution.products import small_products
+from vggc.execution.threads import workers
 from vggc.graph import Graph
 from vggc.graph.arrays import Int64
 from vggc.operators.quantizers import is_quantized
@@ -36,13 +38,16 @@ from vggc.pruning.losses import Losses
 from vggc.pruning.provenance import kept_outputs, note
 from vggc.pruning.repair import record
 from vggc.pruning.repair import repair as repair_weights
-from vggc.pruning.sample_work import affordable, varied
+from vggc.pruning.sample_work import affordable, enough_to_order, varied
 from vggc.pruning.selection import NEEDS_DATA, Importance, atoms, order, widths_under
 from vggc.pruning.widths import uniform_widths
 from vggc.rewrite import Beforehand, Context, Declined, whole_graph
 from vggc.values import Bytes, Names, Ratio, Within
 
 _PROOF_SAMPLES = 16
+
+_AT_ONCE = 4
+"""Groups that are put in order at the same time: each takes some hundred megabytes where nodes are wide."""
 
 Repair = Literal["none", "bias", "least_squares"]
 
@@ -124,9 +129,10 @@ def prune_channels(
     _warn_of_quantized(graph, context)
     # Widths are tried on samples that order and repair have not seen, for what counts is the loss on new ones.
     tried, read = (samples, samples) if samples is None or limit is None else samples.apart()
-    # Orders, widths and weights that hold for other images than these few.
-    tried, read = (None if each is None else varied(each, work, seed) for each in (tried, read))
-    with Spill() as spill:
+    # Widths and weights that hold for other images than these few; an order changes little with them.
+    tried = None if tried is None else varied(tried, work, seed)
+    read = None if read is None else enough_to_order(read, work)
+    with Spill() as spill, small_products():
         readings = None
         if read is not None and (importance in NEEDS_DATA or repair == "least_squares"):
             context.progress("read the samples")
@@ -235,9 +241,11 @@ def _orders(
     losses: Losses | None,
 ) -> dict[int, Elimination]:
     found = {}
-    for index, group in enumerate(chosen):
-        context.progress("order channels", index, len(chosen))
-        found[group.id] = order(groups, group, importance, readings=readings, losses=losses)
+    with workers("order", _AT_ONCE) as pool:
+        waiting = [pool.submit(order, groups, group, importance, readings=readings, losses=losses) for group in chosen]
+        for index, (group, each) in enumerate(zip(chosen, waiting, strict=True)):
+            context.progress("order channels", index, len(chosen))
+            found[group.id] = each.result()
     return found
 
 

@@ -19,6 +19,7 @@ from vggc.calibration.batch_rows import BatchRows, Gate, RowBatches, by_block, r
 from vggc.calibration.few_rows import FewRows
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.moments import Moments
+from vggc.execution.products import large_product
 from vggc.graph.arrays import Float64, Floats
 
 _RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -116,13 +117,13 @@ class _System:
 
     def solve(self, cross: Float64) -> Float64:
         """For one right side."""
-        with _singular():
+        with _singular(), large_product(self._matrix.size * self._matrix.shape[1] / 3):
             return np.asarray(self._prior + np.linalg.solve(self._matrix, cross - self._explained))
 
     def solve_again(self, cross: Float64) -> Float64:
         """The same for many right sides; after it `solve` must not be called."""
         if not self._inverted:
-            with _singular():
+            with _singular(), large_product(self._matrix.size * self._matrix.shape[1]):
                 self._matrix = np.asarray(np.linalg.inv(self._matrix), np.float64)
             self._inverted = True
         return np.asarray(self._prior + self._matrix @ (cross - self._explained))
@@ -204,7 +205,10 @@ def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64,
         summed = np.zeros_like(bias)
         own = weights.astype(np.float32)
         for piece in pieces():
-            results = np.matmul(piece.inputs, own).transpose(1, 0, 2).reshape(piece.target.shape)
+            work = piece.inputs.size * own.shape[2]
+            with large_product(work):
+                product = np.matmul(piece.inputs, own)
+            results = product.transpose(1, 0, 2).reshape(piece.target.shape)
             results += bias.reshape(-1).astype(np.float32)
             if piece.offset is not None:
                 results += piece.offset
@@ -214,7 +218,8 @@ def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64,
             wanted = by_block(_moved(results, piece, gate), len(own))
             # Without its mean, a result times an input is as exact as with inputs that have none.
             wanted = wanted - system.mean_result[:, None].astype(np.float32)
-            crossed += np.matmul(piece.inputs.transpose(0, 2, 1), wanted)
+            with large_product(work):
+                crossed += np.matmul(piece.inputs.transpose(0, 2, 1), wanted)
             summed += wanted.sum(axis=1, dtype=np.float64)
             count += wanted.shape[1]
         if error > last * (1 - _SETTLED):

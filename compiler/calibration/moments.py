@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vggc.calibration.batch_rows import by_block
+from vggc.execution.products import large_product
 from vggc.graph.arrays import Float64, Floats
 
 
@@ -114,4 +115,5 @@ def _add_outer(matrices: Floats, first: Float64, second: Float64) -> None:
 
 def _gram(x: Floats) -> Floats:
     # Of one matrix times its own transpose numpy computes half only.
-    return np.asarray((x[0].T @ x[0])[None] if len(x) == 1 else np.matmul(x.transpose(0, 2, 1), x))
+    with large_product(x.size * x.shape[2] / (2 if len(x) == 1 else 1)):
+        return np.asarray((x[0].T @ x[0])[None] if len(x) == 1 else np.matmul(x.transpose(0, 2, 1), x))

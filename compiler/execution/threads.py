@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from vggc.cache.environment import THREAD_VARIABLES
@@ -43,6 +45,20 @@ def limited_threads(count: int | None) -> Iterator[None]:
 def background(name: str) -> Executor:
     """A pool of one thread beside the caller's own. Where only one thread is allowed, the caller does the work."""
     return _AtOnce() if _limit == 1 else ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+def workers(name: str, most: int) -> Executor:
+    """A pool of as many threads as are allowed, up to `most`. Where only one is, the caller does the work.
+
+    When its block ends with an error or an interrupt, work that has not begun is dropped.
+    """
+    count = min(_limit or os.cpu_count() or 1, most)
+    return _AtOnce() if count == 1 else _Workers(max_workers=count, thread_name_prefix=name)
+
+
+class _Workers(ThreadPoolExecutor):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.shutdown(cancel_futures=kind is not None)
 
 
 class _AtOnce(Executor):

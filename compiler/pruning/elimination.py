@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vggc.calibration.definite_inverse import inverse
 from vggc.graph.arrays import Float64, Floats, Int64
 
 RIDGE = 1e-3
@@ -106,7 +107,7 @@ class _State:
         covariance = problem.covariance[np.ix_(order, order)].astype(np.float64)
         level = float(np.trace(covariance)) / len(covariance)
         covariance[np.diag_indices_from(covariance)] += RIDGE * level or 1.0
-        self._inverse = np.linalg.inv(covariance).astype(np.float32)
+        self._inverse = inverse(covariance)
         self._weights = _compressed(problem.weights[order]).astype(np.float32)
         self._size = size
 
@@ -175,8 +176,11 @@ def remaining(problem: Problem, kept: Int64) -> Float64:
     stays = np.flatnonzero((problem.atoms < 0) | np.isin(problem.atoms, kept))
     if not len(stays):
         return np.zeros_like(problem.weights)
-    covariance = problem.covariance.astype(np.float64)
-    covariance[np.diag_indices_from(covariance)] += RIDGE * float(np.trace(covariance)) / len(covariance) or 1.0
+    goes = np.setdiff1d(np.arange(len(problem.atoms)), stays, assume_unique=True)
+    level = RIDGE * float(np.trace(problem.covariance)) / len(problem.atoms) or 1.0
+    covariance = problem.covariance[np.ix_(stays, stays)].astype(np.float64)
+    covariance[np.diag_indices_from(covariance)] += level
+    lost = problem.covariance[np.ix_(stays, goes)] @ problem.weights[goes].astype(np.float32)
     result = np.zeros_like(problem.weights)
-    result[stays] = np.linalg.solve(covariance[np.ix_(stays, stays)], covariance[stays] @ problem.weights)
+    result[stays] = problem.weights[stays] + np.linalg.solve(covariance, lost)
     return result

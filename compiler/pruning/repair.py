@@ -24,6 +24,7 @@ from vggc.calibration.row_choice import choose_rows, enough_rows
 from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
+from vggc.execution.products import small_products
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats, Int64
 from vggc.graph.extras import node_extras
@@ -95,7 +96,7 @@ def repair(
         wanted=lambda node: thinning is None or node.outputs[0].name in thinning,
     )
     repaired = []
-    with Spill() as spill:
+    with Spill() as spill, small_products():
         first = -(-_FEWEST_SAMPLES // samples.size)
         walks = (
             StagedRun(original, samples, spill, "original:", first=first, optimise="all"),

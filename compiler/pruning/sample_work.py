@@ -15,6 +15,10 @@ _VARIED = 1e12
 """MACs that a run over all samples and their variations may take; beyond, the samples themselves are enough work."""
 
 
+_ORDERING = 1e12
+"""MACs of the run that says how channels depend on each other: half as many samples give the same order nearly."""
+
+
 def affordable(samples: Samples, macs: float, context: Context) -> Samples:
     """These samples, or as many at even distances as may be run; `macs` are those of one sample. A note says so."""
     most = max(_FEWEST, int(_MOST / max(macs, 1)))
@@ -26,6 +30,12 @@ def affordable(samples: Samples, macs: float, context: Context) -> Samples:
         f"a run over all of them would take {samples.count * macs / 1e12:.1f} T MACs"
     )
     return found
+
+
+def enough_to_order(samples: Samples, macs: float) -> Samples:
+    """These samples, or as many at even distances as an order needs; `macs` are those of one sample."""
+    most = max(_FEWEST, int(_ORDERING / max(macs, 1)))
+    return samples if samples.count <= most else samples.spread(most)
 
 
 def varied(samples: Samples, macs: float, seed: int) -> Samples:

@@ -26,10 +26,13 @@ from vggc.graph.subgraph import part
 from vggc.pruning.elimination import Elimination, remaining
 from vggc.pruning.group_readers import Readings
 
-_WORK = 6e11
+_WORK = 3e11
 """About how many MACs may go into trials; the number of samples follows from it."""
 
-_FEWEST, _MOST = 16, 512
+_FEWEST, _MOST = 8, 512
+
+_NEAR = 0.05
+"""The share of a group's channels up to which two counts are close to each other."""
 
 _PREFIX = "trials:"
 """Of the keys under which values lie in the spill."""
@@ -168,13 +171,15 @@ def _same(node: gs.Node, twin: gs.Node) -> bool:
 def calibrated(group: Group, elimination: Elimination, trials: Trials, counts: Sequence[int]) -> Elimination:
     """The losses of an elimination in units of the model's output error, measured where `counts` atoms are left.
 
-    Between them the ratio of the two is interpolated, in the logarithm.
+    Between them the ratio of the two is interpolated, in the logarithm. A count close to an earlier one is not tried:
+    the ratio there is nearly the same.
     """
     size = group.size
     points: dict[int, float] = {}
     for count in counts:
         removed = size - min(max(count, 1), size)
-        if removed and elimination.losses[removed] > 0:
+        known = any(abs(removed - each) <= _NEAR * size for each in points)
+        if removed and not known and elimination.losses[removed] > 0:
             error = trials.error(group, elimination, size - removed)
             points[removed] = float(np.log(max(error, 1e-12) / elimination.losses[removed]))
     if not points:

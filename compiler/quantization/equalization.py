@@ -96,14 +96,15 @@ def _error(
         if name not in largest:
             continue
         weights = np.asarray(plan.graph.array(product.weights), np.float64)
-        own = by_input(product, weights)
+        own = np.abs(by_input(product, weights))
         repeats = own.shape[0] * own.shape[2] // group.size
         by = np.repeat(factors, repeats).reshape(own.shape[0], 1, own.shape[2], 1)
         squares = np.repeat(energy[name], repeats).reshape(by.shape)
-        signal = float((np.square(own) * squares).sum())
+        power = np.square(own).sum(axis=(1, 3), keepdims=True)
+        signal = float((power * squares).sum())
         step = float((largest[name] * factors).max()) / plan.grid.high
-        of_values = float((np.square(own / by) * (step**2 / 12)).sum())
-        steps = np.abs(own / by).max(axis=(2, 3), keepdims=True) / plan.weight_grid.high
-        of_weights = float((np.square(steps) / 12 * squares * np.square(by) * np.ones_like(own)).sum())
+        of_values = float((power / np.square(by)).sum()) * step**2 / 12
+        steps = (own.max(axis=3, keepdims=True) / by).max(axis=2, keepdims=True) / plan.weight_grid.high
+        of_weights = float((np.square(steps) / 12 * squares * np.square(by)).sum()) * own.shape[3]
         total += (of_values + of_weights) / max(signal, 1e-30)
     return total

@@ -147,7 +147,10 @@ def _shift(plan: Plan, product: Product, matrix: AsMatrix, rows: Floats, wanted:
     if not np.isfinite(limits).any():
         return np.asarray(gap.mean(axis=0, dtype=np.float64))
     low, high = limits
-    seen = ((wanted > low) & (wanted < high)) | ((have > low) & (have < high))
+    if np.isinf(high):
+        seen = np.maximum(wanted, have) > low
+    else:
+        seen = ((wanted > low) & (wanted < high)) | ((have > low) & (have < high))
     gap *= seen
     return np.asarray(gap.mean(axis=0, dtype=np.float64) / (seen.mean(axis=0) + _RARE))
 

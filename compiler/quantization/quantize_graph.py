@@ -7,6 +7,7 @@ from typing import Literal
 
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
+from vggc.execution.products import small_products
 from vggc.graph import Graph
 from vggc.quantization.candidates import choose
 from vggc.quantization.equalization import equalize
@@ -59,7 +60,7 @@ def quantize_graph(
     if settings.bias_correction:
         give_biases(plan)
     few = to_try(samples)
-    with Spill(_SPILL) as spill:
+    with Spill(_SPILL) as spill, small_products():
         read = samples.shown(context.progress, "find ranges")
         seen = Observation(plan, read, few.shown(context.progress, "read the samples"), spill)
         rounds = settings.rounding == "least_squares" and plan.weight_grid.even

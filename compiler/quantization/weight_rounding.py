@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from vggc.execution.products import large_product
 from vggc.graph.arrays import Float32, Float64, Floats
 from vggc.quantization.grids import Grid
 
@@ -39,9 +40,10 @@ def parts(width: int) -> list[slice]:
 def covariance(rows: Floats) -> Float64:
     """Of the inputs in rows (blocks, rows, width): (blocks, width, width)."""
     # Around the mean, for the difference of large products would be rounding where inputs hardly vary.
-    rows = rows - rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    # numpy computes only half of a matrix times its own transpose.
-    products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    with large_product(rows.size * rows.shape[2] / (2 if len(rows) == 1 else 1)):
+        # numpy computes only half of a matrix times its own transpose.
+        products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
     return np.asarray(products.astype(np.float64) / rows.shape[1])
 
 

@@ -10,7 +10,7 @@ from onnx import parser
 
 from vggc.cache.environment import THREAD_VARIABLES
 from vggc.execution.session import Session
-from vggc.execution.threads import background, limited_threads, thread_limit
+from vggc.execution.threads import background, limited_threads, thread_limit, workers
 from vggc.graph import Graph
 
 MODEL = '<ir_version: 10, opset_import: ["" : 21]> g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }'
@@ -53,3 +53,35 @@ def test_work_in_the_background_has_a_thread_where_one_is_left(limit: int | None
     assert own is not beside
     with pytest.raises(ValueError, match="invalid literal"):
         failed.result()
+
+
+@pytest.mark.parametrize(("limit", "most", "wanted"), [(1, 4, 1), (2, 4, 2), (8, 2, 2)])
+def test_work_is_shared_by_as_many_threads_as_are_allowed(limit: int, most: int, wanted: int) -> None:
+    meeting = threading.Barrier(wanted, timeout=20)
+
+    def meet(_: int) -> int:
+        meeting.wait()
+        return threading.get_ident()
+
+    with limited_threads(limit), workers("test", most) as pool:
+        found = [each.result() for each in [pool.submit(meet, index) for index in range(wanted)]]
+    assert len(set(found)) == wanted
+
+
+def test_work_that_waits_is_dropped_when_an_error_ends_the_block() -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        begun.release()
+        go_on.wait(20)
+        done.append(number)
+
+    with limited_threads(2), pytest.raises(ZeroDivisionError), workers("test", 2) as pool:
+        for number in range(20):
+            pool.submit(work, number)
+        for _ in range(2):
+            assert begun.acquire(timeout=20)
+        threading.Timer(0.2, go_on.set).start()
+        raise ZeroDivisionError
+    assert sorted(done) == [0, 1]

@@ -10,7 +10,7 @@ from vggc.calibration.variations import SMALLEST
 from vggc.data import ArrayDataset
 from vggc.graph import Graph
 from vggc.pattern.context import Context
-from vggc.pruning.sample_work import affordable, varied
+from vggc.pruning.sample_work import affordable, enough_to_order, varied
 
 CHEAP, DEAR = 1e6, 2.5e10
 
@@ -46,3 +46,10 @@ def test_images_are_varied_where_that_is_little_work() -> None:
     given = samples(20)
     assert len(varied(given, CHEAP, 0)) == 2 * len(given)
     assert varied(given, 3e10, 0) is given
+
+
+def test_an_order_is_found_with_fewer_samples_of_a_dear_model() -> None:
+    given = samples(120)
+    assert enough_to_order(given, CHEAP) is given
+    assert enough_to_order(given, 1.25e10).count == 80
+    assert enough_to_order(given, 1e15).count == 64
