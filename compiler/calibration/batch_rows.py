@@ -77,18 +77,16 @@ def by_block(results: _Numbers, blocks: int) -> _Numbers:
     return results.reshape(len(results), blocks, -1).transpose(1, 0, 2)
 
 
-def reachable(target: _Numbers, reached: _Numbers, gate: Gate) -> _Numbers:
-    """Targets, of any shape, as a solution that gives `reached` should see them.
+def reachable(target: _Numbers, reached: _Numbers, gate: Gate) -> tuple[_Numbers, float]:
+    """Targets, of any shape, as a solution that gives `reached` should see them, and its squared error.
 
-    Behind an activation any number beyond the same limit as the target will do, so there the target is what is reached.
+    Behind an activation any number beyond the same limit as the target will do, so there the target is what is reached,
+    and the error is that of what the activation lets through.
     """
-    moved = np.clip(target, *gate)
-    for limit, further in zip(gate, (np.minimum, np.maximum), strict=True):
-        if np.isfinite(limit):
-            # A product with truth values takes a third of the time of a choice by them.
-            edge = target.dtype.type(limit)
-            beyond = further(reached, edge)
-            beyond -= edge
-            beyond *= moved == edge
-            moved += beyond
-    return moved
+    wanted, seen = np.clip(target, *gate), np.clip(reached, *gate)
+    beyond = reached - seen
+    seen -= wanted
+    # A product with truth values takes a third of the time of a choice by them.
+    beyond *= seen == 0
+    wanted += beyond
+    return wanted, float(np.vdot(seen, seen))

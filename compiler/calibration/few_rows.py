@@ -79,11 +79,11 @@ class FewRows:
         while True:
             reached = self._expected + self._products @ duals + mean[:, None]
             rounds -= 1
-            error = float(np.square(np.clip(reached + offset, *gate) - np.clip(self._target, *gate)).sum())
+            wanted, error = reachable(self._target, reached + offset, gate)
             if rounds < 0 or not np.isfinite(gate).any() or error > last * (1 - settled):
                 break
             last = error
-            wanted = reachable(self._target, reached + offset, gate) - offset
+            wanted -= offset
             better = wanted.mean(axis=1)
             duals += step * (inverse @ (wanted - better[:, None] - self._expected) - duals)
             mean += step * (better - mean)

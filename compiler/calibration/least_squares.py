@@ -212,12 +212,12 @@ def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64,
             results += bias.reshape(-1).astype(np.float32)
             if piece.offset is not None:
                 results += piece.offset
-            missed = np.clip(results, *gate)
-            missed -= np.clip(piece.target, *gate)
-            error += float(np.vdot(missed, missed))
-            wanted = by_block(_moved(results, piece, gate), len(own))
+            moved, missed = reachable(piece.target, results, gate)
+            error += missed
+            if piece.offset is not None:
+                moved -= piece.offset
             # Without its mean, a result times an input is as exact as with inputs that have none.
-            wanted = wanted - system.mean_result[:, None].astype(np.float32)
+            wanted = by_block(moved, len(own)) - system.mean_result[:, None].astype(np.float32)
             with large_product(work):
                 crossed += np.matmul(piece.inputs.transpose(0, 2, 1), wanted)
             summed += wanted.sum(axis=1, dtype=np.float64)
@@ -231,14 +231,6 @@ def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64,
         weights = weights + _STEP * (better - weights)
         bias = bias + _STEP * (better_bias - bias)
     return weights, bias
-
-
-def _moved(reached: Floats, piece: BatchRows, gate: Gate) -> Floats:
-    """What the product should be when its results are these, which are overwritten: (rows, blocks * outputs)."""
-    wanted = reachable(piece.target, reached, gate)
-    if piece.offset is not None:
-        wanted -= piece.offset
-    return wanted
 
 
 def _solve_few(rows: FewRows, prior: Float64, bias: Float64, gate: Gate) -> Solution:
