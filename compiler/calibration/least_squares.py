@@ -20,6 +20,7 @@ from vggc.calibration.few_rows import FewRows
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.moments import Moments
 from vggc.execution.products import large_product
+from vggc.execution.threads import side_by_side
 from vggc.graph.arrays import Float64, Floats
 
 _RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -38,6 +39,9 @@ _SETTLED = 3e-3
 
 _STEP = 1.7
 """A round goes so many times the way to the minimum of what it minimises; all below 2 lower the error."""
+
+_AT_ONCE = 2
+"""Pieces of rows that are worked on at the same time."""
 
 _FLOOR = 1e-6
 """Inputs whose variance is below this share of the mean one count as if they had that much."""
@@ -198,30 +202,32 @@ def _gated(pieces: RowBatches, system: _System, weights: Float64, bias: Float64,
     twice the way to its minimum, so that a step longer than to the minimum lowers the error too, and needs fewer rounds
     (de Leeuw and Heiser 1980, Multidimensional scaling with restrictions on the configuration).
     """
+
+    def part(piece: BatchRows) -> tuple[float, Floats, Float64, int]:
+        """Of a piece: the squared error, the products of inputs and targets, the sum of the targets, the rows."""
+        results = np.matmul(piece.inputs, own).transpose(1, 0, 2).reshape(piece.target.shape)
+        results += bias.reshape(-1).astype(np.float32)
+        if piece.offset is not None:
+            results += piece.offset
+        moved, missed = reachable(piece.target, results, gate)
+        if piece.offset is not None:
+            moved -= piece.offset
+        # Without its mean, a result times an input is as exact as with inputs that have none.
+        wanted = by_block(moved, len(own)) - system.mean_result[:, None].astype(np.float32)
+        products = np.matmul(piece.inputs.transpose(0, 2, 1), wanted)
+        return missed, products, wanted.sum(axis=1, dtype=np.float64), wanted.shape[1]
+
     last = np.inf
     for _ in range(_ROUNDS):
         count, error = 0, 0.0
         crossed = np.zeros_like(weights)
         summed = np.zeros_like(bias)
         own = weights.astype(np.float32)
-        for piece in pieces():
-            work = piece.inputs.size * own.shape[2]
-            with large_product(work):
-                product = np.matmul(piece.inputs, own)
-            results = product.transpose(1, 0, 2).reshape(piece.target.shape)
-            results += bias.reshape(-1).astype(np.float32)
-            if piece.offset is not None:
-                results += piece.offset
-            moved, missed = reachable(piece.target, results, gate)
+        for missed, products, wanted_sum, rows in side_by_side("rows", part, pieces(), _AT_ONCE):
             error += missed
-            if piece.offset is not None:
-                moved -= piece.offset
-            # Without its mean, a result times an input is as exact as with inputs that have none.
-            wanted = by_block(moved, len(own)) - system.mean_result[:, None].astype(np.float32)
-            with large_product(work):
-                crossed += np.matmul(piece.inputs.transpose(0, 2, 1), wanted)
-            summed += wanted.sum(axis=1, dtype=np.float64)
-            count += wanted.shape[1]
+            crossed += products
+            summed += wanted_sum
+            count += rows
         if error > last * (1 - _SETTLED):
             break
         last = error

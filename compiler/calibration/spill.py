@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,10 +28,14 @@ class _Stored:
 
 
 class Spill:
-    """Holds lists of arrays by key. Use it in a `with` statement: its files go when it is left."""
+    """Holds lists of arrays by key. Use it in a `with` statement: its files go when it is left.
+
+    Threads may use it at the same time, as long as each key is added to and dropped by one of them.
+    """
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._room = memory
+        self._lock = threading.Lock()
         self._held: dict[str, list[Array | _Stored]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._files: dict[str, Path] = {}
@@ -57,8 +62,11 @@ class Spill:
         What onnxruntime computes for a sequence, a list of arrays, stays in memory, and so do arrays of texts.
         """
         place = self._held.setdefault(key, [])
-        if isinstance(array, list) or array.dtype.kind == "O" or array.nbytes <= self._room:
-            self._room -= _bytes(array)
+        stays = isinstance(array, list) or array.dtype.kind == "O"
+        with self._lock:
+            stays = stays or _bytes(array) <= self._room
+            self._room -= _bytes(array) if stays else 0
+        if stays:
             place.append(array)
             return
         with self._file(key).open("ab") as file:
@@ -75,18 +83,21 @@ class Spill:
 
     def drop(self, key: str) -> None:
         """Forget the arrays of a key."""
-        self._room += sum(_bytes(each) for each in self._held.pop(key) if not isinstance(each, _Stored))
+        freed = sum(_bytes(each) for each in self._held.pop(key) if not isinstance(each, _Stored))
+        with self._lock:
+            self._room += freed
         if key in self._files:
             self._files.pop(key).unlink()
 
     def _file(self, key: str) -> Path:
         """Where the arrays of a key are written one behind the other."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="vggc-")
-        if key not in self._files:
-            self._files[key] = Path(self._folder.name) / str(self._made)
-            self._made += 1
-        return self._files[key]
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="vggc-")
+            if key not in self._files:
+                self._files[key] = Path(self._folder.name) / str(self._made)
+                self._made += 1
+            return self._files[key]
 
 
 def _bytes(array: Array | list[Array]) -> int:

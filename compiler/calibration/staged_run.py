@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
 from itertools import islice
 
 import onnx_graphsurgeon as gs
@@ -26,6 +28,9 @@ class StagedRun:
     Nodes of the operators `again` are not kept but run again for each reader: those that are quick and whose results
     are larger than what they read. `optimise` is the level of onnxruntime's graph rewriting.
 
+    With a pool `beside`, `begin` computes values in a thread of it while the caller works with others; all methods but
+    `array` and `arrays` wait for it.
+
     It can begin with the first batches only, for the values of early nodes are large and a few samples say enough of
     them; `widen` brings more to where the first ones are. `count` is the number of batches that are there.
     """
@@ -40,6 +45,7 @@ class StagedRun:
         again: frozenset[str] = frozenset(),
         first: int | None = None,
         optimise: Optimise = "none",
+        beside: Executor | None = None,
     ) -> None:
         self.graph = graph
         self.samples = samples
@@ -58,21 +64,26 @@ class StagedRun:
                 self._left.setdefault(value.name, set()).update(readers)
         self._given = {value.name for value in graph.inputs}
         self._optimise: Optimise = optimise
+        self._beside = beside
+        self._begun: list[gs.Tensor] = []
+        self._beginning: Future[None] | None = None
+        self._lock = threading.RLock()
         self.count = 0
         self._read(len(samples) if first is None else min(first, len(samples)))
 
     def widen(self, count: int) -> None:
         """Have at least `count` batches, or all where there are fewer."""
-        count = min(count, len(self.samples))
-        if count <= self.count:
-            return
-        keys = self._spill.keys()
-        held = [key.removeprefix(self._prefix) for key in keys if key.startswith(self._prefix)]
-        names = [name for name in held if name not in self._given]
-        old = self.count
-        self._read(count)
-        if names:
-            self._compute(self.graph, names, range(old, count))
+        with self._lock:
+            count = min(count, len(self.samples))
+            if count <= self.count:
+                return
+            keys = self._spill.keys()
+            held = [key.removeprefix(self._prefix) for key in keys if key.startswith(self._prefix)]
+            names = [name for name in held if name not in self._given]
+            old = self.count
+            self._read(count)
+            if names:
+                self._compute(self.graph, names, range(old, count))
 
     def _read(self, count: int) -> None:
         """Take the inputs of more batches from the samples."""
@@ -94,7 +105,10 @@ class StagedRun:
 
     def reach(self, values: Iterable[gs.Tensor]) -> None:
         """Compute values, unless they are there. Each stays until it is released as often as it was reached."""
-        wanted = list(values)
+        with self._lock:
+            self._reach(list(values))
+
+    def _reach(self, wanted: list[gs.Tensor]) -> None:
         for value in wanted:
             self._held[value.name] = self._held.get(value.name, 0) + 1
         missing = [value for value in wanted if self._prefix + value.name not in self._spill]
@@ -132,11 +146,12 @@ class StagedRun:
 
     def release(self, values: Iterable[gs.Tensor]) -> None:
         """The caller needs these values no more."""
-        for value in values:
-            self._held[value.name] -= 1
-            if not self._held[value.name]:
-                del self._held[value.name]
-                self._forget(value.name)
+        with self._lock:
+            for value in values:
+                self._held[value.name] -= 1
+                if not self._held[value.name]:
+                    del self._held[value.name]
+                    self._forget(value.name)
 
     def _forget(self, name: str) -> None:
         key = self._prefix + name
@@ -144,6 +159,16 @@ class StagedRun:
         waits = name in self._given or (not self._whole and self._left.get(name, set()) - self._done)
         if key in self._spill and not waits and name not in self._held:
             self._spill.drop(key)
+
+    def begin(self, values: Iterable[gs.Tensor]) -> None:
+        """Compute values that will probably be reached next. They stay until other ones are begun."""
+        if self._beside is None:
+            return
+        if self._beginning is not None:
+            self._beginning.result()
+            self.release(self._begun)
+        self._begun = list(values)
+        self._beginning = self._beside.submit(self.reach, self._begun)
 
     def _needed(self, values: list[gs.Tensor]) -> list[gs.Node]:
         """The nodes that have to run for these values, in order."""

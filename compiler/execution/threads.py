@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar, cast
 
 from vggc.cache.environment import THREAD_VARIABLES
 from vggc.execution.variables import environment_variables
 
+_Item = TypeVar("_Item")
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -54,6 +56,31 @@ def workers(name: str, most: int) -> Executor:
     """
     count = min(_limit or os.cpu_count() or 1, most)
     return _AtOnce() if count == 1 else _Workers(max_workers=count, thread_name_prefix=name)
+
+
+def ahead(name: str, items: Iterable[_Item]) -> Iterator[_Item]:
+    """The same items in order: the next one is made in a thread of its own while the caller works with the last one."""
+    source = iter(items)
+    with background(name) as beside:
+        waiting = beside.submit(next, source, _END)
+        while (item := waiting.result()) is not _END:
+            waiting = beside.submit(next, source, _END)
+            yield cast("_Item", item)
+
+
+def side_by_side(name: str, work: Callable[[_Item], _Result], items: Iterable[_Item], most: int) -> Iterator[_Result]:
+    """What `work` makes of each item, in order, up to `most` of them at the same time; as many items are held."""
+    with workers(name, most) as pool:
+        waiting: deque[Future[_Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_END: Final = object()
 
 
 class _Workers(ThreadPoolExecutor):

@@ -20,6 +20,7 @@ from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.data import Batch
 from vggc.execution.session import Session
+from vggc.execution.threads import ahead
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64, Floats, Int64
 from vggc.pruning.elimination import Problem
@@ -155,8 +156,7 @@ class Readings:
         moments = {part.name: Moments(compact=True) for each in self._readers for part in each.parts}
         session = Session(graph, sorted(values), optimise="all")
         totals: dict[int, Float64] = {}
-        for batch in samples:
-            found = session.run({each.name: batch[each.name] for each in session.inputs})
+        for batch, found in ahead("read", ((batch, _run(session, batch)) for batch in samples)):
             if not all(_is_finite(each) for each in found.values()):
                 raise not_finite(f"`{_first_not_finite(graph, batch) or min(found)}`", samples.name)
             for reader in self._readers:
@@ -208,6 +208,10 @@ class Readings:
             moments[part.name].add(columns[None], nothing)
 
 
+def _run(session: Session, batch: Batch) -> Batch:
+    return session.run({each.name: batch[each.name] for each in session.inputs})
+
+
 def _is_finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
@@ -215,8 +219,7 @@ def _is_finite(array: Array) -> bool:
 def _first_not_finite(graph: Graph, batch: Batch) -> str | None:
     """The name of the first value of a graph, in the order of its nodes, that is not finite for a batch."""
     names = [value.name for node in graph.nodes for value in node.outputs if value.name]
-    session = Session(graph, names)
-    found = session.run({each.name: batch[each.name] for each in session.inputs})
+    found = _run(Session(graph, names), batch)
     arrays = ((name, found.get(name)) for name in names)
     return next((name for name, each in arrays if isinstance(each, np.ndarray) and not _is_finite(each)), None)
 

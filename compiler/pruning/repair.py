@@ -25,6 +25,7 @@ from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.calibration.staged_run import StagedRun
 from vggc.execution.products import small_products
+from vggc.execution.threads import ahead, background
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Floats, Int64
 from vggc.graph.extras import node_extras
@@ -96,10 +97,10 @@ def repair(
         wanted=lambda node: thinning is None or node.outputs[0].name in thinning,
     )
     repaired = []
-    with Spill() as spill, small_products():
+    with Spill() as spill, small_products(), background("original") as beside:
         first = -(-_FEWEST_SAMPLES // samples.size)
         walks = (
-            StagedRun(original, samples, spill, "original:", first=first, optimise="all"),
+            StagedRun(original, samples, spill, "original:", first=first, optimise="all", beside=beside),
             StagedRun(graph, samples, spill, "pruned:", first=first, optimise="all"),
         )
         for index, node in enumerate(schedule.nodes):
@@ -178,6 +179,7 @@ class _Task:
         self.pruned.reach(here)
         try:
             self._widen(end)
+            self.original.begin(self.schedule.expected(self.node))
             cut = _Cut(self, behind, end)
             if mode == "least_squares":
                 return _solved(cut, name, self.thinning)
@@ -258,7 +260,7 @@ class _Cut:
             return
         size = 0
         self._cached = []
-        for batch in gathered(self._batches()):
+        for batch in ahead("rows", gathered(self._batches())):
             size += batch.inputs.nbytes
             if size <= _CACHE:
                 self._cached.append(batch)

@@ -51,6 +51,7 @@ class Schedule:
             for each in (*self._before(node, left), node):
                 left.discard(id(each))
                 self.nodes.append(each)
+        self._places = {id(each): index for index, each in enumerate(self.nodes)}
 
     def twin(self, node: gs.Node) -> gs.Node | None:
         """The node of the original with the same first output."""
@@ -63,6 +64,18 @@ class Schedule:
     def finish(self, node: gs.Node) -> None:
         """A node has been repaired, or cannot be."""
         self._pending.discard(id(node))
+
+    def expected(self, node: gs.Node) -> list[gs.Tensor]:
+        """The original's value that the node behind this one will probably be compared with, if there is one."""
+        index = self._places[id(node)] + 1
+        if index == len(self.nodes):
+            return []
+        left = self._pending - {id(node)}
+        try:
+            found = epilogue(self._graph, self.nodes[index], ready=lambda value: not self._unfinished(value, left))
+        except Unsuitable:
+            return []
+        return [self.values[found.end.name]] if found.end.name in self.values else []
 
     def _chosen(self, original: Graph, everything: bool) -> list[gs.Node]:
         changed: set[str] = set()

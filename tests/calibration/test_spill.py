@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import ml_dtypes
 import numpy as np
 
@@ -46,3 +48,21 @@ def test_arrays_of_any_type_and_shape_come_back():
             found = spill.get("a", index)
             assert (found.dtype, found.shape) == (each.dtype, each.shape)
             np.testing.assert_array_equal(found, each)
+
+
+def test_threads_share_it() -> None:
+    """Each with keys of its own; all memory is free again in the end."""
+    with Spill(memory=4000) as spill:
+
+        def work(name: str) -> None:
+            for turn in range(50):
+                for index in range(5):
+                    spill.add(f"{name}{turn}", np.full(100, index, np.float32))
+                assert [int(spill.get(f"{name}{turn}", index)[0]) for index in range(5)] == [0, 1, 2, 3, 4]
+                spill.drop(f"{name}{turn}")
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(work, name) for name in "abcd"]:
+                done.result()
+        assert spill.keys() == []
+        assert spill._room == 4000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 
 import pytest
 from onnx import parser
 
 from vggc.cache.environment import THREAD_VARIABLES
 from vggc.execution.session import Session
-from vggc.execution.threads import background, limited_threads, thread_limit, workers
+from vggc.execution.threads import ahead, background, limited_threads, side_by_side, thread_limit, workers
 from vggc.graph import Graph
 
 MODEL = '<ir_version: 10, opset_import: ["" : 21]> g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }'
@@ -85,3 +86,47 @@ def test_work_that_waits_is_dropped_when_an_error_ends_the_block() -> None:
         threading.Timer(0.2, go_on.set).start()
         raise ZeroDivisionError
     assert sorted(done) == [0, 1]
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_items_made_ahead_come_in_order(limit: int) -> None:
+    with limited_threads(limit):
+        assert list(ahead("test", iter(range(5)))) == [0, 1, 2, 3, 4]
+        assert list(ahead("test", [])) == []
+
+
+def test_the_next_item_is_made_while_the_caller_works_on_the_last() -> None:
+    made = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for index in range(3):
+            made.release()
+            yield index
+
+    with limited_threads(2):
+        for index in ahead("test", items()):
+            # The item behind this one is there, or the items have come to an end.
+            assert made.acquire(timeout=20)
+            assert index == 2 or made.acquire(timeout=20)
+            made.release()
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_what_fails_ahead_fails_in_its_turn(limit: int) -> None:
+    with limited_threads(limit):
+        found = ahead("test", (1 // each for each in (1, 0)))
+        assert next(found) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(found)
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [(1, 1), (3, 2)])
+def test_work_side_by_side_comes_in_order(limit: int, wanted: int) -> None:
+    meeting = threading.Barrier(wanted, timeout=20)
+
+    def square(number: int) -> int:
+        meeting.wait()
+        return number**2
+
+    with limited_threads(limit):
+        assert list(side_by_side("test", square, range(6), 2)) == [0, 1, 4, 9, 16, 25]
