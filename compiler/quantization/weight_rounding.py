@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from vggc.execution.products import large_product
 from vggc.graph.arrays import Float32, Float64, Floats
 from vggc.quantization.grids import Grid
 
@@ -22,9 +21,6 @@ WIDEST = 768
 
 _DAMPING = 0.01
 """Of the mean variance of the inputs: added to each, so that directions that samples hardly show have little effect."""
-
-_PANEL = 96
-"""Columns that are factorized at a time."""
 
 _COLUMNS = 64
 """Inputs whose effect on later ones is added in one matrix product."""
@@ -41,9 +37,8 @@ def covariance(rows: Floats) -> Float64:
     """Of the inputs in rows (blocks, rows, width): (blocks, width, width)."""
     # Around the mean, for the difference of large products would be rounding where inputs hardly vary.
     rows = rows - rows.mean(axis=1, keepdims=True)
-    with large_product(rows.size * rows.shape[2] / (2 if len(rows) == 1 else 1)):
-        # numpy computes only half of a matrix times its own transpose.
-        products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
+    # numpy computes only half of a matrix times its own transpose.
+    products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
     return np.asarray(products.astype(np.float64) / rows.shape[1])
 
 
@@ -80,24 +75,6 @@ def _triangular(covariance: Float64) -> Float32:
     at = np.arange(width)
     damped[:, at, at] += np.where(level > 0, _DAMPING * level, 1.0)[:, None]
     # Turned round, the lower triangular factor of Cholesky is the upper triangular one.
-    upper = _cholesky(np.ascontiguousarray(damped[:, ::-1, ::-1]))[:, ::-1, ::-1]
+    upper = np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1]
     lower = upper.transpose(0, 2, 1)
     return np.ascontiguousarray(lower / np.einsum("bii->bi", lower)[:, :, None], np.float32)
-
-
-def _cholesky(matrices: Float64) -> Float64:
-    """The lower triangular factors of (blocks, width, width) matrices, which are overwritten.
-
-    By blocks of _PANEL columns: the threads of numpy's own factorization wait busily for each other, which multiplies
-    its time on a machine that does other work.
-    """
-    width = matrices.shape[1]
-    for start in range(0, width, _PANEL):
-        stop = min(start + _PANEL, width)
-        corner = np.linalg.cholesky(matrices[:, start:stop, start:stop])
-        matrices[:, start:stop, start:stop] = corner
-        below = np.matmul(matrices[:, stop:, start:stop], np.linalg.inv(corner).transpose(0, 2, 1))
-        matrices[:, stop:, start:stop] = below
-        matrices[:, start:stop, stop:] = 0.0
-        matrices[:, stop:, stop:] -= np.matmul(below, below.transpose(0, 2, 1))
-    return matrices
