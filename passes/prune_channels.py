@@ -46,8 +46,8 @@ from vggc.values import Bytes, Names, Ratio, Within
 
 _PROOF_SAMPLES = 16
 
-_AT_ONCE = 4
-"""Groups that are put in order at the same time: each takes some hundred megabytes where nodes are wide."""
+_AT_ONCE = 2
+"""Groups that are put in order at the same time: each takes half a gigabyte where nodes are wide."""
 
 Repair = Literal["none", "bias", "least_squares"]
 
