@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 
 from vggc.calibration.samples import Samples, floating_outputs
 from vggc.calibration.streams import stream
+from vggc.data import Batch
 from vggc.execution.intermediates import variables
 from vggc.execution.session import Session
 from vggc.graph import Graph
@@ -75,21 +76,44 @@ class ChannelExtents:
 
 def channel_extents(graph: Graph, values: Iterable[gs.Tensor], samples: Samples) -> dict[str, ChannelExtents]:
     """The extents of values on all samples, by name. Raises CompileError for NaN and infinite numbers."""
-    names = {value.name: value for value in values}
-    probe = graph.copy()
-    computed = variables(probe)
-    reduced = {name: _reduced(probe, computed[name]) for name in names if name in computed}
-    ends = {name: _reduce(probe, computed[name], "ReduceMean", None) for name in floating_outputs(probe)}
-    asked = [*dict.fromkeys(each for group in reduced.values() for each in group.values()), *ends.values()]
-    session = Session(probe, asked, optimise="all")
-    found: dict[str, ChannelExtents] = {}
-    suspects: set[str] = set()
-    for batch in samples:
-        results = session.run({each.name: batch[each.name] for each in session.inputs})
-        suspects.update(name for name, mean in ends.items() if not np.isfinite(results[mean]))
-        for name in names:
-            if name in reduced:
-                of = {op: np.atleast_1d(results[each]) for op, each in reduced[name].items()}
+    probe = ExtentProbe(graph, values)
+    probe.run(samples)
+    return probe.checked(samples)
+
+
+class ExtentProbe:
+    """Finds the extents of values, batch by batch, with nodes in a copy of the graph.
+
+    graph    the copy, which computes `outputs` beside all that the original computes
+    outputs  the names of what `take` needs
+    """
+
+    def __init__(self, graph: Graph, values: Iterable[gs.Tensor]) -> None:
+        self._original = graph
+        self._values = {value.name: value for value in values}
+        self.graph = graph.copy()
+        computed = variables(self.graph)
+        self._reduced = {name: _reduced(self.graph, computed[name]) for name in self._values if name in computed}
+        self._ends = {
+            name: _reduce(self.graph, computed[name], "ReduceMean", None) for name in floating_outputs(self.graph)
+        }
+        reduced = dict.fromkeys(each for group in self._reduced.values() for each in group.values())
+        self.outputs = [*reduced, *self._ends.values()]
+        self._found: dict[str, ChannelExtents] = {}
+        self._suspects: set[str] = set()
+
+    def run(self, samples: Samples) -> None:
+        """Take in all batches of samples."""
+        session = Session(self.graph, self.outputs, optimise="all")
+        for batch in samples:
+            self.take(batch, session.run({each.name: batch[each.name] for each in session.inputs}))
+
+    def take(self, batch: Batch, results: Batch) -> None:
+        """Take in a batch, whose `outputs` are among the results."""
+        self._suspects.update(name for name, mean in self._ends.items() if not np.isfinite(results[mean]))
+        for name in self._values:
+            if name in self._reduced:
+                of = {op: np.atleast_1d(results[each]) for op, each in self._reduced[name].items()}
                 high = np.asarray(of["ReduceMax"], np.float32)
                 extents = ChannelExtents(np.asarray(of.get("ReduceMin", np.zeros_like(high)), np.float32), high)
                 finite = np.isfinite(of.get("ReduceMean", high)).all()
@@ -97,13 +121,20 @@ def channel_extents(graph: Graph, values: Iterable[gs.Tensor], samples: Samples)
                 extents = _of_array(batch[name])
                 finite = np.isfinite(extents.magnitudes).all()
             if not finite:
-                suspects.add(name)
-            found[name] = found[name].joined(extents) if name in found else extents
-    if suspects:
-        # The sum behind a mean may overflow although all numbers are finite.
-        for _ in stream(graph, [*names.values(), *(each for each in graph.outputs if each.name in suspects)], samples):
-            pass
-    return found
+                self._suspects.add(name)
+            self._found[name] = self._found[name].joined(extents) if name in self._found else extents
+
+    def checked(self, samples: Samples) -> dict[str, ChannelExtents]:
+        """The extents by name, of `samples`, which have been taken in.
+
+        Raises CompileError for NaN and infinite numbers.
+        """
+        if self._suspects:
+            # The sum behind a mean may overflow although all numbers are finite.
+            ends = [each for each in self._original.outputs if each.name in self._suspects]
+            for _ in stream(self._original, [*self._values.values(), *ends], samples):
+                pass
+        return self._found
 
 
 def _reduced(graph: Graph, value: gs.Variable) -> dict[str, str]:

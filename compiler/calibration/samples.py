@@ -142,6 +142,12 @@ class Samples:
         found.size = min(self.size, wanted)
         return found
 
+    def beside(self, count: int) -> Samples | None:
+        """The samples that are not among those of `spread(count)`, if there are such."""
+        taken = self.spread(count)
+        others = np.setdiff1d(np.arange(self.count), np.arange(taken.count) * self.count // taken.count)
+        return self._selected(others) if len(others) else None
+
     def in_batches_of(self, size: int) -> Samples:
         """The same samples in smaller batches; in their own where the model fixes the size."""
         found = copy.copy(self)

@@ -1,7 +1,7 @@
 """Quantization: which values and weights, on which grid, with which scales, and how its error is kept small.
 
     plan = choose(graph, context, precision, ...)              what is quantized: sites (values) and products (weights)
-    seen = Observation(plan, samples, few, spill)              extents on all samples, windows and rows on a few
+    seen = Observation(plan, samples, few, others, spill)      extents on all samples, windows and rows on a few
     equalize(plan, context, seen)                              channels scaled alike, the function unchanged
     ranges = by_extents(plan, ..., seen)                       a Quantizer for each family of sites that share a scale
     insert(plan, context, quantizers, encoded(plan, ...))      QuantizeLinear and DequantizeLinear

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import cached_property
 
-from vggc.calibration.channel_extents import ChannelExtents, channel_extents
+from vggc.calibration.channel_extents import ChannelExtents, ExtentProbe
 from vggc.calibration.matrix import Unsuitable
 from vggc.calibration.node_matrices import as_matrix
 from vggc.calibration.samples import Samples
@@ -16,18 +16,29 @@ from vggc.quantization.sampled import Sampled, sample
 
 
 class Observation:
-    """The sites and products of a plan before it is inserted: extents on `samples`, all else on the `few` of them."""
+    """The sites and products of a plan before it is inserted.
 
-    def __init__(self, plan: Plan, samples: Samples, few: Samples, spill: Spill) -> None:
+    Extents are those on all `samples`; all else is found on the `few` of them, and `others` are those that are not
+    among the few. The few are run once: `sampled` finds their extents too.
+    """
+
+    def __init__(self, plan: Plan, samples: Samples, few: Samples, others: Samples | None, spill: Spill) -> None:
         self._plan = plan
         self._samples = samples
         self.few = few
+        self._others = others
         self.spill = spill
+        self._probe: ExtentProbe | None = None
 
     @cached_property
     def extents(self) -> dict[str, ChannelExtents]:
         """Of each site, by the name of its value."""
-        return channel_extents(self._plan.graph, [site.value for site in self._plan.sites], self._samples)
+        probe, left = self._probe, self._others
+        if probe is None:
+            probe, left = self._new_probe(), self._samples
+        if left is not None:
+            probe.run(left)
+        return probe.checked(self._samples)
 
     @cached_property
     def sampled(self) -> Sampled:
@@ -39,4 +50,8 @@ class Observation:
             # What is not suitable is declined where its rows are needed.
             with suppress(Unsuitable):
                 matrices[product.node.outputs[0].name] = as_matrix(plan.graph, product.node)
-        return sample(plan.graph, sites, matrices, self.few, self.spill)
+        self._probe = self._new_probe()
+        return sample(plan.graph, sites, matrices, self.few, self.spill, probe=self._probe)
+
+    def _new_probe(self) -> ExtentProbe:
+        return ExtentProbe(self._plan.graph, [site.value for site in self._plan.sites])

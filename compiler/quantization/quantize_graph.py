@@ -59,10 +59,15 @@ def quantize_graph(
         plain_gemm(graph, product)
     if settings.bias_correction:
         give_biases(plan)
-    few = to_try(samples)
+    few, others = to_try(samples)
     with Spill(_SPILL) as spill, small_products():
-        read = samples.shown(context.progress, "find ranges")
-        seen = Observation(plan, read, few.shown(context.progress, "read the samples"), spill)
+        seen = Observation(
+            plan,
+            samples.shown(context.progress, "find ranges"),
+            few.shown(context.progress, "read the samples"),
+            None if others is None else others.shown(context.progress, "find ranges"),
+            spill,
+        )
         rounds = settings.rounding == "least_squares" and plan.weight_grid.even
         adjusts = rounds or settings.bias_correction
         if adjusts:

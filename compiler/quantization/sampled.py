@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from vggc.calibration.channel_extents import ExtentProbe
 from vggc.calibration.matrix import AsMatrix
 from vggc.calibration.samples import Samples
 from vggc.calibration.spill import Spill
@@ -91,29 +92,36 @@ class Sampled:
         self._factors[name] = np.asarray(self._factors.get(name, 1.0) * factors, np.float32)
 
 
-def to_try(samples: Samples) -> Samples:
-    """The samples on which alternatives are tried."""
-    return samples.spread(min(MOST, max(FEWEST, 8 * samples.size)))
+def to_try(samples: Samples) -> tuple[Samples, Samples | None]:
+    """The samples on which alternatives are tried, and the others."""
+    count = min(MOST, max(FEWEST, 8 * samples.size))
+    return samples.spread(count), samples.beside(count)
 
 
 def sample(
-    graph: Graph, sites: Iterable[tuple[gs.Tensor, bool]], products: dict[str, AsMatrix], samples: Samples, spill: Spill
+    graph: Graph,
+    sites: Iterable[tuple[gs.Tensor, bool]],
+    products: dict[str, AsMatrix],
+    samples: Samples,
+    spill: Spill,
+    *,
+    probe: ExtentProbe,
 ) -> Sampled:
-    """Run a graph and keep windows of sites and rows of products.
+    """Run a graph and keep windows of sites and rows of products; the probe of this graph takes in all batches.
 
     `sites` says of each value whether its channels lie along the last axis; `products` are by the value they compute.
     """
     last = {value.name: along for value, along in sites}
     given = {value.name for value in graph.inputs}
     wanted = [name for name in dict.fromkeys((*last, *products)) if name not in given]
-    session = Session(graph, wanted, optimise="all") if wanted else None
+    session = Session(probe.graph, [*wanted, *probe.outputs], optimise="all")
     found = Sampled(spill)
     room = dict.fromkeys(last, min(_NUMBERS, _ALL_NUMBERS // max(1, len(last))))
     for index, batch in enumerate(samples):
         random = np.random.default_rng(index)
-        values: dict[str, Array] = dict(batch)
-        if session is not None:
-            values |= session.run({each.name: batch[each.name] for each in session.inputs})
+        results = session.run({each.name: batch[each.name] for each in session.inputs})
+        probe.take(batch, results)
+        values: dict[str, Array] = {**batch, **results}
         for name, along in last.items():
             if room[name] <= 0:
                 continue

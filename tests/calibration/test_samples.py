@@ -74,3 +74,12 @@ def test_whoever_reads_samples_shows_the_batch() -> None:
     assert shown == [("find ranges", 0, 3)]
     assert [len(batch["x"]) for batch in batches] == [64, 2]
     assert shown == [("find ranges", 0, 3), ("find ranges", 1, 3), ("find ranges", 2, 3)]
+
+
+@pytest.mark.parametrize(("count", "batch", "few"), [(600, "N", 64), (64, "N", 64), (50, "N", 64), (300, "4", 66)])
+def test_the_samples_beside_a_few(count: int, batch: str, few: int) -> None:
+    whole = samples(count, batch)
+    taken, others = whole.spread(few), whole.beside(few)
+    left = [] if others is None else firsts(others)
+    assert sorted(firsts(taken) + left) == list(range(whole.count))
+    assert (others is None) == (taken.count == whole.count)

@@ -143,7 +143,7 @@ def test_ranges_become_more_alike() -> None:
     context = Context()
     plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
     with Spill() as spill:
-        equalize(plan, context, Observation(plan, Samples(graph, rows), Samples(graph, rows), spill))
+        equalize(plan, context, Observation(plan, Samples(graph, rows), Samples(graph, rows), None, spill))
     graph.tidy()
     assert ratio() < 2 * np.sqrt(before)
     got = Session(graph).run({"x": next(rows.batches(64))["x"]})["y"]
@@ -170,7 +170,7 @@ def test_channels_stay_below_a_clip() -> None:
     plan = choose(graph, context, "int8", "onnxruntime", only=Names(), except_=Names())
     samples = Samples(graph, calib(data))
     with Spill() as spill:
-        equalize(plan, context, Observation(plan, samples, samples, spill))
+        equalize(plan, context, Observation(plan, samples, samples, None, spill))
     graph.tidy()
     assert context.log.changes["equalize channels"] == 1
     got = Session(graph).run({"x": data})["y"]
