@@ -20,10 +20,13 @@ from vggc.calibration.samples import Samples, not_finite
 from vggc.calibration.spill import Spill
 from vggc.data import Batch
 from vggc.execution.session import Session
-from vggc.execution.threads import ahead
+from vggc.execution.threads import side_by_side
 from vggc.graph import Graph
 from vggc.graph.arrays import Array, Float64, Floats, Int64
 from vggc.pruning.elimination import Problem
+
+_AT_ONCE = 2
+"""Batches that are run at the same time, while the rows of an earlier one are added up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +159,12 @@ class Readings:
         moments = {part.name: Moments(compact=True) for each in self._readers for part in each.parts}
         session = Session(graph, sorted(values), optimise="all")
         totals: dict[int, Float64] = {}
-        for batch, found in ahead("read", ((batch, _run(session, batch)) for batch in samples)):
+
+        def run(batch: Batch) -> tuple[Batch, Batch]:
+            return batch, _run(session, batch)
+
+        # The samples themselves are read in this thread, for which their loader was made.
+        for batch, found in side_by_side("run", run, samples, _AT_ONCE):
             if not all(_is_finite(each) for each in found.values()):
                 raise not_finite(f"`{_first_not_finite(graph, batch) or min(found)}`", samples.name)
             for reader in self._readers:
