@@ -54,12 +54,22 @@ def workers(name: str, most: int) -> Executor:
 
     When its block ends with an error or an interrupt, work that has not begun is dropped.
     """
-    count = min(_limit or os.cpu_count() or 1, most)
+    count = _allowed(most)
     return _AtOnce() if count == 1 else _Workers(max_workers=count, thread_name_prefix=name)
 
 
+def _allowed(most: int) -> int:
+    return min(_limit or os.cpu_count() or 1, most)
+
+
 def ahead(name: str, items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items in order: the next one is made in a thread of its own while the caller works with the last one."""
+    """The same items in order: the next one is made in a thread of its own while the caller works with the last one.
+
+    Where only one thread is allowed, each is made when it is asked for.
+    """
+    if _limit == 1:
+        yield from items
+        return
     source = iter(items)
     with background(name) as beside:
         waiting = beside.submit(next, source, _END)
@@ -70,6 +80,7 @@ def ahead(name: str, items: Iterable[_Item]) -> Iterator[_Item]:
 
 def side_by_side(name: str, work: Callable[[_Item], _Result], items: Iterable[_Item], most: int) -> Iterator[_Result]:
     """What `work` makes of each item, in order, up to `most` of them at the same time; as many items are held."""
+    most = _allowed(most)
     with workers(name, most) as pool:
         waiting: deque[Future[_Result]] = deque()
         for item in items:
