@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -22,7 +23,7 @@ class _Libraries:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found = ThreadpoolController().select(user_api="blas").lib_controllers
+        self._found: list[Any] = []
         self._before: list[int] = []
         self._small = 0
         self._large = 0
@@ -32,6 +33,8 @@ class _Libraries:
         """See `small_products`."""
         with self._lock:
             if not self._small:
+                # Those that are loaded by now: numpy's, and scipy's where something uses it.
+                self._found = ThreadpoolController().select(user_api="blas").lib_controllers
                 self._before = [each.num_threads for each in self._found]
             self._small += 1
             self._set()
@@ -42,7 +45,7 @@ class _Libraries:
                 self._small -= 1
                 self._set()
                 if not self._small:
-                    self._before = []
+                    self._found, self._before = [], []
 
     @contextmanager
     def large(self) -> Iterator[None]:
@@ -58,8 +61,6 @@ class _Libraries:
                 self._set()
 
     def _set(self) -> None:
-        if not self._before:
-            return
         for library, before in zip(self._found, self._before, strict=True):
             library.set_num_threads(before if self._large or not self._small else 1)
 

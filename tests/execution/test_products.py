@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-from vggc.execution import products
 from vggc.execution.products import large_product, small_products
 
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    with threadpool_limits(limits=2, user_api="blas"):
-        yield
+Numbers = Callable[[], set[int]]
 
 
-def numbers() -> set[int]:
-    """Of threads, of the libraries that are set; other tests may have loaded others."""
-    return {each.num_threads for each in products._libraries._found}
+@pytest.fixture
+def numbers() -> Iterator[Numbers]:
+    """The numbers of threads of all libraries of linear algebra in this process, which begin with two."""
+    libraries = ThreadpoolController().select(user_api="blas")
+    with libraries.limit(limits=2):
+        yield lambda: {each.num_threads for each in libraries.lib_controllers}
 
 
-def test_small_products_have_one_thread_and_large_ones_all() -> None:
+def test_small_products_have_one_thread_and_large_ones_all(numbers: Numbers) -> None:
     assert numbers() == {2}
     with small_products():
         assert numbers() == {1}
@@ -33,23 +32,23 @@ def test_small_products_have_one_thread_and_large_ones_all() -> None:
     assert numbers() == {2}
 
 
-def test_a_large_product_outside_changes_nothing() -> None:
+def test_a_large_product_outside_changes_nothing(numbers: Numbers) -> None:
     with large_product(1e12):
         assert numbers() == {2}
     assert numbers() == {2}
 
 
-def test_blocks_that_overlap_end_with_the_last() -> None:
-    first, second = small_products(), small_products()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert numbers() == {1}
-    second.__exit__(None, None, None)
-    assert numbers() == {2}
+def test_blocks_that_overlap_end_with_the_last(numbers: Numbers) -> None:
+    with ExitStack() as later, ExitStack() as earlier:
+        earlier.enter_context(small_products())
+        later.enter_context(small_products())
+        earlier.close()
+        assert numbers() == {1}
+        later.close()
+        assert numbers() == {2}
 
 
-def test_an_error_ends_the_block() -> None:
+def test_an_error_ends_the_block(numbers: Numbers) -> None:
     with pytest.raises(ZeroDivisionError), small_products(), large_product(1e12):
         raise ZeroDivisionError
     assert numbers() == {2}
