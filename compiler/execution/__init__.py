@@ -1,1 +1,1 @@
-"""Run models with onnxruntime, compare what they compute, and measure how long they take."""
+"""Run models with onnxruntime, compare what they compute, measure how long they take, and share work among threads."""
