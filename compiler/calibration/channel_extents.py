@@ -74,13 +74,6 @@ class ChannelExtents:
         return ChannelExtents(np.asarray(self.lows * factors, np.float32), np.asarray(self.highs * factors, np.float32))
 
 
-def channel_extents(graph: Graph, values: Iterable[gs.Tensor], samples: Samples) -> dict[str, ChannelExtents]:
-    """The extents of values on all samples, by name. Raises CompileError for NaN and infinite numbers."""
-    probe = ExtentProbe(graph, values)
-    probe.run(samples)
-    return probe.checked(samples)
-
-
 class ExtentProbe:
     """Finds the extents of values, batch by batch, with nodes in a copy of the graph.
 

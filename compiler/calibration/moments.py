@@ -40,7 +40,7 @@ class Moments:
         self.count += x.shape[1]
         self._x += x.sum(axis=1, dtype=np.float64)
         self._y += apart.sum(axis=1, dtype=np.float64)
-        products = _gram(x)
+        products = gram(x)
         if isinstance(self._xx, float):
             self._xx = np.zeros(products.shape, np.float32 if self._compact else np.float64)
         self._xx += products
@@ -113,7 +113,8 @@ def _add_outer(matrices: Floats, first: Float64, second: Float64) -> None:
         matrices[:, rows] += first[:, rows, None] * second[:, None, :]
 
 
-def _gram(x: Floats) -> Floats:
+def gram(x: Floats) -> Floats:
+    """The products of columns with columns, (blocks, width, width), of rows (blocks, rows, width)."""
     # Of one matrix times its own transpose numpy computes half only.
     with large_product(x.size * x.shape[2] / (2 if len(x) == 1 else 1)):
         return np.asarray((x[0].T @ x[0])[None] if len(x) == 1 else np.matmul(x.transpose(0, 2, 1), x))

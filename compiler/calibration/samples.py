@@ -136,17 +136,20 @@ class Samples:
 
     def spread(self, count: int) -> Samples:
         """About `count` samples at even distances, or all where there are fewer; in whole batches of a fixed size."""
-        least = self.size if self.fixed else 1
-        wanted = min(self.count, max(least, count - count % least))
-        found = self._selected(np.arange(wanted) * self.count // wanted)
-        found.size = min(self.size, wanted)
+        rows = self._spread(count)
+        found = self._selected(rows)
+        found.size = min(self.size, len(rows))
         return found
 
     def beside(self, count: int) -> Samples | None:
         """The samples that are not among those of `spread(count)`, if there are such."""
-        taken = self.spread(count)
-        others = np.setdiff1d(np.arange(self.count), np.arange(taken.count) * self.count // taken.count)
+        others = np.setdiff1d(np.arange(self.count), self._spread(count))
         return self._selected(others) if len(others) else None
+
+    def _spread(self, count: int) -> Int64:
+        least = self.size if self.fixed else 1
+        wanted = min(self.count, max(least, count - count % least))
+        return np.arange(wanted) * self.count // wanted
 
     def in_batches_of(self, size: int) -> Samples:
         """The same samples in smaller batches; in their own where the model fixes the size."""

@@ -21,10 +21,9 @@ _ORDERING = 1e12
 
 def affordable(samples: Samples, macs: float, context: Context) -> Samples:
     """These samples, or as many at even distances as may be run; `macs` are those of one sample. A note says so."""
-    most = max(_FEWEST, int(_MOST / max(macs, 1)))
-    if samples.count <= most:
+    found = _within(samples, macs, _MOST)
+    if found is samples:
         return samples
-    found = samples.spread(most)
     context.note(
         f"{found.count} of the {samples.count} samples of `{samples.name}` are used: "
         f"a run over all of them would take {samples.count * macs / 1e12:.1f} T MACs"
@@ -34,7 +33,11 @@ def affordable(samples: Samples, macs: float, context: Context) -> Samples:
 
 def enough_to_order(samples: Samples, macs: float) -> Samples:
     """These samples, or as many at even distances as an order needs; `macs` are those of one sample."""
-    most = max(_FEWEST, int(_ORDERING / max(macs, 1)))
+    return _within(samples, macs, _ORDERING)
+
+
+def _within(samples: Samples, macs: float, limit: float) -> Samples:
+    most = max(_FEWEST, int(limit / max(macs, 1)))
     return samples if samples.count <= most else samples.spread(most)
 
 

@@ -33,7 +33,7 @@ class Observation:
     @cached_property
     def extents(self) -> dict[str, ChannelExtents]:
         """Of each site, by the name of its value."""
-        probe, left = self._probe, self._others
+        probe, left, self._probe = self._probe, self._others, None
         if probe is None:
             probe, left = self._new_probe(), self._samples
         if left is not None:

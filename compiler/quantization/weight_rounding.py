@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from vggc.calibration.moments import gram
 from vggc.graph.arrays import Float32, Float64, Floats
 from vggc.quantization.grids import Grid
 
@@ -37,9 +38,7 @@ def covariance(rows: Floats) -> Float64:
     """Of the inputs in rows (blocks, rows, width): (blocks, width, width)."""
     # Around the mean, for the difference of large products would be rounding where inputs hardly vary.
     rows = rows - rows.mean(axis=1, keepdims=True)
-    # numpy computes only half of a matrix times its own transpose.
-    products = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.matmul(rows.transpose(0, 2, 1), rows)
-    return np.asarray(products.astype(np.float64) / rows.shape[1])
+    return np.asarray(gram(rows).astype(np.float64) / rows.shape[1])
 
 
 def rounded_blocks(weights: Float64, covariance: Float64, scale: Float64, grid: Grid) -> Float64:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import onnx.parser
+import onnx_graphsurgeon as gs
 import pytest
 
-from vggc.calibration.channel_extents import channel_extents
+from vggc.calibration.channel_extents import ChannelExtents, ExtentProbe
 from vggc.calibration.samples import Samples
 from vggc.data import ArrayDataset
 from vggc.diagnostics import CompileError
@@ -17,6 +18,13 @@ from vggc.graph import Graph
 def calib(rows: np.ndarray) -> ArrayDataset:
     """Samples of the input `x`."""
     return ArrayDataset({"x": rows.astype(np.float32)}, None, "calib")
+
+
+def channel_extents(graph: Graph, values: list[gs.Tensor], samples: Samples) -> dict[str, ChannelExtents]:
+    """The extents of values on all samples."""
+    probe = ExtentProbe(graph, values)
+    probe.run(samples)
+    return probe.checked(samples)
 
 
 def graph_of(opset: int) -> Graph:
